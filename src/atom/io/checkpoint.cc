@@ -1,0 +1,240 @@
+#include "atom/io/checkpoint.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "atom/io/checksum.h"
+#include "atom/io/quote.h"
+
+namespace atom::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kConfigFile = "config.json";
+constexpr std::string_view kSingleFile = "model.safetensors";
+constexpr std::string_view kIndexFile = "model.safetensors.index.json";
+constexpr int64_t kMaxConfigBytes = int64_t{1} << 20;
+
+bool IsInside(const fs::path& path, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first ==
+         folder.end();
+}
+
+// dir / file_name after the check that it is really there: a link out of the folder would let a
+// downloaded checkpoint read any file. The Hugging Face cache is the one layout made of such
+// links: models--x/snapshots/<revision>/file → models--x/blobs/<hash>.
+Result<fs::path> ResolveInside(const fs::path& dir, const std::string& file_name) {
+  const fs::path path = dir / file_name;
+  std::error_code failed;
+  const fs::path target = fs::canonical(path, failed);
+  if (failed) return MakeError("{}: cannot be opened: {}", path.string(), failed.message());
+  const fs::path folder = fs::canonical(dir, failed);
+  if (failed) return MakeError("{}: cannot be opened: {}", dir.string(), failed.message());
+  const bool cached = folder.parent_path().filename() == "snapshots" &&
+                      IsInside(target, folder.parent_path().parent_path() / "blobs");
+  if (!IsInside(target, folder) && !cached) {
+    return MakeError("{}: is a link to {}, expected a file inside the folder", path.string(),
+                     Quote(target.string()));
+  }
+  return path;
+}
+
+// What to say about a folder without safetensors.
+Error NothingToRead(const fs::path& dir) {
+  std::string other;
+  std::error_code failed;
+  for (const fs::directory_entry& entry : fs::directory_iterator(dir, failed)) {
+    const fs::path file = entry.path().filename();
+    const bool pickled = file.string().starts_with("pytorch_model") && file.extension() == ".bin";
+    if (pickled || file.extension() == ".gguf") other = std::max(other, file.string());
+  }
+  if (other.empty()) {
+    return MakeError("{}: expected {} or {}, found neither", dir.string(), kSingleFile, kIndexFile);
+  }
+  return MakeError(
+      "{}: found {}, expected {} or {}: only safetensors are read, so convert it first",
+      dir.string(), Quote(other), kSingleFile, kIndexFile);
+}
+
+bool IsPlainFileName(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
+         name.find('\0') == std::string::npos;
+}
+
+}  // namespace
+
+Checkpoint::~Checkpoint() = default;
+Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
+Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
+
+Result<Checkpoint> Checkpoint::Open(const fs::path& dir) {
+  std::error_code failed;
+  const fs::file_status status = fs::status(dir, failed);
+  if (!fs::exists(status)) {
+    return MakeError("{}: no such folder, expected one with config.json and safetensors",
+                     dir.string());
+  }
+  if (!fs::is_directory(status)) {
+    return MakeError("{}: is a file, expected the folder of a model", dir.string());
+  }
+  Checkpoint checkpoint;
+  checkpoint.dir_ = dir;
+  const bool single = fs::exists(fs::symlink_status(dir / kSingleFile, failed));
+  const bool indexed = fs::exists(fs::symlink_status(dir / kIndexFile, failed));
+  if (!single && !indexed) return NothingToRead(dir);
+  if (Status read = checkpoint.ReadConfig(); !read.ok()) return read.error();
+  Status added = single ? checkpoint.AddShard(std::string(kSingleFile))
+                        : checkpoint.AddIndexedShards(dir / kIndexFile);
+  if (!added.ok()) return added.error();
+  return checkpoint;
+}
+
+Status Checkpoint::ReadConfig() {
+  Result<fs::path> path = ResolveInside(dir_, std::string(kConfigFile));
+  if (!path.ok()) return path.error();
+  Result<std::string> text = ReadFile(*path, kMaxConfigBytes);
+  if (!text.ok()) return text.error();
+  Result<Json> config = ParseJson(*text, config_source());
+  if (!config.ok()) return config.error();
+  if (!config->is_object()) {
+    return MakeError("{}: expected an object, found {}", config_source(), DescribeJson(*config));
+  }
+  config_text_ = *std::move(text);
+  config_ = std::make_unique<Json>(*std::move(config));
+  return {};
+}
+
+Status Checkpoint::AddShard(const std::string& file_name) {
+  Result<fs::path> path = ResolveInside(dir_, file_name);
+  if (!path.ok()) return path.error();
+  Result<SafetensorsFile> opened = SafetensorsFile::Open(*path);
+  if (!opened.ok()) return opened.error();
+  shards_.push_back(*std::move(opened));
+  shard_names_.push_back(file_name);
+  const SafetensorsFile& shard = shards_.back();
+  for (const TensorInfo& tensor : shard.tensors()) {
+    const auto [place, added] = places_.emplace(tensor.name, Place{shards_.size() - 1, &tensor});
+    if (!added) {
+      return MakeError("{}: tensor {} is in {} already, expected it once", shard.source(),
+                       Quote(tensor.name), shards_[place->second.shard].source());
+    }
+  }
+  return {};
+}
+
+Status Checkpoint::AddIndexedShards(const fs::path& index_path) {
+  const std::string source = index_path.string();
+  Result<fs::path> path = ResolveInside(dir_, std::string(kIndexFile));
+  if (!path.ok()) return path.error();
+  Result<Json> index = ReadJsonFile(*path);
+  if (!index.ok()) return index.error();
+  Result<const Json*> weight_map = RequireObject(*index, "weight_map", source);
+  if (!weight_map.ok()) return weight_map.error();
+
+  std::map<std::string, std::vector<std::string>> tensors_of;  // sorted: the order is defined
+  for (const auto& [tensor, shard] : (*weight_map)->items()) {
+    if (!shard.is_string() || !IsPlainFileName(shard.get_ref<const std::string&>())) {
+      return MakeError("{}: tensor {} is in {}, expected the plain name of a file in this folder",
+                       source, Quote(tensor), DescribeJson(shard));
+    }
+    tensors_of[shard.get<std::string>()].push_back(tensor);
+  }
+  if (tensors_of.empty()) return MakeError("{}: weight_map names no tensor", source);
+  for (const auto& [shard_name, tensors] : tensors_of) {
+    std::error_code failed;
+    if (!fs::exists(fs::symlink_status(dir_ / shard_name, failed))) {
+      return MakeError("{}: names the shard {}, which is not in the folder", source,
+                       Quote(shard_name));
+    }
+    if (Status added = AddShard(shard_name); !added.ok()) return added;
+    for (const std::string& tensor : tensors) {
+      if (shards_.back().Find(tensor) == nullptr) {
+        return MakeError("{}: tensor {} is missing, though {} says that it is there",
+                         shards_.back().source(), Quote(tensor), kIndexFile);
+      }
+    }
+  }
+  return {};
+}
+
+bool Checkpoint::Has(std::string_view name) const { return places_.find(name) != places_.end(); }
+
+std::vector<std::string> Checkpoint::TensorNames() const {
+  std::vector<std::string> names;
+  for (const auto& [name, place] : places_) names.push_back(name);
+  return names;
+}
+
+Result<Checkpoint::Place> Checkpoint::Find(std::string_view name, const Shape& expected) const {
+  const auto found = places_.find(name);
+  if (found == places_.end()) {
+    return MakeError("{}: tensor {} is missing, expected one of shape {}", dir_.string(),
+                     Quote(name), ShapeString(expected));
+  }
+  const Place& place = found->second;
+  const SafetensorsFile& shard = shards_[place.shard];
+  if (place.tensor->shape != expected) {
+    return MakeError("{}: tensor {} has shape {}, expected {}", shard.source(), Quote(name),
+                     ShapeString(place.tensor->shape), ShapeString(expected));
+  }
+  if (Status status = shard.CheckUnchanged(); !status.ok()) return status.error();
+  return place;
+}
+
+Result<TensorView> Checkpoint::Tensor(std::string_view name, const Shape& expected) const {
+  Result<Place> place = Find(name, expected);
+  if (!place.ok()) return place.error();
+  if (!IsFloatWeight(place->tensor->dtype)) {
+    return MakeError("{}: tensor {} is {}, expected F32, F16 or BF16", SourceOf(name), Quote(name),
+                     DTypeName(place->tensor->dtype));
+  }
+  return shards_[place->shard].View(*place->tensor);
+}
+
+Result<TensorView> Checkpoint::TensorOfType(std::string_view name, DType dtype,
+                                            const Shape& expected) const {
+  Result<Place> place = Find(name, expected);
+  if (!place.ok()) return place.error();
+  if (place->tensor->dtype != dtype) {
+    return MakeError("{}: tensor {} is {}, expected {}", SourceOf(name), Quote(name),
+                     DTypeName(place->tensor->dtype), DTypeName(dtype));
+  }
+  return shards_[place->shard].View(*place->tensor);
+}
+
+Result<std::vector<float>> Checkpoint::FiniteFloats(std::string_view name,
+                                                    const Shape& expected) const {
+  Result<TensorView> tensor = Tensor(name, expected);
+  if (!tensor.ok()) return tensor.error();
+  std::vector<float> values = ToFloats(*tensor);
+  const auto bad =
+      std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  if (bad != values.end()) {
+    return MakeError("{}: tensor {} holds {} at element {}, expected finite values", SourceOf(name),
+                     Quote(name), *bad, bad - values.begin());
+  }
+  return values;
+}
+
+const std::string& Checkpoint::SourceOf(std::string_view name) const {
+  const auto found = places_.find(name);
+  ATOM_CHECK(found != places_.end(), "no tensor {} in {}", name, dir_.string());
+  return shards_[found->second.shard].source();
+}
+
+std::string Checkpoint::Fingerprint() const {
+  Checksum checksum;
+  const auto add = [&](std::string_view name, const std::string& hash) {
+    checksum.Update(fmt::format("{} {}\n", hash, name));
+  };
+  add(kConfigFile, ChecksumOf(config_text_));
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    add(shard_names_[i], ChecksumOf(shards_[i].bytes()));
+  }
+  return checksum.Hex();
+}
+
+}  // namespace atom::io

@@ -1,0 +1,78 @@
+// A model folder as Hugging Face lays it out: config.json beside model.safetensors, or beside
+// model.safetensors.index.json and the shards that it names. Where quantization, evaluation and
+// inference get their weights; an artifact's folder opens the same way.
+//
+// Open reads headers only. Nothing outside the folder is read: shards are plain file names, and a
+// symbolic link must stay inside (or lead to the blobs of the Hugging Face cache that the folder is
+// a snapshot of). Each complaint is one sentence with file, tensor, expected and found.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "atom/core/result.h"
+#include "atom/core/tensor_view.h"
+#include "atom/io/json.h"
+#include "atom/io/safetensors.h"
+
+namespace atom::io {
+
+class Checkpoint {
+ public:
+  static Result<Checkpoint> Open(const std::filesystem::path& dir);
+  ~Checkpoint();
+  Checkpoint(Checkpoint&&) noexcept;
+  Checkpoint& operator=(Checkpoint&&) noexcept;
+
+  const std::filesystem::path& dir() const { return dir_; }
+  /// config.json, an object; its bytes; and its path, for sentences about its fields.
+  const Json& config() const { return *config_; }
+  const std::string& config_text() const { return config_text_; }
+  std::string config_source() const { return (dir_ / "config.json").string(); }
+
+  bool Has(std::string_view name) const;
+  /// Sorted.
+  std::vector<std::string> TensorNames() const;
+
+  /// A weight: an F32, F16 or BF16 tensor of exactly this shape. Views live as long as this object
+  /// (moves keep them); their data may be unaligned.
+  Result<TensorView> Tensor(std::string_view name, const Shape& expected) const;
+  /// A tensor of exactly this dtype and shape, e.g. the codes of an artifact.
+  Result<TensorView> TensorOfType(std::string_view name, DType dtype, const Shape& expected) const;
+  /// A weight's values, widened; NaN and infinity are an Error that tells where.
+  Result<std::vector<float>> FiniteFloats(std::string_view name, const Shape& expected) const;
+
+  /// Which file a tensor is in, for sentences about its contents. REQUIRES: Has(name).
+  const std::string& SourceOf(std::string_view name) const;
+  const std::vector<SafetensorsFile>& shards() const { return shards_; }
+
+  /// XXH3-128 over the names and checksums of config.json and all shards. Reads every byte of
+  /// them: seconds for large models, so ask once.
+  std::string Fingerprint() const;
+
+ private:
+  struct Place {
+    size_t shard;              // in shards_
+    const TensorInfo* tensor;  // in that shard's tensors()
+  };
+
+  Checkpoint() = default;
+  Status ReadConfig();
+  Status AddShard(const std::string& file_name);
+  Status AddIndexedShards(const std::filesystem::path& index_path);
+  Result<Place> Find(std::string_view name, const Shape& expected) const;
+
+  std::filesystem::path dir_;
+  std::string config_text_;
+  std::unique_ptr<Json> config_;
+  std::vector<SafetensorsFile> shards_;
+  std::vector<std::string> shard_names_;  // file names, parallel to shards_
+  std::map<std::string, Place, std::less<>> places_;
+};
+
+}  // namespace atom::io

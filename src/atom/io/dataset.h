@@ -1,0 +1,57 @@
+// Texts for evaluation and calibration, by name or by file. The names are those of the published
+// protocol; what each of them is, row by row:
+//
+//   name           evaluation                             calibration
+//   wikitext2      the rows of wiki.test.raw, joined      the rows of wiki.train.1mb.raw, joined
+//   wikitext2-raw  wiki.test.raw as it is                 wiki.train.1mb.raw as it is
+//   ptb            the sentences of ptb.valid.txt, joined the sentences of ptb.train.txt, joined
+//   c4             the documents of c4-sample-200.jsonl   the same documents
+//
+// "Joined" is with "\n\n". A row of WikiText is a line with its newline, or the empty string for a
+// blank line, as Hugging Face's loader has it; the excerpt of the train split holds no blank lines.
+// A sentence of PTB is a line without the spaces around it. PTB is not distributed.
+// Anything else is the path of a file, read byte for byte.
+//
+// A data set is one text, or a list of documents (c4) that the caller samples as published, L being
+// the tokens of a window and a document's tokens counting its BOS:
+//   PythonRandom random(seed); for each window: draw document = RandInt(0, documents − 1) until one
+//   has more than L tokens (the published loop accepts exactly L too, and then fails), and
+//   start = RandInt(0, tokens − L − 1).
+// Evaluation takes 256 windows with seed 0 and concatenates them. The caller must first make sure
+// that some document is long enough, or it draws forever.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "atom/core/result.h"
+
+namespace atom::io {
+
+struct Dataset {
+  std::string name;                    ///< the name asked for, or the file's name without folders
+  std::filesystem::path file;          ///< where it was read from
+  std::string text;                    ///< empty if it is a list of documents
+  std::vector<std::string> documents;  ///< empty if it is one text
+};
+
+/// Folders in which names are looked up, the first that has the file wins. A folder holds the files
+/// directly or in wikitext2/, ptb/ and c4/.
+struct DataFolders {
+  std::vector<std::filesystem::path> folders;
+};
+
+/// `data_flag` (--data DIR, may be empty), then $ATOM_DATA, then the installed folder: the
+/// compile-time ATOM_DATA_DIR where defined, and beside the program, `share/atom/data` or
+/// `data` in the folders above it, which finds both an installation and a build inside the source
+/// tree. Folders that do not exist are kept: messages list where was looked.
+DataFolders FindDataFolders(const std::filesystem::path& data_flag);
+
+/// `name_or_file` is a name from the table or else a path ("./c4" for a file called c4). Bytes are
+/// passed through as they are, NUL and invalid UTF-8 too; an empty file is an Error.
+Result<Dataset> LoadEvalDataset(std::string_view name_or_file, const DataFolders& folders);
+Result<Dataset> LoadCalibrationDataset(std::string_view name_or_file, const DataFolders& folders);
+
+}  // namespace atom::io

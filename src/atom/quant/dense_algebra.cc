@@ -1,0 +1,66 @@
+#include "atom/quant/dense_algebra.h"
+
+#include <utility>
+
+#include "atom/core/check.h"
+#include "atom/core/thread_pool.h"
+#include "atom/quant/inverse_cholesky.h"
+#include "atom/quant/sgemm.h"
+
+namespace atom::quant {
+namespace {
+
+class CpuAlgebra final : public DenseAlgebra {
+ public:
+  explicit CpuAlgebra(int threads) : pool_(threads) {}
+
+  void AddGram(std::span<const float> x, int64_t rows, int64_t k, float alpha,
+               std::span<float> h) override {
+    ATOM_CHECK(
+        static_cast<int64_t>(x.size()) == rows * k && static_cast<int64_t>(h.size()) == k * k,
+        "x has {} values, h {}, for rows = {}, k = {}", x.size(), h.size(), rows, k);
+    MultiplyUpper(pool_, {.transpose_a = true,
+                          .m = k,
+                          .n = k,
+                          .k = rows,
+                          .alpha = alpha,
+                          .a = x.data(),
+                          .lda = k,
+                          .b = x.data(),
+                          .ldb = k,
+                          .beta = 1.0f,
+                          .c = h.data(),
+                          .ldc = k});
+  }
+
+  Result<std::vector<float>> InverseCholesky(std::vector<float> h, int64_t k) override {
+    if (Status status = InverseCholeskyInPlace(h, k, pool_); !status.ok()) return status.error();
+    return h;
+  }
+
+  void SubtractProduct(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
+                       int64_t ldb, float* c, int64_t ldc) override {
+    Multiply(pool_, {.m = m,
+                     .n = n,
+                     .k = k,
+                     .alpha = -1.0f,
+                     .a = a,
+                     .lda = lda,
+                     .b = b,
+                     .ldb = ldb,
+                     .beta = 1.0f,
+                     .c = c,
+                     .ldc = ldc});
+  }
+
+ private:
+  ThreadPool pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<DenseAlgebra> MakeCpuAlgebra(int threads) {
+  return std::make_unique<CpuAlgebra>(threads);
+}
+
+}  // namespace atom::quant

@@ -1,0 +1,79 @@
+#include "atom/quant/formats.h"
+
+#include <algorithm>
+#include <array>
+
+#include "atom/core/check.h"
+
+namespace atom::quant {
+namespace {
+
+template <class E>
+struct NameRow {
+  E value;
+  std::string_view name;
+};
+
+constexpr std::array kNumberFormats = {
+    NameRow<NumberFormat>{NumberFormat::kInt, "int"},
+    NameRow<NumberFormat>{NumberFormat::kFp4Published, "fp4"},
+    NameRow<NumberFormat>{NumberFormat::kE2M1, "e2m1"},
+    NameRow<NumberFormat>{NumberFormat::kExponent, "exponent"},
+};
+constexpr std::array kOutlierFormats = {
+    NameRow<OutlierFormat>{OutlierFormat::kFp16, "fp16"},
+    NameRow<OutlierFormat>{OutlierFormat::kE5M2, "e5m2"},
+    NameRow<OutlierFormat>{OutlierFormat::kE4M3, "e4m3"},
+    NameRow<OutlierFormat>{OutlierFormat::kInt8, "int8"},
+};
+constexpr std::array kMetrics = {
+    NameRow<Metric>{Metric::kHessian, "hessian"},
+    NameRow<Metric>{Metric::kAbsMean, "abs_mean"},
+};
+
+struct KvStorageRow {
+  KvStorage value;
+  std::string_view name;
+  int bits;
+};
+constexpr std::array kKvStorages = {
+    KvStorageRow{KvStorage::kInt4, "int4", 4},  KvStorageRow{KvStorage::kInt8, "int8", 8},
+    KvStorageRow{KvStorage::kBF16, "bf16", 16}, KvStorageRow{KvStorage::kF16, "f16", 16},
+    KvStorageRow{KvStorage::kF32, "f32", 32},
+};
+
+template <class Table, class E>
+const auto& Row(const Table& table, E value) {
+  const auto row = std::find_if(table.begin(), table.end(),
+                                [&](const auto& candidate) { return candidate.value == value; });
+  ATOM_CHECK(row != table.end(), "no row for value {}", static_cast<int>(value));
+  return *row;
+}
+
+template <class E, size_t N>
+std::optional<E> Find(const std::array<NameRow<E>, N>& table, std::string_view name) {
+  for (const NameRow<E>& row : table) {
+    if (row.name == name) return row.value;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view Name(NumberFormat format) { return Row(kNumberFormats, format).name; }
+std::optional<NumberFormat> NumberFormatFromName(std::string_view name) {
+  return Find(kNumberFormats, name);
+}
+
+std::string_view Name(OutlierFormat format) { return Row(kOutlierFormats, format).name; }
+std::optional<OutlierFormat> OutlierFormatFromName(std::string_view name) {
+  return Find(kOutlierFormats, name);
+}
+
+std::string_view Name(Metric metric) { return Row(kMetrics, metric).name; }
+std::optional<Metric> MetricFromName(std::string_view name) { return Find(kMetrics, name); }
+
+std::string_view Name(KvStorage storage) { return Row(kKvStorages, storage).name; }
+int KvStorageBits(KvStorage storage) { return Row(kKvStorages, storage).bits; }
+
+}  // namespace atom::quant

@@ -1,0 +1,93 @@
+// What a value can be quantized to. One enum, one table for each choice; the structs below are the
+// resolved question that the quantizers answer for one weight, one activation edge or one KV head.
+// docs/numerics.md is the contract behind every formula named here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace atom::quant {
+
+/// The number format of the low-bit part.
+enum class NumberFormat {
+  kInt,           ///< two's complement integers of `bits` bits
+  kFp4Published,  ///< {0, 1/16, 2, 3, 4, 6, 8, 12}/12, the codebook of the published program
+  kE2M1,          ///< OCP FP4: {0, .5, 1, 1.5, 2, 3, 4, 6}/6
+  kExponent,      ///< sign and power of two
+};
+std::string_view Name(NumberFormat format);  ///< "int", "fp4", "e2m1", "exponent"
+std::optional<NumberFormat> NumberFormatFromName(std::string_view name);
+
+/// The number format of the outlier columns.
+enum class OutlierFormat {
+  kFp16,
+  kE5M2,  ///< FP8, no scale, overflow to infinity
+  kE4M3,  ///< FP8, no scale, clamped to ±480 as published
+  kInt8,  ///< symmetric, one scale a row
+};
+std::string_view Name(OutlierFormat format);  ///< "fp16", "e5m2", "e4m3", "int8"
+std::optional<OutlierFormat> OutlierFormatFromName(std::string_view name);
+
+/// The statistic by which channels are ordered.
+enum class Metric {
+  kHessian,  ///< sum over tokens of x², (2 / samples) times
+  kAbsMean,  ///< max over samples of the mean of |x|
+};
+std::string_view Name(Metric metric);  ///< "hessian", "abs_mean"
+std::optional<Metric> MetricFromName(std::string_view name);
+
+/// How one linear's weight W[N][K] (columns already permuted, outliers last) is quantized.
+struct WeightFormat {
+  int bits = 16;  ///< 2, 3, 4, 8; 16 leaves the weight alone
+  NumberFormat number = NumberFormat::kInt;
+  int64_t group = 0;          ///< columns that share a scale; 0: all columns but the outliers
+  int64_t channel_group = 1;  ///< adjacent rows that share the fit of a scale
+  bool symmetric = true;
+  float clip = 1.0f;
+  int64_t outliers = 0;  ///< trailing columns in `outlier_format`
+  OutlierFormat outlier_format = OutlierFormat::kInt8;
+  bool gptq = false;
+  double damping = 0.01;          ///< GPTQ: share of the mean diagonal added to the diagonal
+  bool reference_parity = false;  ///< reproduce the published quirks (docs/numerics.md)
+
+  /// Trailing columns that are outliers once no group is ragged: outliers + (K − outliers) mod G.
+  int64_t OutlierColumns(int64_t k) const {
+    return group == 0 ? outliers : outliers + (k - outliers) % group;
+  }
+};
+
+/// How the input of a linear (one token's K values, permuted, outliers last) is quantized.
+struct ActivationFormat {
+  int bits = 16;  ///< 2, 3, 4, 8; 16: values stay as they are
+  NumberFormat number = NumberFormat::kInt;
+  int64_t group = 0;  ///< columns that share a scale; 0: one scale a token, outliers apart
+  bool symmetric = true;
+  float clip = 1.0f;
+  int64_t outlier_columns = 0;  ///< already raised so that no group is ragged
+  OutlierFormat outlier_format = OutlierFormat::kInt8;
+  /// true: fake-quantized, quantized and at once dequantized; the linear sees fp32.
+  bool simulated = false;
+  bool reference_parity = false;
+
+  bool dense() const { return bits == 16 || simulated; }
+  friend bool operator==(const ActivationFormat&, const ActivationFormat&) = default;
+};
+
+/// What a KV page holds.
+enum class KvStorage { kInt4, kInt8, kBF16, kF16, kF32 };
+std::string_view Name(KvStorage storage);  ///< "int4", "int8", "bf16", "f16", "f32"
+int KvStorageBits(KvStorage storage);
+
+/// How keys and values are kept: one group per token and head, over head_dim, asymmetric.
+struct KvFormat {
+  KvStorage storage = KvStorage::kF32;
+  float clip = 1.0f;
+  /// Not 0: values are fake-quantized to that many bits and stored as `storage` (a float one).
+  int fake_bits = 0;
+  bool fake_before_rope = false;  ///< fake-quantize K before RoPE, as published; V is the same
+  bool reference_parity = false;
+  friend bool operator==(const KvFormat&, const KvFormat&) = default;
+};
+
+}  // namespace atom::quant

@@ -1,0 +1,197 @@
+#include "atom/quant/gptq.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "atom/core/check.h"
+#include "atom/quant/damped_factor.h"
+#include "atom/quant/grid.h"
+#include "atom/quant/weight_groups.h"
+
+namespace atom::quant {
+namespace {
+
+constexpr int64_t kBlockColumns = 128;
+/// Rows that the column loop works on at a time: 64 × 128 floats stay in the first caches.
+constexpr int64_t kRowsAtATime = 64;
+
+struct Block {
+  int64_t begin;
+  int64_t end;
+  int64_t width() const { return end - begin; }
+};
+
+/// Columns [0, low_bit) in blocks of at most 128. A group lies inside one block, or begins one.
+std::vector<Block> LayOutBlocks(int64_t low_bit, int64_t group, bool parity) {
+  std::vector<Block> blocks;
+  const bool plain = parity || group == 0;
+  const bool narrow = group <= kBlockColumns;
+  const int64_t stride = plain ? kBlockColumns : narrow ? kBlockColumns / group * group : group;
+  for (int64_t first = 0; first < low_bit; first += stride) {
+    const int64_t last = std::min(first + stride, low_bit);
+    for (int64_t begin = first; begin < last; begin += kBlockColumns) {
+      blocks.push_back({begin, std::min(begin + kBlockColumns, last)});
+    }
+  }
+  return blocks;
+}
+
+class ColumnLoop {
+ public:
+  ColumnLoop(std::span<float> w, const WeightGroups& groups, const WeightFormat& format,
+             std::span<const float> u, std::span<Half> scales)
+      : w_(w),
+        groups_(groups),
+        format_(format),
+        u_(u),
+        scales_(scales),
+        rows_at_a_time_(std::max<int64_t>(1, kRowsAtATime / format.channel_group) *
+                        format.channel_group),
+        errors_(static_cast<size_t>(groups.n * kBlockColumns)),
+        columns_(static_cast<size_t>(kBlockColumns * rows_at_a_time_)),
+        error_(static_cast<size_t>(rows_at_a_time_)) {
+    for (std::vector<float>* part : {&scale_, &inv_, &low_, &high_}) {
+      part->resize(static_cast<size_t>(groups.n));
+    }
+  }
+
+  void Run(DenseAlgebra& algebra) {
+    if (format_.group == 0 && groups_.low_bit > 0) {
+      for (int64_t row = 0; row < groups_.n; row += format_.channel_group) FitFromWeight(0, row);
+    }
+    for (const Block& block :
+         LayOutBlocks(groups_.low_bit, format_.group, format_.reference_parity)) {
+      for (int64_t row = 0; row < groups_.n; row += rows_at_a_time_) {
+        RoundBlock(block, row, std::min(rows_at_a_time_, groups_.n - row));
+      }
+      const int64_t k = groups_.k;
+      algebra.SubtractProduct(groups_.n, k - block.end, block.width(), errors_.data(),
+                              kBlockColumns, u_.data() + block.begin * k + block.end, k,
+                              w_.data() + block.end, k);
+    }
+  }
+
+ private:
+  /// Rows [row, row + rows) of one block, columns side by side in `columns_`: [128][rows].
+  void RoundBlock(const Block& block, int64_t row, int64_t rows) {
+    const int64_t k = groups_.k;
+    for (int64_t i = 0; i < block.width(); ++i) {
+      for (int64_t r = 0; r < rows; ++r) {
+        Column(i, rows)[static_cast<size_t>(r)] = Weight(row + r, block.begin + i);
+      }
+    }
+    for (int64_t i = 0; i < block.width(); ++i) {
+      const int64_t column = block.begin + i;
+      if (format_.group > 0 && column % format_.group == 0) FitGroup(block, i, row, rows);
+      RoundOneColumn(i, row, rows, u_[static_cast<size_t>(column * k + column)]);
+      for (int64_t j = i + 1; j < block.width(); ++j) {
+        SubtractError(u_[static_cast<size_t>(column * k + block.begin + j)], Column(j, rows));
+      }
+    }
+    for (int64_t i = 0; i < block.width(); ++i) {
+      for (int64_t r = 0; r < rows; ++r) {
+        Weight(row + r, block.begin + i) = Column(i, rows)[static_cast<size_t>(r)];
+      }
+    }
+  }
+
+  /// Column i of the block becomes points; its error, per unit of u_ii, goes to error_ and errors_.
+  void RoundOneColumn(int64_t i, int64_t row, int64_t rows, float u_ii) {
+    const std::span<float> column = Column(i, rows);
+    const std::span<float> point(error_.data(), column.size());
+    const auto part = [&](const std::vector<float>& all) {
+      return std::span(all).subspan(static_cast<size_t>(row), column.size());
+    };
+    RoundColumn(format_.number, {part(scale_), part(inv_), part(low_), part(high_)}, column, point);
+    for (size_t r = 0; r < column.size(); ++r) {
+      const float rounded = point[r];
+      error_[r] = (column[r] - rounded) / u_ii;
+      column[r] = rounded;
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      errors_[static_cast<size_t>((row + r) * kBlockColumns + i)] = error_[static_cast<size_t>(r)];
+    }
+  }
+
+  void SubtractError(float u, std::span<float> column) {
+    const float* error = error_.data();
+    for (size_t r = 0; r < column.size(); ++r) column[r] -= u * error[r];
+  }
+
+  /// Fits the grids of the group that begins at column i of the block.
+  void FitGroup(const Block& block, int64_t i, int64_t row, int64_t rows) {
+    const int64_t column = block.begin + i;
+    // Beyond the block only w_ has the columns; and as published w_ lacks the block's own updates.
+    const bool from_weight = format_.reference_parity || groups_.width > block.width() - i;
+    for (int64_t first = row; first < row + rows; first += format_.channel_group) {
+      if (from_weight) {
+        FitFromWeight(column / groups_.width, first);
+        continue;
+      }
+      ValueRange range;
+      for (int64_t j = i; j < i + groups_.width; ++j) {
+        range.Add(Column(j, rows).subspan(static_cast<size_t>(first - row),
+                                          static_cast<size_t>(format_.channel_group)));
+      }
+      SetGrid(column / groups_.width, first, range);
+    }
+  }
+
+  void FitFromWeight(int64_t group, int64_t row) {
+    SetGrid(group, row, groups_.Range(w_, group, row, format_.channel_group));
+  }
+
+  /// The grid of `channel_group` rows from `row` on.
+  void SetGrid(int64_t group, int64_t row, const ValueRange& range) {
+    const Grid grid = GptqGrid(ToGroupFormat(format_), range);
+    for (int64_t r = row; r < row + format_.channel_group; ++r) {
+      const auto index = static_cast<size_t>(r);
+      scale_[index] = grid.scale;
+      inv_[index] = grid.inv;
+      low_[index] = grid.low;
+      high_[index] = grid.high;
+      scales_[static_cast<size_t>(group * groups_.n + r)] = ToHalf(grid.scale);
+    }
+  }
+
+  float& Weight(int64_t row, int64_t column) {
+    return w_[static_cast<size_t>(row * groups_.k + column)];
+  }
+  std::span<float> Column(int64_t i, int64_t rows) {
+    return std::span(columns_).subspan(static_cast<size_t>(i * rows), static_cast<size_t>(rows));
+  }
+
+  std::span<float> w_;
+  const WeightGroups& groups_;
+  const WeightFormat& format_;
+  std::span<const float> u_;
+  std::span<Half> scales_;
+  int64_t rows_at_a_time_;
+  std::vector<float> errors_;   // [n][128]: the block's errors, for the columns to come
+  std::vector<float> columns_;  // [128][rows_at_a_time_]
+  std::vector<float> error_;    // [rows_at_a_time_]: of the column just rounded
+  std::vector<float> scale_, inv_, low_, high_;  // [n]: the current group's grids
+};
+
+}  // namespace
+
+Result<double> RoundByGptq(std::span<float> w, int64_t n, int64_t k, const WeightFormat& format,
+                           std::span<const float> hessian, DenseAlgebra& algebra,
+                           std::span<Half> scales) {
+  ATOM_CHECK(static_cast<int64_t>(hessian.size()) == k * k, "a Hessian of {} values for k = {}",
+             hessian.size(), k);
+  Result<DampedFactor> factor =
+      FactorDamped(hessian, k, format.damping, format.reference_parity, algebra);
+  if (!factor.ok()) return factor.error();
+  if (format.reference_parity) {
+    for (int64_t j = 0; j < k; ++j) {
+      if (hessian[static_cast<size_t>(j * k + j)] != 0.0f) continue;
+      for (int64_t row = 0; row < n; ++row) w[static_cast<size_t>(row * k + j)] = 0.0f;
+    }
+  }
+  const WeightGroups groups(n, k, format);
+  ColumnLoop(w, groups, format, factor->u, scales).Run(algebra);
+  return factor->damping;
+}
+
+}  // namespace atom::quant

@@ -1,0 +1,163 @@
+#include "atom/quant/quantize_weight.h"
+
+#include <cmath>
+#include <string_view>
+#include <utility>
+
+#include "atom/core/check.h"
+#include "atom/quant/gptq.h"
+#include "atom/quant/grid.h"
+#include "atom/quant/group_quant.h"
+#include "atom/quant/rounding.h"
+#include "atom/quant/weight_groups.h"
+
+namespace atom::quant {
+namespace {
+
+Status CheckShape(int64_t n, int64_t k, const WeightFormat& format) {
+  if (k < format.outliers) {
+    return MakeError("{} outlier columns were asked for, but the weight has {} columns",
+                     format.outliers, k);
+  }
+  if (format.channel_group < 1 || n % format.channel_group != 0) {
+    return MakeError("the channel group {} does not divide the weight's {} rows",
+                     format.channel_group, n);
+  }
+  const int64_t low_bit = k - format.OutlierColumns(k);
+  if (IsPackable(format) && format.bits == 4 && low_bit % 2 != 0) {
+    return MakeError("packed 4-bit columns come in pairs, but {} of {} columns are 4-bit", low_bit,
+                     k);
+  }
+  if (format.gptq && format.number == NumberFormat::kExponent) {
+    return MakeError("GPTQ has no exponent-only format");
+  }
+  return {};
+}
+
+Status CheckFinite(std::string_view what, std::span<const float> w, int64_t k) {
+  for (size_t i = 0; i < w.size(); ++i) {
+    if (!std::isfinite(w[i])) {
+      return MakeError("element ({}, {}) of the {} is {}, expected a finite value",
+                       static_cast<int64_t>(i) / k, static_cast<int64_t>(i) % k, what, w[i]);
+    }
+  }
+  return {};
+}
+
+/// Published: one scale a channel takes no clip ratio, no channel group and no FP4.
+WeightFormat WithPublishedLimits(WeightFormat format) {
+  if (!format.reference_parity || format.group != 0) return format;
+  format.clip = 1.0f;
+  format.channel_group = 1;
+  if (format.number == NumberFormat::kFp4Published) format.number = NumberFormat::kInt;
+  return format;
+}
+
+/// Rounds the low-bit columns of w to nearest, in place.
+void RoundToNearest(std::span<float> w, const WeightGroups& groups, const WeightFormat& asked,
+                    std::span<Half> scales) {
+  const WeightFormat format = WithPublishedLimits(asked);
+  for (int64_t group = 0; group < groups.groups(); ++group) {
+    for (int64_t first = 0; first < groups.n; first += format.channel_group) {
+      const ValueRange range = groups.Range(w, group, first, format.channel_group);
+      const Grid grid = RoundToNearestGrid(ToGroupFormat(format), range);
+      for (int64_t row = first; row < first + format.channel_group; ++row) {
+        RoundToGrid(format.number, grid, groups.Segment(w, group, row));
+        scales[static_cast<size_t>(group * groups.n + row)] = ToHalf(grid.scale);
+      }
+    }
+  }
+}
+
+/// The code of a point = scale · code: the product was exact (11 bits times 8), and times the
+/// inverse it lies within 2^-15 of the code.
+int CodeOf(float point, float inv) { return static_cast<int>(RoundHalfEven(point * inv)); }
+
+/// Row `row` of `values`, rounded but for its outlier columns, into the low-bit codes.
+void PackLowBits(std::span<const float> values, const WeightGroups& groups,
+                 std::span<const Half> scales, int64_t row, QuantizedMatrix& packed) {
+  for (int64_t group = 0; group < groups.groups(); ++group) {
+    const float inv = 1.0f / ToFloat(scales[static_cast<size_t>(group * groups.n + row)]);
+    const int64_t first = group * groups.width;
+    for (int64_t column = first; column < first + groups.width; ++column) {
+      const int code = CodeOf(values[static_cast<size_t>(column)], inv);
+      if (packed.k4 == 0) {  // INT8 weights
+        packed.codes8[static_cast<size_t>(row * packed.k8 + column)] = static_cast<int8_t>(code);
+      } else {
+        packed.SetCode4(row, column, code);
+      }
+    }
+  }
+}
+
+/// Codes of w, whose low-bit columns are points of their grids; outlier columns are rounded here.
+QuantizedMatrix Pack(std::span<const float> w, const WeightGroups& groups,
+                     const WeightFormat& format, std::vector<Half> scales) {
+  const int64_t k4 = format.bits == 8 ? 0 : groups.low_bit;
+  QuantizedMatrix packed(groups.n, k4, groups.k - k4, k4 == 0 ? 0 : groups.width);
+  const auto outliers = static_cast<size_t>(groups.k - groups.low_bit);
+  for (size_t row = 0; row < static_cast<size_t>(groups.n); ++row) {
+    const auto columns = static_cast<size_t>(groups.k);
+    const std::span<const float> values = w.subspan(row * columns, columns);
+    PackLowBits(values, groups, scales, static_cast<int64_t>(row), packed);
+    if (outliers == 0) continue;
+    packed.scales8[row] = QuantizeSymmetric(
+        values.last(outliers), 1.0f, 8, std::span(packed.codes8).subspan(row * outliers, outliers));
+  }
+  if (format.bits == 8) {
+    packed.scales8 = std::move(scales);
+  } else {
+    packed.scales4 = std::move(scales);
+  }
+  return packed;
+}
+
+}  // namespace
+
+bool IsPackable(const WeightFormat& format) {
+  if (format.number != NumberFormat::kInt || !format.symmetric) return false;
+  if (format.bits == 8) return format.group == 0 && format.outliers == 0;
+  // A group that does not divide K makes outlier columns of the rest, even where none were asked.
+  const bool no_outliers = format.group == 0 && format.outliers == 0;
+  return format.bits == 4 && (no_outliers || format.outlier_format == OutlierFormat::kInt8);
+}
+
+Result<QuantizedWeight> QuantizeWeight(std::span<const float> w, int64_t n, int64_t k,
+                                       const WeightFormat& format, std::span<const float> hessian,
+                                       DenseAlgebra& algebra) {
+  ATOM_CHECK(static_cast<int64_t>(w.size()) == n * k, "{} values for {} x {}", w.size(), n, k);
+  if (Status status = CheckFinite("weight", w, k); !status.ok()) return status.error();
+  QuantizedWeight result;
+  result.dense.assign(w.begin(), w.end());
+  if (format.bits == 16) return result;
+  if (Status status = CheckShape(n, k, format); !status.ok()) return status.error();
+
+  const WeightGroups groups(n, k, format);
+  std::vector<Half> scales(static_cast<size_t>(groups.groups() * n));
+  if (format.gptq) {
+    Result<double> damping = RoundByGptq(result.dense, n, k, format, hessian, algebra, scales);
+    if (!damping.ok()) return damping.error();
+    result.damping = *damping;
+  } else {
+    RoundToNearest(result.dense, groups, format, scales);
+  }
+
+  const auto row_of = [&](int64_t row) {
+    return std::span(result.dense).subspan(static_cast<size_t>(row * k), static_cast<size_t>(k));
+  };
+  if (IsPackable(format)) {
+    result.packed = Pack(result.dense, groups, format, std::move(scales));
+    for (int64_t row = 0; row < n; ++row) result.packed->DequantizeRow(row, row_of(row));
+  } else {
+    for (int64_t row = 0; row < n; ++row) {
+      FakeQuantizeOutliers(format.outlier_format,
+                           row_of(row).subspan(static_cast<size_t>(groups.low_bit)));
+    }
+  }
+  // fp16 and FP8 outliers overflow to infinity; the INT8 ones and the grids cannot.
+  if (Status status = CheckFinite("rounded weight", result.dense, k); !status.ok())
+    return status.error();
+  return result;
+}
+
+}  // namespace atom::quant

@@ -1,0 +1,59 @@
+// The one packed layout of a quantized weight W[N][K], on disk and as the input of
+// Backend::Prepack. Columns were permuted so that the outlier columns come last:
+//
+//        |<------------- K4: 4-bit ------------->|<- K8: INT8 ->|
+//   row n| group 0 | group 1 | ...   | K4/G - 1  |   outliers   |
+//
+//   codes4  [N][K4/2]  bytes   element (n,k): byte k/2, even k in the low nibble;
+//                              two's complement -8..7
+//   scales4 [K4/G][N]  fp16    value = scale * code
+//   codes8  [N][K8]    int8
+//   scales8 [N]        fp16
+//
+// Scales are stored per row even where a channel group shared their fit. G divides K4. One scale
+// per channel is G = K4; no outliers is K8 = 0 (codes8 and scales8 empty); W8A8 is K4 = 0 (codes4
+// and scales4 empty, group 0). docs/formats/quantized_matrix.md spells a 2 × 6 example by hand.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "atom/core/half.h"
+
+namespace atom::quant {
+
+struct QuantizedMatrix {
+  int64_t n = 0;
+  int64_t k4 = 0;
+  int64_t k8 = 0;
+  int64_t group = 0;
+  std::vector<uint8_t> codes4;
+  std::vector<Half> scales4;
+  std::vector<int8_t> codes8;
+  std::vector<Half> scales8;
+
+  /// Zeroed codes and scales of the right sizes. REQUIRES: k4 even and divided by group.
+  QuantizedMatrix(int64_t n, int64_t k4, int64_t k8, int64_t group);
+  QuantizedMatrix() = default;
+
+  int64_t k() const { return k4 + k8; }
+  int64_t groups() const { return k4 == 0 ? 0 : k4 / group; }
+  int8_t Code4(int64_t row, int64_t column) const {
+    const uint8_t byte = codes4[static_cast<size_t>(row * (k4 / 2) + column / 2)];
+    const int nibble = column % 2 == 0 ? byte & 15 : byte >> 4;
+    return static_cast<int8_t>(nibble >= 8 ? nibble - 16 : nibble);
+  }
+  void SetCode4(int64_t row, int64_t column, int code);
+  float Scale4(int64_t row, int64_t column) const {
+    return ToFloat(scales4[static_cast<size_t>(column / group * n + row)]);
+  }
+  /// scale * code of row `row`, in fp32 (exact product rounded once); out has k() elements.
+  void DequantizeRow(int64_t row, std::span<float> out) const;
+  /// Codes and scales in bits, divided by n * k.
+  double BitsPerWeight() const;
+
+  friend bool operator==(const QuantizedMatrix&, const QuantizedMatrix&) = default;
+};
+
+}  // namespace atom::quant

@@ -1,0 +1,263 @@
+#include "atom/quant/recipe.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "atom/quant/quantize_weight.h"
+
+namespace atom::quant {
+namespace {
+
+// ---- Presets ----------------------------------------------------------------------------------
+
+/// The published configuration: everything on.
+Recipe AtomW4A4() {
+  Recipe recipe;
+  recipe.name = "atom-w4a4";
+  recipe.weight = {.bits = 4, .group = 128, .channel_group = 2, .clip = {0.85f}, .gptq = true};
+  recipe.activation = {.bits = 4, .group = 128, .clip = {0.9f}};
+  recipe.kv = {.bits = 4};
+  recipe.reorder = true;
+  recipe.outliers = 128;
+  return recipe;
+}
+
+/// As above with the published program's order of K and RoPE, and its quirks: for study.
+Recipe PublishedW4A4() {
+  Recipe recipe = AtomW4A4();
+  recipe.name = "published-w4a4";
+  recipe.kv.before_rope = true;
+  recipe.reference_parity = true;
+  return recipe;
+}
+
+Recipe AtomW3A3() {
+  Recipe recipe = AtomW4A4();
+  recipe.name = "atom-w3a3";
+  recipe.weight.bits = 3;
+  recipe.activation.bits = 3;
+  recipe.kv.bits = 3;
+  return recipe;
+}
+
+/// The published FP4 rows clip in GPTQ only; so do these.
+Recipe AtomFp4(std::string name, NumberFormat number) {
+  Recipe recipe = AtomW4A4();
+  recipe.name = std::move(name);
+  recipe.weight.number = number;
+  recipe.activation.number = number;
+  recipe.activation.clip.ratio = 1.0f;
+  return recipe;
+}
+
+Recipe Preset(std::string name, const WeightRecipe& weight, const ActivationRecipe& activation,
+              const KvRecipe& kv) {
+  Recipe recipe;
+  recipe.name = std::move(name);
+  recipe.weight = weight;
+  recipe.activation = activation;
+  recipe.kv = kv;
+  return recipe;
+}
+
+const std::vector<Recipe>& Presets() {
+  static const std::vector<Recipe> presets = {
+      AtomW4A4(),
+      Preset("w4a8", {.bits = 4, .group = 128, .gptq = true}, {.bits = 8}, {.bits = 4}),
+      Preset("w8a8", {.bits = 8}, {.bits = 8}, {.bits = 8}),
+      Preset("w4a16", {.bits = 4, .group = 128, .gptq = true}, {}, {}),
+      Preset("rtn-w4a4", {.bits = 4}, {.bits = 4}, {}),
+      Recipe{},
+      PublishedW4A4(),
+      AtomW3A3(),
+      AtomFp4("atom-fp4", NumberFormat::kFp4Published),
+      AtomFp4("atom-e2m1", NumberFormat::kE2M1),
+  };
+  return presets;
+}
+
+// ---- Validation (fields are named as in JSON) ------------------------------------------------
+
+constexpr std::array kBits = {2, 3, 4, 8, 16};
+
+Status CheckBits(std::string_view field, int bits) {
+  if (std::find(kBits.begin(), kBits.end(), bits) != kBits.end()) return {};
+  return MakeError("{} is {}, expected 2, 3, 4, 8 or 16", field, bits);
+}
+
+/// Even, because packed 4-bit codes come in pairs.
+Status CheckGroup(std::string_view field, int64_t group) {
+  if (group >= 0 && group % 2 == 0) return {};
+  return MakeError("{} is {}, expected 0 or an even number of columns", field, group);
+}
+
+Status CheckClip(std::string_view field, const Clip& clip) {
+  if (clip.ratio > 0.0f && clip.ratio <= 1.0f) return {};
+  return MakeError("{} is {}, expected a ratio above 0 and at most 1", field, clip.ratio);
+}
+
+/// Which bits a number format has; integers have any.
+Status CheckNumber(std::string_view field, NumberFormat number, int bits) {
+  switch (number) {
+    case NumberFormat::kInt:
+      return {};
+    case NumberFormat::kFp4Published:
+    case NumberFormat::kE2M1:
+      if (bits == 4 || bits == 16) return {};
+      return MakeError("{} is \"{}\", which has 4 bits, but the bits are {}", field, Name(number),
+                       bits);
+    case NumberFormat::kExponent:
+      if (bits <= 4 || bits == 16) return {};
+      return MakeError("{} is \"exponent\", which has 2, 3 or 4 bits, but the bits are {}", field,
+                       bits);
+  }
+  return MakeError("{} is {}, which is no number format", field, static_cast<int>(number));
+}
+
+Status CheckWeight(const WeightRecipe& weight) {
+  for (const Status& status :
+       {CheckBits("weight.bits", weight.bits),
+        CheckNumber("weight.format", weight.number, weight.bits),
+        CheckGroup("weight.group", weight.group), CheckClip("weight.clip", weight.clip)}) {
+    if (!status.ok()) return status;
+  }
+  if (weight.channel_group < 1) {
+    return MakeError("weight.channel_group is {}, expected at least 1", weight.channel_group);
+  }
+  if (!(weight.damping >= 0.0 && weight.damping <= 1.0)) {
+    return MakeError("weight.damping is {}, expected a share from 0 to 1", weight.damping);
+  }
+  if (weight.gptq && weight.number == NumberFormat::kExponent) {
+    return MakeError("weight.method is \"gptq\", expected \"rtn\" for weight.format \"exponent\"");
+  }
+  return {};
+}
+
+Status CheckActivation(const ActivationRecipe& activation) {
+  for (const Status& status : {CheckBits("activation.bits", activation.bits),
+                               CheckNumber("activation.format", activation.number, activation.bits),
+                               CheckGroup("activation.group", activation.group),
+                               CheckClip("activation.clip", activation.clip)}) {
+    if (!status.ok()) return status;
+  }
+  if (activation.number == NumberFormat::kExponent) {
+    return MakeError("activation.format is \"exponent\", expected \"int\", \"fp4\" or \"e2m1\"");
+  }
+  return {};
+}
+
+Status CheckKv(const KvRecipe& kv) {
+  if (Status status = CheckBits("kv.bits", kv.bits); !status.ok()) return status;
+  return CheckClip("kv.clip", kv.clip);
+}
+
+// ---- Kernels ----------------------------------------------------------------------------------
+
+/// The pairs of docs/numerics.md, section 3.
+bool LinearHasKernel(const Recipe& recipe) {
+  const WeightRecipe& weight = recipe.weight;
+  const ActivationRecipe& activation = recipe.activation;
+  if (weight.bits == 16) return activation.bits == 16;
+  if (!IsPackable(WeightFormatFor(recipe))) return false;
+  if (activation.bits == 16) return weight.bits == 4;
+  if (activation.number != NumberFormat::kInt || !activation.symmetric) return false;
+  if (weight.bits == 8) return activation.bits == 8 && activation.group == 0;
+  const bool one_scale = activation.group == 0;
+  if (activation.bits == 8) return one_scale;
+  return activation.bits == 4 && (one_scale || activation.group == weight.group);
+}
+
+bool KvHasKernel(const KvRecipe& kv) {
+  if (kv.bits == 16) return true;
+  return (kv.bits == 4 || kv.bits == 8) && !kv.before_rope;
+}
+
+}  // namespace
+
+std::span<const Recipe> RecipePresets() { return Presets(); }
+
+Result<Recipe> FindRecipe(std::string_view name) {
+  std::string known;
+  for (const Recipe& preset : Presets()) {
+    if (preset.name == name) return preset;
+    known += known.empty() ? preset.name : ", " + preset.name;
+  }
+  return MakeError("there is no recipe named \"{}\"; known are {}", name, known);
+}
+
+Status ValidateRecipe(const Recipe& recipe) {
+  for (const Status& status :
+       {CheckWeight(recipe.weight), CheckActivation(recipe.activation), CheckKv(recipe.kv)}) {
+    if (!status.ok()) return status;
+  }
+  if (recipe.outliers < 0) {
+    return MakeError("outliers.count is {}, expected 0 or more columns", recipe.outliers);
+  }
+  return {};
+}
+
+bool HasKernels(const Recipe& recipe) {
+  // The quirks of the published program exist fake-quantized only.
+  return !recipe.reference_parity && LinearHasKernel(recipe) && KvHasKernel(recipe.kv);
+}
+
+WeightFormat WeightFormatFor(const Recipe& recipe) {
+  return {.bits = recipe.weight.bits,
+          .number = recipe.weight.number,
+          .group = recipe.weight.group,
+          .channel_group = recipe.weight.channel_group,
+          .symmetric = recipe.weight.symmetric,
+          .clip = recipe.weight.clip.ratio,
+          .outliers = recipe.outliers,
+          .outlier_format = recipe.outlier_format,
+          .gptq = recipe.weight.gptq,
+          .damping = recipe.weight.damping,
+          .reference_parity = recipe.reference_parity};
+}
+
+ActivationFormat ActivationFormatFor(const Recipe& recipe, int64_t k, bool simulated) {
+  const ActivationRecipe& activation = recipe.activation;
+  ActivationFormat format;
+  if (activation.bits == 16) return format;
+  format.bits = activation.bits;
+  format.number = activation.number;
+  format.group = activation.group;
+  format.symmetric = activation.symmetric;
+  format.clip = activation.clip.ratio;
+  format.outlier_format = recipe.outlier_format;
+  format.simulated = simulated || !HasKernels(recipe);
+  format.reference_parity = recipe.reference_parity;
+  // The columns that packed weights keep in INT8; where activations have groups of another size
+  // (simulated only), those that leave none of these ragged.
+  WeightFormat split = WeightFormatFor(recipe);
+  if (activation.group != 0) split.group = activation.group;
+  format.outlier_columns = std::clamp<int64_t>(split.OutlierColumns(k), 0, k);
+  return format;
+}
+
+KvFormat KvFormatFor(const Recipe& recipe, bool simulated) {
+  KvFormat format;
+  const int bits = recipe.kv.bits;
+  const bool fake = simulated || !HasKernels(recipe);
+  if (bits == 16) {
+    // A plain float model keeps fp32, as its other tensors; a quantized one what the format says.
+    const bool plain = recipe.weight.bits == 16 && recipe.activation.bits == 16;
+    format.storage = plain || fake ? KvStorage::kF32 : KvStorage::kF16;
+    return format;
+  }
+  format.clip = recipe.kv.clip.ratio;
+  format.reference_parity = recipe.reference_parity;
+  if (fake) {
+    format.storage = KvStorage::kF32;
+    format.fake_bits = bits;
+    format.fake_before_rope = recipe.kv.before_rope;
+  } else {
+    format.storage = bits == 4 ? KvStorage::kInt4 : KvStorage::kInt8;
+  }
+  return format;
+}
+
+}  // namespace atom::quant

@@ -1,0 +1,79 @@
+// What to do to a model, as plain data: JSON on disk (artifact/recipe_json.h), stored inside the
+// artifact. docs/recipes.md has each field beside the flag of the published program.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "atom/core/result.h"
+#include "atom/quant/formats.h"
+
+namespace atom::quant {
+
+/// A clip ratio: fixed, or found per layer by a grid search on the layer's output error.
+struct Clip {
+  float ratio = 1.0f;
+  bool search = false;
+  friend bool operator==(const Clip&, const Clip&) = default;
+};
+
+struct WeightRecipe {
+  int bits = 16;
+  NumberFormat number = NumberFormat::kInt;
+  int64_t group = 0;
+  int64_t channel_group = 1;
+  bool symmetric = true;
+  Clip clip = {};
+  bool gptq = false;
+  double damping = 0.01;
+  friend bool operator==(const WeightRecipe&, const WeightRecipe&) = default;
+};
+
+struct ActivationRecipe {
+  int bits = 16;
+  NumberFormat number = NumberFormat::kInt;
+  int64_t group = 0;
+  bool symmetric = true;
+  Clip clip = {};
+  friend bool operator==(const ActivationRecipe&, const ActivationRecipe&) = default;
+};
+
+struct KvRecipe {
+  int bits = 16;
+  Clip clip = {};
+  bool before_rope = false;  ///< K before RoPE, as published (simulated only)
+  friend bool operator==(const KvRecipe&, const KvRecipe&) = default;
+};
+
+struct Recipe {
+  std::string name = "none";
+  WeightRecipe weight;
+  ActivationRecipe activation;
+  KvRecipe kv;
+  bool reorder = false;
+  Metric metric = Metric::kHessian;
+  int64_t outliers = 0;
+  OutlierFormat outlier_format = OutlierFormat::kInt8;
+  uint64_t seed = 0;
+  bool reference_parity = false;
+  friend bool operator==(const Recipe&, const Recipe&) = default;
+};
+
+/// atom-w4a4, w4a8, w8a8, w4a16, rtn-w4a4, none, atom-w3a3, atom-fp4, …
+std::span<const Recipe> RecipePresets();
+/// An Error lists the known names.
+Result<Recipe> FindRecipe(std::string_view name);
+/// Values in range, combinations that exist; one sentence otherwise.
+Status ValidateRecipe(const Recipe& recipe);
+/// True when every part has real kernels: the artifact then holds packed codes.
+bool HasKernels(const Recipe& recipe);
+
+/// The formats of one linear with K inputs, its input edge, and the KV cache. The searched clips
+/// are the caller's to fill in. `simulated` forces fake quantization.
+WeightFormat WeightFormatFor(const Recipe& recipe);
+ActivationFormat ActivationFormatFor(const Recipe& recipe, int64_t k, bool simulated);
+KvFormat KvFormatFor(const Recipe& recipe, bool simulated);
+
+}  // namespace atom::quant

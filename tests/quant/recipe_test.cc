@@ -1,0 +1,152 @@
+#include "atom/quant/recipe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <limits>
+#include <set>
+
+#include "atom/quant/quantize_weight.h"
+
+namespace atom::quant {
+namespace {
+
+using ::testing::HasSubstr;
+
+Recipe Find(std::string_view name) {
+  const auto recipe = FindRecipe(name);
+  EXPECT_TRUE(recipe.ok()) << recipe.error().message;
+  return *recipe;
+}
+
+TEST(RecipeTest, PresetsAreValidAndFoundByName) {
+  std::set<std::string> names;
+  for (const Recipe& preset : RecipePresets()) {
+    EXPECT_TRUE(ValidateRecipe(preset).ok()) << preset.name;
+    EXPECT_TRUE(names.insert(preset.name).second) << preset.name << " occurs twice";
+    EXPECT_EQ(Find(preset.name), preset);
+  }
+  for (const char* name : {"atom-w4a4", "w4a8", "w8a8", "w4a16", "rtn-w4a4", "none", "atom-w3a3",
+                           "atom-fp4", "atom-e2m1"}) {
+    EXPECT_TRUE(names.contains(name)) << name;
+  }
+  EXPECT_EQ(Find("none"), Recipe{});
+  const auto unknown = FindRecipe("w5a5");
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_THAT(unknown.error().message, HasSubstr("\"w5a5\""));
+  EXPECT_THAT(unknown.error().message, HasSubstr("atom-w4a4, w4a8"));
+}
+
+TEST(RecipeTest, KernelsExistForThePresetsThatSaySo) {
+  for (const char* name : {"atom-w4a4", "w4a8", "w8a8", "w4a16", "rtn-w4a4", "none"}) {
+    EXPECT_TRUE(HasKernels(Find(name))) << name;
+  }
+  for (const char* name : {"atom-w3a3", "atom-fp4", "atom-e2m1", "published-w4a4"}) {
+    EXPECT_FALSE(HasKernels(Find(name))) << name;
+  }
+}
+
+TEST(RecipeTest, EachPartNeedsItsKernel) {
+  const auto without = [](auto change) {
+    Recipe recipe = Find("atom-w4a4");
+    change(recipe);
+    return !HasKernels(recipe);
+  };
+  EXPECT_TRUE(without([](Recipe& r) { r.weight.bits = 16; }));
+  EXPECT_TRUE(without([](Recipe& r) { r.weight.symmetric = false; }));
+  EXPECT_TRUE(without([](Recipe& r) { r.weight.group = 64; }));
+  EXPECT_TRUE(without([](Recipe& r) { r.activation.symmetric = false; }));
+  EXPECT_TRUE(without([](Recipe& r) { r.activation.bits = 2; }));
+  EXPECT_TRUE(without([](Recipe& r) { r.outlier_format = OutlierFormat::kFp16; }));
+  EXPECT_TRUE(without([](Recipe& r) { r.kv.bits = 3; }));
+  EXPECT_TRUE(without([](Recipe& r) { r.kv.before_rope = true; }));
+  EXPECT_TRUE(without([](Recipe& r) { r.reference_parity = true; }));
+  EXPECT_FALSE(without([](Recipe& r) { r.kv.bits = 16; }));
+  EXPECT_FALSE(without([](Recipe& r) { r.weight.gptq = false; }));
+  EXPECT_FALSE(without([](Recipe& r) { r.weight.group = r.activation.group = 64; }));
+}
+
+TEST(RecipeTest, ThePublishedConfiguration) {
+  const Recipe recipe = Find("atom-w4a4");
+  const WeightFormat weight = WeightFormatFor(recipe);
+  EXPECT_EQ(weight.bits, 4);
+  EXPECT_EQ(weight.group, 128);
+  EXPECT_EQ(weight.channel_group, 2);
+  EXPECT_TRUE(weight.symmetric);
+  EXPECT_EQ(weight.clip, 0.85f);
+  EXPECT_EQ(weight.outliers, 128);
+  EXPECT_EQ(weight.outlier_format, OutlierFormat::kInt8);
+  EXPECT_TRUE(weight.gptq);
+  EXPECT_TRUE(recipe.reorder);
+
+  const ActivationFormat activation = ActivationFormatFor(recipe, 1152, false);
+  EXPECT_EQ(activation,
+            (ActivationFormat{.bits = 4, .group = 128, .clip = 0.9f, .outlier_columns = 128}));
+  EXPECT_EQ(ActivationFormatFor(recipe, 1100, false).outlier_columns, 128 + 76);
+  EXPECT_EQ(ActivationFormatFor(recipe, 64, false).outlier_columns, 64);
+  EXPECT_TRUE(ActivationFormatFor(recipe, 1152, true).simulated);
+  EXPECT_EQ(KvFormatFor(recipe, false), (KvFormat{.storage = KvStorage::kInt4}));
+  EXPECT_EQ(KvFormatFor(recipe, true), (KvFormat{.storage = KvStorage::kF32, .fake_bits = 4}));
+}
+
+TEST(RecipeTest, ActivationsSplitWhereThePackedWeightsDo) {
+  const Recipe w4a8 = Find("w4a8");
+  for (const int64_t k : {512, 1152, 1000}) {
+    EXPECT_EQ(ActivationFormatFor(w4a8, k, false).outlier_columns,
+              WeightFormatFor(w4a8).OutlierColumns(k));
+  }
+  EXPECT_EQ(ActivationFormatFor(w4a8, 512, false), (ActivationFormat{.bits = 8}));
+  EXPECT_EQ(ActivationFormatFor(Find("w8a8"), 1000, false), (ActivationFormat{.bits = 8}));
+  EXPECT_TRUE(ActivationFormatFor(Find("w4a16"), 512, false).dense());
+}
+
+TEST(RecipeTest, WithoutKernelsEverythingIsSimulated) {
+  const Recipe recipe = Find("published-w4a4");
+  EXPECT_TRUE(ActivationFormatFor(recipe, 512, false).simulated);
+  EXPECT_EQ(KvFormatFor(recipe, false), (KvFormat{.storage = KvStorage::kF32,
+                                                  .fake_bits = 4,
+                                                  .fake_before_rope = true,
+                                                  .reference_parity = true}));
+}
+
+TEST(RecipeTest, KvStorage) {
+  EXPECT_EQ(KvFormatFor(Find("none"), false), KvFormat{});
+  EXPECT_EQ(KvFormatFor(Find("w8a8"), false).storage, KvStorage::kInt8);
+  EXPECT_EQ(KvFormatFor(Find("w4a16"), false).storage, KvStorage::kF16);
+  EXPECT_EQ(KvFormatFor(Find("w4a16"), true).storage, KvStorage::kF32);
+}
+
+TEST(RecipeTest, ErrorsNameTheFieldAndWhatWasFound) {
+  const auto error = [](auto change) {
+    Recipe recipe = Find("atom-w4a4");
+    change(recipe);
+    const Status status = ValidateRecipe(recipe);
+    return status.ok() ? std::string("valid") : status.error().message;
+  };
+  EXPECT_EQ(error([](Recipe& r) { r.weight.bits = 5; }),
+            "weight.bits is 5, expected 2, 3, 4, 8 or 16");
+  EXPECT_THAT(error([](Recipe& r) { r.activation.bits = 0; }), HasSubstr("activation.bits is 0"));
+  EXPECT_THAT(error([](Recipe& r) { r.kv.bits = 6; }), HasSubstr("kv.bits is 6"));
+  EXPECT_THAT(error([](Recipe& r) { r.weight.group = -128; }), HasSubstr("weight.group is -128"));
+  EXPECT_THAT(error([](Recipe& r) { r.activation.group = 3; }), HasSubstr("activation.group is 3"));
+  EXPECT_THAT(error([](Recipe& r) { r.weight.channel_group = 0; }),
+              HasSubstr("weight.channel_group is 0"));
+  EXPECT_THAT(error([](Recipe& r) { r.weight.clip.ratio = 0.0f; }), HasSubstr("weight.clip is 0"));
+  EXPECT_THAT(error([](Recipe& r) { r.kv.clip.ratio = 1.5f; }), HasSubstr("kv.clip is 1.5"));
+  EXPECT_THAT(
+      error([](Recipe& r) { r.activation.clip.ratio = std::numeric_limits<float>::quiet_NaN(); }),
+      HasSubstr("activation.clip is nan"));
+  EXPECT_THAT(error([](Recipe& r) { r.weight.damping = -1; }), HasSubstr("weight.damping is -1"));
+  EXPECT_THAT(error([](Recipe& r) { r.outliers = -1; }), HasSubstr("outliers.count is -1"));
+  EXPECT_THAT(error([](Recipe& r) {
+                r.weight.number = NumberFormat::kE2M1;
+                r.weight.bits = 3;
+              }),
+              HasSubstr("\"e2m1\", which has 4 bits, but the bits are 3"));
+  EXPECT_THAT(error([](Recipe& r) { r.weight.number = NumberFormat::kExponent; }),
+              HasSubstr("weight.method is \"gptq\""));
+  EXPECT_THAT(error([](Recipe& r) { r.activation.number = NumberFormat::kExponent; }),
+              HasSubstr("activation.format is \"exponent\""));
+}
+
+}  // namespace
+}  // namespace atom::quant
