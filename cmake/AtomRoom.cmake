@@ -14,6 +14,10 @@ target_include_directories(atom_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 # -ffp-contract=off: an fma appears only where the numerical contract says fma.
 target_compile_options(atom_flags INTERFACE -Wall -Wextra -Wpedantic -Werror -Wshadow
                        -Wnon-virtual-dtor -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 warns wrongly about "literal" + std::string (GCC bug 105651).
+  target_compile_options(atom_flags INTERFACE -Wno-restrict)
+endif()
 if(ATOM_SANITIZE)
   target_compile_options(atom_flags INTERFACE -fsanitize=${ATOM_SANITIZE} -fno-omit-frame-pointer
                          -fno-sanitize-recover=all)

@@ -1,0 +1,58 @@
+// The `quantization_config` block of an artifact's config.json: what was done to the model, in
+// enough detail to run it, and where it came from.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "atom/artifact/layer.h"
+#include "atom/core/result.h"
+#include "atom/quant/recipe.h"
+
+namespace atom::artifact {
+
+/// The clip ratios that one layer runs with: the recipe's, or what the search found.
+struct LayerClips {
+  std::array<float, kEdges.size()> activation = {1.0f, 1.0f, 1.0f, 1.0f};
+  float kv = 1.0f;
+  std::array<float, kLinears.size()> weight = {1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f};
+  friend bool operator==(const LayerClips&, const LayerClips&) = default;
+};
+
+struct CalibrationRecord {
+  std::string dataset;    ///< name, or the file's name
+  std::string text_hash;  ///< XXH3-128 of the text, hexadecimal
+  int64_t samples = 0;
+  int64_t sequence_length = 0;  ///< tokens
+  uint64_t seed = 0;
+  friend bool operator==(const CalibrationRecord&, const CalibrationRecord&) = default;
+};
+
+struct QuantizationConfig {
+  static constexpr int kFormatVersion = 1;
+
+  bool simulated = false;  ///< dequantized weights, fake-quantized activations and KV
+  quant::Recipe recipe;
+  std::vector<LayerClips> layers;
+  std::string tool_version;
+  std::string checkpoint_hash;  ///< io::Checkpoint::Fingerprint of the source
+  CalibrationRecord calibration;
+  double bits_per_weight_linears = 0.0;
+  double bits_per_weight_model = 0.0;
+  friend bool operator==(const QuantizationConfig&, const QuantizationConfig&) = default;
+};
+
+nlohmann::json ToJson(const QuantizationConfig& config);
+/// Errors name `source` and the field. Unknown quant_method, a future format_version and layer
+/// counts other than `layers` are refused.
+Result<QuantizationConfig> ParseQuantizationConfig(const nlohmann::json& json, int64_t layers,
+                                                   const std::string& source);
+
+/// The edges' activation formats and the KV format of one layer under this configuration.
+void ApplyFormats(const QuantizationConfig& config, int64_t layer, const LayerShape& shape,
+                  HostLayer& host);
+
+}  // namespace atom::artifact

@@ -1,0 +1,38 @@
+// Reads layers of a model directory, checkpoint or artifact alike, into HostLayers.
+//
+//   unquantized or simulated      model.layers.I.self_attn.q_proj.weight   [N][K] F32, F16, BF16
+//   packed                        model.layers.I.self_attn.q_proj.{codes4,scales4,codes8,scales8}
+//   permutations (artifacts)      model.layers.I.permutation.{qkv,o,gate_up,down}  [K] I32
+//
+// docs/formats/artifact.md draws the whole.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "atom/artifact/layer.h"
+#include "atom/artifact/quantization_config.h"
+#include "atom/core/result.h"
+#include "atom/io/checkpoint.h"
+#include "atom/io/safetensors.h"
+
+namespace atom::artifact {
+
+/// One layer. Every tensor's dtype and shape is checked against `shape` and the recipe; scales must
+/// be finite and positive, unquantized weights and norms finite, permutations permutations, and no
+/// tensor may be there that contradicts the recipe. `config` is null for a plain checkpoint. Dense
+/// matrices view the mapped files: the checkpoint must outlive the layer.
+Result<HostLayer> ReadLayer(const io::Checkpoint& checkpoint, int64_t layer,
+                            const LayerShape& shape, const QuantizationConfig* config);
+
+/// The same out of single files; `source` names them together, for tensors that are in none.
+Result<HostLayer> ReadLayer(std::span<const io::SafetensorsFile> shards, const std::string& source,
+                            int64_t layer, const LayerShape& shape,
+                            const QuantizationConfig* config);
+
+/// Compares every shard with the checksums in the artifact's index; an Error names the first that
+/// differs. A plain checkpoint has none and passes.
+Status VerifyChecksums(const io::Checkpoint& checkpoint);
+
+}  // namespace atom::artifact

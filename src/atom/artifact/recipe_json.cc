@@ -1,0 +1,186 @@
+#include "atom/artifact/recipe_json.h"
+
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "atom/artifact/field_reader.h"
+#include "atom/io/json.h"
+#include "atom/io/quote.h"
+
+namespace atom::artifact {
+namespace {
+
+using io::Json;
+using Missing = FieldReader::Missing;
+
+constexpr auto kNumberFormats = {quant::NumberFormat::kInt, quant::NumberFormat::kFp4Published,
+                                 quant::NumberFormat::kE2M1, quant::NumberFormat::kExponent};
+constexpr auto kOutlierFormats = {quant::OutlierFormat::kFp16, quant::OutlierFormat::kE5M2,
+                                  quant::OutlierFormat::kE4M3, quant::OutlierFormat::kInt8};
+constexpr auto kMetrics = {quant::Metric::kHessian, quant::Metric::kAbsMean};
+
+Json ClipJson(const quant::Clip& clip) {
+  return clip.search ? Json("search") : Json(ShortestDecimal(clip.ratio));
+}
+
+// A number, or "search".
+void ReadClip(FieldReader& fields, quant::Clip& clip) {
+  const Json* found = fields.Raw("clip");
+  if (found == nullptr) return;
+  if (*found == "search") {
+    clip = {.ratio = 1.0f, .search = true};
+  } else if (found->is_number()) {
+    clip.search = false;
+    fields.Number("clip", clip.ratio);
+  } else {
+    fields.RefuseValue("clip", "a number or 'search'");
+  }
+}
+
+Status ReadWeight(const Json& json, const std::string& where, quant::WeightRecipe& weight) {
+  FieldReader fields(
+      json, where, Missing::kKeep,
+      {"bits", "format", "group", "channel_group", "symmetric", "clip", "method", "damping"});
+  fields.Integer("bits", weight.bits);
+  fields.Choice("format", kNumberFormats, weight.number);
+  fields.Integer("group", weight.group);
+  fields.Integer("channel_group", weight.channel_group);
+  fields.Bool("symmetric", weight.symmetric);
+  ReadClip(fields, weight.clip);
+  std::string method = weight.gptq ? "gptq" : "rtn";
+  fields.String("method", method);
+  if (method != "gptq" && method != "rtn") fields.RefuseValue("method", "one of rtn, gptq");
+  weight.gptq = method == "gptq";
+  fields.Number("damping", weight.damping);
+  return fields.status();
+}
+
+Status ReadActivation(const Json& json, const std::string& where,
+                      quant::ActivationRecipe& activation) {
+  FieldReader fields(json, where, Missing::kKeep, {"bits", "format", "group", "symmetric", "clip"});
+  fields.Integer("bits", activation.bits);
+  fields.Choice("format", kNumberFormats, activation.number);
+  fields.Integer("group", activation.group);
+  fields.Bool("symmetric", activation.symmetric);
+  ReadClip(fields, activation.clip);
+  return fields.status();
+}
+
+Status ReadKv(const Json& json, const std::string& where, quant::KvRecipe& kv) {
+  FieldReader fields(json, where, Missing::kKeep, {"bits", "clip", "before_rope"});
+  fields.Integer("bits", kv.bits);
+  ReadClip(fields, kv.clip);
+  fields.Bool("before_rope", kv.before_rope);
+  return fields.status();
+}
+
+Status ReadOutliers(const Json& json, const std::string& where, quant::Recipe& recipe) {
+  FieldReader fields(json, where, Missing::kKeep, {"count", "format"});
+  fields.Integer("count", recipe.outliers);
+  fields.Choice("format", kOutlierFormats, recipe.outlier_format);
+  return fields.status();
+}
+
+// false, or the metric to order by.
+void ReadReorder(FieldReader& fields, quant::Recipe& recipe) {
+  const Json* found = fields.Raw("reorder");
+  if (found == nullptr) return;
+  if (*found == false) {
+    recipe.reorder = false;
+  } else if (found->is_string()) {
+    recipe.reorder = true;
+    fields.Choice("reorder", kMetrics, recipe.metric);
+  } else {
+    fields.RefuseValue("reorder", "false, 'hessian' or 'abs_mean'");
+  }
+}
+
+// The preset that "base" names, or "none".
+quant::Recipe BaseRecipe(FieldReader& fields) {
+  std::string base = "none";
+  fields.String("base", base);
+  std::string known;
+  for (const quant::Recipe& preset : quant::RecipePresets()) {
+    if (preset.name == base) return preset;
+    known += (known.empty() ? "" : ", ") + preset.name;
+  }
+  fields.RefuseValue("base", "one of " + known);
+  return {};
+}
+
+// Text for tables and sentences: what Quote leaves as it is.
+void ReadName(FieldReader& fields, std::string& name) {
+  fields.String("name", name);
+  if (name.empty() || io::Quote(name) != "'" + name + "'") {
+    fields.RefuseValue("name", "at most 80 bytes of text without control characters");
+  }
+}
+
+}  // namespace
+
+Json ToJson(const quant::Recipe& recipe) {
+  const quant::WeightRecipe& weight = recipe.weight;
+  const quant::ActivationRecipe& activation = recipe.activation;
+  return {
+      {"name", recipe.name},
+      {"weight",
+       {{"bits", weight.bits},
+        {"format", Name(weight.number)},
+        {"group", weight.group},
+        {"channel_group", weight.channel_group},
+        {"symmetric", weight.symmetric},
+        {"clip", ClipJson(weight.clip)},
+        {"method", weight.gptq ? "gptq" : "rtn"},
+        {"damping", weight.damping}}},
+      {"activation",
+       {{"bits", activation.bits},
+        {"format", Name(activation.number)},
+        {"group", activation.group},
+        {"symmetric", activation.symmetric},
+        {"clip", ClipJson(activation.clip)}}},
+      {"kv",
+       {{"bits", recipe.kv.bits},
+        {"clip", ClipJson(recipe.kv.clip)},
+        {"before_rope", recipe.kv.before_rope}}},
+      {"outliers", {{"count", recipe.outliers}, {"format", Name(recipe.outlier_format)}}},
+      {"reorder", recipe.reorder ? Json(Name(recipe.metric)) : Json(false)},
+      {"seed", recipe.seed},
+      {"reference_parity", recipe.reference_parity},
+  };
+}
+
+Result<quant::Recipe> ParseRecipe(const Json& json, const std::string& source) {
+  FieldReader fields(json, source, Missing::kKeep,
+                     {"name", "base", "weight", "activation", "kv", "outliers", "reorder", "seed",
+                      "reference_parity"});
+  quant::Recipe recipe = BaseRecipe(fields);
+  ReadName(fields, recipe.name);
+  ReadReorder(fields, recipe);
+  fields.Unsigned("seed", recipe.seed);
+  fields.Bool("reference_parity", recipe.reference_parity);
+  fields.Part("weight", recipe.weight, ReadWeight);
+  fields.Part("activation", recipe.activation, ReadActivation);
+  fields.Part("kv", recipe.kv, ReadKv);
+  fields.Part("outliers", recipe, ReadOutliers);
+  if (!fields.ok()) return fields.status().error();
+  if (const Status valid = quant::ValidateRecipe(recipe); !valid.ok()) {
+    return MakeError("{}: {}", source, valid.error().message);
+  }
+  return recipe;
+}
+
+Result<quant::Recipe> LoadRecipe(const std::string& name_or_file) {
+  Result<quant::Recipe> preset = quant::FindRecipe(name_or_file);
+  if (preset.ok()) return preset;
+  std::error_code failed;
+  const std::filesystem::path path(name_or_file);
+  const bool names_a_file = path.has_parent_path() || path.extension() == ".json";
+  if (!names_a_file && !std::filesystem::exists(path, failed)) {
+    return MakeError("{}; there is no file of that name either", preset.error().message);
+  }
+  const Result<Json> json = io::ReadJsonFile(path);
+  if (!json.ok()) return json.error();
+  return ParseRecipe(*json, path.string());
+}
+
+}  // namespace atom::artifact

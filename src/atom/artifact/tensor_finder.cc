@@ -1,0 +1,87 @@
+#include "atom/artifact/tensor_finder.h"
+
+#include <algorithm>
+#include <array>
+
+#include "atom/artifact/finite.h"
+#include "atom/io/quote.h"
+
+namespace atom::artifact {
+namespace {
+
+constexpr std::array kWeightTypes = {DType::kF32, DType::kF16, DType::kBF16};
+
+// "F16 [8, 4]", "F32 or F16 or BF16 [8]"
+std::string Describe(std::span<const DType> dtypes, const Shape& shape) {
+  std::string text;
+  for (const DType dtype : dtypes) {
+    text += (text.empty() ? "" : " or ") + std::string(DTypeName(dtype));
+  }
+  return text + " " + ShapeString(shape);
+}
+
+}  // namespace
+
+std::optional<FoundTensor> TensorFinder::Find(const std::string& name) const {
+  for (const io::SafetensorsFile& shard : shards_) {
+    const io::TensorInfo* info = shard.Find(name);
+    if (info != nullptr) return FoundTensor{shard.View(*info), &shard.source()};
+  }
+  return std::nullopt;
+}
+
+Result<FoundTensor> TensorFinder::RequireOneOf(const std::string& name,
+                                               std::span<const DType> dtypes,
+                                               const Shape& shape) const {
+  const std::optional<FoundTensor> found = Find(name);
+  if (!found) {
+    return MakeError("{}: tensor {} is missing, expected {}", source_, io::Quote(name),
+                     Describe(dtypes, shape));
+  }
+  const TensorView& view = found->view;
+  const bool known = std::find(dtypes.begin(), dtypes.end(), view.dtype) != dtypes.end();
+  if (!known || view.shape != shape) {
+    return MakeError("{}: tensor {} is {}, expected {}", *found->file, io::Quote(name),
+                     Describe(std::span(&view.dtype, 1), view.shape), Describe(dtypes, shape));
+  }
+  return *found;
+}
+
+Result<FoundTensor> TensorFinder::Require(const std::string& name, DType dtype,
+                                          const Shape& shape) const {
+  return RequireOneOf(name, std::span(&dtype, 1), shape);
+}
+
+Result<FoundTensor> TensorFinder::RequireWeight(const std::string& name, const Shape& shape) const {
+  Result<FoundTensor> found = RequireOneOf(name, kWeightTypes, shape);
+  if (!found.ok()) return found;
+  const Status finite = CheckFinite(found->view, name, *found->file);
+  if (!finite.ok()) return finite.error();
+  return found;
+}
+
+Result<FoundTensor> TensorFinder::RequireScales(const std::string& name, const Shape& shape) const {
+  Result<FoundTensor> found = Require(name, DType::kF16, shape);
+  if (!found.ok()) return found;
+  const int64_t bad = FirstBadScale(found->view);
+  if (bad < 0) return found;
+  float value = 0.0f;
+  ReadFloats(found->view, bad, std::span(&value, 1));
+  return MakeError("{}: tensor {}: element {} is {}, expected scales that are finite and positive",
+                   *found->file, io::Quote(name), PositionString(shape, bad), value);
+}
+
+Result<std::vector<float>> TensorFinder::RequireFloats(const std::string& name,
+                                                       int64_t size) const {
+  const Result<FoundTensor> found = RequireWeight(name, {size});
+  if (!found.ok()) return found.error();
+  return ToFloats(found->view);
+}
+
+Status TensorFinder::Refuse(const std::string& name, const std::string& why) const {
+  const std::optional<FoundTensor> found = Find(name);
+  if (!found) return {};
+  return MakeError("{}: tensor {} is there, expected none: {}", *found->file, io::Quote(name), why);
+}
+
+}  // namespace atom::artifact

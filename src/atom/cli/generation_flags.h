@@ -1,0 +1,37 @@
+// What `generate` and `chat` share: sampling flags, loading a model with its context, printing.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <memory>
+#include <string>
+
+#include "atom/cli/session.h"
+#include "atom/engine/text_generator.h"
+
+namespace atom::cli {
+
+/// The backend outlives the transformer, and the files what maps them.
+struct LoadedModel {
+  OpenedModel opened;
+  std::unique_ptr<kernels::Backend> backend;
+  std::unique_ptr<model::Transformer> transformer;
+};
+
+struct GenerationFlags {
+  std::string model;
+  BackendFlags backend;
+  engine::GenerateOptions options;
+  uint64_t seed = 0;
+  int64_t context = 0;  ///< 0: the model's, at most 4,096
+  bool simulate = false;
+
+  void AddTo(CLI::App& command);
+  Result<LoadedModel> Load() const;
+};
+
+/// Writes a piece of text to stdout at once; false when stdout is gone.
+bool PrintPiece(const std::string& piece);
+/// Tokens per second on stderr, when that is a terminal.
+void PrintSpeed(const engine::Generation& generation);
+
+}  // namespace atom::cli

@@ -1,0 +1,163 @@
+// `atom quantize MODEL_DIR -o OUT_DIR`: checkpoint → 4-bit artifact.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <fmt/core.h>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "atom/artifact/recipe_json.h"
+#include "atom/artifact/writer.h"
+#include "atom/cli/commands.h"
+#include "atom/cli/session.h"
+#include "atom/core/process.h"
+#include "atom/pipeline/quantize_model.h"
+
+namespace atom::cli {
+namespace {
+
+struct QuantizeFlags {
+  std::string model;
+  std::string out;
+  std::string recipe = "atom-w4a4";
+  std::string data;
+  std::string json;
+  double memory_gib = 8.0;
+  bool simulate = false;
+  bool parity = false;
+  BackendFlags backend;
+  CalibrationFlags calibration;
+};
+
+/// Everything that determines the artifact's bytes: a partial run is resumed only if it is the
+/// same.
+nlohmann::json Identity(const artifact::QuantizationConfig& config, const std::string& backend) {
+  artifact::QuantizationConfig head = config;
+  head.layers.clear();
+  return {{"quantization_config", artifact::ToJson(head)}, {"backend", backend}};
+}
+
+void PrintReport(const pipeline::QuantizeReport& report) {
+  fmt::print("\nlayer   output error\n");
+  for (size_t i = 0; i < report.layers.size(); ++i) {
+    fmt::print("{:5}   {:10.4f} %\n", i, 100.0 * report.layers[i].error);
+  }
+  fmt::print("\nbits per weight: {:.3f} in the linears, {:.3f} in the whole model\n",
+             report.bits_per_weight_linears, report.bits_per_weight_model);
+}
+
+Result<artifact::QuantizationConfig> PlanConfig(const QuantizeFlags& flags,
+                                                const OpenedModel& model,
+                                                const pipeline::Calibration& calibration) {
+  Result<quant::Recipe> recipe = artifact::LoadRecipe(flags.recipe);
+  if (!recipe.ok()) return recipe.error();
+  if (flags.parity) recipe->reference_parity = true;
+  artifact::QuantizationConfig config;
+  config.recipe = std::move(recipe).value();
+  config.simulated = flags.simulate || !quant::HasKernels(config.recipe);
+  config.tool_version = "0.1.0";
+  config.checkpoint_hash = model.files.checkpoint.Fingerprint();
+  config.calibration = calibration.record;
+  return config;
+}
+
+/// The work behind an open writer; on an Error the caller abandons it.
+Result<pipeline::QuantizeReport> QuantizeInto(artifact::ArtifactWriter& writer,
+                                              const QuantizeFlags& flags, const OpenedModel& model,
+                                              const pipeline::Calibration& calibration,
+                                              artifact::QuantizationConfig& config,
+                                              kernels::Backend& backend) {
+  const std::unique_ptr<quant::DenseAlgebra> algebra = quant::MakeCpuAlgebra();
+  const std::filesystem::path out = flags.out;
+  const pipeline::QuantizeOptions options{
+      .recipe = config.recipe,
+      .simulated = config.simulated,
+      .memory_limit = static_cast<int64_t>(flags.memory_gib * (1 << 30)),
+      .spill_folder = out.has_parent_path() ? out.parent_path() : std::filesystem::path("."),
+      .plan = nullptr};
+  pipeline::ArtifactSink sink(writer);
+  Result<pipeline::QuantizeReport> report =
+      pipeline::QuantizeModel(model.files, calibration, backend, *algebra, options, sink);
+  if (!report.ok()) return report;
+  for (const pipeline::LayerReport& layer : report->layers) config.layers.push_back(layer.clips);
+  config.bits_per_weight_linears = report->bits_per_weight_linears;
+  config.bits_per_weight_model = report->bits_per_weight_model;
+  Status finished = writer.Finish(model.files.checkpoint, config, pipeline::ToJson(*report));
+  if (!finished.ok()) return finished.error();
+  return report;
+}
+
+Status RunQuantize(const QuantizeFlags& flags) {
+  const auto start = std::chrono::steady_clock::now();
+  const Result<OpenedModel> model = OpenModel(flags.model);
+  if (!model.ok()) return model.error();
+  if (model->files.quantization) {
+    return MakeError("{}: expected an unquantized checkpoint, found an artifact of recipe {}",
+                     flags.model, model->files.quantization->recipe.name);
+  }
+  const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
+  if (!backend.ok()) return backend.error();
+  const Result<pipeline::Calibration> calibration =
+      flags.calibration.Load(flags.data, *model->tokenizer, model->files.config);
+  if (!calibration.ok()) return calibration.error();
+  Result<artifact::QuantizationConfig> config = PlanConfig(flags, *model, *calibration);
+  if (!config.ok()) return config.error();
+  Result<artifact::ArtifactWriter> writer =
+      artifact::ArtifactWriter::Open(flags.out, Identity(*config, std::string((*backend)->name())),
+                                     model->files.config.num_layers);
+  if (!writer.ok()) return writer.error();
+
+  fmt::print("{}: recipe {}{}, calibrated on {} x {} tokens of {}\n", flags.model,
+             config->recipe.name, config->simulated ? " (simulated)" : "",
+             calibration->record.samples, calibration->record.sequence_length,
+             calibration->record.dataset);
+  if (writer->resumed()) {
+    fmt::print("resuming: {} of {} layers were finished\n", writer->finished_layers(),
+               model->files.config.num_layers);
+  }
+  std::fflush(stdout);
+  const Result<pipeline::QuantizeReport> report =
+      QuantizeInto(*writer, flags, *model, *calibration, *config, **backend);
+  if (!report.ok()) {
+    writer->Abandon();
+    return report.error();
+  }
+  PrintReport(*report);
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  const double peak = static_cast<double>(PeakMemoryBytes()) / (1 << 30);
+  fmt::print("wrote {} in {:.1f} s, peak memory {:.2f} GiB\n", flags.out, elapsed.count(), peak);
+  nlohmann::json json = pipeline::ToJson(*report);
+  json["seconds"] = elapsed.count();
+  json["peak_memory_bytes"] = PeakMemoryBytes();
+  json["quantization_config"] = artifact::ToJson(*config);
+  return WriteJson(flags.json, json);
+}
+
+}  // namespace
+
+void AddQuantize(CLI::App& app, int& exit_code) {
+  const auto flags = std::make_shared<QuantizeFlags>();
+  CLI::App* command = app.add_subcommand("quantize", "Checkpoint to 4-bit artifact");
+  command->add_option("model", flags->model, "Hugging Face model directory")->required();
+  command->add_option("-o,--out", flags->out, "Directory to write; must not exist")->required();
+  command->add_option("--recipe", flags->recipe, "A preset's name or a JSON file")
+      ->capture_default_str();
+  flags->calibration.AddTo(*command);
+  flags->backend.AddTo(*command);
+  command->add_option("--data", flags->data, "Folder of the data sets");
+  command
+      ->add_option("--memory", flags->memory_gib,
+                   "GiB of hidden states kept in memory; more is spilled to a file")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  command->add_flag("--simulate", flags->simulate,
+                    "Write dequantized weights, to run fake-quantized");
+  command->add_flag("--reference-parity", flags->parity,
+                    "Reproduce the published program's quirks");
+  command->add_option("--json", flags->json, "Write the report here; - for stdout");
+  command->callback([flags, &exit_code] {
+    const Status status = RunQuantize(*flags);
+    if (!status.ok()) exit_code = Fail(status.error());
+  });
+}
+
+}  // namespace atom::cli

@@ -1,0 +1,97 @@
+#include "atom/cli/session.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+#include "atom/io/atomic_file.h"
+
+namespace atom::cli {
+
+void BackendFlags::AddTo(CLI::App& command) {
+  std::string names;
+  for (const std::string_view name : kernels::BackendNames()) {
+    names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  command.add_option("--backend", backend, "Where to compute: " + names)->capture_default_str();
+  command.add_option("--threads", threads, "Threads; 0: every processor this process may use")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+}
+
+Result<std::unique_ptr<kernels::Backend>> BackendFlags::Make() const {
+  return kernels::MakeBackend(backend, {.threads = threads});
+}
+
+void CalibrationFlags::AddTo(CLI::App& command) {
+  command.add_option("--calib", dataset, "Calibration text: a data set's name or a file")
+      ->capture_default_str();
+  command.add_option("--samples", options.samples, "Calibration sequences")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  command.add_option("--seqlen", options.sequence_length, "Tokens of a calibration sequence")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 20))
+      ->capture_default_str();
+  command.add_option("--seed", options.seed, "Seed that draws the sequences")
+      ->capture_default_str();
+}
+
+Result<pipeline::Calibration> CalibrationFlags::Load(const std::string& data_folder,
+                                                     const text::Tokenizer& tokenizer,
+                                                     const model::ModelConfig& config) const {
+  if (options.sequence_length > config.max_position_embeddings) {
+    return MakeError("--seqlen: expected at most the model's context of {} tokens, found {}",
+                     config.max_position_embeddings, options.sequence_length);
+  }
+  const Result<io::Dataset> text =
+      io::LoadCalibrationDataset(dataset, io::FindDataFolders(data_folder));
+  if (!text.ok()) return text.error();
+  return pipeline::SampleCalibration(*text, tokenizer, options);
+}
+
+Result<OpenedModel> OpenModel(const std::string& dir) {
+  Result<model::ModelFiles> files = model::ModelFiles::Open(dir);
+  if (!files.ok()) return files.error();
+  Result<std::unique_ptr<text::Tokenizer>> tokenizer = text::Tokenizer::Load(dir);
+  if (!tokenizer.ok()) return tokenizer.error();
+  if ((*tokenizer)->vocab_size() > files->config.vocab_size) {
+    return MakeError("{}: the tokenizer has {} tokens, config.json's vocab_size is {}", dir,
+                     (*tokenizer)->vocab_size(), files->config.vocab_size);
+  }
+  return OpenedModel{std::move(files).value(), std::move(tokenizer).value()};
+}
+
+Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& names,
+                                              const std::string& data_folder,
+                                              const OpenedModel& model, int64_t max_windows) {
+  std::vector<eval::EvalText> texts;
+  const io::DataFolders folders = io::FindDataFolders(data_folder);
+  for (const std::string& name : names) {
+    const Result<io::Dataset> dataset = io::LoadEvalDataset(name, folders);
+    if (!dataset.ok()) return dataset.error();
+    Result<eval::EvalText> text = eval::CutWindows(
+        *dataset, *model.tokenizer, eval::WindowFor(model.files.config), max_windows);
+    if (!text.ok()) return text.error();
+    texts.push_back(std::move(text).value());
+  }
+  return texts;
+}
+
+int Fail(const Error& error) {
+  fmt::print(stderr, "atom: {}\n", error.message);
+  return 1;
+}
+
+Status WriteJson(const std::string& path, const nlohmann::json& json) {
+  if (path.empty()) return {};
+  const std::string text = json.dump(2) + "\n";
+  if (path == "-") {
+    std::fputs(text.c_str(), stdout);
+    return {};
+  }
+  return io::WriteFileAtomically(path, text);
+}
+
+}  // namespace atom::cli

@@ -1,0 +1,56 @@
+// What most commands share: the flags for backend, threads and data, and opening a model with its
+// tokenizer.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "atom/core/result.h"
+#include "atom/eval/perplexity.h"
+#include "atom/io/dataset.h"
+#include "atom/kernels/registry.h"
+#include "atom/model/model_files.h"
+#include "atom/pipeline/calibration.h"
+#include "atom/text/tokenizer.h"
+
+namespace atom::cli {
+
+struct BackendFlags {
+  std::string backend = "cpu";
+  int threads = 0;
+
+  void AddTo(CLI::App& command);
+  Result<std::unique_ptr<kernels::Backend>> Make() const;
+};
+
+struct CalibrationFlags {
+  std::string dataset = "wikitext2";
+  pipeline::CalibrationOptions options;
+
+  void AddTo(CLI::App& command);
+  Result<pipeline::Calibration> Load(const std::string& data_folder,
+                                     const text::Tokenizer& tokenizer,
+                                     const model::ModelConfig& config) const;
+};
+
+/// A model directory and its tokenizer.
+struct OpenedModel {
+  model::ModelFiles files;
+  std::unique_ptr<text::Tokenizer> tokenizer;
+};
+Result<OpenedModel> OpenModel(const std::string& dir);
+
+/// The windows of every text of a comma-separated list.
+Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& names,
+                                              const std::string& data_folder,
+                                              const OpenedModel& model, int64_t max_windows);
+
+/// Prints "atom: sentence" on stderr; returns the exit code 1.
+int Fail(const Error& error);
+/// Writes `json` to a file, or to stdout for "-"; nothing when `path` is empty.
+Status WriteJson(const std::string& path, const nlohmann::json& json);
+
+}  // namespace atom::cli

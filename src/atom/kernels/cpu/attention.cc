@@ -1,0 +1,235 @@
+// Attention over the paged cache: one task is a block of a sequence's queries with all query heads
+// of one KV head, so that each tile of K and V is dequantized once for all of them. Tiles are 64
+// positions at absolute places, merged in ascending order: docs/numerics.md, section 4.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "atom/kernels/cpu/ops.h"
+
+namespace atom::kernels::cpu {
+namespace {
+
+constexpr int64_t kTaskRows = 192;  // query rows times heads: 16 register tiles
+constexpr int64_t kVectorRows = 16;
+
+int64_t RoundUp(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+
+/// A block of queries of one sequence, for one KV head.
+struct AttentionTask {
+  int64_t sequence = 0;
+  int64_t first_row = 0;
+  int64_t rows = 0;
+  int64_t kv_head = 0;
+};
+
+/// Task number `index`, counted from the last queries to the first: those see the most positions,
+/// and long tasks had better start first.
+class TaskList {
+ public:
+  TaskList(const Batch& batch, const AttentionShape& shape)
+      : batch_(batch),
+        kv_heads_(shape.kv_heads),
+        block_rows_(std::max<int64_t>(1, kTaskRows / (shape.heads / shape.kv_heads))) {
+    for (int64_t s = 0; s < batch.sequences(); ++s) count_ += Blocks(s) * kv_heads_;
+  }
+  int64_t count() const { return count_; }
+  int64_t block_rows() const { return block_rows_; }
+
+  AttentionTask operator[](int64_t index) const {
+    for (int64_t s = batch_.sequences() - 1;; --s) {
+      const int64_t tasks = Blocks(s) * kv_heads_;
+      if (index >= tasks) {
+        index -= tasks;
+        continue;
+      }
+      const int64_t block = Blocks(s) - 1 - index / kv_heads_;
+      const int64_t first = block * block_rows_;
+      return {s, Start(s) + first, std::min(block_rows_, Start(s + 1) - Start(s) - first),
+              index % kv_heads_};
+    }
+  }
+
+ private:
+  int64_t Start(int64_t sequence) const {
+    return batch_.query_starts[static_cast<size_t>(sequence)];
+  }
+  int64_t Blocks(int64_t sequence) const {
+    return (Start(sequence + 1) - Start(sequence) + block_rows_ - 1) / block_rows_;
+  }
+
+  const Batch& batch_;
+  int64_t kv_heads_;
+  int64_t block_rows_;
+  int64_t count_ = 0;
+};
+
+/// One task's scratch, as the kernels see it.
+struct TaskScratch {
+  AttentionTile tile;
+  float* q;
+  float* keys;
+  float* values;
+  float* key_rows;
+  int32_t* visible;
+
+  TaskScratch(Workspace& workspace, int worker, int64_t row_capacity, int64_t head_dim) {
+    const int64_t rows = RoundUp(row_capacity, kVectorRows);
+    const int64_t padded = RoundUp(head_dim, kPanelOutputs);
+    const int64_t stride = padded + 16;  // rows of a register tile in different lines of L1
+    ScratchPlan plan;
+    const size_t q_at = plan.Add<float>(rows * stride);
+    const size_t keys_at = plan.Add<float>(kTilePositions * padded);
+    const size_t values_at = plan.Add<float>(kTilePositions * padded);
+    const size_t key_rows_at = plan.Add<float>(kKvPagePositions * padded);
+    const size_t visible_at = plan.Add<int32_t>(rows);
+    const size_t scores_at = plan.Add<float>(rows * kScoreStride);
+    const size_t transposed_at = plan.Add<float>(kVectorRows * kVectorRows);
+    const size_t tile_out_at = plan.Add<float>(rows * stride);
+    const size_t out_at = plan.Add<float>(rows * stride);
+    const size_t maxima_at = plan.Add<float>(2 * rows);
+    const size_t sums_at = plan.Add<float>(2 * rows);
+    std::byte* base = workspace.Of(worker, plan.bytes());
+
+    q = ScratchAt<float>(base, q_at);
+    keys = ScratchAt<float>(base, keys_at);
+    values = ScratchAt<float>(base, values_at);
+    key_rows = ScratchAt<float>(base, key_rows_at);
+    visible = ScratchAt<int32_t>(base, visible_at);
+    tile.head_dim = head_dim;
+    tile.padded_dim = padded;
+    tile.row_stride = stride;
+    tile.keys = keys;
+    tile.values = values;
+    tile.root = std::sqrt(static_cast<float>(head_dim));
+    tile.scores = ScratchAt<float>(base, scores_at);
+    tile.transposed = ScratchAt<float>(base, transposed_at);
+    tile.tile_out = ScratchAt<float>(base, tile_out_at);
+    tile.out = ScratchAt<float>(base, out_at);
+    tile.max = ScratchAt<float>(base, maxima_at);
+    tile.tile_max = tile.max + rows;
+    tile.sum = ScratchAt<float>(base, sums_at);
+    tile.tile_sum = tile.sum + rows;
+  }
+};
+
+/// Everything that one task reads and writes.
+struct TaskRun {
+  const CpuContext& context;
+  const Batch& batch;
+  const AttentionShape& shape;
+  const KvLayer& kv;
+  const AttentionTask& task;
+  TaskScratch& scratch;
+
+  int64_t heads() const { return shape.heads / shape.kv_heads; }
+  int64_t rows() const { return task.rows * heads(); }
+  int64_t Position(int64_t row) const {  // scratch row = query row, then head
+    return batch.positions[static_cast<size_t>(task.first_row + row / heads())];
+  }
+  float* HeadOf(const DeviceTensor& x, int64_t row) const {
+    const int64_t head = task.kv_head * heads() + row % heads();
+    return RowOf(x, task.first_row + row / heads()) + head * shape.head_dim;
+  }
+
+  void Begin(const DeviceTensor& qkv) const {
+    const int64_t stride = scratch.tile.row_stride;
+    for (int64_t row = 0; row < rows(); ++row) {
+      std::copy_n(HeadOf(qkv, row), shape.head_dim, scratch.q + row * stride);
+    }
+    std::fill_n(scratch.tile.out, rows() * stride, 0.0f);
+    std::fill_n(scratch.tile.max, rows(), -std::numeric_limits<float>::infinity());
+    std::fill_n(scratch.tile.sum, rows(), 0.0f);
+  }
+
+  KvRows PageRows(int which, const std::byte* page, int64_t count) const {
+    const KvPageLayout& layout = kv.layout;
+    KvRows page_rows;
+    page_rows.values =
+        reinterpret_cast<const uint8_t*>(page + layout.RowOffset(which, task.kv_head, 0));
+    page_rows.row_bytes = layout.RowBytes();
+    page_rows.scales =
+        reinterpret_cast<const Half*>(page + layout.ScaleOffset(which, task.kv_head, 0));
+    page_rows.zeros =
+        reinterpret_cast<const Half*>(page + layout.ZeroOffset(which, task.kv_head, 0));
+    page_rows.count = count;
+    page_rows.head_dim = shape.head_dim;
+    return page_rows;
+  }
+
+  /// Dequantizes positions [first, end), at most a tile.
+  void LoadTile(int64_t first, int64_t end) const {
+    const auto storage = static_cast<size_t>(kv.layout.format.storage);
+    const int64_t padded = scratch.tile.padded_dim;
+    const int32_t* blocks = batch.block_tables.data() + task.sequence * batch.max_blocks;
+    for (int64_t p = 0; p < end - first; p += kKvPagePositions) {
+      const std::byte* page = static_cast<const std::byte*>(kv.data.data()) +
+                              blocks[(first + p) / kKvPagePositions] * kv.layout.PageBytes();
+      const int64_t count = std::min(kKvPagePositions, end - first - p);
+      float* keys = scratch.keys + p / kPanelOutputs * padded * kPanelOutputs + p % kPanelOutputs;
+      context.kernels.load_keys[storage](PageRows(0, page, count), scratch.key_rows, keys);
+      context.kernels.load_values[storage](PageRows(1, page, count),
+                                           scratch.values + p * kPanelOutputs,
+                                           kTilePositions * kPanelOutputs);
+    }
+  }
+
+  /// The tile from `first` on, for the rows that see some of it.
+  void AttendTile(int64_t first) const {
+    int64_t skipped = 0;
+    while (Position(skipped) < first) ++skipped;
+    for (int64_t row = skipped; row < rows(); ++row) {
+      scratch.visible[row - skipped] =
+          static_cast<int32_t>(std::min(kTilePositions, Position(row) - first + 1));
+    }
+    AttentionTile tile = scratch.tile;
+    tile.rows = rows() - skipped;
+    tile.q = scratch.q + skipped * tile.row_stride;
+    tile.visible = scratch.visible;
+    tile.out += skipped * tile.row_stride;
+    tile.max += skipped;
+    tile.sum += skipped;
+    context.kernels.attend(tile);
+  }
+
+  void Finish(const DeviceTensor& out) const {
+    for (int64_t row = 0; row < rows(); ++row) {
+      context.kernels.divide(scratch.tile.out + row * scratch.tile.row_stride,
+                             scratch.tile.sum[row], shape.head_dim, HeadOf(out, row));
+    }
+  }
+
+  void Run(const DeviceTensor& qkv, const DeviceTensor& out) const {
+    Begin(qkv);
+    const int64_t length = Position(rows() - 1) + 1;
+    for (int64_t first = 0; first < length; first += kTilePositions) {
+      LoadTile(first, std::min(length, first + kTilePositions));
+      AttendTile(first);
+    }
+    Finish(out);
+  }
+};
+
+}  // namespace
+
+void Attention(const CpuContext& context, const Batch& batch, const DeviceTensor& qkv,
+               const AttentionShape& shape, const KvLayer& kv, const DeviceTensor& out) {
+  ATOM_CHECK(out.rows == qkv.rows && out.cols == shape.heads * shape.head_dim,
+             "output {} x {}, expected {} x {}", out.rows, out.cols, qkv.rows,
+             shape.heads * shape.head_dim);
+  ATOM_CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, "{} heads, {} KV heads",
+             shape.heads, shape.kv_heads);
+  ATOM_CHECK(kv.layout.kv_heads == shape.kv_heads && kv.layout.head_dim == shape.head_dim,
+             "pages of {} heads of {}, {} heads of {}", kv.layout.kv_heads, kv.layout.head_dim,
+             shape.kv_heads, shape.head_dim);
+  const TaskList tasks(batch, shape);
+  const int64_t row_capacity = tasks.block_rows() * (shape.heads / shape.kv_heads);
+  const auto run = [&](int64_t index, int worker) {
+    const AttentionTask task = tasks[index];
+    TaskScratch scratch(context.workspace, worker, row_capacity, shape.head_dim);
+    TaskRun{context, batch, shape, kv, task, scratch}.Run(qkv, out);
+  };
+  context.ParallelFor(tasks.count(), run);
+}
+
+}  // namespace atom::kernels::cpu

@@ -1,0 +1,178 @@
+// Attention in tiles of 64 positions. Scores and outputs are dense products (dense_inl.h): K is
+// transposed so that vectors run along positions, V lies so that they run along channels.
+#pragma once
+
+#include <cstdint>
+
+#include "atom/kernels/cpu/kernel_table.h"
+
+namespace atom::kernels::cpu {
+namespace {
+
+struct Int4Row {
+  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 zero) {
+    return Mul(scale, Sub(ToFloat(ExpandNibbles(row + i / 2)), zero));
+  }
+  static constexpr bool kQuantized = true;
+};
+struct Int8Row {
+  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 zero) {
+    return Mul(scale, Sub(ToFloat(ExpandBytes(row + i)), zero));
+  }
+  static constexpr bool kQuantized = true;
+};
+template <class T>
+struct FloatRow {
+  static F32x16 Values(const uint8_t* row, int64_t i, F32x16, F32x16) {
+    return Widen(reinterpret_cast<const T*>(row) + i);
+  }
+  static constexpr bool kQuantized = false;
+};
+
+/// Calls store(position, i, values) for every position and channels i, i + 16, …. The last values
+/// of a row may be any where 16 does not divide head_dim.
+template <class Row, class StoreValues>
+inline void ForRows(const KvRows& rows, const StoreValues& store) {
+  float scales[16] = {};
+  float zeros[16] = {};
+  if constexpr (Row::kQuantized) {
+    Store(scales, Widen(rows.scales));
+    Store(zeros, Widen(rows.zeros));
+  }
+  for (int64_t p = 0; p < rows.count; ++p) {
+    const uint8_t* row = rows.values + p * rows.row_bytes;
+    const F32x16 scale = Set(scales[p]);
+    const F32x16 zero = Set(zeros[p]);
+    for (int64_t i = 0; i < rows.head_dim; i += 16) store(p, i, Row::Values(row, i, scale, zero));
+  }
+}
+
+template <class Row>
+void LoadKeys(const KvRows& rows, float* rows_scratch, float* out) {
+  const int64_t stride = (rows.head_dim + 15) / 16 * 16;
+  ForRows<Row>(rows, [&](int64_t p, int64_t i, F32x16 values) {
+    Store(rows_scratch + p * stride + i, values);
+  });
+  for (int64_t i = 0; i < rows.head_dim; i += 16) {
+    Transpose16(rows_scratch + i, stride, out + i * kPanelOutputs, kPanelOutputs);
+  }
+}
+
+template <class Row>
+void LoadValues(const KvRows& rows, float* out, int64_t panel_stride) {
+  ForRows<Row>(rows, [&](int64_t p, int64_t i, F32x16 values) {
+    Store(out + i / kPanelOutputs * panel_stride + p * kPanelOutputs + i % kPanelOutputs, values);
+  });
+}
+
+/// Scores of one row become exp(s - max); those that the row does not see become 0.
+inline float ExpScores(float* scores, int64_t visible, float root) {
+  constexpr int kScoreVectors = kTilePositions / 16;
+  const F32x16 nothing = Set(-__builtin_inff());
+  F32x16 s[kScoreVectors];
+  F32x16 largest = nothing;
+  for (int v = 0; v < kScoreVectors; ++v) {
+    s[v] = KeepFirst(Div(Load(scores + v * 16), Set(root)), visible - v * 16, nothing);
+    largest = Max(largest, s[v]);
+  }
+  const float max = MaxLane(largest);
+  for (int v = 0; v < kScoreVectors; ++v) {
+    const F32x16 p = Exp(Sub(s[v], Set(max)));
+    Store(scores + v * 16, KeepFirst(p, visible - v * 16, Zero()));
+  }
+  return max;
+}
+
+/// Σ p of 16 rows, positions ascending.
+inline F32x16 SumScores(const float* scores, float* transposed) {
+  F32x16 sum = Zero();
+  for (int64_t first = 0; first < kTilePositions; first += 16) {
+    Transpose16(scores + first, kScoreStride, transposed, 16);
+    for (int j = 0; j < 16; ++j) sum = Add(sum, Load(transposed + j * 16));
+  }
+  return sum;
+}
+
+/// tile_out = p · V of `rows` rows over the positions [first, end).
+inline void WeighValues(const AttentionTile& t, int64_t row, int64_t rows, int64_t first,
+                        int64_t end) {
+  DenseBlock<float> block;
+  block.x = t.scores + row * kScoreStride + first;
+  block.x_stride = kScoreStride;
+  block.rows = rows;
+  block.k = end - first;
+  block.w = t.values + first * kPanelOutputs;
+  block.panel_stride = kTilePositions * kPanelOutputs;
+  block.panels = t.padded_dim / kPanelOutputs;
+  block.acc = t.tile_out + row * t.row_stride;
+  block.acc_stride = t.row_stride;
+  block.resume = first > 0;
+  MultiplyDense(block);
+}
+
+/// Rows that see the whole tile in one product. Around the diagonal a few rows at a time, as far as
+/// the first of them sees, then each row alone: a position that a row does not see never counts,
+/// not even with weight 0.
+inline void WeighVisible(const AttentionTile& t) {
+  int64_t row = 0;
+  for (; row < t.rows && t.visible[row] < kTilePositions; row += kFloatRows) {
+    const int64_t rows = t.rows - row < kFloatRows ? t.rows - row : kFloatRows;
+    const int64_t common = t.visible[row];
+    WeighValues(t, row, rows, 0, common);
+    for (int64_t r = row; r < row + rows; ++r) {
+      if (t.visible[r] > common) WeighValues(t, r, 1, common, t.visible[r]);
+    }
+  }
+  if (row < t.rows) WeighValues(t, row, t.rows - row, 0, kTilePositions);
+}
+
+/// m' = max(m, m_t); sum and out are brought to m' and added up.
+inline void Merge(const AttentionTile& t) {
+  for (int64_t row = 0; row < t.rows; row += 16) {
+    const F32x16 old_max = Load(t.max + row);
+    const F32x16 tile_max = Load(t.tile_max + row);
+    const F32x16 max = Max(old_max, tile_max);
+    const F32x16 old_factor = Exp(Sub(old_max, max));
+    const F32x16 tile_factor = Exp(Sub(tile_max, max));
+    Store(t.max + row, max);
+    Store(t.sum + row,
+          Add(Mul(Load(t.sum + row), old_factor), Mul(Load(t.tile_sum + row), tile_factor)));
+    float old_factors[16];
+    float tile_factors[16];
+    Store(old_factors, old_factor);
+    Store(tile_factors, tile_factor);
+    for (int64_t r = 0; r < LanesFrom(row, t.rows); ++r) {
+      float* out = t.out + (row + r) * t.row_stride;
+      const float* tile_out = t.tile_out + (row + r) * t.row_stride;
+      for (int64_t i = 0; i < t.padded_dim; i += 16) {
+        Store(out + i, Add(Mul(Load(out + i), Set(old_factors[r])),
+                           Mul(Load(tile_out + i), Set(tile_factors[r]))));
+      }
+    }
+  }
+}
+
+void Attend(const AttentionTile& t) {
+  DenseBlock<float> block;
+  block.x = t.q;
+  block.x_stride = t.row_stride;
+  block.rows = t.rows;
+  block.k = t.head_dim;
+  block.w = t.keys;
+  block.panel_stride = t.padded_dim * kPanelOutputs;
+  block.panels = kTilePositions / kPanelOutputs;
+  block.acc = t.scores;
+  block.acc_stride = kScoreStride;
+  MultiplyDense(block);
+  for (int64_t row = 0; row < t.rows; row += 16) {
+    for (int64_t r = row; r < row + LanesFrom(row, t.rows); ++r) {
+      t.tile_max[r] = ExpScores(t.scores + r * kScoreStride, t.visible[r], t.root);
+    }
+    Store(t.tile_sum + row, SumScores(t.scores + row * kScoreStride, t.transposed));
+  }
+  WeighVisible(t);
+  Merge(t);
+}
+
+}  // namespace
+}  // namespace atom::kernels::cpu

@@ -1,0 +1,49 @@
+// A linear's input as the cpu backend keeps it. Rows start an odd number of cache lines apart where
+// they can, so that the rows of a register tile do not compete for the same lines of L1.
+//
+//   dense     [capacity][stride] fp32
+//   integers  [capacity][codes_stride]: K4 codes, padded with zeros, at outlier_offset K8 codes,
+//             padded with zeros; scales [capacity][groups + 1] fp32, the outliers' last
+#pragma once
+
+#include <span>
+
+#include "atom/core/buffer.h"
+#include "atom/kernels/backend.h"
+
+namespace atom::kernels::cpu {
+
+struct CpuActivation final : PackedActivation {
+  CpuActivation(const quant::ActivationFormat& activation_format, int64_t columns,
+                int64_t row_capacity);
+  /// REQUIRES: made by a cpu backend.
+  static const CpuActivation& Of(const PackedActivation& activation);
+  static CpuActivation& Of(PackedActivation& activation);
+
+  int64_t k4() const { return k() - format().outlier_columns; }
+  int64_t group() const { return format().group == 0 ? k4() : format().group; }
+
+  float* DenseRow(int64_t row) { return dense.As<float>().data() + row * stride; }
+  const float* DenseRow(int64_t row) const { return dense.As<float>().data() + row * stride; }
+  int8_t* CodesRow(int64_t row) { return codes.As<int8_t>().data() + row * codes_stride; }
+  const int8_t* CodesRow(int64_t row) const {
+    return codes.As<int8_t>().data() + row * codes_stride;
+  }
+  float* ScalesRow(int64_t row) { return scales.As<float>().data() + row * scales_stride; }
+  const float* ScalesRow(int64_t row) const {
+    return scales.As<float>().data() + row * scales_stride;
+  }
+
+  Buffer dense;
+  int64_t stride = 0;  ///< in floats
+  Buffer codes;
+  int64_t codes_stride = 0;
+  int64_t outlier_offset = 0;
+  Buffer scales;
+  int64_t scales_stride = 0;
+  int64_t groups = 0;  ///< scales of a row's low-bit part
+};
+
+UnpackedActivation UnpackActivation(const CpuActivation& activation);
+
+}  // namespace atom::kernels::cpu

@@ -1,0 +1,144 @@
+#include "atom/kernels/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fmt/format.h>
+#include <new>
+
+#include "atom/kernels/cpu/ops.h"
+
+namespace atom::kernels {
+namespace {
+
+const cpu::KernelTable& KernelsFor(CpuIsa isa) {
+  switch (isa) {
+    case CpuIsa::kAvx512:
+      return cpu::Avx512Kernels();
+    case CpuIsa::kAvx2:
+      return cpu::Avx2Kernels();
+    case CpuIsa::kScalar:
+      break;
+  }
+  return cpu::ScalarKernels();
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(int threads, CpuIsa isa)
+      : pool_(threads), workspace_(pool_.threads()), context_{KernelsFor(isa), pool_, workspace_} {}
+
+  std::string_view name() const override { return "cpu"; }
+  std::string Description() const override {
+    return fmt::format("{}, {} {}", CpuIsaName(context_.kernels.isa), pool_.threads(),
+                       pool_.threads() == 1 ? "thread" : "threads");
+  }
+  DType hidden_dtype() const override { return DType::kF32; }
+
+  DeviceBuffer Allocate(size_t bytes) override;
+  void Upload(std::span<const std::byte> from, void* to) override {
+    if (!from.empty()) std::memcpy(to, from.data(), from.size());
+  }
+  void Download(const void* from, std::span<std::byte> to) override {
+    if (!to.empty()) std::memcpy(to.data(), from, to.size());
+  }
+  void Sync() override {}
+
+  std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedMatrix& weight,
+                                        std::span<const float> bias) override {
+    return cpu::PackIntegerWeight(weight, bias, pool_);
+  }
+  std::unique_ptr<PackedWeight> PrepackDense(const TensorView& weight,
+                                             std::span<const float> bias) override {
+    return cpu::PackDenseWeight(weight, bias, pool_);
+  }
+  quant::QuantizedMatrix Unpack(const PackedWeight& weight) const override {
+    return cpu::UnpackIntegerWeight(cpu::CpuWeight::Of(weight));
+  }
+  std::unique_ptr<PackedActivation> MakeActivation(const quant::ActivationFormat& format, int64_t k,
+                                                   int64_t capacity) override {
+    return std::make_unique<cpu::CpuActivation>(format, k, capacity);
+  }
+  UnpackedActivation Unpack(const PackedActivation& activation) const override {
+    return cpu::UnpackActivation(cpu::CpuActivation::Of(activation));
+  }
+
+  void BeginStep(const Batch& batch) override { batch_ = &batch; }
+  void Embed(const DeviceBuffer& table, DType dtype, const DeviceTensor& out) override {
+    cpu::Embed(context_, batch(), table, dtype, out);
+  }
+  void RmsNormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
+                       const DeviceBuffer* permutation, PackedActivation& out) override {
+    cpu::RmsNormQuantize(context_, x, norm, permutation, cpu::CpuActivation::Of(out));
+  }
+  void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
+                       PackedActivation& out) override {
+    cpu::ReorderQuantize(context_, x, permutation, cpu::CpuActivation::Of(out));
+  }
+  void SiluMulQuantize(const DeviceTensor& gate_up, PackedActivation& out) override {
+    cpu::SiluMulQuantize(context_, gate_up, cpu::CpuActivation::Of(out));
+  }
+  void Linear(const PackedActivation& x, const PackedWeight& weight, const DeviceTensor& y,
+              OutputMode mode) override {
+    cpu::Linear(context_, cpu::CpuActivation::Of(x), cpu::CpuWeight::Of(weight), y, mode);
+  }
+  void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const RopeTable& rope,
+                    KvLayer& kv) override {
+    cpu::RopeAppendKv(context_, batch(), qkv, shape, rope, kv);
+  }
+  void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
+                 const DeviceTensor& out) override {
+    cpu::Attention(context_, batch(), qkv, shape, kv, out);
+  }
+  void GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) override {
+    cpu::GatherLogitRows(batch(), x, out);
+  }
+  void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,
+                             std::span<double> out) override {
+    cpu::NegativeLogLikelihood(context_, logits, targets, out);
+  }
+  void Sample(const DeviceTensor& logits, std::span<const SamplingParams> params,
+              std::span<const double> uniforms, std::span<int32_t> tokens) override {
+    cpu::Sample(context_, logits, params, uniforms, tokens);
+  }
+
+ private:
+  void Free(void* data) override { std::free(data); }
+  const Batch& batch() const {
+    ATOM_CHECK(batch_ != nullptr, "no step has begun");
+    return *batch_;
+  }
+
+  ThreadPool pool_;
+  cpu::Workspace workspace_;
+  cpu::CpuContext context_;
+  const Batch* batch_ = nullptr;
+};
+
+DeviceBuffer CpuBackend::Allocate(size_t bytes) {
+  // One line more than asked for: kernels read whole vectors, beyond the last KV row of a page.
+  const size_t size = (bytes + Buffer::kAlignment - 1) / Buffer::kAlignment * Buffer::kAlignment +
+                      Buffer::kAlignment;
+  void* data = std::aligned_alloc(Buffer::kAlignment, size);
+  if (data == nullptr) throw std::bad_alloc();
+  std::memset(data, 0, size);
+  return DeviceBuffer(this, data, bytes);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> MakeCpuBackend(const BackendOptions& options) {
+  const Result<CpuIsa> isa = ChooseCpuIsa();
+  if (!isa.ok()) return isa.error();
+  return MakeCpuBackend(options, *isa);
+}
+
+Result<std::unique_ptr<Backend>> MakeCpuBackend(const BackendOptions& options, CpuIsa isa) {
+  if (isa > DetectCpuIsa()) {
+    return MakeError("backend cpu: {} is more than this processor supports ({})", CpuIsaName(isa),
+                     CpuIsaName(DetectCpuIsa()));
+  }
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(options.threads, isa));
+}
+
+}  // namespace atom::kernels

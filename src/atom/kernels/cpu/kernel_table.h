@@ -1,0 +1,160 @@
+// The seam between what is compiled once and what is compiled per instruction set: the inner
+// kernels as a table of functions on raw pointers. kernels_inl.h writes them once over the
+// vocabulary of vec_*.h; isa_*.cc compile it with their flags; cpu_backend.cc picks a table.
+//
+// Plain structs only: an inline function here would be compiled with AVX-512 as well, and the
+// linker keeps any one of the copies.
+//
+// Products run in blocks: some rows, some panels of 32 outputs, acc[rows][acc_stride] in scratch.
+// The order of the float operations of one output is that of docs/numerics.md for every block
+// shape, so a block may be cut anywhere.
+#pragma once
+
+#include <cstdint>
+
+#include "atom/core/cpu_info.h"
+#include "atom/core/half.h"
+#include "atom/kernels/cpu/packed_layout.h"
+
+namespace atom::kernels::cpu {
+
+/// acc = (resume ? acc : 0) + x · wᵀ over inputs [0, k). `w` points at element (0, 0) of the first
+/// panel, in panels of [k][32], panel_stride elements apart.
+template <class W>
+struct DenseBlock {
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  int64_t rows = 0;
+  int64_t k = 0;
+  const W* w = nullptr;
+  int64_t panel_stride = 0;
+  int64_t panels = 0;
+  float* acc = nullptr;
+  int64_t acc_stride = 0;
+  bool resume = false;
+};
+
+/// acc = x · wᵀ for a packed weight and all of K.
+struct PackedBlock {
+  const PackedLayout* layout = nullptr;
+  const uint8_t* w = nullptr;  ///< first panel
+  int64_t panels = 0;
+  int64_t rows = 0;
+  float* acc = nullptr;
+  int64_t acc_stride = 0;
+
+  // Integer activations: codes, with scales in fp32.
+  const int8_t* codes = nullptr;  ///< a row: K4 codes, then at outlier_offset K8; 64 bytes readable
+  int64_t codes_stride = 0;       ///< behind both
+  int64_t outlier_offset = 0;
+  const float* scales = nullptr;  ///< of group g: scales[g * scale_step]
+  int64_t scales_stride = 0;
+  int64_t scale_step = 0;         ///< 0: one scale a row
+  int64_t outlier_scale = 0;      ///< index in the row
+  const int32_t* sums = nullptr;  ///< [rows][2 groups + 1], what start_sums wrote
+  int64_t sums_stride = 0;
+
+  // Dense activations (W4A16).
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+};
+
+/// y = acc + bias, or y += acc + bias.
+struct OutputBlock {
+  const float* acc = nullptr;
+  int64_t acc_stride = 0;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  const float* bias = nullptr;  ///< or null
+  float* y = nullptr;
+  int64_t y_stride = 0;
+  bool add = false;
+};
+
+inline constexpr int64_t kTilePositions = 64;
+inline constexpr int64_t kScoreStride = kTilePositions + 16;
+
+/// Rows of K or V of one head in one page: `count` <= 16 positions from the page's first on.
+struct KvRows {
+  const uint8_t* values = nullptr;
+  int64_t row_bytes = 0;
+  const Half* scales = nullptr;  ///< [16], for INT4 and INT8
+  const Half* zeros = nullptr;
+  int64_t count = 0;
+  int64_t head_dim = 0;
+};
+
+/// Query rows (of any heads of one KV head) against one tile of 64 positions.
+struct AttentionTile {
+  int64_t rows = 0;
+  int64_t head_dim = 0;
+  int64_t padded_dim = 0;            ///< rounded up to 32
+  const float* q = nullptr;          ///< [rows][row_stride]
+  int64_t row_stride = 0;            ///< of q, tile_out and out
+  const float* keys = nullptr;       ///< [2][padded_dim][32]: panels of positions
+  const float* values = nullptr;     ///< [padded_dim / 32][64][32]: panels of channels
+  const int32_t* visible = nullptr;  ///< [rows] positions that a row sees, 1 … 64, ascending
+  float root = 1.0f;                 ///< sqrt(head_dim)
+  // Written; every array has room for a multiple of 16 rows.
+  float* scores = nullptr;      ///< [rows][kScoreStride]
+  float* transposed = nullptr;  ///< [16][16]
+  float* tile_out = nullptr;
+  float* tile_max = nullptr;  ///< [rows]
+  float* tile_sum = nullptr;
+  float* out = nullptr;  ///< so far
+  float* max = nullptr;  ///< so far; -infinity at first
+  float* sum = nullptr;
+};
+
+struct KernelTable {
+  CpuIsa isa;
+
+  void (*dense_f32)(const DenseBlock<float>& block);
+  void (*dense_f16)(const DenseBlock<Half>& block);
+  void (*dense_bf16)(const DenseBlock<BFloat16>& block);
+  void (*packed_integer)(const PackedBlock& block);
+  void (*packed_float)(const PackedBlock& block);
+  /// -8 Σ x and -136 Σ x of each group, then -128 Σ x of the outliers: what the offsets of the
+  /// weight codes add to a sum, subtracted in advance.
+  void (*start_sums)(const PackedLayout& layout, const int8_t* codes, int64_t outlier_offset,
+                     int32_t* sums);
+  void (*write_output)(const OutputBlock& block);
+
+  float (*sum_squares)(const float* x, int64_t n);
+  /// out = (x * r) * weight
+  void (*scale_by_weight)(const float* x, float r, const float* weight, int64_t n, float* out);
+  /// out[j] = x[source[j]]
+  void (*gather)(const float* x, const int32_t* source, int64_t n, float* out);
+  /// out = gate / (1 + exp(-gate)) * up
+  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
+  float (*abs_max)(const float* x, int64_t n);
+  /// codes = clamp(round(x * inv), low, high), 0 for a NaN
+  void (*quantize)(const float* x, int64_t n, float inv, float low, float high, int8_t* codes);
+
+  /// The lowest and the highest of x and 0.
+  void (*range)(const float* x, int64_t n, float* low, float* high);
+  /// codes = clamp(round(x * inv), -zero, high - zero) + zero, a byte or (nibbles) half a byte each
+  void (*quantize_kv)(const float* x, int64_t n, float inv, float zero, float high, bool nibbles,
+                      uint8_t* codes);
+  /// x[i], x[i + half] = x[i] cos[i] - x[i + half] sin[i], x[i + half] cos[i] + x[i] sin[i]
+  void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
+
+  /// By KvStorage. Keys are transposed into [head_dim][32]: out points at the first of 16 lanes.
+  /// rows_scratch holds [16][head_dim rounded up to 16].
+  void (*load_keys[5])(const KvRows& rows, float* rows_scratch, float* out);
+  /// Values are dequantized into [64][32] per 32 channels, panel_stride elements apart.
+  void (*load_values[5])(const KvRows& rows, float* out, int64_t panel_stride);
+  void (*attend)(const AttentionTile& tile);
+  /// out = x / sum
+  void (*divide)(const float* x, float sum, int64_t n, float* out);
+
+  float (*max)(const float* x, int64_t n);
+  /// Σ exp(x - max), in double
+  double (*sum_exp)(const float* x, float max, int64_t n);
+};
+
+const KernelTable& ScalarKernels();
+const KernelTable& Avx2Kernels();
+const KernelTable& Avx512Kernels();
+
+}  // namespace atom::kernels::cpu

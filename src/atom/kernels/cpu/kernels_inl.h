@@ -1,0 +1,48 @@
+// The inner kernels, written once: include after one vec_*.h, from an isa_*.cc only. See README.md.
+#pragma once
+
+#include "atom/kernels/cpu/kernel_table.h"
+#include "atom/kernels/cpu/tiles_inl.h"
+// after the tiles:
+#include "atom/kernels/cpu/dense_inl.h"
+#include "atom/kernels/cpu/exp_inl.h"
+#include "atom/kernels/cpu/packed_inl.h"
+#include "atom/kernels/cpu/rows_inl.h"
+// after rows and dense products:
+#include "atom/kernels/cpu/attention_inl.h"
+
+namespace atom::kernels::cpu {
+namespace {
+
+constexpr KernelTable MakeKernelTable(CpuIsa isa) {
+  return {
+      .isa = isa,
+      .dense_f32 = MultiplyDense<float>,
+      .dense_f16 = MultiplyDense<Half>,
+      .dense_bf16 = MultiplyDense<BFloat16>,
+      .packed_integer = MultiplyInteger,
+      .packed_float = MultiplyFloat,
+      .start_sums = StartSums,
+      .write_output = WriteOutput,
+      .sum_squares = SumSquares,
+      .scale_by_weight = ScaleByWeight,
+      .gather = GatherRow,
+      .silu_mul = SiluMul,
+      .abs_max = AbsMax,
+      .quantize = Quantize,
+      .range = RangeWithZero,
+      .quantize_kv = QuantizeKv,
+      .rotate = Rotate,
+      .load_keys = {LoadKeys<Int4Row>, LoadKeys<Int8Row>, LoadKeys<FloatRow<BFloat16>>,
+                    LoadKeys<FloatRow<Half>>, LoadKeys<FloatRow<float>>},
+      .load_values = {LoadValues<Int4Row>, LoadValues<Int8Row>, LoadValues<FloatRow<BFloat16>>,
+                      LoadValues<FloatRow<Half>>, LoadValues<FloatRow<float>>},
+      .attend = Attend,
+      .divide = DivideRow,
+      .max = MaxOfRow,
+      .sum_exp = SumExp,
+  };
+}
+
+}  // namespace
+}  // namespace atom::kernels::cpu

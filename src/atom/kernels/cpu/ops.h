@@ -1,0 +1,63 @@
+// The ops of the cpu backend as functions, one source file a family. Backend (backend.h) says what
+// each computes; shapes are checked here.
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "atom/core/thread_pool.h"
+#include "atom/kernels/backend.h"
+#include "atom/kernels/cpu/cpu_activation.h"
+#include "atom/kernels/cpu/cpu_weight.h"
+#include "atom/kernels/cpu/kernel_table.h"
+#include "atom/kernels/cpu/workspace.h"
+
+namespace atom::kernels::cpu {
+
+/// What an op runs with.
+struct CpuContext {
+  const KernelTable& kernels;
+  ThreadPool& pool;
+  Workspace& workspace;
+
+  /// task(i, worker) for i in [0, tasks). By reference: std::function then allocates nothing.
+  template <class Task>
+  void ParallelFor(int64_t tasks, const Task& task) const {
+    pool.ParallelFor(tasks, std::cref(task));
+  }
+};
+
+inline float* RowOf(const DeviceTensor& x, int64_t row) {
+  return static_cast<float*>(x.data) + row * x.stride;
+}
+
+// linear.cc
+void Linear(const CpuContext& context, const CpuActivation& x, const CpuWeight& weight,
+            const DeviceTensor& y, OutputMode mode);
+
+// row_quantizers.cc
+void RmsNormQuantize(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
+                     const DeviceBuffer* permutation, CpuActivation& out);
+void ReorderQuantize(const CpuContext& context, const DeviceTensor& x,
+                     const DeviceBuffer* permutation, CpuActivation& out);
+void SiluMulQuantize(const CpuContext& context, const DeviceTensor& gate_up, CpuActivation& out);
+
+// rope_kv.cc
+void RopeAppendKv(const CpuContext& context, const Batch& batch, const DeviceTensor& qkv,
+                  const AttentionShape& shape, const RopeTable& rope, KvLayer& kv);
+
+// attention.cc
+void Attention(const CpuContext& context, const Batch& batch, const DeviceTensor& qkv,
+               const AttentionShape& shape, const KvLayer& kv, const DeviceTensor& out);
+
+// model_ends.cc
+void Embed(const CpuContext& context, const Batch& batch, const DeviceBuffer& table, DType dtype,
+           const DeviceTensor& out);
+void GatherLogitRows(const Batch& batch, const DeviceTensor& x, const DeviceTensor& out);
+void NegativeLogLikelihood(const CpuContext& context, const DeviceTensor& logits,
+                           std::span<const int32_t> targets, std::span<double> out);
+void Sample(const CpuContext& context, const DeviceTensor& logits,
+            std::span<const SamplingParams> params, std::span<const double> uniforms,
+            std::span<int32_t> tokens);
+
+}  // namespace atom::kernels::cpu

@@ -1,0 +1,104 @@
+// The three producers of a linear's input: a row is normalized, gathered or gated in fp32, then
+// quantized while it is still in L1. docs/numerics.md, sections 2 and 4.
+#include <algorithm>
+#include <cmath>
+
+#include "atom/kernels/cpu/ops.h"
+#include "atom/quant/group_quant.h"
+
+namespace atom::kernels::cpu {
+namespace {
+
+constexpr int kOutlierBits = 8;
+
+/// Quantizes one group; returns the stored scale, widened.
+float QuantizeGroup(const KernelTable& kernels, const float* x, int64_t n, float clip, int bits,
+                    int8_t* codes) {
+  const float scale = ToFloat(quant::SymmetricScale(kernels.abs_max(x, n), clip, bits));
+  const auto end = static_cast<float>(1 << (bits - 1));
+  kernels.quantize(x, n, 1.0f / scale, -end, end - 1.0f, codes);
+  return scale;
+}
+
+void QuantizeRow(const KernelTable& kernels, const float* values, int64_t row, CpuActivation& out) {
+  const quant::ActivationFormat& format = out.format();
+  int8_t* codes = out.CodesRow(row);
+  float* scales = out.ScalesRow(row);
+  for (int64_t g = 0; g < out.groups; ++g) {
+    const int64_t k = g * out.group();
+    scales[g] =
+        QuantizeGroup(kernels, values + k, out.group(), format.clip, format.bits, codes + k);
+  }
+  if (format.outlier_columns > 0) {
+    scales[out.groups] = QuantizeGroup(kernels, values + out.k4(), format.outlier_columns, 1.0f,
+                                       kOutlierBits, codes + out.outlier_offset);
+  }
+}
+
+/// Writes each row of `out`: fill(row, values, scratch) computes K values, with K floats of
+/// scratch. Dense rows are filled in place.
+template <class Fill>
+void QuantizeRows(const CpuContext& context, int64_t rows, CpuActivation& out, const Fill& fill) {
+  ATOM_CHECK(rows <= out.capacity(), "{} rows, room for {}", rows, out.capacity());
+  out.set_rows(rows);
+  const auto k = static_cast<size_t>(out.k());
+  const auto run = [&](int64_t row, int worker) {
+    ScratchPlan plan;
+    const size_t scratch_at = plan.Add<float>(out.k());
+    const size_t values_at = plan.Add<float>(out.k());
+    std::byte* base = context.workspace.Of(worker, plan.bytes());
+    auto* scratch = ScratchAt<float>(base, scratch_at);
+    const bool dense = out.format().dense();
+    float* values = dense ? out.DenseRow(row) : ScratchAt<float>(base, values_at);
+    fill(row, values, scratch);
+    if (!dense) return QuantizeRow(context.kernels, values, row, out);
+    if (out.format().simulated) quant::FakeQuantizeActivation(out.format(), {values, k});
+  };
+  context.ParallelFor(rows, run);
+}
+
+const int32_t* SourceOf(const DeviceBuffer* permutation) {
+  return permutation == nullptr ? nullptr : static_cast<const int32_t*>(permutation->data());
+}
+
+}  // namespace
+
+void RmsNormQuantize(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
+                     const DeviceBuffer* permutation, CpuActivation& out) {
+  ATOM_CHECK(x.cols == out.k(), "{} columns, expected {}", x.cols, out.k());
+  const KernelTable& kernels = context.kernels;
+  const auto* weight = static_cast<const float*>(norm.weight->data());
+  const int32_t* source = SourceOf(permutation);
+  const auto fill = [&](int64_t row, float* values, float* scratch) {
+    const float* in = RowOf(x, row);
+    const float mean = kernels.sum_squares(in, x.cols) / static_cast<float>(x.cols);
+    const float r = 1.0f / std::sqrt(mean + norm.eps);
+    if (source == nullptr) return kernels.scale_by_weight(in, r, weight, x.cols, values);
+    kernels.scale_by_weight(in, r, weight, x.cols, scratch);
+    kernels.gather(scratch, source, x.cols, values);
+  };
+  QuantizeRows(context, x.rows, out, fill);
+}
+
+void ReorderQuantize(const CpuContext& context, const DeviceTensor& x,
+                     const DeviceBuffer* permutation, CpuActivation& out) {
+  ATOM_CHECK(x.cols == out.k(), "{} columns, expected {}", x.cols, out.k());
+  const int32_t* source = SourceOf(permutation);
+  const auto fill = [&](int64_t row, float* values, float*) {
+    const float* in = RowOf(x, row);
+    if (source != nullptr) return context.kernels.gather(in, source, x.cols, values);
+    std::copy_n(in, x.cols, values);
+  };
+  QuantizeRows(context, x.rows, out, fill);
+}
+
+void SiluMulQuantize(const CpuContext& context, const DeviceTensor& gate_up, CpuActivation& out) {
+  ATOM_CHECK(gate_up.cols == 2 * out.k(), "{} columns, expected 2 x {}", gate_up.cols, out.k());
+  const auto fill = [&](int64_t row, float* values, float*) {
+    const float* gate = RowOf(gate_up, row);
+    context.kernels.silu_mul(gate, gate + out.k(), out.k(), values);
+  };
+  QuantizeRows(context, gate_up.rows, out, fill);
+}
+
+}  // namespace atom::kernels::cpu

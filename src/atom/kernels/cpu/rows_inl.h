@@ -1,0 +1,138 @@
+// What happens to one row between two linears: norm, gather, gate, rotation, quantization. All of
+// it exact in the order that docs/numerics.md, section 2 and 4, gives.
+#pragma once
+
+#include <cstdint>
+
+#include "atom/kernels/cpu/kernel_table.h"
+
+namespace atom::kernels::cpu {
+namespace {
+
+inline int64_t LanesFrom(int64_t i, int64_t n) { return n - i < 16 ? n - i : 16; }
+
+/// Calls each(i, lanes) for i = 0, 16, … below n.
+template <class Each>
+inline void ForLanes(int64_t n, const Each& each) {
+  for (int64_t i = 0; i < n; i += 16) each(i, LanesFrom(i, n));
+}
+
+float SumSquares(const float* x, int64_t n) {
+  F32x16 sum = Zero();
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    const F32x16 value = LoadFirst(x + i, lanes);
+    sum = Fma(value, value, sum);
+  });
+  return SumLanes(sum);
+}
+
+void ScaleByWeight(const float* x, float r, const float* weight, int64_t n, float* out) {
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    const F32x16 scaled = Mul(LoadFirst(x + i, lanes), Set(r));
+    StoreFirst(out + i, Mul(scaled, LoadFirst(weight + i, lanes)), lanes);
+  });
+}
+
+void GatherRow(const float* x, const int32_t* source, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) Store(out + i, Gather(x, source + i));
+  for (; i < n; ++i) out[i] = x[source[i]];
+}
+
+void SiluMul(const float* gate, const float* up, int64_t n, float* out) {
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    const F32x16 x = LoadFirst(gate + i, lanes);
+    const F32x16 silu = Div(x, Add(Set(1.0f), Exp(Sub(Zero(), x))));
+    StoreFirst(out + i, Mul(silu, LoadFirst(up + i, lanes)), lanes);
+  });
+}
+
+float AbsMax(const float* x, int64_t n) {
+  F32x16 largest = Zero();
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    largest = Max(largest, Abs(NanToZero(LoadFirst(x + i, lanes))));
+  });
+  return MaxLane(largest);
+}
+
+void Quantize(const float* x, int64_t n, float inv, float low, float high, int8_t* codes) {
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    const F32x16 value = NanToZero(Mul(LoadFirst(x + i, lanes), Set(inv)));
+    const I32x16 code = RoundToInt(Min(Max(value, Set(low)), Set(high)));
+    if (lanes == 16) return StoreLowBytes(codes + i, code);
+    int8_t last[16];
+    StoreLowBytes(last, code);
+    __builtin_memcpy(codes + i, last, static_cast<uint64_t>(lanes));
+  });
+}
+
+void RangeWithZero(const float* x, int64_t n, float* low, float* high) {
+  F32x16 lowest = Zero();
+  F32x16 highest = Zero();
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    const F32x16 value = NanToZero(LoadFirst(x + i, lanes));
+    lowest = Min(lowest, value);
+    highest = Max(highest, value);
+  });
+  *low = -MaxLane(Sub(Zero(), lowest));
+  *high = MaxLane(highest);
+}
+
+void QuantizeKv(const float* x, int64_t n, float inv, float zero, float high, bool nibbles,
+                uint8_t* codes) {
+  const F32x16 lowest = Set(-zero);
+  const F32x16 highest = Set(high - zero);
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    const F32x16 value = NanToZero(Mul(LoadFirst(x + i, lanes), Set(inv)));
+    const I32x16 code = RoundToInt(Add(Min(Max(value, lowest), highest), Zero()));
+    uint8_t bytes[16];
+    StoreLowBytes(bytes, AddInt(code, SetInt(static_cast<int32_t>(zero))));
+    if (!nibbles) {
+      __builtin_memcpy(codes + i, bytes, static_cast<uint64_t>(lanes));
+      return;
+    }
+    for (int64_t j = 0; j < lanes; j += 2) {
+      codes[(i + j) / 2] = static_cast<uint8_t>(bytes[j] | bytes[j + 1] << 4);
+    }
+  });
+}
+
+void Rotate(float* x, const float* cos, const float* sin, int64_t half) {
+  ForLanes(half, [&](int64_t i, int64_t lanes) {
+    const F32x16 a = LoadFirst(x + i, lanes);
+    const F32x16 b = LoadFirst(x + half + i, lanes);
+    const F32x16 c = LoadFirst(cos + i, lanes);
+    const F32x16 s = LoadFirst(sin + i, lanes);
+    StoreFirst(x + i, Sub(Mul(a, c), Mul(b, s)), lanes);
+    StoreFirst(x + half + i, Add(Mul(b, c), Mul(a, s)), lanes);
+  });
+}
+
+void DivideRow(const float* x, float sum, int64_t n, float* out) {
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    StoreFirst(out + i, Div(LoadFirst(x + i, lanes), Set(sum)), lanes);
+  });
+}
+
+float MaxOfRow(const float* x, int64_t n) {
+  F32x16 largest = Set(x[0]);
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    largest = Max(largest, KeepFirst(LoadFirst(x + i, lanes), lanes, largest));
+  });
+  return MaxLane(largest);
+}
+
+double SumExp(const float* x, float max, int64_t n) {
+  double lane_sums[16] = {};
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    float terms[16];
+    Store(terms, KeepFirst(Exp(Sub(LoadFirst(x + i, lanes), Set(max))), lanes, Zero()));
+    for (int j = 0; j < 16; ++j) lane_sums[j] += static_cast<double>(terms[j]);
+  });
+  double sum = 0.0;
+  for (const double lane_sum : lane_sums) sum += lane_sum;
+  return sum;
+}
+
+}  // namespace
+}  // namespace atom::kernels::cpu

@@ -1,0 +1,230 @@
+// The vector vocabulary on AVX2, FMA and F16C: 16 lanes in two registers. vec_avx512.h says what
+// the names mean and why all of it is in an anonymous namespace.
+#pragma once
+
+#include <cstdint>
+#include <immintrin.h>
+
+#include "atom/core/half.h"  // the types only
+
+namespace atom::kernels::cpu {
+namespace {
+
+// 16 registers: tiles of half a panel (kernels_inl.h).
+constexpr int kFloatRows = 6;
+constexpr int kIntegerRows = 4;
+constexpr int kVectors = 1;
+constexpr int kFewRows = 1;
+constexpr int kFewRowsVectors = 2;
+constexpr bool kRawHighNibbles = false;
+
+struct F32x16 {
+  __m256 a, b;
+};
+struct I32x16 {  // or 64 bytes
+  __m256i a, b;
+};
+
+inline __m256i LaneMask(int64_t n) {  // 8 lanes
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(n)), lanes);
+}
+inline const __m256i* As256(const void* p) { return static_cast<const __m256i*>(p); }
+inline const __m128i* As128(const void* p) { return static_cast<const __m128i*>(p); }
+
+inline F32x16 Zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+inline F32x16 Set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline F32x16 Load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline F32x16 LoadFirst(const float* p, int64_t n) {
+  return {_mm256_maskload_ps(p, LaneMask(n)), _mm256_maskload_ps(p + 8, LaneMask(n - 8))};
+}
+inline void Store(float* p, F32x16 x) {
+  _mm256_storeu_ps(p, x.a);
+  _mm256_storeu_ps(p + 8, x.b);
+}
+inline void StoreFirst(float* p, F32x16 x, int64_t n) {
+  _mm256_maskstore_ps(p, LaneMask(n), x.a);
+  _mm256_maskstore_ps(p + 8, LaneMask(n - 8), x.b);
+}
+inline F32x16 Widen(const float* p) { return Load(p); }
+inline __m256 WidenEight(const BFloat16* p) {
+  const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(As128(p)));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+}
+inline F32x16 Widen(const BFloat16* p) { return {WidenEight(p), WidenEight(p + 8)}; }
+inline F32x16 Widen(const Half* p) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128(As128(p))),
+          _mm256_cvtph_ps(_mm_loadu_si128(As128(p + 8)))};
+}
+
+inline F32x16 Add(F32x16 x, F32x16 y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+inline F32x16 Sub(F32x16 x, F32x16 y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+inline F32x16 Mul(F32x16 x, F32x16 y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+inline F32x16 Div(F32x16 x, F32x16 y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+inline F32x16 Fma(F32x16 x, F32x16 y, F32x16 z) {
+  return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+inline F32x16 Max(F32x16 x, F32x16 y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+inline F32x16 Min(F32x16 x, F32x16 y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+inline F32x16 Abs(F32x16 x) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
+}
+inline F32x16 NanToZero(F32x16 x) {
+  return {_mm256_and_ps(x.a, _mm256_cmp_ps(x.a, x.a, _CMP_ORD_Q)),
+          _mm256_and_ps(x.b, _mm256_cmp_ps(x.b, x.b, _CMP_ORD_Q))};
+}
+inline F32x16 KeepFirst(F32x16 x, int64_t n, F32x16 rest) {
+  return {_mm256_blendv_ps(rest.a, x.a, _mm256_castsi256_ps(LaneMask(n))),
+          _mm256_blendv_ps(rest.b, x.b, _mm256_castsi256_ps(LaneMask(n - 8)))};
+}
+inline F32x16 Gather(const float* p, const int32_t* index) {
+  return {_mm256_i32gather_ps(p, _mm256_loadu_si256(As256(index)), 4),
+          _mm256_i32gather_ps(p, _mm256_loadu_si256(As256(index + 8)), 4)};
+}
+
+inline I32x16 SetInt(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline I32x16 AddInt(I32x16 x, I32x16 y) {
+  return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
+}
+inline I32x16 SubInt(I32x16 x, I32x16 y) {
+  return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)};
+}
+inline I32x16 HalveInt(I32x16 x) { return {_mm256_srai_epi32(x.a, 1), _mm256_srai_epi32(x.b, 1)}; }
+inline F32x16 ToFloat(I32x16 x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+inline I32x16 RoundToInt(F32x16 x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
+inline F32x16 PowerOfTwo(I32x16 n) {
+  const I32x16 biased = AddInt(n, SetInt(127));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(biased.a, 23)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(biased.b, 23))};
+}
+
+inline I32x16 LoadBytes(const uint8_t* p) {
+  return {_mm256_loadu_si256(As256(p)), _mm256_loadu_si256(As256(p + 32))};
+}
+inline I32x16 SetFourBytes(const int8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, 4);
+  return SetInt(four);
+}
+/// Even and odd bytes apart, as int16: the sums of two products of vpmaddwd fit, where those of
+/// vpmaddubsw would saturate.
+inline __m256i DotBytes8(__m256i sum, __m256i w, __m256i x) {
+  const __m256i w_even = _mm256_and_si256(w, _mm256_set1_epi16(255));
+  const __m256i w_odd = _mm256_srli_epi16(w, 8);
+  const __m256i x_even = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
+  const __m256i x_odd = _mm256_srai_epi16(x, 8);
+  sum = _mm256_add_epi32(sum, _mm256_madd_epi16(w_even, x_even));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(w_odd, x_odd));
+}
+inline I32x16 DotBytes(I32x16 sum, I32x16 w, I32x16 x) {
+  return {DotBytes8(sum.a, w.a, x.a), DotBytes8(sum.b, w.b, x.b)};
+}
+/// Two products of at most 15 · 128 fit int16: nothing saturates here.
+inline __m256i DotNibbles8(__m256i sum, __m256i w, __m256i x) {
+  const __m256i pairs = _mm256_maddubs_epi16(w, x);
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+inline I32x16 DotNibbles(I32x16 sum, I32x16 w, I32x16 x) {
+  return {DotNibbles8(sum.a, w.a, x.a), DotNibbles8(sum.b, w.b, x.b)};
+}
+inline I32x16 LowNibbles(I32x16 w) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  return {_mm256_and_si256(w.a, mask), _mm256_and_si256(w.b, mask)};
+}
+inline I32x16 HighNibbles(I32x16 w) {
+  return LowNibbles({_mm256_srli_epi16(w.a, 4), _mm256_srli_epi16(w.b, 4)});
+}
+
+/// Bits [kShift, kShift + kBits) of each lane, minus half their range.
+template <int kShift, int kBits>
+inline F32x16 FieldValue(I32x16 w) {
+  const __m256i mask = _mm256_set1_epi32((1 << kBits) - 1);
+  const I32x16 field{_mm256_and_si256(_mm256_srli_epi32(w.a, kShift), mask),
+                     _mm256_and_si256(_mm256_srli_epi32(w.b, kShift), mask)};
+  return ToFloat(SubInt(field, SetInt(1 << (kBits - 1))));
+}
+template <int kShift>
+inline F32x16 NibbleValue(I32x16 w) {
+  return FieldValue<kShift, 4>(w);
+}
+template <int kShift>
+inline F32x16 ByteValue(I32x16 w) {
+  return FieldValue<kShift, 8>(w);
+}
+inline __m256i ExpandNibbles8(const uint8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, 4);
+  const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+  return _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(four), shifts),
+                          _mm256_set1_epi32(15));
+}
+inline I32x16 ExpandNibbles(const uint8_t* p) { return {ExpandNibbles8(p), ExpandNibbles8(p + 4)}; }
+inline I32x16 ExpandBytes(const uint8_t* p) {
+  return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(As128(p))),
+          _mm256_cvtepu8_epi32(_mm_loadl_epi64(As128(p + 8)))};
+}
+inline void StoreLowBytes(void* p, I32x16 x) {
+  const __m256i mask = _mm256_set1_epi32(255);
+  const __m256i words = _mm256_packus_epi32(_mm256_and_si256(x.a, mask),
+                                            _mm256_and_si256(x.b, mask));  // a0-3 b0-3 a4-7 b4-7
+  const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
+  const __m128i bytes =
+      _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+  _mm_storeu_si128(static_cast<__m128i*>(p), bytes);
+}
+
+inline float SumLanes(F32x16 x) {
+  const __m256 eight = _mm256_add_ps(x.a, x.b);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline float MaxLane(F32x16 x) {
+  const __m256 eight = _mm256_max_ps(x.a, x.b);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+inline int32_t SumIntLanes(I32x16 x) {
+  const __m256i eight = _mm256_add_epi32(x.a, x.b);
+  const __m128i four =
+      _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+}
+
+inline void Transpose8(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  __m256 v[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) v[i] = _mm256_loadu_ps(in + i * in_stride);
+  __m256 quarter[8];  // quarter[4 i + j]: column j (and j + 4) of rows 4 i … 4 i + 3
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    const __m256 a = _mm256_unpacklo_ps(v[i], v[i + 1]);
+    const __m256 b = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    const __m256 c = _mm256_unpacklo_ps(v[i + 2], v[i + 3]);
+    const __m256 d = _mm256_unpackhi_ps(v[i + 2], v[i + 3]);
+    quarter[i] = _mm256_shuffle_ps(a, c, 0x44);
+    quarter[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+    quarter[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+    quarter[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    _mm256_storeu_ps(out + j * out_stride,
+                     _mm256_permute2f128_ps(quarter[j], quarter[4 + j], 0x20));
+    _mm256_storeu_ps(out + (4 + j) * out_stride,
+                     _mm256_permute2f128_ps(quarter[j], quarter[4 + j], 0x31));
+  }
+}
+inline void Transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  for (int i = 0; i < 16; i += 8) {
+    for (int j = 0; j < 16; j += 8) {
+      Transpose8(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace atom::kernels::cpu

@@ -1,0 +1,189 @@
+// The vector vocabulary on AVX-512: 16 lanes of fp32 or int32 in one register. vec_avx2.h and
+// vec_scalar.h define the same names, so that the kernels (*_inl.h) are written once; each isa_*.cc
+// includes one of them. Everything lies in an anonymous namespace: code compiled for AVX-512 must
+// never be what the linker picks for a machine without it. That is also why nothing here calls an
+// inline function of another header.
+#pragma once
+
+#include <cstdint>
+#if defined(__GNUC__) && !defined(__clang__)  // g++ 12 warns of its own "undefined" registers
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#else
+#include <immintrin.h>
+#endif
+
+#include "atom/core/half.h"  // the types only
+
+namespace atom::kernels::cpu {
+namespace {
+
+/// Register tiles: rows × vectors of 16 outputs, and vectors where few rows leave registers free.
+constexpr int kFloatRows = 12;
+constexpr int kIntegerRows = 12;
+constexpr int kVectors = 2;
+constexpr int kFewRows = 4;
+constexpr int kFewRowsVectors = 4;
+/// A high nibble is left where it is: the byte as a whole is low + 16 * high.
+constexpr bool kRawHighNibbles = true;
+
+struct F32x16 {
+  __m512 v;
+};
+struct I32x16 {  // or 64 bytes
+  __m512i v;
+};
+
+inline __mmask16 FirstLanes(int64_t n) {
+  return static_cast<__mmask16>((1u << static_cast<unsigned>(n)) - 1u);
+}
+
+inline F32x16 Zero() { return {_mm512_setzero_ps()}; }
+inline F32x16 Set(float x) { return {_mm512_set1_ps(x)}; }
+inline F32x16 Load(const float* p) { return {_mm512_loadu_ps(p)}; }
+/// n in [0, 16]; the other lanes are 0 and not read.
+inline F32x16 LoadFirst(const float* p, int64_t n) {
+  return {_mm512_maskz_loadu_ps(FirstLanes(n), p)};
+}
+inline void Store(float* p, F32x16 a) { _mm512_storeu_ps(p, a.v); }
+inline void StoreFirst(float* p, F32x16 a, int64_t n) {
+  _mm512_mask_storeu_ps(p, FirstLanes(n), a.v);
+}
+inline F32x16 Widen(const float* p) { return Load(p); }
+inline F32x16 Widen(const BFloat16* p) {
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
+}
+inline F32x16 Widen(const Half* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+
+inline F32x16 Add(F32x16 a, F32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline F32x16 Sub(F32x16 a, F32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline F32x16 Mul(F32x16 a, F32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline F32x16 Div(F32x16 a, F32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
+/// a * b + c, rounded once.
+inline F32x16 Fma(F32x16 a, F32x16 b, F32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+/// b where one of them is a NaN.
+inline F32x16 Max(F32x16 a, F32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline F32x16 Min(F32x16 a, F32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline F32x16 Abs(F32x16 a) { return {_mm512_abs_ps(a.v)}; }
+inline F32x16 NanToZero(F32x16 a) {
+  return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.v, a.v, _CMP_ORD_Q), a.v)};
+}
+/// The first n lanes of a, any n; the others from `rest`.
+inline F32x16 KeepFirst(F32x16 a, int64_t n, F32x16 rest) {
+  const int64_t lanes = n < 0 ? 0 : n > 16 ? 16 : n;
+  return {_mm512_mask_mov_ps(rest.v, FirstLanes(lanes), a.v)};
+}
+inline F32x16 Gather(const float* p, const int32_t* index) {
+  return {_mm512_i32gather_ps(_mm512_loadu_si512(index), p, 4)};
+}
+
+inline I32x16 SetInt(int32_t x) { return {_mm512_set1_epi32(x)}; }
+inline I32x16 AddInt(I32x16 a, I32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline I32x16 SubInt(I32x16 a, I32x16 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+inline I32x16 HalveInt(I32x16 a) { return {_mm512_srai_epi32(a.v, 1)}; }  // rounds down
+inline F32x16 ToFloat(I32x16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
+/// Half to even.
+inline I32x16 RoundToInt(F32x16 a) { return {_mm512_cvtps_epi32(a.v)}; }
+/// 2^n for n in [-126, 127].
+inline F32x16 PowerOfTwo(I32x16 n) {
+  return {
+      _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))};
+}
+
+inline I32x16 LoadBytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+/// 4 bytes, in every lane.
+inline I32x16 SetFourBytes(const int8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, 4);
+  return SetInt(four);
+}
+/// sum += Σ of 4 products in each lane; w unsigned, x signed bytes. Exact. Inline assembly because
+/// g++ 12 moves accumulators to the stack around the intrinsic.
+inline I32x16 DotBytes(I32x16 sum, I32x16 w, I32x16 x) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(w.v), "v"(x.v));
+  return sum;
+}
+/// The same for w <= 15.
+inline I32x16 DotNibbles(I32x16 sum, I32x16 w, I32x16 x) { return DotBytes(sum, w, x); }
+inline I32x16 LowNibbles(I32x16 w) { return {_mm512_and_si512(w.v, _mm512_set1_epi8(15))}; }
+inline I32x16 HighNibbles(I32x16 w) { return w; }  // raw, see kRawHighNibbles
+
+/// The nibble at bit `kShift` of each lane, minus 8.
+template <int kShift>
+inline F32x16 NibbleValue(I32x16 w) {
+  const __m512 values = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+  return {_mm512_permutexvar_ps(_mm512_srli_epi32(w.v, kShift), values)};
+}
+/// The byte at bit `kShift` of each lane, minus 128.
+template <int kShift>
+inline F32x16 ByteValue(I32x16 w) {
+  const __m512i byte = _mm512_and_si512(_mm512_srli_epi32(w.v, kShift), _mm512_set1_epi32(255));
+  return {_mm512_cvtepi32_ps(_mm512_sub_epi32(byte, _mm512_set1_epi32(128)))};
+}
+/// 16 nibbles, low one first, from 8 bytes.
+inline I32x16 ExpandNibbles(const uint8_t* p) {
+  const __m512i pairs = _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  const __m512i spread = _mm512_or_si512(pairs, _mm512_slli_epi64(pairs, 28));
+  return {_mm512_and_si512(spread, _mm512_set1_epi32(15))};
+}
+inline I32x16 ExpandBytes(const uint8_t* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+/// The low byte of each lane.
+inline void StoreLowBytes(void* p, I32x16 a) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+
+/// Lanes added pairwise: j and j + 8, j + 4, j + 2, j + 1.
+inline float SumLanes(F32x16 a) {
+  const __m256 high = _mm512_extractf32x8_ps(a.v, 1);
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), high);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline float MaxLane(F32x16 a) { return _mm512_reduce_max_ps(a.v); }
+inline int32_t SumIntLanes(I32x16 a) { return _mm512_reduce_add_epi32(a.v); }
+
+/// One half of a 16 × 16 transpose: afterwards v[4 i + j] holds, in each 128-bit quarter q, the
+/// elements of column 4 q + j of rows 4 i … 4 i + 3.
+inline void TransposeQuarters(__m512* v) {
+  for (int i = 0; i < 16; i += 4) {
+    const __m512 a = _mm512_unpacklo_ps(v[i], v[i + 1]);
+    const __m512 b = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    const __m512 c = _mm512_unpacklo_ps(v[i + 2], v[i + 3]);
+    const __m512 d = _mm512_unpackhi_ps(v[i + 2], v[i + 3]);
+    v[i] = _mm512_shuffle_ps(a, c, 0x44);
+    v[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+    v[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+    v[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+  }
+}
+
+/// out[j][i] = in[i][j] for a block of 16 × 16; rows lie `stride` floats apart.
+inline void Transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  __m512 v[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) v[i] = _mm512_loadu_ps(in + i * in_stride);
+  TransposeQuarters(v);
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m512 a = _mm512_shuffle_f32x4(v[j], v[4 + j], 0x88);       // quarters 0 2 of i = 0, 1
+    const __m512 b = _mm512_shuffle_f32x4(v[8 + j], v[12 + j], 0x88);  // and of i = 2, 3
+    const __m512 c = _mm512_shuffle_f32x4(v[j], v[4 + j], 0xdd);       // quarters 1 3
+    const __m512 d = _mm512_shuffle_f32x4(v[8 + j], v[12 + j], 0xdd);
+    _mm512_storeu_ps(out + j * out_stride, _mm512_shuffle_f32x4(a, b, 0x88));
+    _mm512_storeu_ps(out + (8 + j) * out_stride, _mm512_shuffle_f32x4(a, b, 0xdd));
+    _mm512_storeu_ps(out + (4 + j) * out_stride, _mm512_shuffle_f32x4(c, d, 0x88));
+    _mm512_storeu_ps(out + (12 + j) * out_stride, _mm512_shuffle_f32x4(c, d, 0xdd));
+  }
+}
+
+}  // namespace
+}  // namespace atom::kernels::cpu

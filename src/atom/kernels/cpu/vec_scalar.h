@@ -1,0 +1,218 @@
+// The vector vocabulary in plain C++, for any x86-64 (SSE2 has no fma: it is the C library's, exact
+// and slow). vec_avx512.h says what the names mean and why all of it is in an anonymous namespace.
+#pragma once
+
+#include <cstdint>
+
+#include "atom/core/half.h"  // the types only
+
+namespace atom::kernels::cpu {
+namespace {
+
+constexpr int kFloatRows = 2;
+constexpr int kIntegerRows = 2;
+constexpr int kVectors = 1;
+constexpr int kFewRows = 1;
+constexpr int kFewRowsVectors = 1;
+constexpr bool kRawHighNibbles = false;
+
+struct F32x16 {
+  float v[16];
+};
+struct I32x16 {  // or 64 bytes, lane i holding bytes 4 i … 4 i + 3, the first in the low bits
+  int32_t v[16];
+};
+
+/// {f(0), …, f(15)}
+template <class F>
+inline F32x16 Floats(const F& f) {
+  F32x16 out;
+  for (int i = 0; i < 16; ++i) out.v[i] = f(i);
+  return out;
+}
+template <class F>
+inline I32x16 Ints(const F& f) {
+  I32x16 out;
+  for (int i = 0; i < 16; ++i) out.v[i] = f(i);
+  return out;
+}
+inline int32_t BitsOf(float x) {
+  int32_t bits;
+  __builtin_memcpy(&bits, &x, 4);
+  return bits;
+}
+inline float FromBits(uint32_t bits) {
+  float x;
+  __builtin_memcpy(&x, &bits, 4);
+  return x;
+}
+
+inline F32x16 Set(float x) {
+  return Floats([&](int) { return x; });
+}
+inline F32x16 Zero() { return Set(0.0f); }
+inline F32x16 Load(const float* p) {
+  return Floats([&](int i) { return p[i]; });
+}
+inline F32x16 LoadFirst(const float* p, int64_t n) {
+  return Floats([&](int i) { return i < n ? p[i] : 0.0f; });
+}
+inline void Store(float* p, F32x16 x) {
+  for (int i = 0; i < 16; ++i) p[i] = x.v[i];
+}
+inline void StoreFirst(float* p, F32x16 x, int64_t n) {
+  for (int i = 0; i < n; ++i) p[i] = x.v[i];
+}
+inline float WidenOne(BFloat16 x) { return FromBits(uint32_t{x.bits} << 16); }
+inline float WidenOne(Half x) {
+  const uint32_t sign = (x.bits & 0x8000u) << 16;
+  const uint32_t magnitude = x.bits & 0x7fffu;
+  if (magnitude >= 0x7c00u) return FromBits(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
+  const float value = FromBits(magnitude << 13) * 0x1p112f;  // exponents differ by 112
+  return sign != 0 ? -value : value;
+}
+inline F32x16 Widen(const float* p) { return Load(p); }
+inline F32x16 Widen(const BFloat16* p) {
+  return Floats([&](int i) { return WidenOne(p[i]); });
+}
+inline F32x16 Widen(const Half* p) {
+  return Floats([&](int i) { return WidenOne(p[i]); });
+}
+
+inline F32x16 Add(const F32x16& x, const F32x16& y) {
+  return Floats([&](int i) { return x.v[i] + y.v[i]; });
+}
+inline F32x16 Sub(const F32x16& x, const F32x16& y) {
+  return Floats([&](int i) { return x.v[i] - y.v[i]; });
+}
+inline F32x16 Mul(const F32x16& x, const F32x16& y) {
+  return Floats([&](int i) { return x.v[i] * y.v[i]; });
+}
+inline F32x16 Div(const F32x16& x, const F32x16& y) {
+  return Floats([&](int i) { return x.v[i] / y.v[i]; });
+}
+inline F32x16 Fma(const F32x16& x, const F32x16& y, const F32x16& z) {
+  return Floats([&](int i) { return __builtin_fmaf(x.v[i], y.v[i], z.v[i]); });
+}
+inline F32x16 Max(const F32x16& x, const F32x16& y) {
+  return Floats([&](int i) { return x.v[i] > y.v[i] ? x.v[i] : y.v[i]; });
+}
+inline F32x16 Min(const F32x16& x, const F32x16& y) {
+  return Floats([&](int i) { return x.v[i] < y.v[i] ? x.v[i] : y.v[i]; });
+}
+inline F32x16 Abs(const F32x16& x) {
+  return Floats([&](int i) { return __builtin_fabsf(x.v[i]); });
+}
+inline F32x16 NanToZero(const F32x16& x) {
+  return Floats([&](int i) { return x.v[i] == x.v[i] ? x.v[i] : 0.0f; });
+}
+inline F32x16 KeepFirst(const F32x16& x, int64_t n, const F32x16& rest) {
+  return Floats([&](int i) { return i < n ? x.v[i] : rest.v[i]; });
+}
+inline F32x16 Gather(const float* p, const int32_t* index) {
+  return Floats([&](int i) { return p[index[i]]; });
+}
+
+inline I32x16 SetInt(int32_t x) {
+  return Ints([&](int) { return x; });
+}
+/// Wraps around, as vector registers do.
+inline int32_t WrappingAdd(int32_t x, int32_t y) {
+  return static_cast<int32_t>(static_cast<uint32_t>(x) + static_cast<uint32_t>(y));
+}
+inline I32x16 AddInt(const I32x16& x, const I32x16& y) {
+  return Ints([&](int i) { return WrappingAdd(x.v[i], y.v[i]); });
+}
+inline I32x16 SubInt(const I32x16& x, const I32x16& y) {
+  return Ints([&](int i) {
+    return static_cast<int32_t>(static_cast<uint32_t>(x.v[i]) - static_cast<uint32_t>(y.v[i]));
+  });
+}
+inline I32x16 HalveInt(const I32x16& x) {
+  return Ints([&](int i) { return x.v[i] >> 1; });
+}
+inline F32x16 ToFloat(const I32x16& x) {
+  return Floats([&](int i) { return static_cast<float>(x.v[i]); });
+}
+/// |x| <= 2^22: adding 1.5 · 2^23 leaves no room for fraction bits. A NaN gives some integer.
+inline I32x16 RoundToInt(const F32x16& x) {
+  return Ints([&](int i) { return BitsOf(x.v[i] + 0x1.8p23f) - BitsOf(0x1.8p23f); });
+}
+inline F32x16 PowerOfTwo(const I32x16& n) {
+  return Floats([&](int i) { return FromBits((static_cast<uint32_t>(n.v[i]) + 127u) << 23); });
+}
+
+inline I32x16 LoadBytes(const uint8_t* p) {
+  I32x16 out;
+  __builtin_memcpy(out.v, p, 64);
+  return out;
+}
+inline I32x16 SetFourBytes(const int8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, 4);
+  return SetInt(four);
+}
+inline I32x16 DotBytes(const I32x16& sum, const I32x16& w, const I32x16& x) {
+  return Ints([&](int i) {
+    const auto bits = static_cast<uint32_t>(w.v[i]);
+    int32_t dot = 0;
+    for (unsigned shift = 0; shift < 32; shift += 8) {
+      const auto signed_byte = static_cast<int8_t>(static_cast<uint32_t>(x.v[i]) >> shift);
+      dot += static_cast<int32_t>(bits >> shift & 255u) * signed_byte;
+    }
+    return WrappingAdd(sum.v[i], dot);
+  });
+}
+inline I32x16 DotNibbles(const I32x16& sum, const I32x16& w, const I32x16& x) {
+  return DotBytes(sum, w, x);
+}
+inline I32x16 LowNibbles(const I32x16& w) {
+  return Ints([&](int i) { return w.v[i] & 0x0f0f0f0f; });
+}
+inline I32x16 HighNibbles(const I32x16& w) {
+  return Ints([&](int i) { return w.v[i] >> 4 & 0x0f0f0f0f; });
+}
+
+template <int kShift>
+inline F32x16 NibbleValue(const I32x16& w) {
+  return Floats([&](int i) { return static_cast<float>((w.v[i] >> kShift & 15) - 8); });
+}
+template <int kShift>
+inline F32x16 ByteValue(const I32x16& w) {
+  return Floats([&](int i) { return static_cast<float>((w.v[i] >> kShift & 255) - 128); });
+}
+inline I32x16 ExpandNibbles(const uint8_t* p) {
+  return Ints([&](int i) { return p[i / 2] >> (4 * (i % 2)) & 15; });
+}
+inline I32x16 ExpandBytes(const uint8_t* p) {
+  return Ints([&](int i) { return int32_t{p[i]}; });
+}
+inline void StoreLowBytes(void* p, const I32x16& x) {
+  for (int i = 0; i < 16; ++i) static_cast<uint8_t*>(p)[i] = static_cast<uint8_t>(x.v[i]);
+}
+
+inline float SumLanes(F32x16 x) {
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) x.v[i] += x.v[i + half];
+  }
+  return x.v[0];
+}
+inline float MaxLane(const F32x16& x) {
+  float largest = x.v[0];
+  for (int i = 1; i < 16; ++i) largest = x.v[i] > largest ? x.v[i] : largest;
+  return largest;
+}
+inline int32_t SumIntLanes(const I32x16& x) {
+  int32_t sum = 0;
+  for (int i = 0; i < 16; ++i) sum = WrappingAdd(sum, x.v[i]);
+  return sum;
+}
+
+inline void Transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 16; ++j) out[j * out_stride + i] = in[i * in_stride + j];
+  }
+}
+
+}  // namespace
+}  // namespace atom::kernels::cpu

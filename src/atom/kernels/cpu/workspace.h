@@ -1,0 +1,57 @@
+// Scratch memory of the cpu backend: one area a worker, one that all share. Areas only grow, and
+// what an op needs depends on the shapes alone, so that steps after the first allocate nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "atom/core/buffer.h"
+
+namespace atom::kernels::cpu {
+
+class Workspace {
+ public:
+  explicit Workspace(int workers) : areas_(static_cast<size_t>(workers)) {}
+
+  /// At least `bytes` bytes, aligned to 64, that stay the worker's until its next call; their
+  /// content is left over from earlier calls. To be called by that worker.
+  std::byte* Of(int worker, size_t bytes) {
+    return Grow(areas_[static_cast<size_t>(worker)], bytes);
+  }
+  /// The same for all workers, to be called outside of a parallel loop.
+  std::byte* Shared(size_t bytes) { return Grow(shared_, bytes); }
+
+ private:
+  static std::byte* Grow(Buffer& area, size_t bytes) {
+    if (area.size() < bytes) area = Buffer(bytes);
+    return area.data();
+  }
+
+  std::vector<Buffer> areas_;
+  Buffer shared_;
+};
+
+/// Lays arrays one behind the other: Add every array, ask for bytes(), then find them.
+class ScratchPlan {
+ public:
+  /// The offset of `count` Ts.
+  template <class T>
+  size_t Add(int64_t count) {
+    const size_t offset = bytes_;
+    const size_t size = static_cast<size_t>(count) * sizeof(T);
+    bytes_ += (size + Buffer::kAlignment - 1) / Buffer::kAlignment * Buffer::kAlignment;
+    return offset;
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  size_t bytes_ = 0;
+};
+
+template <class T>
+T* ScratchAt(std::byte* base, size_t offset) {
+  return reinterpret_cast<T*>(base + offset);
+}
+
+}  // namespace atom::kernels::cpu

@@ -1,0 +1,15 @@
+// The CUDA backend's one entry point. A program is built with exactly one of two folders that
+// define it: cuda/, or nocuda/, whose backend is always absent. No other room needs an #ifdef.
+#pragma once
+
+#include <memory>
+
+#include "atom/core/result.h"
+#include "atom/kernels/backend.h"
+#include "atom/kernels/registry.h"
+
+namespace atom::kernels {
+
+Result<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions& options);
+
+}  // namespace atom::kernels

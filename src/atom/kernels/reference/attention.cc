@@ -1,0 +1,114 @@
+// softmax(q·Kᵀ / sqrt(d))·V over the paged cache, tile by tile: docs/numerics.md, section 4.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "atom/kernels/reference/dot.h"
+#include "atom/kernels/reference/kv_rows.h"
+#include "atom/kernels/reference/reference_backend.h"
+
+namespace atom::kernels::reference {
+namespace {
+
+constexpr int64_t kTilePositions = 64;
+
+/// One KV head of one sequence, dequantized: [length][head_dim] each.
+struct History {
+  std::vector<float> keys;
+  std::vector<float> values;
+};
+
+History ReadHistory(const KvLayer& kv, int64_t kv_head, const int32_t* blocks, int64_t length) {
+  const auto d = static_cast<size_t>(kv.layout.head_dim);
+  History history{std::vector<float>(static_cast<size_t>(length) * d),
+                  std::vector<float>(static_cast<size_t>(length) * d)};
+  for (int64_t position = 0; position < length; ++position) {
+    const std::byte* page = static_cast<const std::byte*>(kv.data.data()) +
+                            blocks[position / kKvPagePositions] * kv.layout.PageBytes();
+    const int64_t in_page = position % kKvPagePositions;
+    const size_t first = static_cast<size_t>(position) * d;
+    LoadKvRow(kv.layout, {0, kv_head, in_page}, page, std::span(history.keys).subspan(first, d));
+    LoadKvRow(kv.layout, {1, kv_head, in_page}, page, std::span(history.values).subspan(first, d));
+  }
+  return history;
+}
+
+/// A softmax in progress: Σ exp(s − max) and Σ exp(s − max) · v over the positions seen so far.
+struct Partial {
+  explicit Partial(size_t d) : out(d) {}
+  double max = -std::numeric_limits<double>::infinity();
+  double sum = 0.0;
+  std::vector<double> out;
+};
+
+/// The `count` positions from `first` on, by themselves.
+Partial AttendTile(std::span<const float> q, const History& history, int64_t first, int64_t count) {
+  const auto d = static_cast<int64_t>(q.size());
+  double scores[kTilePositions];
+  Partial tile(q.size());
+  for (int64_t j = 0; j < count; ++j) {
+    const float* key = history.keys.data() + (first + j) * d;
+    scores[j] = Dot(q.data(), key, d) / std::sqrt(static_cast<double>(d));
+    tile.max = std::max(tile.max, scores[j]);
+  }
+  for (int64_t j = 0; j < count; ++j) {
+    const double p = std::exp(scores[j] - tile.max);
+    const float* value = history.values.data() + (first + j) * d;
+    tile.sum += p;
+    for (size_t i = 0; i < q.size(); ++i) tile.out[i] += p * double{value[i]};
+  }
+  return tile;
+}
+
+void Merge(const Partial& tile, Partial& all) {
+  const double max = std::max(all.max, tile.max);
+  const double old_factor = std::exp(all.max - max);
+  const double new_factor = std::exp(tile.max - max);
+  all.max = max;
+  all.sum = all.sum * old_factor + tile.sum * new_factor;
+  for (size_t i = 0; i < all.out.size(); ++i) {
+    all.out[i] = all.out[i] * old_factor + tile.out[i] * new_factor;
+  }
+}
+
+/// One query over positions [0, length).
+void Attend(std::span<const float> q, const History& history, int64_t length,
+            std::span<float> out) {
+  Partial all(q.size());
+  for (int64_t first = 0; first < length; first += kTilePositions) {
+    Merge(AttendTile(q, history, first, std::min(kTilePositions, length - first)), all);
+  }
+  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(all.out[i] / all.sum);
+}
+
+}  // namespace
+
+void ReferenceBackend::Attention(const DeviceTensor& qkv, const AttentionShape& shape,
+                                 const KvLayer& kv, const DeviceTensor& out) {
+  ATOM_CHECK(out.rows == qkv.rows && out.cols == shape.heads * shape.head_dim,
+             "output {} x {}, expected {} x {}", out.rows, out.cols, qkv.rows,
+             shape.heads * shape.head_dim);
+  ATOM_CHECK(shape.heads % shape.kv_heads == 0, "{} heads, {} KV heads", shape.heads,
+             shape.kv_heads);
+  const auto d = static_cast<size_t>(shape.head_dim);
+  const int64_t group = shape.heads / shape.kv_heads;  // query heads that share a KV head
+
+  pool_.ParallelFor(batch().sequences() * shape.kv_heads, [&](int64_t task, int) {
+    const int64_t sequence = task / shape.kv_heads;
+    const int64_t kv_head = task % shape.kv_heads;
+    const auto s = static_cast<size_t>(sequence);
+    const History history =
+        ReadHistory(kv, kv_head, batch().block_tables.data() + sequence * batch().max_blocks,
+                    batch().kv_lengths[s]);
+    for (int64_t row = batch().query_starts[s]; row < batch().query_starts[s + 1]; ++row) {
+      const int64_t visible = batch().positions[static_cast<size_t>(row)] + 1;
+      for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+        const size_t column = static_cast<size_t>(head) * d;
+        Attend(Row(qkv, row).subspan(column, d), history, visible,
+               Row(out, row).subspan(column, d));
+      }
+    }
+  });
+}
+
+}  // namespace atom::kernels::reference

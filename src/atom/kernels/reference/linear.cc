@@ -1,0 +1,94 @@
+// y = x · Wᵀ + bias: docs/numerics.md, section 3, with double in place of the fp32 chains.
+#include <algorithm>
+
+#include "atom/kernels/reference/dot.h"
+#include "atom/kernels/reference/reference_backend.h"
+#include "atom/kernels/reference/reference_storage.h"
+
+namespace atom::kernels::reference {
+namespace {
+
+/// Codes times codes: exact integers, then the product of the two scales, group by group.
+double IntegerProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w,
+                      int64_t n) {
+  const quant::QuantizedMatrix& q = *w.packed;
+  const int16_t* a = x.codes.data() + m * x.k();
+  const int8_t* b = w.codes.data() + n * w.k();
+  double acc = 0.0;
+  for (int64_t g = 0; g < q.groups(); ++g) {
+    const int64_t k = g * q.group;
+    const float scale = x.Scale(m, g) * q.Scale4(n, k);
+    acc += IntegerDot(a + k, b + k, q.group) * double{scale};
+  }
+  if (q.k8 > 0) {
+    const float scale = x.OutlierScale(m) * ToFloat(q.scales8[static_cast<size_t>(n)]);
+    acc += IntegerDot(a + q.k4, b + q.k4, q.k8) * double{scale};
+  }
+  return acc;
+}
+
+/// Values times codes (W4A16).
+double WeightOnlyProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w,
+                         int64_t n) {
+  const quant::QuantizedMatrix& q = *w.packed;
+  const float* a = x.dense.data() + m * x.k();
+  const int8_t* b = w.codes.data() + n * w.k();
+  double acc = 0.0;
+  for (int64_t g = 0; g < q.groups(); ++g) {
+    const int64_t k = g * q.group;
+    acc += Dot(a + k, b + k, q.group) * double{q.Scale4(n, k)};
+  }
+  if (q.k8 > 0) {
+    const float scale = ToFloat(q.scales8[static_cast<size_t>(n)]);
+    acc += Dot(a + q.k4, b + q.k4, q.k8) * double{scale};
+  }
+  return acc;
+}
+
+double DenseProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w, int64_t n) {
+  return Dot(x.dense.data() + m * x.k(), w.dense.data() + n * w.k(), w.k());
+}
+
+auto ChooseProduct(const ReferenceActivation& x, const ReferenceWeight& w) {
+  const bool dense = x.format().dense();
+  if (!w.packed.has_value()) {
+    ATOM_CHECK(dense, "a dense weight, a {}-bit activation", x.format().bits);
+    return &DenseProduct;
+  }
+  if (dense) return &WeightOnlyProduct;
+  const bool one_scale = x.format().group == 0;
+  ATOM_CHECK(one_scale || x.format().group == w.packed->group, "groups of {} times groups of {}",
+             x.format().group, w.packed->group);
+  ATOM_CHECK(x.k4() == w.packed->k4 || (one_scale && x.format().outlier_columns == 0),
+             "{} outlier columns times {}", x.format().outlier_columns, w.packed->k8);
+  return &IntegerProduct;
+}
+
+}  // namespace
+
+void ReferenceBackend::Linear(const PackedActivation& x, const PackedWeight& weight,
+                              const DeviceTensor& y, OutputMode mode) {
+  const ReferenceActivation& a = ReferenceActivation::Of(x);
+  const ReferenceWeight& w = ReferenceWeight::Of(weight);
+  ATOM_CHECK(x.k() == w.k(), "{} columns times {}", x.k(), w.k());
+  ATOM_CHECK(y.rows == x.rows() && y.cols == w.n(), "output {} x {}, expected {} x {}", y.rows,
+             y.cols, x.rows(), w.n());
+  const auto product = ChooseProduct(a, w);
+
+  constexpr int64_t kTile = 16;  // outputs a task: their weights stay in the nearest cache
+  pool_.ParallelFor((w.n() + kTile - 1) / kTile, [&](int64_t tile, int) {
+    const int64_t end = std::min(w.n(), (tile + 1) * kTile);
+    for (int64_t m = 0; m < y.rows; ++m) {
+      const std::span<float> out = Row(y, m);
+      for (int64_t n = tile * kTile; n < end; ++n) {
+        const auto i = static_cast<size_t>(n);
+        double acc = product(a, m, w, n);
+        if (!w.bias.empty()) acc += double{w.bias[i]};
+        if (mode == OutputMode::kAdd) acc += double{out[i]};
+        out[i] = static_cast<float>(acc);
+      }
+    }
+  });
+}
+
+}  // namespace atom::kernels::reference

@@ -1,0 +1,58 @@
+// Both ends of the model: token ids to rows, and logits to likelihoods and tokens.
+#include <algorithm>
+#include <cmath>
+
+#include "atom/kernels/reference/reference_backend.h"
+
+namespace atom::kernels::reference {
+
+void ReferenceBackend::Embed(const DeviceBuffer& table, DType dtype, const DeviceTensor& out) {
+  const int64_t row_bytes = out.cols * DTypeSize(dtype);
+  const auto vocabulary = static_cast<int64_t>(table.bytes()) / row_bytes;
+  ATOM_CHECK(out.rows == batch().rows(), "{} rows, {} tokens", out.rows, batch().rows());
+  const TensorView view{dtype, {vocabulary, out.cols}, static_cast<const std::byte*>(table.data())};
+  pool_.ParallelFor(out.rows, [&](int64_t row, int) {
+    const int64_t token = batch().tokens[static_cast<size_t>(row)];
+    ATOM_CHECK(token >= 0 && token < vocabulary, "token {}, a vocabulary of {}", token, vocabulary);
+    ReadFloats(view, token * out.cols, Row(out, row));
+  });
+}
+
+void ReferenceBackend::GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) {
+  const std::vector<int32_t>& rows = batch().logit_rows;
+  ATOM_CHECK(out.rows == static_cast<int64_t>(rows.size()) && out.cols == x.cols,
+             "output {} x {}, expected {} x {}", out.rows, out.cols, rows.size(), x.cols);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::ranges::copy(Row(x, rows[i]), Row(out, static_cast<int64_t>(i)).begin());
+  }
+}
+
+void ReferenceBackend::NegativeLogLikelihood(const DeviceTensor& logits,
+                                             std::span<const int32_t> targets,
+                                             std::span<double> out) {
+  ATOM_CHECK(static_cast<int64_t>(targets.size()) == logits.rows && out.size() == targets.size(),
+             "{} rows, {} targets, {} results", logits.rows, targets.size(), out.size());
+  pool_.ParallelFor(logits.rows, [&](int64_t row, int) {
+    const std::span<const float> z = Row(logits, row);
+    const auto target = static_cast<size_t>(targets[static_cast<size_t>(row)]);
+    ATOM_CHECK(target < z.size(), "target {}, {} logits", target, z.size());
+    const double max = double{*std::ranges::max_element(z)};
+    double sum = 0.0;
+    for (const float value : z) sum += std::exp(double{value} - max);
+    out[static_cast<size_t>(row)] = std::log(sum) - (double{z[target]} - max);
+  });
+}
+
+void ReferenceBackend::Sample(const DeviceTensor& logits, std::span<const SamplingParams> params,
+                              std::span<const double> uniforms, std::span<int32_t> tokens) {
+  const auto rows = static_cast<size_t>(logits.rows);
+  ATOM_CHECK(params.size() == rows && uniforms.size() == rows && tokens.size() == rows,
+             "{} rows, {} params, {} uniforms, {} tokens", rows, params.size(), uniforms.size(),
+             tokens.size());
+  pool_.ParallelFor(logits.rows, [&](int64_t row, int) {
+    const auto i = static_cast<size_t>(row);
+    tokens[i] = SampleToken(Row(logits, row), params[i], uniforms[i]);
+  });
+}
+
+}  // namespace atom::kernels::reference

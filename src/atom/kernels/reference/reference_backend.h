@@ -1,0 +1,89 @@
+// The reference backend: docs/numerics.md as code, to be read beside it. One file an op:
+//
+//   quantize.cc    RmsNormQuantize, ReorderQuantize, SiluMulQuantize     numerics 2 and 4
+//   linear.cc      Linear                                                numerics 3
+//   rope_kv.cc     RopeAppendKv                                          numerics 4
+//   attention.cc   Attention                                             numerics 4
+//   logits.cc      Embed, GatherLogitRows, NegativeLogLikelihood, Sample numerics 4
+//
+// Scalar code with double accumulators: integer parts are exact, a float result is rounded to fp32
+// once. It is the specification, so it may be slow, and its ops may allocate; threads share rows,
+// outputs or heads and never a sum.
+#pragma once
+
+#include <functional>
+
+#include "atom/core/result.h"
+#include "atom/core/thread_pool.h"
+#include "atom/kernels/backend.h"
+#include "atom/kernels/registry.h"
+
+namespace atom::kernels::reference {
+
+class ReferenceBackend final : public Backend {
+ public:
+  /// 0 threads: every processor this process may use.
+  explicit ReferenceBackend(int threads) : pool_(threads) {}
+
+  std::string_view name() const override { return "reference"; }
+  std::string Description() const override;
+  DType hidden_dtype() const override { return DType::kF32; }
+
+  DeviceBuffer Allocate(size_t bytes) override;
+  void Upload(std::span<const std::byte> from, void* to) override;
+  void Download(const void* from, std::span<std::byte> to) override;
+  void Sync() override {}
+
+  std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedMatrix& weight,
+                                        std::span<const float> bias) override;
+  std::unique_ptr<PackedWeight> PrepackDense(const TensorView& weight,
+                                             std::span<const float> bias) override;
+  quant::QuantizedMatrix Unpack(const PackedWeight& weight) const override;
+  std::unique_ptr<PackedActivation> MakeActivation(const quant::ActivationFormat& format, int64_t k,
+                                                   int64_t capacity) override;
+  UnpackedActivation Unpack(const PackedActivation& activation) const override;
+
+  void BeginStep(const Batch& batch) override { batch_ = &batch; }
+
+  void Embed(const DeviceBuffer& table, DType dtype, const DeviceTensor& out) override;
+  void RmsNormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
+                       const DeviceBuffer* permutation, PackedActivation& out) override;
+  void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
+                       PackedActivation& out) override;
+  void SiluMulQuantize(const DeviceTensor& gate_up, PackedActivation& out) override;
+  void Linear(const PackedActivation& x, const PackedWeight& weight, const DeviceTensor& y,
+              OutputMode mode) override;
+  void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const RopeTable& rope,
+                    KvLayer& kv) override;
+  void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
+                 const DeviceTensor& out) override;
+  void GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) override;
+  void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,
+                             std::span<double> out) override;
+  void Sample(const DeviceTensor& logits, std::span<const SamplingParams> params,
+              std::span<const double> uniforms, std::span<int32_t> tokens) override;
+
+ private:
+  /// Fills one row of K values, in the order the linear reads them.
+  using FillRow = std::function<void(int64_t row, std::span<float> values)>;
+
+  void Free(void* data) override;
+  void QuantizeRows(int64_t rows, const FillRow& fill, PackedActivation& out);
+  const Batch& batch() const;
+
+  ThreadPool pool_;
+  const Batch* batch_ = nullptr;  // of the current step
+};
+
+/// Row `row` of a tensor, which is fp32 here.
+inline std::span<float> Row(const DeviceTensor& tensor, int64_t row) {
+  return {static_cast<float*>(tensor.data) + row * tensor.stride, static_cast<size_t>(tensor.cols)};
+}
+
+}  // namespace atom::kernels::reference
+
+namespace atom::kernels {
+
+Result<std::unique_ptr<Backend>> MakeReferenceBackend(const BackendOptions& options);
+
+}  // namespace atom::kernels

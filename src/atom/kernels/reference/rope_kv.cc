@@ -1,0 +1,66 @@
+// Rotary embedding of q and k, and the append of k and v to the cache: docs/numerics.md, section 4.
+#include <algorithm>
+
+#include "atom/kernels/reference/kv_rows.h"
+#include "atom/kernels/reference/reference_backend.h"
+#include "atom/quant/group_quant.h"
+
+namespace atom::kernels::reference {
+namespace {
+
+/// (a, b) at i and i + d/2 become (a·cos − b·sin, b·cos + a·sin); angles = [2][d/2], cos first.
+void Rotate(std::span<const float> angles, std::span<float> head) {
+  const size_t half = head.size() / 2;
+  for (size_t i = 0; i < half; ++i) {
+    const double cosine = double{angles[i]};
+    const double sine = double{angles[half + i]};
+    const double a = double{head[i]};
+    const double b = double{head[half + i]};
+    head[i] = static_cast<float>(a * cosine - b * sine);
+    head[half + i] = static_cast<float>(b * cosine + a * sine);
+  }
+}
+
+}  // namespace
+
+void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape,
+                                    const RopeTable& rope, KvLayer& kv) {
+  const auto d = static_cast<size_t>(shape.head_dim);
+  ATOM_CHECK(qkv.cols == (shape.heads + 2 * shape.kv_heads) * shape.head_dim,
+             "qkv has {} columns, {} heads, {} KV heads of {}", qkv.cols, shape.heads,
+             shape.kv_heads, shape.head_dim);
+  const quant::KvFormat& format = kv.layout.format;
+  const bool fake_before = format.fake_bits != 0 && format.fake_before_rope;
+  const bool fake_after = format.fake_bits != 0 && !format.fake_before_rope;
+
+  pool_.ParallelFor(qkv.rows, [&](int64_t row, int) {
+    const int64_t position = batch().positions[static_cast<size_t>(row)];
+    const int64_t slot = batch().slots[static_cast<size_t>(row)];
+    ATOM_CHECK(position < rope.positions, "position {}, a table of {}", position, rope.positions);
+    ATOM_CHECK(slot >= 0 && slot / kKvPagePositions < kv.pages, "slot {}, {} pages", slot,
+               kv.pages);
+    const std::span angles(
+        static_cast<const float*>(rope.table->data()) + position * shape.head_dim, d);
+    std::byte* page =
+        static_cast<std::byte*>(kv.data.data()) + slot / kKvPagePositions * kv.layout.PageBytes();
+    const auto head_at = [&](int64_t head) {
+      return Row(qkv, row).subspan(static_cast<size_t>(head) * d, d);
+    };
+
+    for (int64_t head = 0; head < shape.heads; ++head) Rotate(angles, head_at(head));
+    std::vector<float> values(d);
+    for (int64_t head = 0; head < shape.kv_heads; ++head) {
+      std::ranges::copy(head_at(shape.heads + head), values.begin());
+      if (fake_before) quant::FakeQuantizeKv(format, values);
+      Rotate(angles, values);
+      if (fake_after) quant::FakeQuantizeKv(format, values);
+      StoreKvRow(kv.layout, {0, head, slot % kKvPagePositions}, values, page);
+
+      std::ranges::copy(head_at(shape.heads + shape.kv_heads + head), values.begin());
+      if (format.fake_bits != 0) quant::FakeQuantizeKv(format, values);
+      StoreKvRow(kv.layout, {1, head, slot % kKvPagePositions}, values, page);
+    }
+  });
+}
+
+}  // namespace atom::kernels::reference

@@ -1,0 +1,115 @@
+// Tokens leave a heap in order of falling logit, so that picking one costs little more than a pass
+// over the vocabulary: the likeliest few usually decide. All probabilities are double.
+#include "atom/kernels/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "atom/core/check.h"
+
+namespace atom::kernels {
+namespace {
+
+/// A NaN is never likelier than anything.
+float Rank(float logit) {
+  return std::isnan(logit) ? -std::numeric_limits<float>::infinity() : logit;
+}
+
+int32_t Greedy(std::span<const float> logits) {
+  size_t best = 0;
+  for (size_t id = 1; id < logits.size(); ++id) {
+    if (Rank(logits[id]) > Rank(logits[best])) best = id;
+  }
+  return static_cast<int32_t>(best);
+}
+
+/// The tokens in order of falling probability (ties: rising id), drawn one by one. Weights are
+/// probabilities up to a factor; the likeliest token has weight 1.
+class FallingTokens {
+ public:
+  FallingTokens(std::span<const float> logits, float temperature)
+      : logits_(logits), temperature_(temperature), heap_(logits.size()) {
+    std::iota(heap_.begin(), heap_.end(), 0);
+    std::make_heap(heap_.begin(), heap_.end(), Before{logits});
+    largest_ = Logit(heap_.front());
+  }
+
+  /// The n-th token, n < logits.size().
+  int32_t operator[](size_t n) {
+    while (drawn_.size() <= n) {
+      std::pop_heap(heap_.begin(), heap_.end(), Before{logits_});
+      drawn_.push_back(heap_.back());
+      heap_.pop_back();
+    }
+    return drawn_[n];
+  }
+
+  double Weight(int32_t id) const {
+    const float logit = Logit(id);
+    if (logit == largest_) return 1.0;  // infinities included
+    return std::exp((double{logit} - double{largest_}) / double{temperature_});
+  }
+
+ private:
+  struct Before {  // std heaps keep the greatest in front: "less" means drawn later
+    std::span<const float> logits;
+    bool operator()(int32_t a, int32_t b) const {
+      const float la = Rank(logits[static_cast<size_t>(a)]);
+      const float lb = Rank(logits[static_cast<size_t>(b)]);
+      return la != lb ? la < lb : a > b;
+    }
+  };
+
+  float Logit(int32_t id) const { return Rank(logits_[static_cast<size_t>(id)]); }
+
+  std::span<const float> logits_;
+  float temperature_;
+  std::vector<int32_t> heap_;
+  std::vector<int32_t> drawn_;
+  float largest_ = 0.0f;
+};
+
+}  // namespace
+
+int32_t SampleToken(std::span<const float> logits, const SamplingParams& params, double uniform) {
+  ATOM_CHECK(!logits.empty(), "no logits");
+  ATOM_CHECK(uniform >= 0.0 && uniform < 1.0, "uniform = {}", uniform);
+  if (params.temperature <= 0.0f || params.top_k == 1) return Greedy(logits);
+
+  FallingTokens tokens(logits, params.temperature);
+  size_t kept = logits.size();
+  double mass = 0.0;  // of the kept tokens
+  if (params.top_k > 0 && static_cast<size_t>(params.top_k) < kept) {
+    kept = static_cast<size_t>(params.top_k);
+    for (size_t n = 0; n < kept; ++n) mass += tokens.Weight(tokens[n]);
+  } else {
+    for (size_t id = 0; id < kept; ++id) mass += tokens.Weight(static_cast<int32_t>(id));
+  }
+  if (params.top_p < 1.0f) {
+    const double enough = double{params.top_p} * mass;
+    const size_t limit = kept;
+    mass = 0.0;
+    for (kept = 0; kept < limit && (kept == 0 || mass < enough); ++kept) {
+      mass += tokens.Weight(tokens[kept]);
+    }
+  }
+
+  // The sum is in another order than `mass` where every token is kept: rounding may leave the
+  // target just out of reach, and then the last token that has a weight is it.
+  const double target = uniform * mass;
+  double reached = 0.0;
+  int32_t chosen = tokens[0];
+  for (size_t n = 0; n < kept; ++n) {
+    const double weight = tokens.Weight(tokens[n]);
+    if (weight == 0.0) break;
+    chosen = tokens[n];
+    reached += weight;
+    if (reached > target) break;
+  }
+  return chosen;
+}
+
+}  // namespace atom::kernels

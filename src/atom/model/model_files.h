@@ -1,0 +1,52 @@
+// A model directory, opened: a Hugging Face checkpoint or an artifact, which differ only by the
+// quantization_config in config.json. From here a Transformer is loaded onto a backend.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "atom/artifact/layer.h"
+#include "atom/artifact/quantization_config.h"
+#include "atom/core/result.h"
+#include "atom/io/checkpoint.h"
+#include "atom/kernels/backend.h"
+#include "atom/model/model_config.h"
+#include "atom/model/transformer.h"
+
+namespace atom::model {
+
+struct ModelFiles {
+  /// Reads config.json and the headers of the shards; no weights yet.
+  static Result<ModelFiles> Open(const std::filesystem::path& dir);
+
+  Result<artifact::HostLayer> ReadLayer(int64_t layer) const;
+
+  io::Checkpoint checkpoint;
+  ModelConfig config;
+  std::optional<artifact::QuantizationConfig> quantization;  ///< artifacts only
+};
+
+struct LoadOptions {
+  /// Run packed codes dequantized, with fake-quantized activations and KV.
+  bool simulate = false;
+  /// Unquantized models: the type that weights and KV are converted to (F32, BF16, F16). fp32 keeps
+  /// weights in the checkpoint's type, which loses nothing.
+  DType dtype = DType::kF32;
+  Transformer::Limits limits;
+};
+
+/// Embedding, final norm and lm_head of the model, checked for shape and NaN, into `transformer`.
+Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer);
+
+/// The whole model; shows progress by layers. Verifies an artifact's checksums.
+Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
+                                                     kernels::Backend& backend,
+                                                     const LoadOptions& options);
+
+/// Turns a packed layer into the fake-quantized one of the same formats.
+void MakeSimulated(artifact::HostLayer& layer);
+/// Converts an unquantized layer's weights and KV storage to BF16 or F16.
+void ConvertDtype(DType dtype, artifact::HostLayer& layer);
+
+}  // namespace atom::model

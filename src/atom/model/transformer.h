@@ -1,0 +1,97 @@
+// The forward pass, written once, in the order of the paper, for every backend:
+//
+//   Embed ─ layer 0 ─ … ─ layer L-1 ─ Head
+//
+// Whole (Forward) or in pieces, layer by layer over many sequences, as quantization needs it. An
+// EdgeObserver sees the input of each group of linears.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "atom/kernels/backend.h"
+#include "atom/model/device_layer.h"
+#include "atom/model/kv_cache.h"
+#include "atom/model/model_config.h"
+
+namespace atom::model {
+
+/// Is shown the (quantized) input of the linears behind each edge, while a layer runs.
+class EdgeObserver {
+ public:
+  virtual ~EdgeObserver() = default;
+  virtual void OnEdge(artifact::EdgeId edge, const kernels::PackedActivation& input) = 0;
+};
+
+class Transformer {
+ public:
+  struct Limits {
+    int64_t rows = 512;        ///< most rows of one step
+    int64_t positions = 2048;  ///< most positions of a sequence
+  };
+  Transformer(kernels::Backend& backend, const ModelConfig& config, const Limits& limits);
+
+  // Weights. Layers may be added one by one or stay with the caller (RunLayer).
+  void SetEmbedding(const TensorView& embedding);  ///< [vocab][hidden]
+  /// norm [hidden]; head [vocab][hidden].
+  void SetHead(std::span<const float> norm, const TensorView& head);
+  void AddLayer(const artifact::HostLayer& host);
+  int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
+
+  kernels::Backend& backend() { return backend_; }
+  const ModelConfig& config() const { return config_; }
+  const Limits& limits() const { return limits_; }
+
+  /// A cache for all layers with room for `positions` positions in whole pages.
+  KvCache MakeKvCache(int64_t positions);
+
+  // One step. BeginStep hands the batch to the backend; then Embed, RunLayer…, in order.
+  void BeginStep(const kernels::Batch& batch);
+  kernels::DeviceTensor Embed();  ///< hidden states [T][hidden], valid until the next step
+  /// hidden += attention(…); hidden += mlp(…).
+  void RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv, const kernels::DeviceTensor& hidden,
+                EdgeObserver* observer);
+  /// Logits [rows][vocab] of the given hidden states, valid until the next call.
+  kernels::DeviceTensor Head(const kernels::DeviceTensor& hidden);
+
+  /// A whole step: the hidden states after the last layer, [T][hidden].
+  kernels::DeviceTensor ForwardHidden(const kernels::Batch& batch, KvCache& cache);
+  /// A whole step: the logits of batch.logit_rows.
+  kernels::DeviceTensor Forward(const kernels::Batch& batch, KvCache& cache);
+
+ private:
+  struct Scratch {
+    kernels::DeviceBuffer buffer;
+    kernels::DeviceTensor tensor;
+  };
+  Scratch MakeScratch(int64_t rows, int64_t cols);
+  kernels::PackedActivation& Activation(const quant::ActivationFormat& format, int64_t k);
+  void RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
+                    const kernels::DeviceTensor& hidden, EdgeObserver* observer);
+  void RunMlp(const DeviceLayer& layer, const kernels::DeviceTensor& hidden,
+              EdgeObserver* observer);
+
+  kernels::Backend& backend_;
+  ModelConfig config_;
+  Limits limits_;
+  kernels::AttentionShape attention_shape_;
+
+  kernels::DeviceBuffer embedding_;
+  DType embedding_dtype_ = DType::kF32;
+  kernels::DeviceBuffer final_norm_;
+  std::unique_ptr<kernels::PackedWeight> head_;
+  kernels::DeviceBuffer rope_;
+  std::vector<DeviceLayer> layers_;
+
+  const kernels::Batch* batch_ = nullptr;  // of the step under way
+  Scratch hidden_, qkv_, attention_, gate_up_, gathered_, logits_;
+  // One for each distinct (format, K): layers differ at most in searched clip ratios.
+  std::vector<std::unique_ptr<kernels::PackedActivation>> activations_;
+};
+
+/// Rows [first, first + count) of a tensor.
+kernels::DeviceTensor RowRange(const kernels::Backend& backend, const kernels::DeviceTensor& tensor,
+                               int64_t first, int64_t count);
+
+}  // namespace atom::model

@@ -1,0 +1,46 @@
+// Feeds the calibration windows through a model layer by layer: embed all once, then run each layer
+// over all samples, keeping only the hidden states between two layers.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "atom/core/progress.h"
+#include "atom/model/transformer.h"
+#include "atom/pipeline/calibration.h"
+#include "atom/pipeline/hidden_store.h"
+
+namespace atom::pipeline {
+
+class CalibrationStream {
+ public:
+  /// `windows` must outlive the stream; all have `store`'s rows. At most the store's samples are
+  /// used. The transformer's limits must hold one window.
+  CalibrationStream(model::Transformer& transformer, const std::vector<TokenWindow>& windows,
+                    HiddenStore store);
+
+  int64_t samples() const { return store_.samples(); }
+
+  /// Puts the embeddings of every window into the store.
+  void EmbedAll(Progress* progress);
+
+  enum class Keep {
+    kInput,   ///< the store stays as it is: only the observer is interested
+    kOutput,  ///< the store then holds the layer's output
+  };
+  /// Runs the layer over samples [0, count), one step a sample; the observer sees each. `inspect`,
+  /// if given, is shown (sample, input, output) [rows][hidden].
+  using Inspect = std::function<void(int64_t sample, std::span<const float> input,
+                                     std::span<const float> output)>;
+  void RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
+                model::EdgeObserver* observer, const Inspect& inspect, Progress* progress);
+
+ private:
+  std::vector<float> Download(const kernels::DeviceTensor& hidden) const;
+
+  model::Transformer& transformer_;
+  const std::vector<TokenWindow>& windows_;
+  HiddenStore store_;
+};
+
+}  // namespace atom::pipeline

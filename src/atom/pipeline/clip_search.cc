@@ -1,0 +1,183 @@
+#include "atom/pipeline/clip_search.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <vector>
+
+#include "atom/core/check.h"
+#include "atom/pipeline/edge_observers.h"
+#include "atom/quant/group_quant.h"
+#include "atom/quant/quantize_weight.h"
+
+namespace atom::pipeline {
+
+using artifact::EdgeId;
+using artifact::LinearId;
+
+namespace {
+
+constexpr std::array kGrid = {1.0f, 0.95f, 0.9f, 0.85f, 0.8f, 0.75f,
+                              0.7f, 0.65f, 0.6f, 0.55f, 0.5f};
+constexpr int64_t kSearchSamples = 2;  // windows of the stream that a search looks at
+constexpr int64_t kSearchRows = 512;   // tokens of each edge that a search keeps
+
+/// Keeps the first unquantized input rows of every edge.
+class RowSampler : public model::EdgeObserver {
+ public:
+  explicit RowSampler(const kernels::Backend& backend) : backend_(backend) {}
+  void OnEdge(EdgeId edge, const kernels::PackedActivation& input) override {
+    std::vector<float>& rows = rows_[static_cast<size_t>(edge)];
+    const int64_t missing = kSearchRows - static_cast<int64_t>(rows.size()) / input.k();
+    const int64_t take = std::min(missing, input.rows());
+    if (take <= 0) return;
+    const kernels::UnpackedActivation x = backend_.Unpack(input);
+    rows.insert(rows.end(), x.dense.begin(), x.dense.begin() + take * input.k());
+  }
+  std::span<const float> Rows(EdgeId edge) const { return rows_[static_cast<size_t>(edge)]; }
+
+ private:
+  const kernels::Backend& backend_;
+  std::array<std::vector<float>, artifact::kEdges.size()> rows_;
+};
+
+std::vector<float> Transposed(std::span<const float> w, int64_t n, int64_t k) {
+  std::vector<float> out(w.size());
+  for (int64_t row = 0; row < n; ++row) {
+    for (int64_t column = 0; column < k; ++column) {
+      out[static_cast<size_t>(column * n + row)] = w[static_cast<size_t>(row * k + column)];
+    }
+  }
+  return out;
+}
+
+double SquaredSum(std::span<const float> values) {
+  double sum = 0.0;
+  for (const float value : values) sum += static_cast<double>(value) * value;
+  return sum;
+}
+
+/// ‖(X − Q(X))·Wᵀ‖² for one linear, W transposed [k][n].
+double OutputErrorOf(std::span<const float> difference, std::span<const float> transposed,
+                     int64_t rows, int64_t n, int64_t k, quant::DenseAlgebra& algebra) {
+  std::vector<float> out(static_cast<size_t>(rows * n), 0.0f);
+  algebra.SubtractProduct(rows, n, k, difference.data(), k, transposed.data(), n, out.data(), n);
+  return SquaredSum(out);
+}
+
+float SearchEdge(const LayerContext& context, const artifact::HostLayer& layer, EdgeId edge,
+                 std::span<const float> x) {
+  std::vector<std::vector<float>> weights;  // transposed, one a linear behind the edge
+  std::vector<int64_t> outputs;
+  int64_t k = 0;
+  for (const LinearId id : artifact::kLinears) {
+    if (artifact::InputEdge(id) != edge) continue;
+    k = layer[id].k();
+    outputs.push_back(layer[id].n());
+    weights.push_back(Transposed(layer[id].ToFloats(), layer[id].n(), k));
+  }
+  const int64_t rows = static_cast<int64_t>(x.size()) / k;
+  quant::ActivationFormat format = quant::ActivationFormatFor(context.recipe, k, true);
+  float best = 1.0f;
+  double least = std::numeric_limits<double>::infinity();
+  for (const float clip : kGrid) {
+    format.clip = clip;
+    std::vector<float> difference(x.begin(), x.end());
+    for (int64_t row = 0; row < rows; ++row) {
+      const auto quantized =
+          std::span(difference).subspan(static_cast<size_t>(row * k), static_cast<size_t>(k));
+      quant::FakeQuantizeActivation(format, quantized);
+    }
+    for (size_t i = 0; i < x.size(); ++i) difference[i] = x[i] - difference[i];
+    double error = 0.0;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      error += OutputErrorOf(difference, weights[i], rows, outputs[i], k, context.algebra);
+    }
+    if (error < least) {
+      least = error;
+      best = clip;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+std::span<const float> ClipGrid() { return kGrid; }
+
+void SearchActivationClips(const LayerContext& context, const artifact::HostLayer& layer,
+                           artifact::LayerClips& clips) {
+  if (!context.recipe.activation.clip.search || context.recipe.activation.bits == 16) return;
+  kernels::Backend& backend = context.transformer.backend();
+  const model::DeviceLayer device(backend, layer);  // formats still unquantized
+  RowSampler sampler(backend);
+  const int64_t samples = std::min(kSearchSamples, context.stream.samples());
+  context.stream.RunLayer(device, samples, CalibrationStream::Keep::kInput, &sampler, nullptr,
+                          nullptr);
+  for (const EdgeId edge : artifact::kEdges) {
+    clips.activation[static_cast<size_t>(edge)] =
+        SearchEdge(context, layer, edge, sampler.Rows(edge));
+  }
+}
+
+void SearchKvClip(const LayerContext& context, const artifact::HostLayer& layer,
+                  artifact::LayerClips& clips) {
+  if (!context.recipe.kv.clip.search || context.recipe.kv.bits == 16) return;
+  kernels::Backend& backend = context.transformer.backend();
+  const int64_t samples = std::min(kSearchSamples, context.stream.samples());
+  std::vector<std::vector<float>> expected;
+  context.stream.RunLayer(
+      model::DeviceLayer(backend, layer), samples, CalibrationStream::Keep::kInput, nullptr,
+      [&](int64_t, std::span<const float>, std::span<const float> output) {
+        expected.emplace_back(output.begin(), output.end());
+      },
+      nullptr);
+  artifact::HostLayer candidate = PermuteLayer(layer, {});  // a copy; permutations do not matter
+  for (const EdgeId edge : artifact::kEdges) candidate[edge].permutation = layer[edge].permutation;
+  double least = std::numeric_limits<double>::infinity();
+  for (const float clip : kGrid) {
+    candidate.kv = quant::KvFormatFor(context.recipe, true);
+    candidate.kv.clip = clip;
+    double error = 0.0;
+    context.stream.RunLayer(
+        model::DeviceLayer(backend, candidate), samples, CalibrationStream::Keep::kInput, nullptr,
+        [&](int64_t sample, std::span<const float>, std::span<const float> output) {
+          const std::vector<float>& want = expected[static_cast<size_t>(sample)];
+          for (size_t i = 0; i < output.size(); ++i) {
+            const double d = static_cast<double>(output[i]) - want[i];
+            error += d * d;
+          }
+        },
+        nullptr);
+    if (error < least) {
+      least = error;
+      clips.kv = clip;
+    }
+  }
+}
+
+float SearchWeightClip(const LayerContext& context, std::span<const float> w, int64_t n, int64_t k,
+                       std::span<const float> gram) {
+  quant::WeightFormat format = quant::WeightFormatFor(context.recipe);
+  format.gptq = false;
+  float best = 1.0f;
+  double least = std::numeric_limits<double>::infinity();
+  for (const float clip : kGrid) {
+    format.clip = clip;
+    const Result<quant::QuantizedWeight> rounded =
+        quant::QuantizeWeight(w, n, k, format, {}, context.algebra);
+    if (!rounded.ok()) return best;  // the caller's own attempt reports why
+    const double error =
+        quant::MeasureOutputError(w, rounded->dense, n, k, gram, context.algebra).error;
+    if (error < least) {
+      least = error;
+      best = clip;
+    }
+  }
+  if (!context.recipe.weight.gptq) return best;
+  const auto levels = static_cast<float>((1 << format.bits) - 1);
+  const auto positive = static_cast<float>((1 << (format.bits - 1)) - 1);
+  return best * levels / (2.0f * positive);
+}
+
+}  // namespace atom::pipeline

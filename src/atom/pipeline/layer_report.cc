@@ -1,0 +1,127 @@
+#include "atom/pipeline/layer_report.h"
+
+#include <nlohmann/json.hpp>
+
+#include "atom/io/json.h"
+#include "atom/model/weights.h"
+
+namespace atom::pipeline {
+namespace {
+
+constexpr double kScaleBits = 16.0;  // fp16
+
+nlohmann::json LayerToJson(const LayerReport& report) {
+  nlohmann::json json = {{"error", report.error},
+                         {"damping", report.damping},
+                         {"bits_per_weight", report.bits_per_weight}};
+  for (const artifact::LinearId id : artifact::kLinears) {
+    const auto index = static_cast<size_t>(id);
+    json["linear_error"][std::string(Name(id))] = report.linear_error[index];
+    json["weight_clip"][std::string(Name(id))] = report.clips.weight[index];
+  }
+  for (const artifact::EdgeId edge : artifact::kEdges) {
+    json["activation_clip"][std::string(Name(edge))] =
+        report.clips.activation[static_cast<size_t>(edge)];
+  }
+  json["kv_clip"] = report.clips.kv;
+  return json;
+}
+
+double OutlierBits(quant::OutlierFormat format) {
+  switch (format) {
+    case quant::OutlierFormat::kFp16:
+      return 16.0;
+    case quant::OutlierFormat::kE5M2:
+    case quant::OutlierFormat::kE4M3:
+    case quant::OutlierFormat::kInt8:
+      return 8.0;
+  }
+  return 16.0;
+}
+
+/// Bits that one linear takes under a format, scales stored per row.
+double LinearBits(const quant::WeightFormat& format, int64_t n, int64_t k, DType unquantized) {
+  const auto rows = static_cast<double>(n);
+  if (format.bits == 16) return rows * static_cast<double>(k * DTypeSize(unquantized) * 8);
+  const int64_t outliers = format.OutlierColumns(k);
+  const int64_t low = k - outliers;
+  const double groups = low == 0 ? 0.0
+                        : format.group == 0
+                            ? 1.0
+                            : static_cast<double>(low) / static_cast<double>(format.group);
+  double bits = static_cast<double>(low * format.bits) + groups * kScaleBits;
+  if (!format.symmetric) bits += groups * kScaleBits;
+  if (outliers > 0) {
+    bits += static_cast<double>(outliers) * OutlierBits(format.outlier_format);
+    if (format.outlier_format == quant::OutlierFormat::kInt8) bits += kScaleBits;
+  }
+  return rows * bits;
+}
+
+}  // namespace
+
+nlohmann::json ToJson(const QuantizeReport& report) {
+  nlohmann::json json = {{"bits_per_weight_linears", report.bits_per_weight_linears},
+                         {"bits_per_weight_model", report.bits_per_weight_model},
+                         {"layers", nlohmann::json::array()}};
+  for (const LayerReport& layer : report.layers) json["layers"].push_back(LayerToJson(layer));
+  return json;
+}
+
+std::string DumpLayerReport(const LayerReport& report) { return LayerToJson(report).dump(); }
+
+Result<LayerReport> ParseLayerReport(const std::string& text) {
+  const Result<io::Json> parsed = io::ParseJson(text, "saved layer report");
+  if (!parsed.ok()) return parsed.error();
+  LayerReport report;
+  try {  // written by DumpLayerReport: anything else is a damaged file
+    const nlohmann::json& json = *parsed;
+    report.error = json.at("error").get<double>();
+    report.damping = json.at("damping").get<double>();
+    report.bits_per_weight = json.at("bits_per_weight").get<double>();
+    report.clips.kv = json.at("kv_clip").get<float>();
+    for (const artifact::LinearId id : artifact::kLinears) {
+      const auto index = static_cast<size_t>(id);
+      report.linear_error[index] = json.at("linear_error").at(std::string(Name(id))).get<double>();
+      report.clips.weight[index] = json.at("weight_clip").at(std::string(Name(id))).get<float>();
+    }
+    for (const artifact::EdgeId edge : artifact::kEdges) {
+      report.clips.activation[static_cast<size_t>(edge)] =
+          json.at("activation_clip").at(std::string(Name(edge))).get<float>();
+    }
+  } catch (const nlohmann::json::exception& failure) {
+    return MakeError("saved layer report: {}", failure.what());
+  }
+  return report;
+}
+
+double LayerBitsPerWeight(const quant::Recipe& recipe, const artifact::HostLayer& layer) {
+  const quant::WeightFormat format = quant::WeightFormatFor(recipe);
+  double bits = 0.0;
+  double weights = 0.0;
+  for (const artifact::HostLinear& linear : layer.linears) {
+    bits += LinearBits(format, linear.n(), linear.k(), DType::kF16);
+    weights += static_cast<double>(linear.n() * linear.k());
+  }
+  return bits / weights;
+}
+
+void FinishReport(const model::ModelFiles& files, QuantizeReport& report) {
+  double sum = 0.0;
+  for (const LayerReport& layer : report.layers) sum += layer.bits_per_weight;
+  report.bits_per_weight_linears = sum / static_cast<double>(report.layers.size());
+
+  const auto linear_weights = static_cast<double>(model::LinearWeightCount(files.config));
+  double bits = report.bits_per_weight_linears * linear_weights;
+  double weights = linear_weights;
+  for (const io::SafetensorsFile& shard : files.checkpoint.shards()) {
+    for (const io::TensorInfo& tensor : shard.tensors()) {
+      if (tensor.name.find("_proj.weight") != std::string::npos) continue;  // counted above
+      bits += static_cast<double>(tensor.end - tensor.begin) * 8.0;
+      weights += static_cast<double>(ElementCount(tensor.shape));
+    }
+  }
+  report.bits_per_weight_model = bits / weights;
+}
+
+}  // namespace atom::pipeline

@@ -1,0 +1,22 @@
+// The report of a quantized layer as JSON, kept beside it so that a resumed run writes the same
+// report, and the sizes that it adds up.
+#pragma once
+
+#include <string>
+
+#include "atom/core/result.h"
+#include "atom/pipeline/quantize_model.h"
+
+namespace atom::pipeline {
+
+std::string DumpLayerReport(const LayerReport& report);
+Result<LayerReport> ParseLayerReport(const std::string& json);
+
+/// Bits of codes and scales per weight of the layer's linears: what packed storage takes, or would
+/// take where the layer is simulated.
+double LayerBitsPerWeight(const quant::Recipe& recipe, const artifact::HostLayer& layer);
+
+/// Fills in the totals from the layers.
+void FinishReport(const model::ModelFiles& files, QuantizeReport& report);
+
+}  // namespace atom::pipeline

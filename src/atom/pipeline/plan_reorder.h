@@ -1,0 +1,32 @@
+// Which channel goes where: the calibration statistic of every edge of every layer, on the
+// unquantized model, ordered so that the most energetic channels come last.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "atom/core/progress.h"
+#include "atom/core/result.h"
+#include "atom/model/model_files.h"
+#include "atom/pipeline/calibration_stream.h"
+#include "atom/quant/formats.h"
+
+namespace atom::pipeline {
+
+/// One permutation an edge; empty ones are the identity.
+using LayerPermutations = std::array<quant::Permutation, artifact::kEdges.size()>;
+
+/// Runs the unquantized model over the stream (EmbedAll included), layer by layer.
+Result<std::vector<LayerPermutations>> PlanReorder(const model::ModelFiles& files,
+                                                   model::Transformer& transformer,
+                                                   CalibrationStream& stream, quant::Metric metric,
+                                                   Progress* progress);
+
+/// The plan as bytes, and back; an Error when they are not a plan of that shape.
+std::string SerializePlan(const std::vector<LayerPermutations>& plan);
+Result<std::vector<LayerPermutations>> ParsePlan(const std::string& bytes,
+                                                 const model::ModelConfig& config);
+
+}  // namespace atom::pipeline

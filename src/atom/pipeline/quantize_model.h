@@ -1,0 +1,67 @@
+// The offline flow, checkpoint → quantized layers:
+//
+//   plan the reordering on the unquantized model ─ then for each layer in order: feed the
+//   calibration tokens through the already quantized layers, quantize, hand to the sink
+//
+// Memory is about one layer, its Hessians and the hidden states of the calibration tokens
+// (tokens × hidden × 2 bytes), whatever the size of the model.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <vector>
+
+#include "atom/artifact/quantization_config.h"
+#include "atom/core/result.h"
+#include "atom/kernels/backend.h"
+#include "atom/model/model_files.h"
+#include "atom/pipeline/calibration.h"
+#include "atom/pipeline/layer_sink.h"
+#include "atom/pipeline/plan_reorder.h"
+#include "atom/quant/dense_algebra.h"
+#include "atom/quant/recipe.h"
+
+namespace atom::pipeline {
+
+struct QuantizeOptions {
+  quant::Recipe recipe;
+  /// Dense, fake-quantized weights even where kernels exist.
+  bool simulated = false;
+  /// Hidden states beyond this many bytes are spilled to a file in spill_folder.
+  int64_t memory_limit = int64_t{8} << 30;
+  std::filesystem::path spill_folder = ".";
+  /// A plan made before with the same calibration and metric, to save its pass; else null.
+  const std::vector<LayerPermutations>* plan = nullptr;
+};
+
+struct LayerReport {
+  /// ‖Δ − Δ̂‖² / ‖Δ‖², Δ what the layer adds to the residual stream, on the same input: the error
+  /// that this layer alone makes.
+  double error = 0.0;
+  std::array<double, artifact::kLinears.size()> linear_error;  ///< negative: not measured
+  double damping = 0.0;
+  artifact::LayerClips clips;
+  double bits_per_weight = 0.0;  ///< codes and scales of the layer's linears
+};
+
+struct QuantizeReport {
+  std::vector<LayerReport> layers;
+  double bits_per_weight_linears = 0.0;
+  double bits_per_weight_model = 0.0;  ///< embedding, head and norms included
+};
+nlohmann::json ToJson(const QuantizeReport& report);
+
+/// Quantizes every layer that the sink has not finished.
+Result<QuantizeReport> QuantizeModel(const model::ModelFiles& files, const Calibration& calibration,
+                                     kernels::Backend& backend, quant::DenseAlgebra& algebra,
+                                     const QuantizeOptions& options, LayerSink& sink);
+
+/// The reordering plan alone; empty permutations when the recipe does not reorder.
+Result<std::vector<LayerPermutations>> MakePlan(const model::ModelFiles& files,
+                                                const Calibration& calibration,
+                                                kernels::Backend& backend,
+                                                const QuantizeOptions& options);
+
+}  // namespace atom::pipeline

@@ -1,0 +1,33 @@
+// The text of each known chat template, as parts: the template's words, which may spell special
+// tokens, and the users' words, which may not. chat_template.h chooses one and encodes what it
+// writes.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "atom/text/chat_template.h"
+#include "atom/text/tokenizer.h"
+
+namespace atom::text {
+
+/// How a tokenizer spells the ends of a text; empty if it has none, or the template writes none.
+struct ChatEnds {
+  std::string bos;
+  std::string eos;
+};
+
+/// Writes a conversation: an optional system message first, then the others.
+using ChatFormat = std::vector<TextPart> (*)(std::span<const ChatMessage> messages,
+                                             const ChatEnds& ends);
+
+std::vector<TextPart> FormatPlain(std::span<const ChatMessage> messages, const ChatEnds& ends);
+std::vector<TextPart> FormatLlama2(std::span<const ChatMessage> messages, const ChatEnds& ends);
+std::vector<TextPart> FormatLlama3(std::span<const ChatMessage> messages, const ChatEnds& ends);
+std::vector<TextPart> FormatMistral(std::span<const ChatMessage> messages, const ChatEnds& ends);
+std::vector<TextPart> FormatMistralV3(std::span<const ChatMessage> messages, const ChatEnds& ends);
+std::vector<TextPart> FormatChatMl(std::span<const ChatMessage> messages, const ChatEnds& ends);
+std::vector<TextPart> FormatZephyr(std::span<const ChatMessage> messages, const ChatEnds& ends);
+
+}  // namespace atom::text

@@ -1,0 +1,53 @@
+#include "atom/artifact/model_files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tiny_layer.h"
+
+namespace atom::artifact {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+TEST(PrettyJson, KeepsPlainArraysOnOneLine) {
+  const json value = json::parse(
+      R"({"a": [1, 2.5, "x"], "b": {}, "c": [[1], [2, 3]], "d": {"e": null}, "f": [{"g": true}, []]})");
+  EXPECT_EQ(PrettyJson(value),
+            "{\n"
+            "  \"a\": [1,2.5,\"x\"],\n"
+            "  \"b\": {},\n"
+            "  \"c\": [\n"
+            "    [1],\n"
+            "    [2,3]\n"
+            "  ],\n"
+            "  \"d\": {\n"
+            "    \"e\": null\n"
+            "  },\n"
+            "  \"f\": [\n"
+            "    {\n"
+            "      \"g\": true\n"
+            "    },\n"
+            "    []\n"
+            "  ]\n"
+            "}\n");
+  EXPECT_EQ(json::parse(PrettyJson(value)), value);
+  EXPECT_EQ(PrettyJson(json("text")), "\"text\"\n");
+}
+
+TEST(WriteHeadShard, RefusesWhatIsMissing) {
+  const TempFolder folder;
+  const auto dir = folder / "model";
+  WriteTinyCheckpoint(dir, 1, true);
+  PutFile(dir / "config.json", R"({"tie_word_embeddings": false})");
+  const auto checkpoint = io::Checkpoint::Open(dir);
+  ASSERT_TRUE(checkpoint.ok());
+  EXPECT_THAT(WriteHeadShard(*checkpoint, folder / "head.safetensors").error().message,
+              HasSubstr("model: tensor 'lm_head.weight' is missing"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "head.safetensors"));
+}
+
+}  // namespace
+}  // namespace atom::artifact

@@ -1,0 +1,155 @@
+#include "atom/artifact/recipe_json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tiny_layer.h"
+
+namespace atom::artifact {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+std::string ErrorOf(const json& recipe) {
+  const Result<quant::Recipe> parsed = ParseRecipe(recipe, "my.json");
+  return parsed.ok() ? "no error" : parsed.error().message;
+}
+
+TEST(RecipeJson, EveryPresetComesBack) {
+  for (const quant::Recipe& preset : quant::RecipePresets()) {
+    const Result<quant::Recipe> parsed =
+        ParseRecipe(json::parse(ToJson(preset).dump()), preset.name);
+    ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+    EXPECT_EQ(*parsed, preset) << preset.name;
+  }
+}
+
+TEST(RecipeJson, EveryFieldComesBack) {
+  quant::Recipe recipe;
+  recipe.name = "mine";
+  recipe.weight = {.bits = 3,
+                   .number = quant::NumberFormat::kInt,
+                   .group = 64,
+                   .channel_group = 4,
+                   .symmetric = false,
+                   .clip = {1.0f, true},
+                   .gptq = true,
+                   .damping = 0.1 + 0.2};
+  recipe.activation = {.bits = 4,
+                       .number = quant::NumberFormat::kE2M1,
+                       .group = 32,
+                       .symmetric = false,
+                       .clip = {0.7f}};
+  recipe.kv = {.bits = 2, .clip = {1.0f / 3.0f}, .before_rope = true};
+  recipe.reorder = true;
+  recipe.metric = quant::Metric::kAbsMean;
+  recipe.outliers = 17;
+  recipe.outlier_format = quant::OutlierFormat::kE4M3;
+  recipe.seed = 0xfedcba9876543210u;
+  recipe.reference_parity = true;
+  const Result<quant::Recipe> parsed = ParseRecipe(json::parse(ToJson(recipe).dump()), "mine");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  EXPECT_EQ(*parsed, recipe);
+}
+
+TEST(RecipeJson, IsSpelledAsDocumented) {
+  const json expected = json::parse(R"({
+    "name": "atom-w4a4",
+    "weight": {"bits": 4, "format": "int", "group": 128, "channel_group": 2, "symmetric": true,
+               "clip": 0.85, "method": "gptq", "damping": 0.01},
+    "activation": {"bits": 4, "format": "int", "group": 128, "symmetric": true, "clip": 0.9},
+    "kv": {"bits": 4, "clip": 1.0, "before_rope": false},
+    "outliers": {"count": 128, "format": "int8"},
+    "reorder": "hessian", "seed": 0, "reference_parity": false})");
+  EXPECT_EQ(ToJson(*quant::FindRecipe("atom-w4a4")).dump(), expected.dump());
+}
+
+TEST(RecipeJson, FieldsLeftOutAreThoseOfTheBase) {
+  const Result<quant::Recipe> parsed = ParseRecipe(
+      json::parse(
+          R"({"base": "atom-w4a4", "kv": {"bits": 8}, "weight": {"clip": "search"}, "reorder": null})"),
+      "my.json");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  quant::Recipe expected = *quant::FindRecipe("atom-w4a4");
+  expected.kv.bits = 8;
+  expected.weight.clip = {1.0f, true};
+  EXPECT_EQ(*parsed, expected);
+  EXPECT_EQ(*ParseRecipe(json::object(), "my.json"), *quant::FindRecipe("none"));
+}
+
+TEST(RecipeJson, ReorderIsFalseOrAMetric) {
+  const auto parse = [](const json& value) {
+    return ParseRecipe({{"base", "atom-w4a4"}, {"reorder", value}}, "my.json");
+  };
+  EXPECT_FALSE(parse(false)->reorder);
+  EXPECT_TRUE(parse("abs_mean")->reorder);
+  EXPECT_EQ(parse("abs_mean")->metric, quant::Metric::kAbsMean);
+  EXPECT_THAT(
+      parse(true).error().message,
+      HasSubstr("my.json: field 'reorder' is true, expected false, 'hessian' or 'abs_mean'"));
+  EXPECT_THAT(parse("max").error().message, HasSubstr("expected one of hessian, abs_mean"));
+}
+
+TEST(RecipeJson, RefusesWhatItDoesNotKnow) {
+  EXPECT_THAT(ErrorOf(json::array()), HasSubstr("my.json: found an array, expected an object"));
+  EXPECT_EQ(ErrorOf({{"bit", 4}}),
+            "my.json: unknown field 'bit', expected one of name, base, weight, activation, kv, "
+            "outliers, reorder, seed, reference_parity");
+  EXPECT_EQ(ErrorOf({{"weight", {{"bist", 4}}}}),
+            "my.json: weight: unknown field 'bist', expected one of bits, format, group, "
+            "channel_group, symmetric, clip, method, damping");
+  EXPECT_THAT(ErrorOf({{"base", "nope"}}),
+              HasSubstr("my.json: field 'base' is the string 'nope', expected one of atom-w4a4, "));
+  EXPECT_THAT(ErrorOf({{"base", 3}}), HasSubstr("'base' is the number 3, expected a string"));
+  EXPECT_THAT(ErrorOf({{"name", ""}}), HasSubstr("'name' is the string '', expected at most"));
+  EXPECT_THAT(ErrorOf({{"name", "a\x1b[2J"}}), HasSubstr("without control characters"));
+  EXPECT_THAT(ErrorOf({{"name", std::string(81, 'x')}}), HasSubstr("at most 80 bytes"));
+  EXPECT_THAT(ErrorOf({{"kv", 4}}), HasSubstr("field 'kv' is the number 4, expected an object"));
+}
+
+TEST(RecipeJson, RefusesValuesOutOfRange) {
+  const auto weight = [](const char* key, const json& value) {
+    return ErrorOf({{"weight", {{key, value}}}});
+  };
+  EXPECT_THAT(weight("bits", 5), HasSubstr("my.json: "));
+  EXPECT_THAT(weight("bits", 4294967300), HasSubstr("expected an integer from"));
+  EXPECT_THAT(weight("bits", 4.0), HasSubstr("expected an integer"));
+  EXPECT_THAT(weight("bits", "4"), HasSubstr("is the string '4', expected an integer"));
+  EXPECT_THAT(weight("group", -2), HasSubstr("my.json: "));
+  EXPECT_THAT(weight("clip", 1e300), HasSubstr("expected a number that fits 32 bits"));
+  EXPECT_THAT(weight("clip", 0.0), HasSubstr("my.json: "));
+  EXPECT_THAT(weight("clip", "find"), HasSubstr("expected a number or 'search'"));
+  EXPECT_THAT(weight("clip", true), HasSubstr("expected a number or 'search'"));
+  EXPECT_THAT(weight("format", "int4"),
+              HasSubstr("is the string 'int4', expected one of int, fp4, e2m1, exponent"));
+  EXPECT_THAT(weight("method", "awq"), HasSubstr("expected one of rtn, gptq"));
+  EXPECT_THAT(weight("damping", -1), HasSubstr("my.json: "));
+  EXPECT_THAT(weight("symmetric", 1), HasSubstr("expected true or false"));
+  EXPECT_THAT(ErrorOf({{"seed", -1}}), HasSubstr("expected an integer from 0 to 2^64 - 1"));
+  EXPECT_THAT(ErrorOf({{"outliers", {{"count", -1}}}}), HasSubstr("my.json: "));
+}
+
+TEST(LoadRecipe, TakesAPresetOrAFile) {
+  const TempFolder folder;
+  const std::string file = (folder / "mine.json").string();
+  PutFile(file, R"({"name": "mine", "base": "w8a8", "seed": 7})");
+  const Result<quant::Recipe> loaded = LoadRecipe(file);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  quant::Recipe expected = *quant::FindRecipe("w8a8");
+  expected.name = "mine";
+  expected.seed = 7;
+  EXPECT_EQ(*loaded, expected);
+  EXPECT_EQ(*LoadRecipe("w8a8"), *quant::FindRecipe("w8a8"));
+
+  EXPECT_THAT(LoadRecipe("w8a9").error().message, HasSubstr("no file of that name either"));
+  EXPECT_THAT(LoadRecipe("w8a9").error().message, HasSubstr("atom-w4a4"));
+  EXPECT_THAT(LoadRecipe((folder / "absent.json").string()).error().message,
+              HasSubstr("absent.json: cannot be read"));
+  PutFile(file, "{");
+  EXPECT_THAT(LoadRecipe(file).error().message, HasSubstr("mine.json: not valid JSON"));
+}
+
+}  // namespace
+}  // namespace atom::artifact

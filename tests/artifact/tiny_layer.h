@@ -1,0 +1,236 @@
+// A decoder layer small enough to write out by the dozen, with every kind of column split: 20, 24
+// (ragged: 8 outliers) and 28 inputs under groups of 8 and 4 outliers. And folders that clean up
+// after themselves.
+#pragma once
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <iterator>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include "atom/artifact/layer.h"
+#include "atom/artifact/layer_tensors.h"
+#include "atom/artifact/quantization_config.h"
+#include "atom/core/rng.h"
+#include "atom/io/checkpoint.h"
+#include "atom/io/safetensors.h"
+
+namespace atom::artifact {
+
+class TempFolder {
+ public:
+  /// In memory where there is such a place: every file is synced, which disks take their time for.
+  TempFolder() {
+    std::filesystem::path parent = "/dev/shm";
+    if (access(parent.c_str(), W_OK) != 0) parent = std::filesystem::temp_directory_path();
+    std::string name = (parent / "atom-artifact-XXXXXX").string();
+    path_ = mkdtemp(name.data());
+  }
+  ~TempFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline std::string FileBytes(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  EXPECT_TRUE(in.good()) << path;
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline void PutFile(const std::filesystem::path& path, const std::string& bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out << bytes;
+  ASSERT_TRUE(out.good()) << path;
+}
+
+/// Relative path → bytes of every file below a folder.
+inline std::map<std::string, std::string> FolderBytes(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    files[entry.path().lexically_relative(folder).string()] = FileBytes(entry.path());
+  }
+  return files;
+}
+
+inline LayerShape TinyShape(bool bias = true) {
+  LayerShape shape;
+  shape.hidden = 20;
+  shape.linears = {LinearShape{24, 20, bias},  LinearShape{8, 20, bias},
+                   LinearShape{8, 20, bias},   LinearShape{20, 24, false},
+                   LinearShape{28, 20, false}, LinearShape{28, 20, false},
+                   LinearShape{20, 28, false}};
+  return shape;
+}
+
+/// W4A4 in groups of 8 with 4 outliers, reordered; or the same simulated in 3 bits.
+inline quant::Recipe TinyRecipe(int bits = 4) {
+  quant::Recipe recipe;
+  recipe.name = "tiny";
+  recipe.weight.bits = bits;
+  recipe.weight.group = 8;
+  recipe.activation.bits = bits;
+  recipe.activation.group = 8;
+  recipe.kv.bits = bits;
+  recipe.reorder = true;
+  recipe.outliers = 4;
+  if (bits == 8) {
+    recipe.weight.group = recipe.activation.group = recipe.outliers = 0;
+    recipe.reorder = false;
+  }
+  return recipe;
+}
+
+inline QuantizationConfig TinyConfig(int64_t layers, const quant::Recipe& recipe = TinyRecipe()) {
+  QuantizationConfig config;
+  config.simulated = !quant::HasKernels(recipe);
+  config.recipe = recipe;
+  config.layers.resize(static_cast<size_t>(layers));
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    config.layers[i].activation = {0.9f, 0.85f, 0.1f + 0.01f * static_cast<float>(i), 1.0f};
+    config.layers[i].kv = 0.95f;
+    config.layers[i].weight[3] = 1.0f / 3.0f;
+  }
+  config.tool_version = "0.1.0";
+  config.checkpoint_hash = "00112233445566778899aabbccddeeff";
+  config.calibration = {"wikitext2", "ffeeddccbbaa99887766554433221100", 128, 2048,
+                        0xffffffffffffffffu};
+  config.bits_per_weight_linears = 4.25;
+  config.bits_per_weight_model = 1.0 / 3.0;
+  return config;
+}
+
+class TinyLayers {
+ public:
+  explicit TinyLayers(uint64_t seed) : rng_(seed) {}
+
+  std::vector<float> Floats(int64_t count) {
+    std::vector<float> values(static_cast<size_t>(count));
+    for (float& value : values) value = static_cast<float>(rng_.Normal());
+    return values;
+  }
+
+  quant::QuantizedMatrix Matrix(int64_t n, int64_t k4, int64_t k8, int64_t group) {
+    quant::QuantizedMatrix matrix(n, k4, k8, group);
+    for (uint8_t& byte : matrix.codes4) byte = static_cast<uint8_t>(rng_.Below(256));
+    for (int8_t& code : matrix.codes8) code = static_cast<int8_t>(rng_.Below(256) - 128);
+    for (Half& scale : matrix.scales4) scale.bits = static_cast<uint16_t>(1 + rng_.Below(0x7bff));
+    for (Half& scale : matrix.scales8) scale.bits = static_cast<uint16_t>(1 + rng_.Below(0x7bff));
+    return matrix;
+  }
+
+  quant::Permutation Shuffle(int64_t k) {
+    std::vector<int32_t> source(static_cast<size_t>(k));
+    std::iota(source.begin(), source.end(), 0);
+    for (int64_t i = k - 1; i > 0; --i) {
+      std::swap(source[static_cast<size_t>(i)], source[static_cast<size_t>(rng_.Below(i + 1))]);
+    }
+    return quant::Permutation(std::move(source));
+  }
+
+  /// Everything but the weights.
+  HostLayer Frame(const LayerShape& shape, bool reorder) {
+    HostLayer host;
+    host.input_norm = Floats(shape.hidden);
+    host.post_norm = Floats(shape.hidden);
+    for (const LinearId id : kLinears) {
+      if (shape[id].bias) host[id].bias = Floats(shape[id].n);
+      quant::Permutation& permutation = host[InputEdge(id)].permutation;
+      if (reorder && permutation.empty()) permutation = Shuffle(shape[id].k);
+    }
+    return host;
+  }
+
+  /// As TinyRecipe(4) lays it out: K4 and K8 of 20, 24 and 28 columns spelled by hand.
+  HostLayer Packed(const LayerShape& shape) {
+    const std::map<int64_t, std::array<int64_t, 2>> splits = {
+        {20, {16, 4}}, {24, {16, 8}}, {28, {24, 4}}};
+    HostLayer host = Frame(shape, true);
+    for (const LinearId id : kLinears) {
+      const auto [k4, k8] = splits.at(shape[id].k);
+      host[id].weight = Matrix(shape[id].n, k4, k8, 8);
+    }
+    return host;
+  }
+
+  HostLayer Packed8(const LayerShape& shape) {
+    HostLayer host = Frame(shape, false);
+    for (const LinearId id : kLinears) {
+      host[id].weight = Matrix(shape[id].n, 0, shape[id].k, 0);
+    }
+    return host;
+  }
+
+  /// Dense: attention in F16, the rest in F32.
+  HostLayer Dense(const LayerShape& shape, bool reorder) {
+    HostLayer host = Frame(shape, reorder);
+    for (const LinearId id : kLinears) {
+      const auto& [n, k, bias] = shape[id];
+      const std::vector<float> values = Floats(n * k);
+      host[id].weight = id <= LinearId::kO ? DenseMatrix::FromHalves(values, n, k)
+                                           : DenseMatrix::FromFloats(values, n, k);
+    }
+    return host;
+  }
+
+ private:
+  Rng rng_;
+};
+
+/// Name, dtype, shape and bytes of everything stored: equal when the layers are, bit for bit.
+inline std::vector<std::string> Stored(const HostLayer& host) {
+  std::vector<std::string> stored;
+  for (const auto& [name, tensor] : LayerTensors(host, 0)) {
+    stored.push_back(
+        fmt::format("{} {} {} ", name, DTypeName(tensor.dtype), ShapeString(tensor.shape)));
+    stored.back().append(reinterpret_cast<const char*>(tensor.data),
+                         static_cast<size_t>(tensor.bytes()));
+  }
+  return stored;
+}
+
+/// A float model of `layers` tiny layers on disk, in BF16, with a tokenizer.
+inline void WriteTinyCheckpoint(const std::filesystem::path& dir, int64_t layers,
+                                bool tied = false) {
+  std::filesystem::create_directory(dir);
+  TinyLayers random(99);
+  std::vector<HostLayer> hosts;
+  std::vector<io::NamedTensor> tensors;
+  for (int64_t i = 0; i < layers; ++i) {
+    hosts.push_back(random.Dense(TinyShape(), false));
+    for (io::NamedTensor& tensor : LayerTensors(hosts.back(), i)) tensors.push_back(tensor);
+  }
+  std::vector<uint16_t> embedding(32 * 20);
+  for (size_t i = 0; i < embedding.size(); ++i) embedding[i] = static_cast<uint16_t>(0x3c00 + i);
+  const std::vector<float> norm = random.Floats(20);
+  const auto bytes_of = [](const auto& v) { return std::as_bytes(std::span(v)).data(); };
+  tensors.push_back({"model.embed_tokens.weight", {DType::kBF16, {32, 20}, bytes_of(embedding)}});
+  tensors.push_back({"model.norm.weight", {DType::kF32, {20}, bytes_of(norm)}});
+  if (!tied) tensors.push_back({"lm_head.weight", {DType::kF16, {32, 20}, bytes_of(embedding)}});
+  ASSERT_TRUE(io::WriteSafetensors(dir / "model.safetensors", tensors, {{"format", "pt"}}).ok());
+  PutFile(dir / "config.json", nlohmann::json{{"model_type", "llama"},
+                                              {"tie_word_embeddings", tied},
+                                              {"architectures", {"LlamaForCausalLM"}}}
+                                   .dump());
+  PutFile(dir / "tokenizer.json", "{\"version\": \"1.0\"}\n");
+  PutFile(dir / "generation_config.json", "{}");
+  PutFile(dir / "README.md", "not copied");
+}
+
+}  // namespace atom::artifact

@@ -1,0 +1,192 @@
+// The program as a user meets it: exit codes, sentences, JSON, interruption.
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <signal.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include "tests/tiny_model.h"
+
+namespace atom::cli {
+namespace {
+
+struct Outcome {
+  int exit_code = -1;
+  std::string out;  ///< stdout
+  std::string err;  ///< stderr
+};
+
+std::string ReadAll(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+class CliTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directory(model());
+    tests::WriteTinyModel({}, model());
+    tests::WriteText(text(), tests::TinyText(4000));
+  }
+  std::filesystem::path model() const { return folder_ / "model"; }
+  std::filesystem::path text() const { return folder_ / "text.txt"; }
+
+  Outcome Atom(const std::string& arguments) const {
+    const std::string err = (folder_ / "stderr").string();
+    const std::string command = fmt::format("{} {} 2>{}", ATOM_PROGRAM, arguments, err);
+    Outcome run;
+    FILE* pipe = popen(command.c_str(), "r");
+    std::array<char, 4096> buffer;
+    size_t size = 0;
+    while ((size = fread(buffer.data(), 1, buffer.size(), pipe)) > 0) {
+      run.out.append(buffer.data(), size);
+    }
+    const int status = pclose(pipe);
+    run.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    run.err = ReadAll(err);
+    return run;
+  }
+
+  std::string QuantizeArguments(const std::string& out) const {
+    return fmt::format("quantize {} -o {} --calib {} --samples 6 --seqlen 96 --threads 2",
+                       model().string(), (folder_ / out).string(), text().string());
+  }
+
+  tests::TemporaryFolder folder_;
+};
+
+void ExpectOneSentence(const Outcome& run, const std::string& part) {
+  EXPECT_EQ(run.exit_code, 1) << run.err;
+  EXPECT_EQ(run.err.rfind("atom: ", 0), 0u) << run.err;
+  EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+  EXPECT_NE(run.err.find(part), std::string::npos) << run.err;
+}
+
+TEST_F(CliTest, EveryCommandHasHelp) {
+  for (const char* command :
+       {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize", "inspect"}) {
+    const Outcome run = Atom(std::string(command) + " --help");
+    EXPECT_EQ(run.exit_code, 0) << command;
+    EXPECT_NE(run.out.find("Usage"), std::string::npos) << command;
+  }
+  const Outcome version = Atom("--version");
+  EXPECT_EQ(version.exit_code, 0);
+  EXPECT_NE(version.out.find("kernels: "), std::string::npos);
+}
+
+TEST_F(CliTest, WrongFlagsExitWithTwo) {
+  for (const char* arguments : {"", "nonsense", "eval", "eval --nonsense x", "eval x --windows -3",
+                                "generate x --prompt y --top-p 7"}) {
+    const Outcome run = Atom(arguments);
+    EXPECT_EQ(run.exit_code, 2) << arguments;
+    EXPECT_NE(run.err.find("atom: "), std::string::npos) << arguments;
+  }
+}
+
+TEST_F(CliTest, WrongInputsGetOneSentence) {
+  const std::string dir = model().string();
+  ExpectOneSentence(Atom("eval /nonexistent --ppl x"), "/nonexistent");
+  ExpectOneSentence(Atom("inspect " + text().string()), "text.txt");
+  ExpectOneSentence(Atom("eval " + dir + " --ppl nonsense"), "nonsense");
+  ExpectOneSentence(Atom("eval " + dir + " --ppl " + text().string() + " --backend tpu"), "tpu");
+  ExpectOneSentence(Atom(QuantizeArguments("q") + " --recipe nonsense"), "nonsense");
+  ExpectOneSentence(Atom("ablate " + dir + " --rows nonsense"), "nonsense");
+  ExpectOneSentence(Atom("tokenize " + dir + " /nonexistent.txt"), "/nonexistent.txt");
+}
+
+TEST_F(CliTest, QuantizeEvalInspectGenerate) {
+  const std::string out = (folder_ / "q").string();
+  const Outcome quantize =
+      Atom(QuantizeArguments("q") + " --json " + (folder_ / "q.json").string());
+  ASSERT_EQ(quantize.exit_code, 0) << quantize.err;
+  EXPECT_EQ(quantize.err, "") << "progress must be silent when stderr is not a terminal";
+  EXPECT_NE(quantize.out.find("bits per weight"), std::string::npos);
+  const auto report = nlohmann::json::parse(ReadAll(folder_ / "q.json"));
+  EXPECT_EQ(report.at("layers").size(), 2u);
+  EXPECT_GT(report.at("peak_memory_bytes").get<int64_t>(), 0);
+
+  ExpectOneSentence(Atom(QuantizeArguments("q")), "q");  // it exists
+
+  const Outcome eval = Atom("eval " + out + " --windows 3 --json - --ppl " + text().string());
+  ASSERT_EQ(eval.exit_code, 0) << eval.err;
+  const auto rows = nlohmann::json::parse(eval.out).at("perplexity");
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].at("dataset"), "text.txt");
+  EXPECT_EQ(rows[0].at("windows"), 3);
+  EXPECT_EQ(rows[0].at("tokens").get<size_t>(), ReadAll(text()).size() + 2);  // BOS, "▁"
+  EXPECT_GT(rows[0].at("ppl").get<double>(), 1.0);
+  EXPECT_TRUE(rows[0].contains("seconds"));
+
+  const Outcome inspect = Atom("inspect --json --verify " + out);
+  ASSERT_EQ(inspect.exit_code, 0) << inspect.err;
+  EXPECT_EQ(nlohmann::json::parse(inspect.out).at("quantization_config").at("quant_method"),
+            "atom");
+
+  const std::string generate =
+      "generate " + out + " --prompt 'abc ' -n 12 --temperature 0 --ignore-eos";
+  const Outcome first = Atom(generate);
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_GT(first.out.size(), 1u);
+  EXPECT_EQ(Atom(generate + " --threads 1").out, first.out);
+}
+
+TEST_F(CliTest, TokenizeIsOneLineAndBack) {
+  tests::WriteText(folder_ / "in", "ab");
+  const Outcome ids = Atom("tokenize " + model().string() + " " + (folder_ / "in").string());
+  EXPECT_EQ(ids.out, "259 100 101\n");
+  const Outcome bos = Atom("tokenize --bos " + model().string() + " " + (folder_ / "in").string());
+  EXPECT_EQ(bos.out, "1 259 100 101\n");
+  tests::WriteText(folder_ / "ids", bos.out);
+  EXPECT_EQ(Atom("tokenize --decode " + model().string() + " " + (folder_ / "ids").string()).out,
+            "ab");
+  tests::WriteText(folder_ / "bad", "1 2 x");
+  ExpectOneSentence(
+      Atom("tokenize --decode " + model().string() + " " + (folder_ / "bad").string()), "\"x\"");
+}
+
+TEST_F(CliTest, AnErrorLeavesNothingBehind) {
+  std::string bytes = ReadAll(model() / "model.safetensors");
+  bytes[bytes.size() - 1] = '\x7f';  // the last bf16 of a tensor becomes a NaN
+  bytes[bytes.size() - 2] = '\xff';
+  tests::WriteText(model() / "model.safetensors", bytes);
+  ExpectOneSentence(Atom(QuantizeArguments("q")), "nan");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "q"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "q.partial"));
+}
+
+TEST_F(CliTest, AKilledRunIsResumedToTheSameBytes) {
+  ASSERT_EQ(Atom(QuantizeArguments("whole")).exit_code, 0);
+  for (int delay = 0; delay < 400; delay += 40) {
+    const std::string name = fmt::format("killed-{}", delay);
+    const std::string command = "exec " + std::string(ATOM_PROGRAM) + " " + QuantizeArguments(name);
+    const pid_t child = fork();
+    if (child == 0) {
+      const int null = open("/dev/null", O_WRONLY);
+      dup2(null, STDOUT_FILENO);
+      dup2(null, STDERR_FILENO);
+      execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      _exit(127);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(delay));
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (!std::filesystem::exists(folder_ / name)) {  // killed before the last rename
+      const Outcome again = Atom(QuantizeArguments(name));
+      ASSERT_EQ(again.exit_code, 0) << again.err;
+    }
+    EXPECT_FALSE(std::filesystem::exists(folder_ / (name + ".partial")));
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "whole")) {
+      EXPECT_EQ(ReadAll(entry.path()), ReadAll(folder_ / name / entry.path().filename()))
+          << entry.path() << " after a kill at " << delay << " ms";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace atom::cli

@@ -1,0 +1,114 @@
+#include "atom/eval/perplexity.h"
+
+#include <cmath>
+#include <gtest/gtest.h>
+
+#include "atom/eval/ablation.h"
+#include "atom/kernels/registry.h"
+#include "atom/model/model_files.h"
+
+#include "tests/tiny_model.h"
+
+namespace atom::eval {
+namespace {
+
+class PerplexityTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    tests::WriteTinyModel({}, folder_.path());
+    files_.emplace(model::ModelFiles::Open(folder_.path()).value());
+    tokenizer_ = text::Tokenizer::Load(folder_.path()).value();
+    backend_ = kernels::MakeBackend("cpu", {.threads = 2}).value();
+    dataset_ = {.name = "tiny", .file = {}, .text = tests::TinyText(700), .documents = {}};
+  }
+  std::unique_ptr<model::Transformer> Load(int64_t rows) {
+    return model::LoadTransformer(*files_, *backend_, {.limits = {.rows = rows, .positions = 100}})
+        .value();
+  }
+  tests::TemporaryFolder folder_;
+  std::optional<model::ModelFiles> files_;
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<kernels::Backend> backend_;
+  io::Dataset dataset_;
+};
+
+TEST_F(PerplexityTest, CutsWholeWindowsWithOneBos) {
+  const auto text = CutWindows(dataset_, *tokenizer_, 100, 0);
+  ASSERT_TRUE(text.ok());
+  EXPECT_EQ(text->tokens, static_cast<int64_t>(dataset_.text.size()) + 2);  // BOS and one "▁"
+  EXPECT_EQ(static_cast<int64_t>(text->windows.size()), text->tokens / 100);
+  EXPECT_EQ(text->windows[0][0], 1);
+  EXPECT_NE(text->windows[1][0], 1);
+  EXPECT_EQ(CutWindows(dataset_, *tokenizer_, 100, 2)->windows.size(), 2u);
+  EXPECT_FALSE(CutWindows(dataset_, *tokenizer_, 2000, 0).ok());
+}
+
+TEST_F(PerplexityTest, IsTheMeanLossOfTheLogits) {
+  const auto text = CutWindows(dataset_, *tokenizer_, 90, 2);
+  const auto transformer = Load(90);
+  const PerplexityResult result = MeasurePerplexity(*transformer, *text, nullptr);
+  double sum = 0.0;
+  for (const std::vector<int32_t>& window : text->windows) {
+    model::KvCache cache = transformer->MakeKvCache(90);
+    kernels::Batch batch = kernels::SingleSequence(window, 0);
+    for (int32_t row = 0; row < 90; ++row) batch.logit_rows.push_back(row);
+    const kernels::DeviceTensor device = transformer->Forward(batch, cache);
+    std::vector<float> logits(static_cast<size_t>(device.rows * device.cols));
+    backend_->Download(device.data, std::as_writable_bytes(std::span(logits)));
+    double window_sum = 0.0;
+    for (size_t row = 0; row + 1 < window.size(); ++row) {
+      const float* z = logits.data() + row * static_cast<size_t>(device.cols);
+      double total = 0.0;
+      for (int64_t i = 0; i < device.cols; ++i) total += std::exp(static_cast<double>(z[i]));
+      window_sum += std::log(total) - z[window[row + 1]];
+    }
+    sum += window_sum / 89.0;
+  }
+  EXPECT_NEAR(result.perplexity / std::exp(sum / 2.0), 1.0, 1e-6);
+}
+
+TEST_F(PerplexityTest, StepsChangeNothing) {
+  const auto text = CutWindows(dataset_, *tokenizer_, 90, 2);
+  const double whole = MeasurePerplexity(*Load(90), *text, nullptr).perplexity;
+  EXPECT_EQ(MeasurePerplexity(*Load(17), *text, nullptr).perplexity, whole);
+}
+
+TEST_F(PerplexityTest, AblationLadderIsThePublishedOne) {
+  const std::vector<AblationStep> ladder = AblationLadder();
+  std::vector<std::string> labels;
+  for (const AblationStep& step : ladder) labels.push_back(step.label);
+  EXPECT_EQ(labels, (std::vector<std::string>{"fp", "base", "keep-fp16", "keep-int8", "group",
+                                              "clip", "gptq", "kv-int4"}));
+  EXPECT_EQ(ladder.front().step, -1);
+  EXPECT_EQ(ladder.back().step, 6);
+  EXPECT_EQ(ladder[1].recipe.weight.group, 0);
+  EXPECT_EQ(ladder[1].recipe.outliers, 0);
+  EXPECT_EQ(ladder[2].recipe.outlier_format, quant::OutlierFormat::kFp16);
+  EXPECT_EQ(ladder[4].recipe.weight.channel_group, 2);
+  EXPECT_FLOAT_EQ(ladder[5].recipe.weight.clip.ratio, 0.85f);
+  EXPECT_TRUE(ladder[6].recipe.weight.gptq);
+  EXPECT_EQ(ladder[6].recipe.kv.bits, 16);
+  EXPECT_TRUE(ladder[7].recipe.kv.before_rope);
+  for (const AblationStep& step : ladder) EXPECT_TRUE(quant::ValidateRecipe(step.recipe).ok());
+}
+
+TEST_F(PerplexityTest, AblationRunsEveryRow) {
+  const auto calibration = pipeline::SampleCalibration(
+      dataset_, *tokenizer_, {.samples = 3, .sequence_length = 90, .seed = 0});
+  ASSERT_TRUE(calibration.ok());
+  const auto text = CutWindows(dataset_, *tokenizer_, 90, 2);
+  const auto algebra = quant::MakeCpuAlgebra();
+  int seen = 0;
+  const auto rows =
+      RunAblation(*files_, *calibration, {*text}, *backend_, *algebra,
+                  {.spill_folder = folder_.path()}, [&seen](const AblationRow&) { ++seen; });
+  ASSERT_TRUE(rows.ok()) << rows.error().message;
+  EXPECT_EQ(seen, 8);
+  EXPECT_EQ(rows->front().perplexity[0].second,
+            MeasurePerplexity(*Load(90), *text, nullptr).perplexity);
+  for (const AblationRow& row : *rows) EXPECT_TRUE(std::isfinite(row.perplexity[0].second));
+  EXPECT_NE(AblationPlot("tiny", *rows).find("kv-int4"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace atom::eval

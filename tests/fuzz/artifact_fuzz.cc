@@ -1,0 +1,102 @@
+// Any bytes as an artifact: text that starts with '{' as a recipe and as a quantization_config
+// block, anything else as the safetensors file of a tiny layer that is read under each kind of
+// configuration. Refused with a sentence, or something that comes back as it was written.
+#include <array>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "atom/artifact/layer_tensors.h"
+#include "atom/artifact/quantization_config.h"
+#include "atom/artifact/reader.h"
+#include "atom/artifact/recipe_json.h"
+#include "atom/io/json.h"
+#include "atom/io/safetensors.h"
+
+#include "error_sentence.h"
+
+namespace {
+
+using atom::artifact::HostLayer;
+using atom::artifact::LayerShape;
+using atom::artifact::LinearId;
+using atom::artifact::LinearShape;
+using atom::artifact::QuantizationConfig;
+
+// 4 and 6 inputs under groups of 2 and 2 outliers; corpus/artifact holds layers of this shape.
+LayerShape Shape() {
+  LayerShape shape;
+  shape.hidden = 4;
+  shape.linears = {LinearShape{4, 4, true},  LinearShape{2, 4, false}, LinearShape{2, 4, false},
+                   LinearShape{4, 4, false}, LinearShape{6, 4, false}, LinearShape{6, 4, false},
+                   LinearShape{4, 6, false}};
+  return shape;
+}
+
+QuantizationConfig Config(int bits) {
+  QuantizationConfig config;
+  config.recipe.weight.bits = bits;
+  config.recipe.activation.bits = bits;
+  config.recipe.kv.bits = bits;
+  if (bits != 8) {
+    config.recipe.reorder = true;
+    config.recipe.outliers = 2;
+    config.recipe.weight.group = config.recipe.activation.group = 2;
+  }
+  config.simulated = bits == 3;
+  config.layers.resize(1);
+  return config;
+}
+
+void FuzzJson(std::string_view text) {
+  const atom::Result<atom::io::Json> json = atom::io::ParseJson(text, "input");
+  if (!json.ok()) return atom::fuzz::CheckSentence(json.error());
+  const auto recipe = atom::artifact::ParseRecipe(*json, "input");
+  if (recipe.ok()) {
+    const auto again = atom::artifact::ParseRecipe(atom::artifact::ToJson(*recipe), "again");
+    ATOM_CHECK(again.ok() && atom::artifact::ToJson(*again) == atom::artifact::ToJson(*recipe),
+               "{} does not come back", text);
+  } else {
+    atom::fuzz::CheckSentence(recipe.error());
+  }
+  const auto config = atom::artifact::ParseQuantizationConfig(*json, 2, "input");
+  if (!config.ok()) return atom::fuzz::CheckSentence(config.error());
+  const auto again = atom::artifact::ParseQuantizationConfig(ToJson(*config), 2, "again");
+  ATOM_CHECK(again.ok() && ToJson(*again) == ToJson(*config), "{} does not come back", text);
+  HostLayer host;
+  ApplyFormats(*config, 1, Shape(), host);
+}
+
+void FuzzLayer(std::span<const std::byte> bytes) {
+  const auto file = atom::io::SafetensorsFile::Parse(bytes, "input");
+  if (!file.ok()) return atom::fuzz::CheckSentence(file.error());
+  static const std::array configs = {Config(4), Config(8), Config(3), Config(16)};
+  for (size_t i = 0; i < configs.size(); ++i) {
+    const QuantizationConfig* config = i == 3 ? nullptr : &configs[i];
+    const auto host = atom::artifact::ReadLayer(std::span(&*file, 1), "input", 0, Shape(), config);
+    if (!host.ok()) {
+      atom::fuzz::CheckSentence(host.error());
+      continue;
+    }
+    for (const LinearId id : atom::artifact::kLinears) {
+      const std::vector<float> values = (*host)[id].ToFloats();
+      for (const float value : values) ATOM_CHECK(value == value, "a NaN in {}", Name(id));
+    }
+    for (const auto& [name, tensor] : atom::artifact::LayerTensors(*host, 0)) {
+      const atom::io::TensorInfo* info = file->Find(name);
+      ATOM_CHECK(info != nullptr && info->shape == tensor.shape, "{} does not come back", name);
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size > 0 && data[0] == '{') {
+    FuzzJson({reinterpret_cast<const char*>(data), size});
+  } else {
+    FuzzLayer({reinterpret_cast<const std::byte*>(data), size});
+  }
+  return 0;
+}

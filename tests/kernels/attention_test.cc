@@ -1,0 +1,232 @@
+// Attention on every backend, against a plain softmax in double over the values that the pages hold
+// and the queries as they were rotated.
+//
+// The bound, with u = 2^-24, d = head_dim, A the largest Σ|q_i·k_i| / sqrt(d) of a query, T tiles:
+// a score is a chain of d fma and a scaling, within (d + 3)·u·A; subtracting a maximum twice (in
+// the tile, in the merges) rounds by at most 4·u·A more, for the differences of the maxima
+// telescope; so does exp's argument err, and exp itself adds 2^-22 = 4u, once in the tile and once
+// in each merge, whose product and sum add 2u. A tile's sum is a chain of 64. So each weight, and
+// each of the two sums, is off by at most e = u·((d + 7)·A + 4 + 64 + 8·T), relatively, and
+// |out error| <= (2e + u)·Σ p·|v| / Σ p, to first order.
+#include "conversations.h"
+
+namespace atom::kernels {
+namespace {
+
+using quant::KvFormat;
+using quant::KvStorage;
+
+struct Expected {
+  std::vector<double> value;
+  std::vector<double> bound;
+};
+
+/// keys and values hold the positions that the query may see.
+Expected PlainSoftmax(std::span<const float> q, const std::vector<std::vector<float>>& keys,
+                      const std::vector<std::vector<float>>& values, int64_t visible) {
+  const size_t d = q.size();
+  std::vector<double> scores;
+  double largest_sum = 0.0;
+  for (int64_t j = 0; j < visible; ++j) {
+    double score = 0.0, magnitude = 0.0;
+    for (size_t i = 0; i < d; ++i) {
+      const double product = double{q[i]} * double{keys[static_cast<size_t>(j)][i]};
+      score += product;
+      magnitude += std::abs(product);
+    }
+    scores.push_back(score / std::sqrt(static_cast<double>(d)));
+    largest_sum = std::max(largest_sum, magnitude / std::sqrt(static_cast<double>(d)));
+  }
+  const double max = *std::max_element(scores.begin(), scores.end());
+  double sum = 0.0;
+  Expected out{std::vector<double>(d), std::vector<double>(d)};
+  for (int64_t j = 0; j < visible; ++j) {
+    const double p = std::exp(scores[static_cast<size_t>(j)] - max);
+    sum += p;
+    for (size_t i = 0; i < d; ++i) {
+      const double v = double{values[static_cast<size_t>(j)][i]};
+      out.value[i] += p * v;
+      out.bound[i] += p * std::abs(v);
+    }
+  }
+  const double tiles = std::ceil(static_cast<double>(visible) / 64.0);
+  const double e =
+      kUnitRoundoff * ((static_cast<double>(d) + 7.0) * largest_sum + 68.0 + 8.0 * tiles);
+  for (size_t i = 0; i < d; ++i) {
+    out.value[i] /= sum;
+    out.bound[i] *= (2.0 * e + kUnitRoundoff) * (1.0 + 4.0 * e) / sum;
+  }
+  return out;
+}
+
+void CheckAgainstPlainSoftmax(Conversations& talk) {
+  const AttentionShape& shape = talk.shape();
+  const std::vector<std::byte> cache = talk.DownloadCache();
+  for (int64_t s = 0; s < static_cast<int64_t>(talk.setup().lengths.size()); ++s) {
+    const int64_t length = talk.setup().lengths[static_cast<size_t>(s)];
+    for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
+      std::vector<std::vector<float>> keys, values;
+      for (int64_t p = 0; p < length; ++p) {
+        keys.push_back(talk.Cached(cache, 0, kv_head, {s, p}));
+        values.push_back(talk.Cached(cache, 1, kv_head, {s, p}));
+      }
+      const int64_t group = shape.heads / shape.kv_heads;
+      for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+        for (int64_t p = 0; p < length; ++p) {
+          const Expected expected = PlainSoftmax(talk.Query({s, p}, head), keys, values, p + 1);
+          const auto actual = talk.Output({s, p}, head);
+          for (size_t i = 0; i < actual.size(); ++i) {
+            ASSERT_NEAR(double{actual[i]}, expected.value[i], expected.bound[i])
+                << "sequence " << s << ", position " << p << ", head " << head << ", " << i;
+          }
+        }
+      }
+    }
+  }
+}
+
+class AttentionTest : public testing::TestWithParam<BackendCase> {};
+
+TEST_P(AttentionTest, MatchesAPlainSoftmaxForEveryStorage) {
+  Device device(GetParam());
+  for (const KvCase& kv : KvCases()) {
+    SCOPED_TRACE(kv.name);
+    Conversations talk(device, {{4, 2, 64}, kv.format, {1, 17, 65, 130}});
+    talk.FeedAll();
+    CheckAgainstPlainSoftmax(talk);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(AttentionTest, MatchesAPlainSoftmaxForEveryShape) {
+  Device device(GetParam());
+  for (const AttentionShape& shape : AttentionShapes()) {
+    for (const KvStorage storage : {KvStorage::kInt4, KvStorage::kInt8, KvStorage::kF32}) {
+      SCOPED_TRACE(testing::Message() << shape.heads << " heads, " << shape.kv_heads
+                                      << " KV heads of " << shape.head_dim);
+      Conversations talk(device, {shape, {.storage = storage}, {64, 3, 81}});
+      talk.FeedAll();
+      CheckAgainstPlainSoftmax(talk);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(AttentionTest, MatchesAPlainSoftmaxWhereScoresAreLarge) {
+  Device device(GetParam());  // one position takes nearly all, and exp underflows for others
+  Conversations talk(device,
+                     {{2, 1, 64}, {.storage = KvStorage::kF32}, {200}, true, /*sigma=*/6.0});
+  talk.FeedAll();
+  CheckAgainstPlainSoftmax(talk);
+}
+
+TEST_P(AttentionTest, AgreesWithTheReference) {
+  Device device(GetParam());
+  Device reference(BackendCase{"reference", ""});
+  for (const KvCase& kv : KvCases()) {
+    const Conversations::Setup setup{{4, 2, 64}, kv.format, {100, 9}};
+    Conversations theirs(reference, setup);
+    theirs.FeedAll();
+    Conversations ours(device, setup);
+    ours.AttendAs(theirs);  // on the reference's own pages and queries
+    CheckAgainstPlainSoftmax(ours);
+    CheckAgainstPlainSoftmax(theirs);
+    for (int64_t s = 0; s < 2; ++s) {
+      double error = 0.0, norm = 0.0;
+      for (size_t i = 0; i < ours.Outputs(s).size(); ++i) {
+        const double y = double{theirs.Outputs(s)[i]};
+        error += std::pow(double{ours.Outputs(s)[i]} - y, 2);
+        norm += y * y;
+      }
+      EXPECT_LE(std::sqrt(error / norm), 64 * (64 + 9) * kUnitRoundoff) << kv.name;
+    }
+  }
+}
+
+std::vector<std::vector<float>> FeedInChunks(Device& device, Conversations::Setup setup,
+                                             const std::vector<Conversations::Chunks>& steps) {
+  Conversations talk(device, std::move(setup));
+  for (const Conversations::Chunks& chunks : steps) talk.Feed(chunks);
+  std::vector<std::vector<float>> outputs;
+  for (size_t s = 0; s < talk.setup().lengths.size(); ++s) {
+    outputs.push_back(talk.Outputs(static_cast<int64_t>(s)));
+  }
+  return outputs;
+}
+
+TEST_P(AttentionTest, DoesNotDependOnChunksPagesOrCompany) {
+  Device device(GetParam());
+  for (const KvCase& kv : KvCases()) {
+    const Conversations::Setup setup{{2, 1, 64}, kv.format, {200, 70, 5}};
+    const auto whole = FeedInChunks(device, setup, {{200, 70, 5}});
+    const std::vector<std::vector<Conversations::Chunks>> plans = {
+        {{200, 0, 0}, {0, 70, 0}, {0, 0, 5}},                         // alone
+        {{64, 1, 5}, {64, 64, 0}, {72, 5, 0}},                        // at tiles
+        {{1, 63, 0}, {30, 0, 3}, {100, 6, 1}, {68, 1, 1}, {1, 0, 0}}  // anywhere
+    };
+    for (size_t plan = 0; plan < plans.size(); ++plan) {
+      const auto pieces = FeedInChunks(device, setup, plans[plan]);
+      for (size_t s = 0; s < whole.size(); ++s) {
+        EXPECT_TRUE(SameBits(pieces[s], whole[s])) << kv.name << ", plan " << plan;
+      }
+    }
+    Conversations::Setup in_order = setup;
+    in_order.scrambled = false;
+    const auto ordered = FeedInChunks(device, in_order, {{200, 70, 5}});
+    for (size_t s = 0; s < whole.size(); ++s) EXPECT_TRUE(SameBits(ordered[s], whole[s]));
+  }
+}
+
+TEST_P(AttentionTest, DecodingTokenByTokenIsPrefill) {
+  Device device(GetParam());
+  for (const AttentionShape& shape : AttentionShapes()) {
+    for (const KvStorage storage : {KvStorage::kInt4, KvStorage::kInt8, KvStorage::kF16}) {
+      const Conversations::Setup setup{shape, {.storage = storage}, {75, 20}};
+      const auto whole = FeedInChunks(device, setup, {{75, 20}});
+      std::vector<Conversations::Chunks> steps = {{56, 1}};
+      for (int i = 0; i < 19; ++i) steps.push_back({1, 1});
+      const auto decoded = FeedInChunks(device, setup, steps);
+      EXPECT_TRUE(SameBits(decoded[0], whole[0]) && SameBits(decoded[1], whole[1]))
+          << shape.heads << " / " << shape.kv_heads << " heads of " << shape.head_dim;
+    }
+  }
+}
+
+TEST_P(AttentionTest, DoesNotDependOnThreads) {
+  for (const KvCase& kv : KvCases()) {
+    std::vector<std::vector<float>> expected;
+    for (const int threads : {1, 2, 3, 5}) {
+      Device device(GetParam(), threads);
+      const auto out =
+          FeedInChunks(device, {{4, 2, 64}, kv.format, {140, 3}}, {{100, 2}, {39, 0}, {1, 1}});
+      if (expected.empty()) expected = out;
+      for (size_t s = 0; s < out.size(); ++s) {
+        EXPECT_TRUE(SameBits(out[s], expected[s])) << kv.name << ", " << threads << " threads";
+      }
+    }
+  }
+}
+
+TEST_P(AttentionTest, ASequenceWithoutNumbersStaysAlone) {
+  Device device(GetParam());
+  const Conversations::Setup setup{{2, 2, 8}, {.storage = KvStorage::kF32}, {20, 20}};
+  Conversations clean(device, setup);
+  clean.FeedAll();
+  Conversations dirty(device, setup);
+  dirty.Raw({0, 7}, 0) = NAN;         // a query
+  dirty.Raw({0, 9}, 16) = INFINITY;   // a key
+  dirty.Raw({0, 12}, 33) = INFINITY;  // a value
+  dirty.FeedAll();
+  EXPECT_TRUE(SameBits(dirty.Outputs(1), clean.Outputs(1)));
+  for (int64_t p = 0; p < 7; ++p) {  // what came before is not touched
+    for (size_t i = 0; i < 8; ++i) {
+      EXPECT_EQ(dirty.Output({0, p}, 0)[i], clean.Output({0, p}, 0)[i]);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, AttentionTest, testing::ValuesIn(BackendsUnderTest()),
+                         BackendCaseName);
+
+}  // namespace
+}  // namespace atom::kernels

@@ -1,0 +1,461 @@
+// Linear on every backend x format x shape: against the formula of docs/numerics.md, section 3, in
+// double, computed here from the codes that Unpack gives back, within the bounds of section 6.
+#include <cmath>
+#include <optional>
+
+#include "device_under_test.h"
+
+namespace atom::kernels {
+namespace {
+
+using quant::ActivationFormat;
+using quant::QuantizedMatrix;
+
+/// K4 = 0 is W8A8.
+struct KShape {
+  int64_t k4 = 0;
+  int64_t k8 = 0;
+  int64_t group = 0;
+};
+
+struct LinearFormat {
+  std::string name;
+  std::optional<DType> dense_weight;  // unquantized then
+  int activation_bits = 16;
+  bool per_token = true;  // one scale a token instead of one a group
+  bool outliers_apart = true;
+  std::vector<KShape> shapes;
+};
+
+const std::vector<KShape> kGrouped = {{384, 128, 128}, {128, 44, 128}, {256, 100, 128},
+                                      {128, 0, 128},   {96, 4, 32},    {64, 5, 32},
+                                      {48, 1, 16}};
+const std::vector<KShape> kPerChannel = {{192, 64, 192}, {192, 0, 192}, {130, 10, 130}, {2, 1, 2}};
+const std::vector<KShape> kEight = {{0, 128, 0}, {0, 44, 0}, {0, 300, 0}, {0, 7, 0}};
+const std::vector<KShape> kDense = {{0, 512, 0}, {0, 300, 0}, {0, 64, 0}, {0, 7, 0}, {0, 1, 0}};
+
+std::vector<LinearFormat> LinearFormats() {
+  return {
+      {"w4a4_groups", {}, 4, false, true, kGrouped},
+      {"w4a4_per_channel", {}, 4, true, true, kPerChannel},
+      {"w4a8", {}, 8, true, true, kGrouped},
+      {"w4a8_groups", {}, 8, false, true, kGrouped},
+      {"w8a8", {}, 8, true, false, kEight},
+      {"w4a16", {}, 16, true, true, kGrouped},
+      {"w4a16_per_channel", {}, 16, true, true, kPerChannel},
+      {"w8a16", {}, 16, true, true, kEight},
+      {"dense_f32", DType::kF32, 16, true, true, kDense},
+      {"dense_f16", DType::kF16, 16, true, true, kDense},
+      {"dense_bf16", DType::kBF16, 16, true, true, kDense},
+  };
+}
+
+/// One linear on the host. The dense weight has values that its type holds exactly.
+struct Operands {
+  ActivationFormat format;
+  int64_t m = 0;
+  int64_t n = 0;
+  int64_t k = 0;
+  std::vector<float> x;                   // [M][K]
+  std::optional<QuantizedMatrix> packed;  // or
+  std::vector<float> dense;               // [N][K]
+  DType dense_type = DType::kF32;
+  std::vector<float> bias;  // [N] or empty
+};
+
+std::vector<std::byte> ToBytes(const std::vector<float>& values, DType dtype) {
+  std::vector<std::byte> bytes;
+  const auto append = [&](auto element) {
+    const auto* from = reinterpret_cast<const std::byte*>(&element);
+    bytes.insert(bytes.end(), from, from + sizeof(element));
+  };
+  for (const float value : values) {
+    if (dtype == DType::kF32) append(value);
+    if (dtype == DType::kF16) append(ToHalf(value));
+    if (dtype == DType::kBF16) append(ToBFloat16(value));
+  }
+  return bytes;
+}
+
+ActivationFormat FormatFor(const LinearFormat& format, const KShape& shape) {
+  ActivationFormat activation;
+  activation.bits = format.activation_bits;
+  if (activation.bits == 16) return activation;
+  activation.group = format.per_token ? 0 : shape.group;
+  activation.clip = 0.9f;
+  activation.outlier_columns = format.outliers_apart ? shape.k8 : 0;
+  return activation;
+}
+
+Operands RandomOperands(const LinearFormat& format, const KShape& shape, int64_t m, int64_t n,
+                        bool with_bias) {
+  Rng rng(static_cast<uint64_t>(m * 1000003 + n * 1009 + shape.k4 * 31 + shape.k8));
+  Operands o{FormatFor(format, shape), m, n, shape.k4 + shape.k8, {}, {}, {}, {}, {}};
+  o.x = RandomNormal(rng, m * o.k);
+  for (int64_t i = 0; i < m * o.k; ++i) {
+    if (i % o.k >= shape.k4) o.x[static_cast<size_t>(i)] *= 30.0f;
+  }
+  if (with_bias) o.bias = RandomNormal(rng, n);
+  if (format.dense_weight.has_value()) {
+    o.dense_type = *format.dense_weight;
+    for (const float value : RandomNormal(rng, n * o.k, 0.1)) {
+      o.dense.push_back(o.dense_type == DType::kF16    ? ToFloat(ToHalf(value))
+                        : o.dense_type == DType::kBF16 ? ToFloat(ToBFloat16(value))
+                                                       : value);
+    }
+    return o;
+  }
+  QuantizedMatrix w(n, shape.k4, shape.k8, shape.group);
+  for (int64_t row = 0; row < n; ++row) {
+    for (int64_t k = 0; k < shape.k4; ++k) {
+      w.SetCode4(row, k, static_cast<int>(rng.Below(16)) - 8);
+    }
+  }
+  for (int8_t& code : w.codes8) code = static_cast<int8_t>(rng.Below(256) - 128);
+  for (Half& scale : w.scales4) scale = ToHalf(static_cast<float>(std::exp2(-9 * rng.Uniform())));
+  for (Half& scale : w.scales8) scale = ToHalf(static_cast<float>(std::exp2(-12 * rng.Uniform())));
+  o.packed = std::move(w);
+  return o;
+}
+
+std::unique_ptr<PackedWeight> PackWeight(Device& device, const Operands& o) {
+  if (o.packed.has_value()) return device->Prepack(*o.packed, o.bias);
+  const std::vector<std::byte> bytes = ToBytes(o.dense, o.dense_type);
+  return device->PrepackDense(TensorView{o.dense_type, {o.n, o.k}, bytes.data()}, o.bias);
+}
+
+/// Rows [first, first + count) of x, quantized. The capacity is larger than needed.
+std::unique_ptr<PackedActivation> Quantize(Device& device, const Operands& o, int64_t first,
+                                           int64_t count) {
+  std::unique_ptr<PackedActivation> out = device->MakeActivation(o.format, o.k, o.m + 3);
+  Canvas x(device, o.m, o.k, o.x);
+  device->ReorderQuantize(x.Rows(first, count), nullptr, *out);
+  device->Sync();
+  return out;
+}
+
+std::vector<float> RunLinear(Device& device, const Operands& o) {
+  Canvas y(device, o.m, o.n);
+  const auto weight = PackWeight(device, o);
+  device->Linear(*Quantize(device, o, 0, o.m), *weight, y.Tensor(), OutputMode::kOverwrite);
+  return y.Values();
+}
+
+struct Exact {
+  double value = 0.0;
+  double magnitude = 0.0;  // Σ |products|
+  int64_t chain = 0;       // fp32 roundings that one product passes through
+};
+
+/// Adds Σ a·b over [first, first + count), times scale.
+template <class A, class B>
+void AddProducts(const A* a, const B* b, int64_t count, double scale, bool integers, Exact& sum) {
+  double dot = 0.0;
+  double magnitude = 0.0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double product = static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    dot += product;
+    magnitude += std::abs(product);
+  }
+  sum.value += dot * scale;
+  sum.magnitude += (integers ? std::abs(dot) : magnitude) * scale;
+}
+
+Exact ExactProduct(const Operands& o, const UnpackedActivation& x, int64_t m, int64_t n) {
+  Exact sum;
+  const float* values = o.format.dense() ? x.dense.data() + m * o.k : nullptr;
+  if (!o.packed.has_value()) {
+    AddProducts(values, o.dense.data() + n * o.k, o.k, 1.0, false, sum);
+    sum.chain = o.k;
+    return sum;
+  }
+  const QuantizedMatrix& w = *o.packed;
+  const bool integers = !o.format.dense();
+  const int8_t* codes = integers ? x.codes.data() + m * o.k : nullptr;
+  const int64_t scales = o.format.group == 0 ? 1 : w.groups();
+  std::vector<int8_t> row;
+  for (int64_t k = 0; k < w.k4; ++k) row.push_back(w.Code4(n, k));
+  row.insert(row.end(), w.codes8.begin() + n * w.k8, w.codes8.begin() + (n + 1) * w.k8);
+
+  const auto add = [&](int64_t first, int64_t count, double weight_scale, Half activation_scale) {
+    if (integers) {
+      AddProducts(codes + first, row.data() + first, count,
+                  weight_scale * double{ToFloat(activation_scale)}, true, sum);
+    } else {
+      AddProducts(values + first, row.data() + first, count, weight_scale, false, sum);
+    }
+  };
+  for (int64_t g = 0; g < w.groups(); ++g) {
+    const auto scale = static_cast<size_t>(scales == 1 ? m : m * scales + g);
+    add(g * w.group, w.group, double{w.Scale4(n, g * w.group)},
+        integers ? x.scales[scale] : Half{});
+  }
+  if (w.k8 > 0) {
+    const auto& outlier_scales = o.format.outlier_columns > 0 ? x.outlier_scales : x.scales;
+    add(w.k4, w.k8, double{ToFloat(w.scales8[static_cast<size_t>(n)])},
+        integers ? outlier_scales[static_cast<size_t>(m)] : Half{});
+  }
+  sum.chain = w.groups() + 2 + (integers ? 0 : std::max(w.group, w.k8));
+  return sum;
+}
+
+/// numerics, section 6: the chain, one rounding for the bias and one for the residual.
+double Bound(const Exact& exact, double bias, double old_y) {
+  const double n = static_cast<double>(exact.chain) + 2.0;
+  const double sum = n * exact.magnitude + 2.0 * std::abs(bias) + std::abs(old_y);
+  return kUnitRoundoff * sum / (1.0 - n * kUnitRoundoff);
+}
+
+class LinearTest : public testing::TestWithParam<std::tuple<BackendCase, LinearFormat>> {
+ protected:
+  const BackendCase& backend() const { return std::get<0>(GetParam()); }
+  const LinearFormat& format() const { return std::get<1>(GetParam()); }
+};
+
+void CheckAgainstFormula(Device& device, const Operands& o) {
+  const auto weight = PackWeight(device, o);
+  const auto x = Quantize(device, o, 0, o.m);
+  const UnpackedActivation unpacked = device->Unpack(*x);
+  Rng rng(7);
+  const std::vector<float> residual = RandomNormal(rng, o.m * o.n, 10.0);
+  Canvas fresh(device, o.m, o.n);
+  Canvas added(device, o.m, o.n, residual);
+  device->Linear(*x, *weight, fresh.Tensor(), OutputMode::kOverwrite);
+  device->Linear(*x, *weight, added.Tensor(), OutputMode::kAdd);
+  const std::vector<float> y = fresh.Values();
+  const std::vector<float> sum = added.Values();
+  for (int64_t m = 0; m < o.m; ++m) {
+    for (int64_t n = 0; n < o.n; ++n) {
+      const auto i = static_cast<size_t>(m * o.n + n);
+      const Exact exact = ExactProduct(o, unpacked, m, n);
+      const double bias = o.bias.empty() ? 0.0 : double{o.bias[static_cast<size_t>(n)]};
+      ASSERT_NEAR(double{y[i]}, exact.value + bias, Bound(exact, bias, 0.0)) << m << ", " << n;
+      ASSERT_NEAR(double{sum[i]}, exact.value + bias + double{residual[i]},
+                  Bound(exact, bias, double{residual[i]}))
+          << m << ", " << n;
+    }
+  }
+}
+
+TEST_P(LinearTest, MatchesTheFormula) {
+  Device device(backend());
+  const std::vector<std::pair<int64_t, int64_t>> sizes = {
+      {1, 48}, {3, 48}, {16, 48}, {37, 48}, {3, 1}, {3, 7}, {3, 130}, {37, 130}, {16, 64}, {1, 1}};
+  for (const KShape& shape : format().shapes) {
+    for (const auto& [m, n] : sizes) {
+      SCOPED_TRACE(testing::Message() << "M " << m << ", N " << n << ", K4 " << shape.k4 << ", K8 "
+                                      << shape.k8 << ", G " << shape.group);
+      CheckAgainstFormula(device, RandomOperands(format(), shape, m, n, m % 2 == 1));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+/// Replaces values by integers times powers of two, few enough bits that fp32 holds every partial
+/// sum: all backends must then give the very same, exact numbers.
+void MakeExact(Rng& rng, Operands& o, const KShape& shape) {
+  const auto power = [&](int low, int high) {
+    return static_cast<float>(std::exp2(low + static_cast<int>(rng.Below(high - low + 1))));
+  };
+  o.format.clip = 1.0f;
+  const int64_t group = o.format.group == 0 ? o.k - o.format.outlier_columns : o.format.group;
+  for (int64_t row = 0; row < o.m; ++row) {
+    for (int64_t first = 0; first < o.k;) {
+      const bool outliers = first >= o.k - o.format.outlier_columns;
+      const int64_t count = outliers ? o.format.outlier_columns : group;
+      const int limit = outliers || o.format.bits >= 8 ? 127 : 7;
+      const float unit = o.format.dense() ? 1.0f : power(-1, 0);
+      for (int64_t k = first; k < first + count; ++k) {
+        const auto code = static_cast<float>(rng.Below(2 * limit + 1) - limit);
+        o.x[static_cast<size_t>(row * o.k + k)] = code * unit;
+      }
+      o.x[static_cast<size_t>(row * o.k + first + rng.Below(count))] =
+          static_cast<float>(limit) * unit;  // the amax, from which the scale comes out as `unit`
+      first += count;
+    }
+  }
+  for (float& value : o.bias) value = static_cast<float>(rng.Below(15) - 7) * 0.125f;
+  for (float& value : o.dense) value = static_cast<float>(rng.Below(15) - 7) * 0.25f;
+  if (!o.packed.has_value()) return;
+  for (Half& scale : o.packed->scales4) scale = ToHalf(power(-3, -2));
+  for (Half& scale : o.packed->scales8) scale = ToHalf(power(-3, -2));
+  if (shape.k8 > 128 || o.format.bits >= 8) {
+    for (int8_t& code : o.packed->codes8) code = static_cast<int8_t>(code / 8);
+  }
+}
+
+TEST_P(LinearTest, IsExactWhereFp32Is) {
+  Device device(backend());
+  Rng rng(99);
+  for (const KShape& shape : format().shapes) {
+    for (const auto& [m, n] : {std::pair<int64_t, int64_t>{16, 48}, {5, 130}}) {
+      Operands o = RandomOperands(format(), shape, m, n, true);
+      MakeExact(rng, o, shape);
+      const auto x = Quantize(device, o, 0, m);
+      const UnpackedActivation unpacked = device->Unpack(*x);
+      const std::vector<float> y = RunLinear(device, o);
+      for (int64_t row = 0; row < m; ++row) {
+        for (int64_t out = 0; out < n; ++out) {
+          const Exact exact = ExactProduct(o, unpacked, row, out);
+          ASSERT_LT(exact.magnitude, 0x1p18);  // with units of 2^-5: within 24 bits
+          ASSERT_EQ(double{y[static_cast<size_t>(row * n + out)]},
+                    exact.value + double{o.bias[static_cast<size_t>(out)]})
+              << "K4 " << shape.k4 << " K8 " << shape.k8 << " at " << row << ", " << out;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(LinearTest, UnpackGivesBackWhatWasPacked) {
+  if (format().dense_weight.has_value()) return;  // it has no codes
+  Device device(backend());
+  for (const KShape& shape : format().shapes) {
+    for (const int64_t n : {1, 7, 48, 130}) {
+      const Operands o = RandomOperands(format(), shape, 1, n, false);
+      EXPECT_TRUE(device->Unpack(*PackWeight(device, o)) == *o.packed)
+          << "N " << n << ", K4 " << shape.k4 << ", K8 " << shape.k8;
+    }
+  }
+}
+
+TEST_P(LinearTest, DoesNotDependOnThreadsOrRowsBeside) {
+  for (const KShape& shape : format().shapes) {
+    const Operands o = RandomOperands(format(), shape, 37, 130, true);
+    std::vector<float> expected;
+    for (const int threads : {1, 2, 3, 5}) {
+      Device device(backend(), threads);
+      const std::vector<float> y = RunLinear(device, o);
+      if (expected.empty()) expected = y;
+      ASSERT_TRUE(SameBits(y, expected)) << threads << " threads";
+    }
+    Device device(backend());
+    const auto weight = PackWeight(device, o);
+    Canvas y(device, o.m, o.n);
+    int64_t first = 0;
+    for (const int64_t count : {1, 4, 1, 7, 2, 16, 6}) {
+      device->Linear(*Quantize(device, o, first, count), *weight, y.Rows(first, count),
+                     OutputMode::kOverwrite);
+      first += count;
+    }
+    ASSERT_EQ(first, o.m);
+    ASSERT_TRUE(SameBits(y.Values(), expected)) << "K4 " << shape.k4 << ", K8 " << shape.k8;
+  }
+}
+
+TEST_P(LinearTest, RowsWithoutNumbersStayAmongThemselves) {
+  Device device(backend());
+  const KShape& shape = format().shapes.front();
+  Operands o = RandomOperands(format(), shape, 6, 48, true);
+  const std::vector<float> clean = RunLinear(device, o);
+  const float bad[] = {NAN, INFINITY, -INFINITY};
+  for (int64_t row = 1; row < 4; ++row) {
+    o.x[static_cast<size_t>(row * o.k + row)] = bad[row - 1];
+  }
+  const std::vector<float> y = RunLinear(device, o);
+  for (int64_t row = 0; row < o.m; ++row) {
+    for (int64_t n = 0; n < o.n; ++n) {
+      const auto i = static_cast<size_t>(row * o.n + n);
+      if (row == 0 || row >= 4) {
+        ASSERT_EQ(y[i], clean[i]) << row << ", " << n;
+      } else if (!o.format.dense()) {
+        ASSERT_TRUE(std::isfinite(y[i])) << row << ", " << n;  // codes have no infinity
+      } else if (row == 1) {
+        ASSERT_TRUE(std::isnan(y[i])) << n;
+      } else {
+        ASSERT_FALSE(std::isfinite(y[i])) << n;
+      }
+    }
+  }
+}
+
+/// The fp32 chain of docs/numerics.md, section 3, operation by operation.
+float Chain(const Operands& o, const UnpackedActivation& x, int64_t m, int64_t n) {
+  const float* values = o.format.dense() ? x.dense.data() + m * o.k : nullptr;
+  float acc = 0.0f;
+  if (!o.packed.has_value()) {
+    for (int64_t k = 0; k < o.k; ++k) {
+      acc = std::fma(values[k], o.dense[static_cast<size_t>(n * o.k + k)], acc);
+    }
+    return o.bias.empty() ? acc : acc + o.bias[static_cast<size_t>(n)];
+  }
+  const QuantizedMatrix& w = *o.packed;
+  const bool integers = !o.format.dense();
+  const int64_t scales = o.format.group == 0 ? 1 : w.groups();
+  const auto add = [&](int64_t first, int64_t count, float weight_scale, Half activation_scale) {
+    int32_t isum = 0;
+    float dot = 0.0f;
+    for (int64_t k = first; k < first + count; ++k) {
+      const int code =
+          k < w.k4 ? w.Code4(n, k) : w.codes8[static_cast<size_t>(n * w.k8 + k - w.k4)];
+      if (integers) {
+        isum += code * x.codes[static_cast<size_t>(m * o.k + k)];
+      } else {
+        dot = std::fma(values[k], static_cast<float>(code), dot);
+      }
+    }
+    acc = integers
+              ? std::fma(static_cast<float>(isum), ToFloat(activation_scale) * weight_scale, acc)
+              : std::fma(dot, weight_scale, acc);
+  };
+  for (int64_t g = 0; g < w.groups(); ++g) {
+    const auto scale = static_cast<size_t>(scales == 1 ? m : m * scales + g);
+    add(g * w.group, w.group, w.Scale4(n, g * w.group), integers ? x.scales[scale] : Half{});
+  }
+  if (w.k8 > 0) {
+    const auto& outlier_scales = o.format.outlier_columns > 0 ? x.outlier_scales : x.scales;
+    add(w.k4, w.k8, ToFloat(w.scales8[static_cast<size_t>(n)]),
+        integers ? outlier_scales[static_cast<size_t>(m)] : Half{});
+  }
+  return o.bias.empty() ? acc : acc + o.bias[static_cast<size_t>(n)];
+}
+
+TEST_P(LinearTest, FollowsTheChainBitForBit) {
+  if (backend().backend != "cpu") return;  // the reference sums in double
+  Device device(backend());
+  for (const KShape& shape : format().shapes) {
+    const Operands o = RandomOperands(format(), shape, 9, 67, true);
+    const UnpackedActivation x = device->Unpack(*Quantize(device, o, 0, o.m));
+    const std::vector<float> y = RunLinear(device, o);
+    for (int64_t m = 0; m < o.m; ++m) {
+      for (int64_t n = 0; n < o.n; ++n) {
+        ASSERT_EQ(y[static_cast<size_t>(m * o.n + n)], Chain(o, x, m, n))
+            << "K4 " << shape.k4 << ", K8 " << shape.k8 << " at " << m << ", " << n;
+      }
+    }
+  }
+}
+
+TEST_P(LinearTest, AgreesWithTheReference) {
+  Device device(backend());
+  Device reference(BackendCase{"reference", ""});
+  for (const KShape& shape : format().shapes) {
+    const Operands o = RandomOperands(format(), shape, 19, 67, true);
+    const UnpackedActivation ours = device->Unpack(*Quantize(device, o, 0, o.m));
+    const UnpackedActivation theirs = reference->Unpack(*Quantize(reference, o, 0, o.m));
+    ASSERT_TRUE(ours.codes == theirs.codes && ours.scales == theirs.scales &&
+                ours.outlier_scales == theirs.outlier_scales && SameBits(ours.dense, theirs.dense));
+    const std::vector<float> y = RunLinear(device, o);
+    const std::vector<float> expected = RunLinear(reference, o);
+    for (size_t i = 0; i < y.size(); ++i) {
+      const auto m = static_cast<int64_t>(i) / o.n;
+      const auto n = static_cast<int64_t>(i) % o.n;
+      const Exact exact = ExactProduct(o, ours, m, n);
+      const double bias = double{o.bias[static_cast<size_t>(n)]};
+      ASSERT_NEAR(y[i], expected[i],
+                  Bound(exact, bias, 0.0) + kUnitRoundoff * std::abs(double{expected[i]}))
+          << m << ", " << n;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, LinearTest,
+                         testing::Combine(testing::ValuesIn(BackendsUnderTest()),
+                                          testing::ValuesIn(LinearFormats())),
+                         [](const auto& named) {
+                           return CaseName(std::get<0>(named.param)) + "_" +
+                                  std::get<1>(named.param).name;
+                         });
+
+}  // namespace
+}  // namespace atom::kernels

@@ -1,0 +1,150 @@
+// Both ends of the model on every backend: Embed, GatherLogitRows, NegativeLogLikelihood, Sample.
+#include <cmath>
+
+#include "device_under_test.h"
+
+namespace atom::kernels {
+namespace {
+
+class LogitsTest : public testing::TestWithParam<BackendCase> {};
+
+Batch BatchOf(std::vector<int32_t> tokens) { return SingleSequence(std::move(tokens), 0); }
+
+template <class T, class Narrow>
+void CheckEmbed(Device& device, DType dtype, int64_t columns, Narrow narrow) {
+  constexpr int64_t kVocabulary = 50;
+  Rng rng(static_cast<uint64_t>(columns));
+  std::vector<T> table;
+  for (const float value : RandomNormal(rng, kVocabulary * columns)) table.push_back(narrow(value));
+  const DeviceBuffer on_device = device.Put(table);
+  const Batch batch = BatchOf({49, 0, 7, 7, 31});
+  Canvas out(device, batch.rows(), columns);
+  device->BeginStep(batch);
+  device->Embed(on_device, dtype, out.Tensor());
+  const std::vector<float> values = out.Values();
+  for (size_t i = 0; i < values.size(); ++i) {
+    const size_t row = i / static_cast<size_t>(columns);
+    const size_t column = i % static_cast<size_t>(columns);
+    const auto token = static_cast<size_t>(batch.tokens[row]);
+    ASSERT_EQ(values[i], ToFloat(table[token * static_cast<size_t>(columns) + column])) << i;
+  }
+}
+
+TEST_P(LogitsTest, EmbedWidensTheRowsOfItsTokens) {
+  Device device(GetParam());
+  for (const int64_t columns : {1, 7, 48, 130}) {
+    CheckEmbed<float>(device, DType::kF32, columns, [](float x) { return x; });
+    CheckEmbed<Half>(device, DType::kF16, columns, ToHalf);
+    CheckEmbed<BFloat16>(device, DType::kBF16, columns, ToBFloat16);
+  }
+}
+
+TEST_P(LogitsTest, GatherTakesTheWantedRows) {
+  Device device(GetParam());
+  Rng rng(3);
+  for (const int64_t columns : {1, 33, 128}) {
+    const std::vector<float> x = RandomNormal(rng, 9 * columns);
+    Canvas in(device, 9, columns, x);
+    for (const std::vector<int32_t>& rows :
+         {std::vector<int32_t>{}, {0}, {8}, {0, 3, 4, 8}, {0, 1, 2, 3, 4, 5, 6, 7, 8}}) {
+      Batch batch = BatchOf(std::vector<int32_t>(9, 1));
+      batch.logit_rows = rows;
+      Canvas out(device, static_cast<int64_t>(rows.size()), columns);
+      device->BeginStep(batch);
+      device->GatherLogitRows(in.Tensor(), out.Tensor());
+      const std::vector<float> values = out.Values();
+      for (size_t i = 0; i < values.size(); ++i) {
+        const auto row = static_cast<size_t>(rows[i / static_cast<size_t>(columns)]);
+        ASSERT_EQ(values[i],
+                  x[row * static_cast<size_t>(columns) + i % static_cast<size_t>(columns)]);
+      }
+    }
+  }
+}
+
+TEST_P(LogitsTest, NegativeLogLikelihoodMatchesTheFormula) {
+  Device device(GetParam());
+  Rng rng(5);
+  for (const int64_t vocabulary : {1, 7, 130, 4096}) {
+    for (const double sigma : {0.1, 3.0, 30.0}) {
+      constexpr int64_t kRows = 6;
+      const std::vector<float> z = RandomNormal(rng, kRows * vocabulary, sigma);
+      std::vector<int32_t> targets;
+      for (int64_t i = 0; i < kRows; ++i) {
+        targets.push_back(static_cast<int32_t>(rng.Below(vocabulary)));
+      }
+      Canvas logits(device, kRows, vocabulary, z);
+      std::vector<double> actual(kRows, -1.0);
+      device->NegativeLogLikelihood(logits.Tensor(), targets, actual);
+      for (int64_t row = 0; row < kRows; ++row) {
+        const float* first = z.data() + row * vocabulary;
+        const long double max = *std::max_element(first, first + vocabulary);
+        long double sum = 0.0L;
+        for (int64_t i = 0; i < vocabulary; ++i)
+          sum += std::exp(static_cast<long double>(first[i]) - max);
+        const long double below =
+            static_cast<long double>(first[targets[static_cast<size_t>(row)]]) - max;
+        const long double range =
+            max - static_cast<long double>(*std::min_element(first, first + vocabulary));
+        // exp within 2^-22 of arguments that fp32 rounded; the sum and the log are in double.
+        const long double bound = kUnitRoundoff * (5.0L + 2.0L * range);
+        ASSERT_NEAR(actual[static_cast<size_t>(row)], static_cast<double>(std::log(sum) - below),
+                    static_cast<double>(bound))
+            << vocabulary << " logits, sigma " << sigma;
+      }
+    }
+  }
+}
+
+TEST_P(LogitsTest, NegativeLogLikelihoodDoesNotDependOnThreadsOrRowsBeside) {
+  Rng rng(6);
+  const std::vector<float> z = RandomNormal(rng, 11 * 257, 4.0);
+  const std::vector<int32_t> targets = {0, 256, 3, 9, 100, 7, 8, 200, 0, 1, 2};
+  std::vector<double> expected;
+  for (const int threads : {1, 2, 3, 5}) {
+    Device device(GetParam(), threads);
+    Canvas logits(device, 11, 257, z);
+    std::vector<double> whole(11);
+    device->NegativeLogLikelihood(logits.Tensor(), targets, whole);
+    if (expected.empty()) expected = whole;
+    EXPECT_EQ(whole, expected);
+    std::vector<double> one(1);
+    for (int64_t row = 0; row < 11; ++row) {
+      const auto i = static_cast<size_t>(row);
+      device->NegativeLogLikelihood(logits.Rows(row, 1), std::span(targets).subspan(i, 1), one);
+      EXPECT_EQ(one[0], expected[i]);
+    }
+  }
+}
+
+TEST_P(LogitsTest, SamplesAsSpecified) {
+  Device device(GetParam());
+  Rng rng(8);
+  for (const int64_t vocabulary : {1, 5, 257, 4096}) {
+    std::vector<SamplingParams> params;
+    for (const float temperature : {0.0f, 0.7f, 1.0f, 2.5f}) {
+      for (const int32_t top_k : {0, 1, 4, 100}) {
+        for (const float top_p : {1.0f, 0.9f, 0.2f}) params.push_back({temperature, top_k, top_p});
+      }
+    }
+    const auto rows = static_cast<int64_t>(params.size());
+    std::vector<float> z = RandomNormal(rng, rows * vocabulary, 2.0);
+    for (float& value : z) value = std::round(value * 8.0f) / 8.0f;  // many ties
+    std::vector<double> uniforms;
+    for (int64_t i = 0; i < rows; ++i) uniforms.push_back(rng.Uniform());
+    Canvas logits(device, rows, vocabulary, z);
+    std::vector<int32_t> tokens(params.size(), -1);
+    device->Sample(logits.Tensor(), params, uniforms, tokens);
+    for (size_t i = 0; i < params.size(); ++i) {
+      const auto row = std::span<const float>(z).subspan(i * static_cast<size_t>(vocabulary),
+                                                         static_cast<size_t>(vocabulary));
+      ASSERT_EQ(tokens[i], SampleToken(row, params[i], uniforms[i])) << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, LogitsTest, testing::ValuesIn(BackendsUnderTest()),
+                         BackendCaseName);
+
+}  // namespace
+}  // namespace atom::kernels

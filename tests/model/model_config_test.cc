@@ -1,0 +1,278 @@
+#include "atom/model/model_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace atom::model {
+namespace {
+
+using io::Json;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+// Llama-2-7B as published, old spelling.
+Json Llama() {
+  return Json::parse(R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama",
+    "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": 32000,
+    "max_position_embeddings": 4096, "rms_norm_eps": 1e-05, "rope_scaling": null,
+    "hidden_act": "silu", "tie_word_embeddings": false, "bos_token_id": 1, "eos_token_id": 2,
+    "pad_token_id": -1, "torch_dtype": "float16"})");
+}
+
+Json Mistral() {
+  Json json = Llama();
+  json["architectures"] = {"MistralForCausalLM"};
+  json["model_type"] = "mistral";
+  json["num_key_value_heads"] = 8;
+  json["max_position_embeddings"] = 32768;
+  return json;
+}
+
+// Llama-3.1's RoPE.
+Json Llama3Scaling() {
+  return Json::parse(R"({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0, "original_max_position_embeddings": 8192})");
+}
+
+ModelConfig Parse(const Json& json) {
+  Result<ModelConfig> parsed = ParseModelConfig(json, "config.json");
+  EXPECT_TRUE(parsed.ok()) << parsed.error().message;
+  return parsed.ok() ? *std::move(parsed) : ModelConfig{};
+}
+
+std::string ErrorOf(const Json& json) {
+  const Result<ModelConfig> parsed = ParseModelConfig(json, "config.json");
+  if (parsed.ok()) return "no error";
+  EXPECT_THAT(parsed.error().message, StartsWith("config.json: "));
+  EXPECT_EQ(parsed.error().message.find('\n'), std::string::npos);
+  return parsed.error().message;
+}
+
+std::string ErrorWith(const std::string& field, const Json& value, Json json = Llama()) {
+  json[field] = value;
+  return ErrorOf(json);
+}
+
+std::string ErrorWithout(const std::string& field) {
+  Json json = Llama();
+  json.erase(field);
+  return ErrorOf(json);
+}
+
+TEST(ModelConfigTest, Llama2) {
+  const ModelConfig config = Parse(Llama());
+  EXPECT_EQ(config.architecture, "LlamaForCausalLM");
+  EXPECT_EQ(config.hidden_size, 4096);
+  EXPECT_EQ(config.intermediate_size, 11008);
+  EXPECT_EQ(config.num_layers, 32);
+  EXPECT_EQ(config.num_heads, 32);
+  EXPECT_EQ(config.num_kv_heads, 32);
+  EXPECT_EQ(config.head_dim, 128);
+  EXPECT_EQ(config.vocab_size, 32000);
+  EXPECT_EQ(config.max_position_embeddings, 4096);
+  EXPECT_EQ(config.rms_norm_eps, 1e-5);
+  EXPECT_EQ(config.rope_theta, 10000.0);
+  EXPECT_EQ(config.rope_scaling, RopeScaling{});
+  EXPECT_FALSE(config.tie_word_embeddings);
+  EXPECT_FALSE(config.attention_bias);
+  EXPECT_FALSE(config.mlp_bias);
+  EXPECT_EQ(config.bos_token_id, 1);
+  EXPECT_THAT(config.eos_token_ids, ElementsAre(2));
+}
+
+TEST(ModelConfigTest, AbsentFieldsHaveTheirDefaults) {
+  const Json json = {{"model_type", "llama"},         {"hidden_size", 64},
+                     {"intermediate_size", 172},      {"num_hidden_layers", 5},
+                     {"num_attention_heads", 8},      {"vocab_size", 512},
+                     {"num_key_value_heads", nullptr}};
+  const ModelConfig config = Parse(json);
+  EXPECT_EQ(config.architecture, "LlamaForCausalLM");
+  EXPECT_EQ(config.num_kv_heads, 8);
+  EXPECT_EQ(config.head_dim, 8);
+  EXPECT_EQ(config.max_position_embeddings, 2048);
+  EXPECT_EQ(config.rms_norm_eps, 1e-6);
+  EXPECT_EQ(config.bos_token_id, std::nullopt);
+  EXPECT_THAT(config.eos_token_ids, IsEmpty());
+}
+
+TEST(ModelConfigTest, HeadDimGqaTiesAndBiases) {
+  Json json = Llama();
+  json["head_dim"] = 64;
+  json["num_key_value_heads"] = 4;
+  json["tie_word_embeddings"] = true;
+  json["attention_bias"] = true;
+  json["mlp_bias"] = true;
+  json["eos_token_id"] = {128, 31999};
+  const ModelConfig config = Parse(json);
+  EXPECT_EQ(config.head_dim, 64);
+  EXPECT_EQ(config.num_kv_heads, 4);
+  EXPECT_TRUE(config.tie_word_embeddings);
+  EXPECT_TRUE(config.attention_bias);
+  EXPECT_TRUE(config.mlp_bias);
+  EXPECT_THAT(config.eos_token_ids, ElementsAre(128, 31999));
+  json["head_dim"] = nullptr;
+  EXPECT_EQ(Parse(json).head_dim, 128);
+}
+
+TEST(ModelConfigTest, OldRopeSpellings) {
+  Json json = Llama();
+  json["rope_theta"] = 500000;
+  json["rope_scaling"] = {{"type", "linear"}, {"factor", 4}};
+  ModelConfig config = Parse(json);
+  EXPECT_EQ(config.rope_theta, 500000.0);
+  EXPECT_EQ(config.rope_scaling.kind, RopeScaling::Kind::kLinear);
+  EXPECT_EQ(config.rope_scaling.factor, 4.0);
+
+  json["rope_scaling"] = Llama3Scaling();
+  config = Parse(json);
+  EXPECT_EQ(config.rope_scaling, (RopeScaling{RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 8192}));
+  json["rope_scaling"] = {{"type", "default"}};
+  EXPECT_EQ(Parse(json).rope_scaling, RopeScaling{});
+}
+
+TEST(ModelConfigTest, NewRopeSpelling) {
+  Json json = Llama();
+  json["rope_parameters"] = Llama3Scaling();
+  json["rope_parameters"]["rope_theta"] = 500000.0;
+  const ModelConfig config = Parse(json);
+  EXPECT_EQ(config.rope_theta, 500000.0);
+  EXPECT_EQ(config.rope_scaling, (RopeScaling{RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 8192}));
+
+  // Both spellings may stand side by side as long as they agree.
+  json["rope_theta"] = 500000.0;
+  json["rope_scaling"] = Llama3Scaling();
+  EXPECT_EQ(Parse(json).rope_scaling, config.rope_scaling);
+  json["rope_scaling"]["factor"] = 4.0;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("rope_parameters: contradicts rope_scaling"));
+  json.erase("rope_scaling");
+  json["rope_theta"] = 10000.0;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("rope_theta is 500000 here and 10000 outside"));
+}
+
+TEST(ModelConfigTest, RefusesUnknownRope) {
+  EXPECT_THAT(ErrorWith("rope_scaling", {{"type", "yarn"}, {"factor", 4}}),
+              HasSubstr("rope_scaling: RoPE type 'yarn' is not known, expected one of default, "
+                        "linear, llama3"));
+  EXPECT_THAT(ErrorWith("rope_scaling", {{"type", "linear"}, {"rope_type", "llama3"}}),
+              HasSubstr("contradict each other"));
+  EXPECT_THAT(ErrorWith("rope_scaling", {{"type", "linear"}}),
+              HasSubstr("rope_scaling: field 'factor' is missing"));
+  EXPECT_THAT(ErrorWith("rope_scaling", {{"type", "linear"}, {"factor", 0.5}}),
+              HasSubstr("'factor' is 0.5, expected 1 to"));
+  EXPECT_THAT(ErrorWith("rope_scaling", "linear"), HasSubstr("expected an object"));
+  EXPECT_THAT(ErrorWith("partial_rotary_factor", 0.5), HasSubstr("'partial_rotary_factor' is 0.5"));
+  EXPECT_THAT(ErrorWith("rope_theta", 0), HasSubstr("'rope_theta' is 0, expected 1 to 1000000000000"));
+  Json scaling = Llama3Scaling();
+  scaling["high_freq_factor"] = 1.0;
+  EXPECT_THAT(ErrorWith("rope_scaling", scaling), HasSubstr("must be above low_freq_factor 1"));
+  scaling = Llama3Scaling();
+  scaling.erase("original_max_position_embeddings");
+  EXPECT_THAT(ErrorWith("rope_parameters", scaling),
+              HasSubstr("rope_parameters: field 'original_max_position_embeddings' is missing"));
+}
+
+TEST(ModelConfigTest, MistralWithoutAWindow) {
+  EXPECT_EQ(Parse(Mistral()).architecture, "MistralForCausalLM");
+  Json json = Mistral();
+  json["sliding_window"] = nullptr;
+  EXPECT_EQ(Parse(json).num_kv_heads, 8);
+  json["sliding_window"] = 32768;
+  EXPECT_EQ(Parse(json).num_kv_heads, 8);
+  json["sliding_window"] = 4096;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("sliding_window is 4096, expected null or at least "
+                                       "max_position_embeddings = 32768"));
+  json = Mistral();
+  json.erase("architectures");
+  EXPECT_EQ(Parse(json).architecture, "MistralForCausalLM");
+}
+
+TEST(ModelConfigTest, RefusesUnknownModels) {
+  EXPECT_THAT(ErrorWith("architectures", {"Qwen2ForCausalLM"}),
+              HasSubstr("architecture 'Qwen2ForCausalLM' is not known, expected one of "
+                        "LlamaForCausalLM, MistralForCausalLM"));
+  EXPECT_THAT(ErrorWith("architectures", Json::array()), HasSubstr("a list of 0"));
+  EXPECT_THAT(ErrorWith("architectures", {1}), HasSubstr("expected a list of one string"));
+  EXPECT_THAT(ErrorWith("architectures", "LlamaForCausalLM"), HasSubstr("a list of one string"));
+  EXPECT_THAT(ErrorWith("model_type", "mistral"), HasSubstr("contradict each other"));
+  Json nameless = Llama();
+  nameless.erase("architectures");
+  nameless["model_type"] = "gpt2";
+  EXPECT_THAT(ErrorOf(nameless),
+              HasSubstr("model_type 'gpt2' is not known, expected one of llama, mistral"));
+  EXPECT_THAT(ErrorWith("hidden_act", "gelu"),
+              HasSubstr("hidden_act 'gelu' is not known, expected 'silu'"));
+  EXPECT_THAT(ErrorWith("quantization_config", {{"quant_method", "gptq"}}),
+              HasSubstr("quantization_config: quant_method 'gptq' is not known"));
+  EXPECT_THAT(ErrorOf(Json::array({1})), HasSubstr("expected an object, found an array"));
+  Json atom = Llama();
+  atom["quantization_config"] = {{"quant_method", "atom"}};
+  EXPECT_EQ(Parse(atom).hidden_size, 4096);
+}
+
+TEST(ModelConfigTest, EachNumberIsBounded) {
+  for (const char* field : {"hidden_size", "intermediate_size", "num_hidden_layers",
+                            "num_attention_heads", "vocab_size"}) {
+    EXPECT_THAT(ErrorWithout(field), HasSubstr(fmt::format("'{}' is missing", field)));
+  }
+  for (const char* field :
+       {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "num_key_value_heads", "head_dim", "vocab_size", "max_position_embeddings"}) {
+    const std::string named = fmt::format("field '{}' is ", field);
+    for (const Json& value : {Json(0), Json(-1), Json(INT64_MAX), Json(INT64_MIN)}) {
+      EXPECT_THAT(ErrorWith(field, value), AllOf(HasSubstr(named), HasSubstr("expected ")));
+    }
+    EXPECT_THAT(ErrorWith(field, 4.5), HasSubstr("the number 4.5, expected an integer"));
+    EXPECT_THAT(ErrorWith(field, "32"), HasSubstr("the string '32', expected an integer"));
+    EXPECT_THAT(ErrorWith(field, UINT64_MAX), HasSubstr("expected an integer"));
+  }
+  EXPECT_THAT(ErrorWith("num_hidden_layers", 1000000),
+              HasSubstr("'num_hidden_layers' is 1000000, expected 1 to 1024"));
+  for (const Json& value : {Json(0), Json(-1e-5), Json(2.0), Json(1e300)}) {
+    EXPECT_THAT(ErrorWith("rms_norm_eps", value), HasSubstr("'rms_norm_eps' is "));
+  }
+  EXPECT_THAT(ErrorWith("tie_word_embeddings", 1), HasSubstr("expected true or false"));
+}
+
+TEST(ModelConfigTest, NumbersThatContradictEachOther) {
+  EXPECT_THAT(ErrorWith("num_key_value_heads", 5),
+              HasSubstr("num_attention_heads 32 is not a multiple of num_key_value_heads 5"));
+  EXPECT_THAT(ErrorWith("num_key_value_heads", 64),
+              HasSubstr("'num_key_value_heads' is 64, expected 1 to 32"));
+  EXPECT_THAT(ErrorWith("hidden_size", 4100),
+              HasSubstr("hidden_size 4100 is not a multiple of num_attention_heads 32"));
+  EXPECT_THAT(ErrorWith("head_dim", 127), HasSubstr("head_dim is 127, expected an even number"));
+  EXPECT_THAT(ErrorWith("hidden_size", 96), HasSubstr("head_dim is 3, expected an even number"));
+  Json wide = Llama();
+  wide["num_attention_heads"] = 4096;
+  wide["num_key_value_heads"] = 4096;
+  wide["head_dim"] = 1024;
+  EXPECT_THAT(ErrorOf(wide), HasSubstr("'num_attention_heads × head_dim' is 4194304"));
+}
+
+TEST(ModelConfigTest, SpecialTokensAreInTheVocabulary) {
+  EXPECT_THAT(ErrorWith("bos_token_id", 32000),
+              HasSubstr("'bos_token_id' holds the number 32000, expected a token id from 0 to "
+                        "31999"));
+  EXPECT_THAT(ErrorWith("eos_token_id", {2, -1}), HasSubstr("'eos_token_id' holds the number -1"));
+  EXPECT_THAT(ErrorWith("eos_token_id", "</s>"), HasSubstr("the string '</s>'"));
+}
+
+TEST(ModelConfigTest, ARealModel) {
+  const std::string path = ATOM_SOURCE_DIR "/../shared/models/books-17m/config.json";
+  const Result<Json> json = io::ReadJsonFile(path);
+  if (!json.ok()) GTEST_SKIP() << "books-17m is not here";
+  const ModelConfig config = Parse(*json);
+  EXPECT_EQ(config.num_heads, 4);
+  EXPECT_EQ(config.num_kv_heads, 2);
+  EXPECT_EQ(config.head_dim, 128);
+  EXPECT_EQ(config.rope_theta, 10000.0);
+  EXPECT_TRUE(config.tie_word_embeddings);
+}
+
+}  // namespace
+}  // namespace atom::model

@@ -1,0 +1,250 @@
+// The offline flow on a small random model: what any recipe must keep, resuming, determinism.
+#include "atom/pipeline/quantize_model.h"
+
+#include <cmath>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "atom/eval/perplexity.h"
+#include "atom/kernels/registry.h"
+#include "atom/pipeline/quantize_layer.h"
+
+#include "tests/tiny_model.h"
+
+namespace atom::pipeline {
+namespace {
+
+constexpr int64_t kLength = 96;
+
+/// A tiny checkpoint opened, with calibration windows.
+class QuantizeModelTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    tests::TinyModel model;
+    model.attention_bias = true;
+    model.mlp_bias = true;
+    std::filesystem::create_directory(folder_ / "model");
+    tests::WriteTinyModel(model, folder_ / "model");
+    Result<model::ModelFiles> files = model::ModelFiles::Open(folder_ / "model");
+    ASSERT_TRUE(files.ok()) << files.error().message;
+    files_.emplace(std::move(files).value());
+    Result<std::unique_ptr<text::Tokenizer>> tokenizer = text::Tokenizer::Load(folder_ / "model");
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+    tokenizer_ = std::move(tokenizer).value();
+    const io::Dataset text{
+        .name = "tiny", .file = {}, .text = tests::TinyText(3000), .documents = {}};
+    Result<Calibration> calibration =
+        SampleCalibration(text, *tokenizer_, {.samples = 6, .sequence_length = kLength, .seed = 0});
+    ASSERT_TRUE(calibration.ok()) << calibration.error().message;
+    calibration_ = std::move(calibration).value();
+    text_ = text;
+  }
+
+  std::unique_ptr<kernels::Backend> Backend(int threads = 2) {
+    auto backend = kernels::MakeBackend("cpu", {.threads = threads});
+    EXPECT_TRUE(backend.ok());
+    return std::move(backend).value();
+  }
+
+  artifact::QuantizationConfig ConfigOf(const quant::Recipe& recipe, bool simulated) const {
+    artifact::QuantizationConfig config;
+    config.recipe = recipe;
+    config.simulated = simulated || !quant::HasKernels(recipe);
+    config.tool_version = "test";
+    config.calibration = calibration_.record;
+    return config;
+  }
+
+  /// Quantizes into folder_/name; stops after `layers` layers when that is fewer than all.
+  void Quantize(const std::string& name, const quant::Recipe& recipe, bool simulated, int threads) {
+    const auto backend = Backend(threads);
+    const auto algebra = quant::MakeCpuAlgebra();
+    artifact::QuantizationConfig config = ConfigOf(recipe, simulated);
+    Result<artifact::ArtifactWriter> writer = artifact::ArtifactWriter::Open(
+        folder_ / name, artifact::ToJson(config), files_->config.num_layers);
+    ASSERT_TRUE(writer.ok()) << writer.error().message;
+    ArtifactSink sink(*writer);
+    const QuantizeOptions options{
+        .recipe = recipe, .simulated = simulated, .spill_folder = folder_.path(), .plan = nullptr};
+    const Result<QuantizeReport> report =
+        QuantizeModel(*files_, calibration_, *backend, *algebra, options, sink);
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    for (const LayerReport& layer : report->layers) {
+      config.layers.push_back(layer.clips);
+      EXPECT_GE(layer.error, 0.0);
+      EXPECT_LT(layer.error, 0.5);
+    }
+    const Status finished = writer->Finish(files_->checkpoint, config, ToJson(*report));
+    ASSERT_TRUE(finished.ok()) << finished.error().message;
+  }
+
+  double Perplexity(const std::filesystem::path& dir, bool simulate,
+                    const std::string& backend_name = "cpu") {
+    const Result<model::ModelFiles> files = model::ModelFiles::Open(dir);
+    EXPECT_TRUE(files.ok()) << (files.ok() ? "" : files.error().message);
+    if (!files.ok()) return NAN;
+    auto backend = kernels::MakeBackend(backend_name, {.threads = 2});
+    const auto transformer = model::LoadTransformer(
+        *files, **backend, {.simulate = simulate, .limits = {.rows = 50, .positions = kLength}});
+    EXPECT_TRUE(transformer.ok()) << (transformer.ok() ? "" : transformer.error().message);
+    if (!transformer.ok()) return NAN;
+    const auto text = eval::CutWindows(text_, *tokenizer_, kLength, 4);
+    return eval::MeasurePerplexity(**transformer, *text, nullptr).perplexity;
+  }
+
+  tests::TemporaryFolder folder_;
+  std::optional<model::ModelFiles> files_;
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+  Calibration calibration_;
+  io::Dataset text_;
+};
+
+quant::Recipe Preset(const char* name) { return quant::FindRecipe(name).value(); }
+
+TEST_F(QuantizeModelTest, PackedAndSimulatedAgreeOnEveryPresetWithKernels) {
+  const double fp = Perplexity(folder_ / "model", false);
+  for (const char* name : {"atom-w4a4", "w4a8", "w8a8", "w4a16", "rtn-w4a4"}) {
+    SCOPED_TRACE(name);
+    Quantize(name, Preset(name), /*simulated=*/false, 2);
+    const double packed = Perplexity(folder_ / name, false);
+    EXPECT_NEAR(packed / Perplexity(folder_ / name, true), 1.0, 1e-3);
+    EXPECT_NEAR(packed / Perplexity(folder_ / name, false, "reference"), 1.0, 5e-4);
+    EXPECT_NEAR(packed / fp, 1.0, 0.2);
+    EXPECT_NE(packed, fp);
+  }
+}
+
+TEST_F(QuantizeModelTest, EightBitsAreNearlyLossless) {
+  Quantize("w8a8", Preset("w8a8"), false, 2);
+  EXPECT_NEAR(Perplexity(folder_ / "w8a8", false) / Perplexity(folder_ / "model", false), 1.0,
+              0.02);
+}
+
+TEST_F(QuantizeModelTest, NoneLeavesTheModelAsItIs) {
+  Quantize("none", Preset("none"), false, 2);
+  EXPECT_DOUBLE_EQ(Perplexity(folder_ / "none", false), Perplexity(folder_ / "model", false));
+}
+
+TEST_F(QuantizeModelTest, SimulatedRecipesRun) {
+  for (const char* name : {"atom-w3a3", "atom-fp4"}) {
+    SCOPED_TRACE(name);
+    Quantize(name, Preset(name), false, 2);
+    EXPECT_TRUE(std::isfinite(Perplexity(folder_ / name, false)));
+    EXPECT_TRUE(model::ModelFiles::Open(folder_ / name)->quantization->simulated);
+  }
+}
+
+TEST_F(QuantizeModelTest, SearchedClipsAreNoWorseThanNone) {
+  quant::Recipe recipe = Preset("atom-w4a4");
+  recipe.weight.clip = {.ratio = 1.0f, .search = true};
+  recipe.activation.clip = {.ratio = 1.0f, .search = true};
+  recipe.kv.clip = {.ratio = 1.0f, .search = true};
+  Quantize("searched", recipe, false, 2);
+  const auto files = model::ModelFiles::Open(folder_ / "searched");
+  ASSERT_TRUE(files.ok());
+  for (const artifact::LayerClips& clips : files->quantization->layers) {
+    for (const float clip : clips.activation) EXPECT_LE(clip, 1.0f);
+    EXPECT_LE(clips.kv, 1.0f);
+  }
+  EXPECT_TRUE(std::isfinite(Perplexity(folder_ / "searched", false)));
+}
+
+std::string Bytes(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+void ExpectSameFolder(const std::filesystem::path& a, const std::filesystem::path& b) {
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(a)) {
+    EXPECT_EQ(Bytes(entry.path()), Bytes(b / entry.path().filename())) << entry.path();
+    ++files;
+  }
+  EXPECT_EQ(files, static_cast<size_t>(std::distance(std::filesystem::directory_iterator(b),
+                                                     std::filesystem::directory_iterator())));
+}
+
+TEST_F(QuantizeModelTest, BytesDoNotDependOnThreads) {
+  Quantize("one", Preset("atom-w4a4"), false, 1);
+  Quantize("three", Preset("atom-w4a4"), false, 3);
+  ExpectSameFolder(folder_ / "one", folder_ / "three");
+}
+
+/// Fails once, before writing the given layer.
+class FailingSink : public ArtifactSink {
+ public:
+  FailingSink(artifact::ArtifactWriter& writer, int64_t layer)
+      : ArtifactSink(writer), layer_(layer) {}
+  Status WriteLayer(int64_t layer, artifact::HostLayer host) override {
+    if (layer == layer_) return MakeError("stopped here");
+    return ArtifactSink::WriteLayer(layer, std::move(host));
+  }
+
+ private:
+  int64_t layer_;
+};
+
+TEST_F(QuantizeModelTest, AResumedRunWritesTheSameBytes) {
+  const quant::Recipe recipe = Preset("atom-w4a4");
+  Quantize("whole", recipe, false, 2);
+  for (int64_t stop = 0; stop < files_->config.num_layers; ++stop) {
+    const std::string name = fmt::format("stopped-{}", stop);
+    {
+      const auto backend = Backend();
+      const auto algebra = quant::MakeCpuAlgebra();
+      Result<artifact::ArtifactWriter> writer = artifact::ArtifactWriter::Open(
+          folder_ / name, artifact::ToJson(ConfigOf(recipe, false)), files_->config.num_layers);
+      ASSERT_TRUE(writer.ok());
+      FailingSink sink(*writer, stop);
+      const QuantizeOptions options{
+          .recipe = recipe, .spill_folder = folder_.path(), .plan = nullptr};
+      EXPECT_FALSE(QuantizeModel(*files_, calibration_, *backend, *algebra, options, sink).ok());
+    }
+    Quantize(name, recipe, false, 2);
+    ExpectSameFolder(folder_ / "whole", folder_ / name);
+  }
+}
+
+TEST_F(QuantizeModelTest, PermutedLayersComputeTheSameFunction) {
+  const auto backend = Backend();
+  const QuantizeOptions options{
+      .recipe = Preset("atom-w4a4"), .spill_folder = folder_.path(), .plan = nullptr};
+  const auto plan = MakePlan(*files_, calibration_, *backend, options);
+  ASSERT_TRUE(plan.ok());
+  ASSERT_FALSE((*plan)[0][0].empty());
+  const auto text = eval::CutWindows(text_, *tokenizer_, kLength, 3);
+  double perplexity[2] = {0.0, 0.0};
+  for (const bool permuted : {false, true}) {
+    model::Transformer transformer(*backend, files_->config,
+                                   {.rows = kLength, .positions = kLength});
+    ASSERT_TRUE(model::LoadOuterWeights(*files_, DType::kF32, transformer).ok());
+    for (int64_t i = 0; i < files_->config.num_layers; ++i) {
+      const auto layer = files_->ReadLayer(i);
+      ASSERT_TRUE(layer.ok());
+      transformer.AddLayer(permuted ? PermuteLayer(*layer, (*plan)[static_cast<size_t>(i)])
+                                    : PermuteLayer(*layer, {}));
+    }
+    perplexity[permuted ? 1 : 0] = eval::MeasurePerplexity(transformer, *text, nullptr).perplexity;
+  }
+  EXPECT_NEAR(perplexity[1] / perplexity[0], 1.0, 1e-5);
+}
+
+TEST_F(QuantizeModelTest, ReportAddsUpBits) {
+  const auto backend = Backend();
+  const auto algebra = quant::MakeCpuAlgebra();
+  model::Transformer transformer(*backend, files_->config, {.rows = kLength, .positions = kLength});
+  TransformerSink sink(transformer);
+  const auto report = QuantizeModel(
+      *files_, calibration_, *backend, *algebra,
+      {.recipe = Preset("atom-w4a4"), .spill_folder = folder_.path(), .plan = nullptr}, sink);
+  ASSERT_TRUE(report.ok());
+  // K = 256: 128 x 4 + 128 x 8 + 2 scales of 16 bits; K = 384: 256 x 4 + 128 x 8 + 3 scales.
+  const double k256 = 256.0 * (256 + 128 + 128 + 256 + 2 * 384);
+  const double k384 = 384.0 * 256;
+  const double bits = k256 * (128 * 12 + 32) / 256 + k384 * (256 * 4 + 128 * 8 + 48) / 384;
+  EXPECT_NEAR(report->bits_per_weight_linears, bits / (k256 + k384), 1e-9);
+  EXPECT_GT(report->bits_per_weight_model, report->bits_per_weight_linears);
+}
+
+}  // namespace
+}  // namespace atom::pipeline

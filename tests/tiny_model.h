@@ -1,0 +1,176 @@
+// A small random Llama checkpoint with a byte tokenizer, written to a temporary folder: big enough
+// for 128 outliers and groups of 128, small enough to quantize in a second.
+#pragma once
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "atom/core/buffer.h"
+#include "atom/core/half.h"
+#include "atom/core/rng.h"
+#include "atom/io/safetensors.h"
+
+namespace atom::tests {
+
+/// A folder that is removed with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "atom-test-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+struct TinyModel {
+  int64_t hidden = 256;
+  int64_t inner = 384;
+  int64_t layers = 2;
+  int64_t heads = 4;
+  int64_t kv_heads = 2;
+  int64_t head_dim = 64;
+  int64_t context = 128;
+  int64_t vocab = 260;  // 3 specials, 256 bytes, "▁"
+  bool attention_bias = false;
+  bool mlp_bias = false;
+  uint64_t seed = 7;
+};
+
+inline nlohmann::json TinyConfig(const TinyModel& m) {
+  return {{"architectures", {"LlamaForCausalLM"}},
+          {"model_type", "llama"},
+          {"hidden_size", m.hidden},
+          {"intermediate_size", m.inner},
+          {"num_hidden_layers", m.layers},
+          {"num_attention_heads", m.heads},
+          {"num_key_value_heads", m.kv_heads},
+          {"head_dim", m.head_dim},
+          {"max_position_embeddings", m.context},
+          {"vocab_size", m.vocab},
+          {"rms_norm_eps", 1e-5},
+          {"rope_theta", 10000.0},
+          {"hidden_act", "silu"},
+          {"tie_word_embeddings", true},
+          {"attention_bias", m.attention_bias},
+          {"mlp_bias", m.mlp_bias},
+          {"bos_token_id", 1},
+          {"eos_token_id", 2}};
+}
+
+inline void WriteText(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+/// BPE without merges over byte-fallback tokens: every byte is one token.
+inline nlohmann::json TinyTokenizer() {
+  nlohmann::json vocab = {{"<unk>", 0}, {"<s>", 1}, {"</s>", 2}};
+  for (int byte = 0; byte < 256; ++byte) vocab[fmt::format("<0x{:02X}>", byte)] = 3 + byte;
+  vocab["\u2581"] = 259;
+  nlohmann::json added = nlohmann::json::array();
+  for (const auto& [text, id] :
+       {std::pair{"<unk>", 0}, std::pair{"<s>", 1}, std::pair{"</s>", 2}}) {
+    added.push_back({{"id", id},
+                     {"content", text},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", true}});
+  }
+  const nlohmann::json replace = {
+      {"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}};
+  const nlohmann::json strip = {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}};
+  return {{"version", "1.0"},
+          {"added_tokens", added},
+          {"normalizer", nullptr},
+          {"pre_tokenizer",
+           {{"type", "Metaspace"},
+            {"replacement", "\u2581"},
+            {"prepend_scheme", "first"},
+            {"split", false}}},
+          {"post_processor", nullptr},
+          {"decoder",
+           {{"type", "Sequence"},
+            {"decoders", {replace, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}, strip}}}},
+          {"model",
+           {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", "<unk>"},
+            {"continuing_subword_prefix", nullptr},
+            {"end_of_word_suffix", nullptr},
+            {"fuse_unk", true},
+            {"byte_fallback", true},
+            {"ignore_merges", false},
+            {"vocab", vocab},
+            {"merges", nlohmann::json::array()}}}};
+}
+
+/// Writes the checkpoint (bf16, one shard) into `dir`, which must exist.
+inline void WriteTinyModel(const TinyModel& m, const std::filesystem::path& dir) {
+  Rng random(m.seed);
+  std::vector<Buffer> buffers;
+  std::vector<io::NamedTensor> tensors;
+  const auto add = [&](const std::string& name, const Shape& shape, double scale, double mean) {
+    const int64_t count = ElementCount(shape);
+    Buffer buffer(static_cast<size_t>(count) * 2);
+    for (BFloat16& value : buffer.As<BFloat16>()) {
+      value = ToBFloat16(static_cast<float>(mean + scale * random.Normal()));
+    }
+    tensors.push_back({name, TensorView{DType::kBF16, shape, buffer.data()}});
+    buffers.push_back(std::move(buffer));
+  };
+  const auto linear = [&](const std::string& name, int64_t n, int64_t k, bool bias) {
+    add(name + ".weight", {n, k}, 1.0 / std::sqrt(static_cast<double>(k)), 0.0);
+    if (bias) add(name + ".bias", {n}, 0.1, 0.0);
+  };
+  add("model.embed_tokens.weight", {m.vocab, m.hidden}, 0.15, 0.0);
+  for (int64_t i = 0; i < m.layers; ++i) {
+    const std::string prefix = fmt::format("model.layers.{}.", i);
+    add(prefix + "input_layernorm.weight", {m.hidden}, 0.3, 1.0);
+    add(prefix + "post_attention_layernorm.weight", {m.hidden}, 0.3, 1.0);
+    const int64_t q = m.heads * m.head_dim;
+    const int64_t kv = m.kv_heads * m.head_dim;
+    linear(prefix + "self_attn.q_proj", q, m.hidden, m.attention_bias);
+    linear(prefix + "self_attn.k_proj", kv, m.hidden, m.attention_bias);
+    linear(prefix + "self_attn.v_proj", kv, m.hidden, m.attention_bias);
+    linear(prefix + "self_attn.o_proj", m.hidden, q, m.attention_bias);
+    linear(prefix + "mlp.gate_proj", m.inner, m.hidden, m.mlp_bias);
+    linear(prefix + "mlp.up_proj", m.inner, m.hidden, m.mlp_bias);
+    linear(prefix + "mlp.down_proj", m.hidden, m.inner, m.mlp_bias);
+  }
+  add("model.norm.weight", {m.hidden}, 0.3, 1.0);
+  ASSERT_TRUE(io::WriteSafetensors(dir / "model.safetensors", tensors, {}).ok());
+  WriteText(dir / "config.json", TinyConfig(m).dump(2));
+  WriteText(dir / "tokenizer.json", TinyTokenizer().dump());
+  WriteText(dir / "tokenizer_config.json",
+            R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})");
+}
+
+/// Some thousands of bytes that look like words.
+inline std::string TinyText(size_t bytes) {
+  Rng random(11);
+  std::string text;
+  while (text.size() < bytes) {
+    const int64_t letters = 1 + random.Below(8);
+    for (int64_t i = 0; i < letters; ++i) text += static_cast<char>('a' + random.Below(26));
+    text += random.Below(9) == 0 ? ".\n" : " ";
+  }
+  return text;
+}
+
+}  // namespace atom::tests
