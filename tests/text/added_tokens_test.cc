@@ -1,5 +1,6 @@
 #include "atom/text/added_tokens.h"
 
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,6 @@
 #include "atom/text/bpe_model.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 namespace atom::text {

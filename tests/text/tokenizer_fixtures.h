@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <fmt/core.h>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <iterator>

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Makes the tiny random models of tests/golden: one for each thing that a Llama config can say.
+
+They are fixtures: small Hugging Face directories with seeded random weights, in the dtypes and the
+spellings of config.json that checkpoints come in. make_golden.py adds the logits that an
+independent implementation computes for them.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+from safetensors_numpy import STORAGE, from_float32, write_safetensors
+
+VOCABULARY = 96
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-5,
+    "vocab_size": VOCABULARY,
+    "num_hidden_layers": 2,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "max_position_embeddings": 128,
+}
+MISTRAL = {**LLAMA, "architectures": ["MistralForCausalLM"], "model_type": "mistral"}
+
+# name: (dtype, shards, config). What each is for is said once, in tests/golden/README.md.
+MODELS = {
+    "tiny-gqa": (
+        "BF16",
+        1,
+        {
+            **LLAMA,
+            "hidden_size": 64,
+            "intermediate_size": 88,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "rope_theta": 10000.0,
+            "rope_scaling": None,
+            "tie_word_embeddings": False,
+            "torch_dtype": "bfloat16",
+        },
+    ),
+    "tiny-bias": (
+        "F32",
+        1,
+        {
+            **LLAMA,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_attention_heads": 4,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "tie_word_embeddings": True,
+            "dtype": "float32",
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    ),
+    "tiny-head-dim": (
+        "F16",
+        1,
+        {
+            **LLAMA,
+            "hidden_size": 48,
+            "intermediate_size": 72,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 32,
+            "rope_theta": 10000.0,
+            "tie_word_embeddings": True,
+            "torch_dtype": "float16",
+        },
+    ),
+    "tiny-rope-linear": (
+        "BF16",
+        1,
+        {
+            **LLAMA,
+            "hidden_size": 64,
+            "intermediate_size": 72,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "rope_theta": 5000.0,
+            "rope_scaling": {"type": "linear", "factor": 4.0},
+            "tie_word_embeddings": True,
+            "torch_dtype": "bfloat16",
+        },
+    ),
+    "tiny-rope-llama3": (
+        "BF16",
+        1,
+        {
+            **LLAMA,
+            "hidden_size": 64,
+            "intermediate_size": 72,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 32,
+            "tie_word_embeddings": False,
+            "dtype": "bfloat16",
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 10000.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 64,
+            },
+        },
+    ),
+    "tiny-mistral": (
+        "BF16",
+        2,
+        {
+            **MISTRAL,
+            "hidden_size": 64,
+            "intermediate_size": 72,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "rope_theta": 10000.0,
+            "sliding_window": None,
+            "tie_word_embeddings": False,
+            "torch_dtype": "bfloat16",
+        },
+    ),
+}
+
+
+def random_tensors(config, dtype, rng):
+    """{name: (dtype, array)}, scaled so that the logits are neither flat nor saturated."""
+    hidden, inner, heads = (
+        config[f] for f in ("hidden_size", "intermediate_size", "num_attention_heads")
+    )
+    head_dim = config.get("head_dim", hidden // heads)
+    q, kv = heads * head_dim, config.get("num_key_value_heads", heads) * head_dim
+    result = {}
+
+    def put(name, values):
+        result[name] = (dtype, from_float32(values.astype(np.float32), dtype))
+
+    def linear(name, rows, columns, bias=False):
+        put(name + ".weight", rng.standard_normal((rows, columns)) * columns**-0.5)
+        if bias:
+            put(name + ".bias", rng.standard_normal(rows) * 0.3)
+
+    def norm(name):
+        put(name + ".weight", 1 + 0.2 * rng.standard_normal(hidden))
+
+    put("model.embed_tokens.weight", rng.standard_normal((VOCABULARY, hidden)))
+    for layer in range(config["num_hidden_layers"]):
+        prefix = f"model.layers.{layer}."
+        norm(prefix + "input_layernorm")
+        norm(prefix + "post_attention_layernorm")
+        for name, rows, columns in (
+            ("q", q, hidden),
+            ("k", kv, hidden),
+            ("v", kv, hidden),
+            ("o", hidden, q),
+        ):
+            linear(f"{prefix}self_attn.{name}_proj", rows, columns, config.get("attention_bias"))
+        for name, rows, columns in (
+            ("gate", inner, hidden),
+            ("up", inner, hidden),
+            ("down", hidden, inner),
+        ):
+            linear(f"{prefix}mlp.{name}_proj", rows, columns, config.get("mlp_bias"))
+    norm("model.norm")
+    if not config["tie_word_embeddings"]:
+        linear("lm_head", VOCABULARY, hidden)
+    return result
+
+
+def write_sharded(directory, tensors, shards):
+    """Shards of consecutive names, and the index that maps each name to its shard."""
+    weight_map, size = {}, 0
+    for shard, names in enumerate(np.array_split(sorted(tensors), shards), 1):
+        file = f"model-{shard:05}-of-{shards:05}.safetensors"
+        write_safetensors(directory / file, {name: tensors[name] for name in names.tolist()})
+        weight_map.update({name: file for name in names.tolist()})
+    for dtype, array in tensors.values():
+        size += array.size * STORAGE[dtype].itemsize
+    index = {"metadata": {"total_size": size}, "weight_map": weight_map}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("target", type=pathlib.Path, help="folder to write the directories into")
+    target = parser.parse_args(argv).target
+    for seed, (name, (dtype, shards, config)) in enumerate(MODELS.items()):
+        directory = target / name
+        directory.mkdir(parents=True, exist_ok=True)
+        tensors = random_tensors(config, dtype, np.random.default_rng(seed))
+        (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        if shards == 1:
+            write_safetensors(directory / "model.safetensors", tensors)
+        else:
+            write_sharded(directory, tensors, shards)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
