@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "atom/kernels/reference/dot.h"
+#include "atom/kernels/reference/exp.h"
 #include "atom/kernels/reference/kv_rows.h"
 #include "atom/kernels/reference/reference_backend.h"
 
@@ -36,34 +37,34 @@ History ReadHistory(const KvLayer& kv, int64_t kv_head, const int32_t* blocks, i
 /// A softmax in progress: Σ exp(s − max) and Σ exp(s − max) · v over the positions seen so far.
 struct Partial {
   explicit Partial(size_t d) : out(d) {}
-  double max = -std::numeric_limits<double>::infinity();
-  double sum = 0.0;
-  std::vector<double> out;
+  float max = -std::numeric_limits<float>::infinity();
+  float sum = 0.0f;
+  std::vector<float> out;
 };
 
 /// The `count` positions from `first` on, by themselves.
 Partial AttendTile(std::span<const float> q, const History& history, int64_t first, int64_t count) {
   const auto d = static_cast<int64_t>(q.size());
-  double scores[kTilePositions];
+  const float root = std::sqrt(static_cast<float>(d));
+  float scores[kTilePositions];
   Partial tile(q.size());
   for (int64_t j = 0; j < count; ++j) {
-    const float* key = history.keys.data() + (first + j) * d;
-    scores[j] = Dot(q.data(), key, d) / std::sqrt(static_cast<double>(d));
+    scores[j] = FmaChain(q.data(), history.keys.data() + (first + j) * d, d) / root;
     tile.max = std::max(tile.max, scores[j]);
   }
   for (int64_t j = 0; j < count; ++j) {
-    const double p = std::exp(scores[j] - tile.max);
+    const float p = Exp(scores[j] - tile.max);
     const float* value = history.values.data() + (first + j) * d;
     tile.sum += p;
-    for (size_t i = 0; i < q.size(); ++i) tile.out[i] += p * double{value[i]};
+    for (size_t i = 0; i < q.size(); ++i) tile.out[i] = std::fma(p, value[i], tile.out[i]);
   }
   return tile;
 }
 
 void Merge(const Partial& tile, Partial& all) {
-  const double max = std::max(all.max, tile.max);
-  const double old_factor = std::exp(all.max - max);
-  const double new_factor = std::exp(tile.max - max);
+  const float max = std::max(all.max, tile.max);
+  const float old_factor = Exp(all.max - max);
+  const float new_factor = Exp(tile.max - max);
   all.max = max;
   all.sum = all.sum * old_factor + tile.sum * new_factor;
   for (size_t i = 0; i < all.out.size(); ++i) {
@@ -78,7 +79,7 @@ void Attend(std::span<const float> q, const History& history, int64_t length,
   for (int64_t first = 0; first < length; first += kTilePositions) {
     Merge(AttendTile(q, history, first, std::min(kTilePositions, length - first)), all);
   }
-  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(all.out[i] / all.sum);
+  for (size_t i = 0; i < out.size(); ++i) out[i] = all.out[i] / all.sum;
 }
 
 }  // namespace

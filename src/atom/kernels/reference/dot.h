@@ -1,8 +1,8 @@
-// The two sums behind every product. The integer one is exact. The other adds in double, whose
-// rounding is far below the fp32 result's: eight lanes let the compiler use what registers there
-// are, and the order is still the same for every caller.
+// The two sums behind every product: an exact one of integers, and a chain of fused multiply-adds
+// in ascending order, which is the order that docs/numerics.md gives every backend.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 namespace atom::kernels::reference {
@@ -15,18 +15,9 @@ inline int32_t IntegerDot(const int16_t* a, const int8_t* b, int64_t n) {
 }
 
 template <class T>
-double Dot(const float* a, const T* b, int64_t n) {
-  constexpr int64_t kLanes = 8;
-  const int64_t even = n - n % kLanes;
-  double lanes[kLanes] = {};
-  for (int64_t i = 0; i < even; i += kLanes) {
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      lanes[lane] += double{a[i + lane]} * static_cast<double>(b[i + lane]);
-    }
-  }
-  double sum = 0.0;
-  for (const double lane : lanes) sum += lane;
-  for (int64_t i = even; i < n; ++i) sum += double{a[i]} * static_cast<double>(b[i]);
+float FmaChain(const float* a, const T* b, int64_t n) {
+  float sum = 0.0f;
+  for (int64_t i = 0; i < n; ++i) sum = std::fma(a[i], static_cast<float>(b[i]), sum);
   return sum;
 }
 

@@ -1,5 +1,6 @@
-// y = x · Wᵀ + bias: docs/numerics.md, section 3, with double in place of the fp32 chains.
+// y = x · Wᵀ + bias: docs/numerics.md, section 3, to the letter.
 #include <algorithm>
+#include <cmath>
 
 #include "atom/kernels/reference/dot.h"
 #include "atom/kernels/reference/reference_backend.h"
@@ -9,44 +10,43 @@ namespace atom::kernels::reference {
 namespace {
 
 /// Codes times codes: exact integers, then the product of the two scales, group by group.
-double IntegerProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w,
-                      int64_t n) {
+float IntegerProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w, int64_t n) {
   const quant::QuantizedMatrix& q = *w.packed;
   const int16_t* a = x.codes.data() + m * x.k();
   const int8_t* b = w.codes.data() + n * w.k();
-  double acc = 0.0;
+  float acc = 0.0f;
   for (int64_t g = 0; g < q.groups(); ++g) {
     const int64_t k = g * q.group;
     const float scale = x.Scale(m, g) * q.Scale4(n, k);
-    acc += IntegerDot(a + k, b + k, q.group) * double{scale};
+    acc = std::fma(static_cast<float>(IntegerDot(a + k, b + k, q.group)), scale, acc);
   }
   if (q.k8 > 0) {
     const float scale = x.OutlierScale(m) * ToFloat(q.scales8[static_cast<size_t>(n)]);
-    acc += IntegerDot(a + q.k4, b + q.k4, q.k8) * double{scale};
+    acc = std::fma(static_cast<float>(IntegerDot(a + q.k4, b + q.k4, q.k8)), scale, acc);
   }
   return acc;
 }
 
 /// Values times codes (W4A16).
-double WeightOnlyProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w,
-                         int64_t n) {
+float WeightOnlyProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w,
+                        int64_t n) {
   const quant::QuantizedMatrix& q = *w.packed;
   const float* a = x.dense.data() + m * x.k();
   const int8_t* b = w.codes.data() + n * w.k();
-  double acc = 0.0;
+  float acc = 0.0f;
   for (int64_t g = 0; g < q.groups(); ++g) {
     const int64_t k = g * q.group;
-    acc += Dot(a + k, b + k, q.group) * double{q.Scale4(n, k)};
+    acc = std::fma(FmaChain(a + k, b + k, q.group), q.Scale4(n, k), acc);
   }
   if (q.k8 > 0) {
     const float scale = ToFloat(q.scales8[static_cast<size_t>(n)]);
-    acc += Dot(a + q.k4, b + q.k4, q.k8) * double{scale};
+    acc = std::fma(FmaChain(a + q.k4, b + q.k4, q.k8), scale, acc);
   }
   return acc;
 }
 
-double DenseProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w, int64_t n) {
-  return Dot(x.dense.data() + m * x.k(), w.dense.data() + n * w.k(), w.k());
+float DenseProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w, int64_t n) {
+  return FmaChain(x.dense.data() + m * x.k(), w.dense.data() + n * w.k(), w.k());
 }
 
 auto ChooseProduct(const ReferenceActivation& x, const ReferenceWeight& w) {
@@ -82,10 +82,9 @@ void ReferenceBackend::Linear(const PackedActivation& x, const PackedWeight& wei
       const std::span<float> out = Row(y, m);
       for (int64_t n = tile * kTile; n < end; ++n) {
         const auto i = static_cast<size_t>(n);
-        double acc = product(a, m, w, n);
-        if (!w.bias.empty()) acc += double{w.bias[i]};
-        if (mode == OutputMode::kAdd) acc += double{out[i]};
-        out[i] = static_cast<float>(acc);
+        float acc = product(a, m, w, n);
+        if (!w.bias.empty()) acc += w.bias[i];
+        out[i] = mode == OutputMode::kAdd ? out[i] + acc : acc;
       }
     }
   });

@@ -2,26 +2,32 @@
 // it (ReferenceActivation::SetRow): docs/numerics.md, sections 2 and 4.
 #include <cmath>
 
+#include "atom/kernels/reference/exp.h"
 #include "atom/kernels/reference/reference_backend.h"
 #include "atom/kernels/reference/reference_storage.h"
 
 namespace atom::kernels::reference {
 namespace {
 
+/// Σ x² over 16 interleaved lanes, added pairwise at the end.
+float SumOfSquares(std::span<const float> x) {
+  float lanes[16] = {};
+  for (size_t k = 0; k < x.size(); ++k) lanes[k % 16] = std::fma(x[k], x[k], lanes[k % 16]);
+  for (size_t step = 8; step > 0; step /= 2) {
+    for (size_t j = 0; j < step; ++j) lanes[j] += lanes[j + step];
+  }
+  return lanes[0];
+}
+
 /// x · 1/sqrt(mean(x²) + eps) · weight
 void Normalize(std::span<const float> x, std::span<const float> weight, float eps,
                std::span<float> out) {
-  double sum = 0.0;
-  for (const float value : x) sum += double{value} * double{value};
-  const double r = 1.0 / std::sqrt(sum / static_cast<double>(x.size()) + double{eps});
-  for (size_t k = 0; k < x.size(); ++k) {
-    out[k] = static_cast<float>(double{x[k]} * r * double{weight[k]});
-  }
+  const float mean = SumOfSquares(x) / static_cast<float>(x.size());
+  const float r = 1.0f / std::sqrt(mean + eps);
+  for (size_t k = 0; k < x.size(); ++k) out[k] = x[k] * r * weight[k];
 }
 
-float SiluMul(float gate, float up) {
-  return static_cast<float>(double{gate} / (1.0 + std::exp(-double{gate})) * double{up});
-}
+float SiluMul(float gate, float up) { return gate / (1.0f + Exp(0.0f - gate)) * up; }
 
 /// out[j] = in[permutation[j]]; without a permutation, out = in.
 void Gather(std::span<const float> in, const DeviceBuffer* permutation, std::span<float> out) {

@@ -12,12 +12,12 @@ namespace {
 void Rotate(std::span<const float> angles, std::span<float> head) {
   const size_t half = head.size() / 2;
   for (size_t i = 0; i < half; ++i) {
-    const double cosine = double{angles[i]};
-    const double sine = double{angles[half + i]};
-    const double a = double{head[i]};
-    const double b = double{head[half + i]};
-    head[i] = static_cast<float>(a * cosine - b * sine);
-    head[half + i] = static_cast<float>(b * cosine + a * sine);
+    const float cosine = angles[i];
+    const float sine = angles[half + i];
+    const float a = head[i];
+    const float b = head[half + i];
+    head[i] = a * cosine - b * sine;
+    head[half + i] = b * cosine + a * sine;
   }
 }
 
