@@ -118,7 +118,9 @@ TEST_F(ReaderTest, AllColumnsMayBeOutliers) {
 }
 
 TEST_F(ReaderTest, EveryTensorIsRequired) {
-  for (const auto& [name, tensor] : packed_) {
+  for (const auto& entry : packed_) {
+    const auto& name = entry.first;  // clang 14 captures no structured bindings
+    const auto& tensor = entry.second;
     EXPECT_THAT(ErrorAfter([&](Tensors& tensors) { tensors.erase(name); }),
                 HasSubstr("the model: tensor '" + name + "' is missing, expected " +
                           std::string(DTypeName(tensor.dtype))));
@@ -126,7 +128,9 @@ TEST_F(ReaderTest, EveryTensorIsRequired) {
 }
 
 TEST_F(ReaderTest, EveryShapeIsChecked) {
-  for (const auto& [name, tensor] : packed_) {
+  for (const auto& entry : packed_) {
+    const auto& name = entry.first;  // clang 14 captures no structured bindings
+    const auto& tensor = entry.second;
     for (const int64_t change : {-1, +1}) {
       const std::string error = ErrorAfter([&](Tensors& tensors) {
         Tensor& changed = tensors[name];
@@ -150,7 +154,9 @@ TEST_F(ReaderTest, EveryTypeIsChecked) {
                                         {DType::kF16, DType::kBF16},
                                         {DType::kI32, DType::kU32},
                                         {DType::kF32, DType::kI32}};
-  for (const auto& [name, tensor] : packed_) {
+  for (const auto& entry : packed_) {
+    const auto& name = entry.first;  // clang 14 captures no structured bindings
+    const auto& tensor = entry.second;
     const DType wrong = other.at(tensor.dtype);
     EXPECT_THAT(ErrorAfter([&](Tensors& tensors) { tensors[name].dtype = wrong; }),
                 HasSubstr(fmt::format("layer.safetensors: tensor '{}' is {} {}, expected {}", name,
@@ -160,7 +166,9 @@ TEST_F(ReaderTest, EveryTypeIsChecked) {
 }
 
 TEST_F(ReaderTest, ScalesAreFiniteAndPositive) {
-  for (const auto& [name, tensor] : packed_) {
+  for (const auto& entry : packed_) {
+    const auto& name = entry.first;  // clang 14 captures no structured bindings
+    const auto& tensor = entry.second;
     if (tensor.dtype != DType::kF16) continue;
     for (const uint16_t bits : {0x0000, 0x8000, 0x8001, 0xbc00, 0x7c00, 0xfc00, 0x7e00, 0x7c01}) {
       const std::string error = ErrorAfter([&](Tensors& tensors) { Poke(tensors[name], 5, bits); });

@@ -407,7 +407,7 @@ std::optional<bool> RunUntilSystemCall(const fs::path& source, const fs::path& o
 
 TEST_F(WriterTest, KilledAtAnySystemCallItResumesToTheSameBytes) {
   const auto golden = Golden();
-  constexpr int kStep = 3;  // odd: entries and exits in turn
+  constexpr int kStep = 11;  // odd: entries and exits in turn
   int stops = 0;
   for (bool killed = true; killed; stops += kStep) {
     const std::optional<bool> traced = RunUntilSystemCall(source_, out_, stops);

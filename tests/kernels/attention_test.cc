@@ -120,29 +120,6 @@ TEST_P(AttentionTest, MatchesAPlainSoftmaxWhereScoresAreLarge) {
   CheckAgainstPlainSoftmax(talk);
 }
 
-TEST_P(AttentionTest, AgreesWithTheReference) {
-  Device device(GetParam());
-  Device reference(BackendCase{"reference", ""});
-  for (const KvCase& kv : KvCases()) {
-    const Conversations::Setup setup{{4, 2, 64}, kv.format, {100, 9}};
-    Conversations theirs(reference, setup);
-    theirs.FeedAll();
-    Conversations ours(device, setup);
-    ours.AttendAs(theirs);  // on the reference's own pages and queries
-    CheckAgainstPlainSoftmax(ours);
-    CheckAgainstPlainSoftmax(theirs);
-    for (int64_t s = 0; s < 2; ++s) {
-      double error = 0.0, norm = 0.0;
-      for (size_t i = 0; i < ours.Outputs(s).size(); ++i) {
-        const double y = double{theirs.Outputs(s)[i]};
-        error += std::pow(double{ours.Outputs(s)[i]} - y, 2);
-        norm += y * y;
-      }
-      EXPECT_LE(std::sqrt(error / norm), 64 * (64 + 9) * kUnitRoundoff) << kv.name;
-    }
-  }
-}
-
 std::vector<std::vector<float>> FeedInChunks(Device& device, Conversations::Setup setup,
                                              const std::vector<Conversations::Chunks>& steps) {
   Conversations talk(device, std::move(setup));
@@ -152,6 +129,27 @@ std::vector<std::vector<float>> FeedInChunks(Device& device, Conversations::Setu
     outputs.push_back(talk.Outputs(static_cast<int64_t>(s)));
   }
   return outputs;
+}
+
+TEST_P(AttentionTest, AgreesWithTheReferenceBitForBit) {
+  if (!SharesEveryRounding(GetParam())) return;
+  Device device(GetParam());
+  Device reference(BackendCase{"reference", ""});
+  std::vector<Conversations::Setup> setups;
+  for (const KvCase& kv : KvCases()) setups.push_back({{4, 2, 64}, kv.format, {150, 9}});
+  for (const AttentionShape& shape : AttentionShapes()) {
+    setups.push_back({shape, {.storage = KvStorage::kInt4}, {70, 64}});
+  }
+  setups.push_back({{2, 1, 64}, {.storage = KvStorage::kF32}, {200}, true, /*sigma=*/6.0});
+  for (const Conversations::Setup& setup : setups) {
+    const auto ours = FeedInChunks(device, setup, {setup.lengths});
+    const auto theirs = FeedInChunks(reference, setup, {setup.lengths});
+    for (size_t s = 0; s < ours.size(); ++s) {
+      EXPECT_TRUE(SameBits(ours[s], theirs[s]))
+          << quant::Name(setup.format.storage) << ", " << setup.shape.heads << " / "
+          << setup.shape.kv_heads << " heads of " << setup.shape.head_dim;
+    }
+  }
 }
 
 TEST_P(AttentionTest, DoesNotDependOnChunksPagesOrCompany) {

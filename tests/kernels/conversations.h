@@ -84,14 +84,27 @@ class Conversations {
   }
 
   void FeedAll() { Feed(setup_.lengths); }
-  void Feed(const Chunks& chunks) { Step(chunks, /*rotate=*/true); }
-
-  /// Attention alone, on the bytes that another backend has rotated and cached.
-  /// REQUIRES: the same setup; `other` was fed wholly, this one not at all.
-  void AttendAs(Conversations& other) {
-    qkv_ = other.rotated_;
-    device_->Upload(other.DownloadCache(), kv_.data.data());
-    Step(setup_.lengths, /*rotate=*/false);
+  void Feed(const Chunks& chunks) {
+    std::vector<Position> rows;
+    const Batch batch = MakeBatch(chunks, rows);
+    CheckBatch(batch, kv_.pages);
+    std::vector<float> input;
+    for (const Position& at : rows) {
+      const float* first = &Raw(at, 0);
+      input.insert(input.end(), first, first + columns());
+    }
+    Canvas qkv(device_, batch.rows(), columns(), input);
+    Canvas out(device_, batch.rows(), out_columns());
+    device_->BeginStep(batch);
+    device_->RopeAppendKv(qkv.Tensor(), shape(), RopeTable{&rope_, positions_}, kv_);
+    device_->Attention(qkv.Tensor(), shape(), kv_, out.Tensor());
+    device_->Sync();
+    const std::vector<float> rotated = qkv.Values();
+    const std::vector<float> result = out.Values();
+    for (size_t i = 0; i < rows.size(); ++i) {
+      Scatter(rotated, i, columns(), rows[i], rotated_);
+      Scatter(result, i, out_columns(), rows[i], out_);
+    }
   }
 
   /// What the cache holds of K (0) or V (1) of a head, widened; decoded here from the bytes.
@@ -123,29 +136,6 @@ class Conversations {
   }
 
  private:
-  void Step(const Chunks& chunks, bool rotate) {
-    std::vector<Position> rows;
-    const Batch batch = MakeBatch(chunks, rows);
-    CheckBatch(batch, kv_.pages);
-    std::vector<float> input;
-    for (const Position& at : rows) {
-      const float* first = &Raw(at, 0);
-      input.insert(input.end(), first, first + columns());
-    }
-    Canvas qkv(device_, batch.rows(), columns(), input);
-    Canvas out(device_, batch.rows(), out_columns());
-    device_->BeginStep(batch);
-    if (rotate) device_->RopeAppendKv(qkv.Tensor(), shape(), RopeTable{&rope_, positions_}, kv_);
-    device_->Attention(qkv.Tensor(), shape(), kv_, out.Tensor());
-    device_->Sync();
-    const std::vector<float> rotated = qkv.Values();
-    const std::vector<float> result = out.Values();
-    for (size_t i = 0; i < rows.size(); ++i) {
-      Scatter(rotated, i, columns(), rows[i], rotated_);
-      Scatter(result, i, out_columns(), rows[i], out_);
-    }
-  }
-
   template <class T>
   static T Read(const std::byte* from) {
     T value;

@@ -26,6 +26,11 @@ struct BackendCase {
   std::string isa;  ///< pinned through ATOM_CPU_ISA; empty: the backend's own choice
 };
 
+/// These agree bit for bit (docs/numerics.md, section 1); others only within bounds.
+inline bool SharesEveryRounding(const BackendCase& which) {
+  return which.backend == "cpu" || which.backend == "reference";
+}
+
 inline std::string CaseName(const BackendCase& which) {
   return which.isa.empty() ? which.backend : which.backend + "_" + which.isa;
 }

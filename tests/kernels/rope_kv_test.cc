@@ -136,6 +136,26 @@ TEST_P(RopeKvTest, PagesHoldWhatTheScalarQuantizerGives) {
   }
 }
 
+TEST_P(RopeKvTest, AgreesWithTheReferenceBitForBit) {
+  if (!SharesEveryRounding(GetParam())) return;
+  Device device(GetParam());
+  Device reference(BackendCase{"reference", ""});
+  for (const AttentionShape& shape : AttentionShapes()) {
+    for (const KvCase& kv : KvCases()) {
+      Conversations ours(device, {shape, kv.format, kLengths});
+      Conversations theirs(reference, {shape, kv.format, kLengths});
+      ours.FeedAll();
+      theirs.FeedAll();
+      EXPECT_TRUE(ours.DownloadCache() == theirs.DownloadCache()) << kv.name;
+      ForEachPosition(ours, [&](Position at) {
+        for (int64_t head = 0; head < shape.heads; ++head) {
+          ASSERT_TRUE(SameBits(Copy(ours.Query(at, head)), Copy(theirs.Query(at, head))));
+        }
+      });
+    }
+  }
+}
+
 TEST_P(RopeKvTest, WritesOnlyItsOwnSlots) {
   Device device(GetParam());
   const AttentionShape shape{2, 1, 8};

@@ -166,7 +166,8 @@ TEST(ModelConfigTest, RefusesUnknownRope) {
               HasSubstr("'factor' is 0.5, expected 1 to"));
   EXPECT_THAT(ErrorWith("rope_scaling", "linear"), HasSubstr("expected an object"));
   EXPECT_THAT(ErrorWith("partial_rotary_factor", 0.5), HasSubstr("'partial_rotary_factor' is 0.5"));
-  EXPECT_THAT(ErrorWith("rope_theta", 0), HasSubstr("'rope_theta' is 0, expected 1 to 1000000000000"));
+  EXPECT_THAT(ErrorWith("rope_theta", 0),
+              HasSubstr("'rope_theta' is 0, expected 1 to 1000000000000"));
   Json scaling = Llama3Scaling();
   scaling["high_freq_factor"] = 1.0;
   EXPECT_THAT(ErrorWith("rope_scaling", scaling), HasSubstr("must be above low_freq_factor 1"));

@@ -38,7 +38,8 @@ std::string Piece(std::string_view text, float score, int type) {
 }
 
 // A BPE model with byte fallback of "▁", "l", "o", "lo", "▁lo".
-std::string Model(const std::string& more_pieces = "", const std::string& trainer = Number(3, 2),
+std::string Model(const std::string& more_pieces = "",
+                  const std::string& trainer = Number(3, 2) + Number(35, 1),
                   const std::string& normalizer = Number(3, 1) + Number(4, 0)) {
   std::string model = Piece("<unk>", 0, 2) + Piece("<s>", 0, 3) + Piece("</s>", 0, 3);
   for (int byte = 0; byte < 256; ++byte) model += Piece(fmt::format("<0x{:02X}>", byte), 0, 6);
@@ -117,7 +118,7 @@ TEST(SentencePiece, HostileFilesGetOneSentence) {
       {"twice", Model(Piece("lo", 0, 1)), "token 'lo' has two ids, 259 and 264"},
       {"empty piece", Model(Piece("", 0, 1)), "the token with id 264 is empty"},
       {"long piece", Model(Piece(std::string(10 << 20, 'x'), 0, 1)), "10485760 bytes long"},
-      {"no UTF-8", Model(Piece("\xFF", 0, 1)), "piece 264, '\\xFF', is not text in UTF-8"},
+      {"no UTF-8", Model(Piece("\xFF", 0, 1)), "piece 264, '\\xff', is not text in UTF-8"},
       {"zero byte", Model(Piece(std::string("a\0b", 3), 0, 4)), "without zero bytes"},
       {"type", Model(Piece("x", 0, 7)), "is of type 7, expected 1 to 6"},
       {"score", Model(nan_score), "has the score nan"},

@@ -31,7 +31,7 @@ const std::vector<Hostile>& Cases() {
       {"vocab a list", [](json& j) { j["model"]["vocab"] = json::array(); },
        "field 'vocab' is an array"},
       {"merge of absent", [](json& j) { j["model"]["merges"].push_back("l q"); },
-       "merge 2 of 'l' and 'q' needs the token 'q', which is not in the vocabulary"},
+       "merge 2 of 'l' and 'q' needs the token 'lq', which is not in the vocabulary"},
       {"merge into absent",
        [](json& j) {
          j["model"]["merges"].push_back({"l", "h"});
@@ -208,7 +208,7 @@ TEST(TokenizerJson, TheTemplateAddsBos) {
 
 TEST(TokenizerJson, MergesInBothSpellings) {
   json pairs = Good();
-  pairs["model"]["merges"] = {{"l", "l"}, {"h", "e"}};
+  pairs["model"]["merges"] = json::array({json::array({"l", "l"}), json::array({"h", "e"})});
   EXPECT_EQ(MustLoad(pairs)->Encode("hell"), MustLoad(Good())->Encode("hell"));
   EXPECT_THAT(MustLoad(pairs)->Encode("hell"), ElementsAre(258, 257, 256));
 }

@@ -112,7 +112,9 @@ TEST(Forms, AgreeOnWholeTexts) {
     const std::string bytes = ReadAll(path);
     const std::vector<int32_t> ids = json->Encode(bytes);
     EXPECT_TRUE(ids == sentencepiece->Encode(bytes)) << text.path;
-    if (text.tokens != 0) EXPECT_EQ(ids.size(), text.tokens);
+    if (text.tokens != 0) {
+      EXPECT_EQ(ids.size(), text.tokens);
+    }
     EXPECT_TRUE(json->Decode(ids) == bytes) << text.path;
     EXPECT_TRUE(sentencepiece->Decode(ids) == bytes) << text.path;
   }
@@ -164,7 +166,9 @@ TEST(Decode, UndoesEncode) {
       ids.push_back(tokenizer->Encode(text));
       ASSERT_EQ(tokenizer->Decode(ids.back()), text) << tokenizer->kind() << " round " << round;
     }
-    if (!model.empty()) ASSERT_EQ(ids[0], ids[1]) << "two forms, round " << round;
+    if (!model.empty()) {
+      ASSERT_EQ(ids[0], ids[1]) << "two forms, round " << round;
+    }
   }
 }
 

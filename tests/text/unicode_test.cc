@@ -11,7 +11,7 @@ TEST(NextChar, ReadsEveryLength) {
   size_t pos = 0;
   for (int i = 0; i < 4; ++i) {
     const Utf8Char next = NextChar(text, pos);
-    EXPECT_EQ(next.code, codes[i]);
+    EXPECT_TRUE(next.code == codes[i]) << i;
     EXPECT_EQ(next.length, i + 1);
     EXPECT_EQ(next.status, Utf8Status::kValid);
     pos += next.length;
@@ -58,13 +58,13 @@ TEST(ClassOf, FollowsTheGeneralCategories) {
   }
   for (const char32_t space : {0x09u, 0x0Bu, 0x0Cu, 0x20u, 0x85u, 0xA0u, 0x1680u, 0x2003u, 0x2028u,
                                0x202Fu, 0x205Fu, 0x3000u}) {
-    EXPECT_EQ(ClassOf(space), CharClass::kSpace) << space;
+    EXPECT_EQ(ClassOf(space), CharClass::kSpace) << static_cast<uint32_t>(space);
   }
   EXPECT_EQ(ClassOf('\n'), CharClass::kNewline);
   EXPECT_EQ(ClassOf('\r'), CharClass::kNewline);
   // No spaces, though they look or are called so: zero width, and the separators 1C to 1F.
   for (const char32_t other : {0x1Cu, 0x1Fu, 0x200Bu, 0xFEFFu, 0x301u, 0x2581u, 0x1F999u, 0x0u}) {
-    EXPECT_EQ(ClassOf(other), CharClass::kOther) << other;
+    EXPECT_EQ(ClassOf(other), CharClass::kOther) << static_cast<uint32_t>(other);
   }
 }
 

@@ -1,7 +1,8 @@
 #include "atom/artifact/quantization_config.h"
 
-#include <cmath>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "atom/artifact/field_reader.h"
 #include "atom/artifact/recipe_json.h"

@@ -29,7 +29,7 @@ struct Architecture {
   std::string_view name;
   std::string_view model_type;
   int64_t default_max_positions;
-  bool sliding_window;  // the field exists, and a window is not computed here
+  bool sliding_window;  // the field exists; a window is not computed here, absent means none
 };
 constexpr std::array kArchitectures = {
     Architecture{"LlamaForCausalLM", "llama", 2048, false},

@@ -107,12 +107,9 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
 }
 
 void MakeSimulated(artifact::HostLayer& layer) {
-  for (artifact::HostLinear& linear : layer.linears) {
-    if (!linear.packed()) continue;
-    const std::vector<float> values = linear.ToFloats();
-    linear.weight = artifact::DenseMatrix::FromFloats(values, linear.n(), linear.k());
+  for (artifact::HostEdge& edge : layer.edges) {
+    if (edge.format.bits < 16) edge.format.simulated = true;
   }
-  for (artifact::HostEdge& edge : layer.edges) edge.format.simulated = true;
   if (layer.kv.storage == quant::KvStorage::kInt4 || layer.kv.storage == quant::KvStorage::kInt8) {
     layer.kv.fake_bits = quant::KvStorageBits(layer.kv.storage);
     layer.kv.storage = quant::KvStorage::kF32;

@@ -28,7 +28,7 @@ struct ModelFiles {
 };
 
 struct LoadOptions {
-  /// Run packed codes dequantized, with fake-quantized activations and KV.
+  /// Run a packed artifact fake-quantized (MakeSimulated).
   bool simulate = false;
   /// Unquantized models: the type that weights and KV are converted to (F32, BF16, F16). fp32 keeps
   /// weights in the checkpoint's type, which loses nothing.
@@ -44,7 +44,8 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
                                                      kernels::Backend& backend,
                                                      const LoadOptions& options);
 
-/// Turns a packed layer into the fake-quantized one of the same formats.
+/// Turns a packed layer into the fake-quantized one of the same formats: activations and KV are
+/// quantized and at once dequantized, and products are of dequantized values (docs/numerics.md, 3).
 void MakeSimulated(artifact::HostLayer& layer);
 /// Converts an unquantized layer's weights and KV storage to BF16 or F16.
 void ConvertDtype(DType dtype, artifact::HostLayer& layer);

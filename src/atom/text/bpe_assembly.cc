@@ -66,7 +66,8 @@ Result<BpeMerge> FindMerge(const TokenList& tokens, std::string_view left, std::
 Result<BpeMerge> ParseMerge(const TokenList& tokens, std::string_view line, size_t index,
                             const std::string& source) {
   const size_t space = line.find(' ');
-  if (space == 0 || space + 1 >= line.size() || line.find(' ', space + 1) != line.npos) {
+  const bool two = space != line.npos && space > 0 && space + 1 < line.size();
+  if (!two || line.find(' ', space + 1) != line.npos) {
     return MakeError("{}: merge {} is {}, expected two tokens with one space between them", source,
                      index, io::Quote(line));
   }

@@ -14,8 +14,8 @@ bool HasIntegerCodes(const quant::ActivationFormat& format) {
 /// Bytes of a section of codes: products read whole lines, and up to a group of 4 codes too far.
 int64_t SectionBytes(int64_t count) { return (count + 63) / 64 * 64 + 64; }
 
-Buffer Rows(int64_t rows, int64_t row_bytes) {
-  return Buffer(static_cast<size_t>(rows * row_bytes));
+AlignedMemory Rows(int64_t rows, int64_t row_bytes) {
+  return AlignedMemory(static_cast<size_t>(rows * row_bytes));
 }
 
 }  // namespace

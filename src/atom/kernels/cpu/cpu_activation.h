@@ -6,10 +6,8 @@
 //             padded with zeros; scales [capacity][groups + 1] fp32, the outliers' last
 #pragma once
 
-#include <span>
-
-#include "atom/core/buffer.h"
 #include "atom/kernels/backend.h"
+#include "atom/kernels/cpu/aligned_memory.h"
 
 namespace atom::kernels::cpu {
 
@@ -23,23 +21,19 @@ struct CpuActivation final : PackedActivation {
   int64_t k4() const { return k() - format().outlier_columns; }
   int64_t group() const { return format().group == 0 ? k4() : format().group; }
 
-  float* DenseRow(int64_t row) { return dense.As<float>().data() + row * stride; }
-  const float* DenseRow(int64_t row) const { return dense.As<float>().data() + row * stride; }
-  int8_t* CodesRow(int64_t row) { return codes.As<int8_t>().data() + row * codes_stride; }
-  const int8_t* CodesRow(int64_t row) const {
-    return codes.As<int8_t>().data() + row * codes_stride;
-  }
-  float* ScalesRow(int64_t row) { return scales.As<float>().data() + row * scales_stride; }
-  const float* ScalesRow(int64_t row) const {
-    return scales.As<float>().data() + row * scales_stride;
-  }
+  float* DenseRow(int64_t row) { return dense.As<float>() + row * stride; }
+  const float* DenseRow(int64_t row) const { return dense.As<float>() + row * stride; }
+  int8_t* CodesRow(int64_t row) { return codes.As<int8_t>() + row * codes_stride; }
+  const int8_t* CodesRow(int64_t row) const { return codes.As<int8_t>() + row * codes_stride; }
+  float* ScalesRow(int64_t row) { return scales.As<float>() + row * scales_stride; }
+  const float* ScalesRow(int64_t row) const { return scales.As<float>() + row * scales_stride; }
 
-  Buffer dense;
+  AlignedMemory dense;
   int64_t stride = 0;  ///< in floats
-  Buffer codes;
+  AlignedMemory codes;
   int64_t codes_stride = 0;
   int64_t outlier_offset = 0;
-  Buffer scales;
+  AlignedMemory scales;
   int64_t scales_stride = 0;
   int64_t groups = 0;  ///< scales of a row's low-bit part
 };

@@ -1,10 +1,8 @@
 #include "atom/kernels/cpu/cpu_backend.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fmt/format.h>
-#include <new>
 
 #include "atom/kernels/cpu/ops.h"
 
@@ -35,7 +33,10 @@ class CpuBackend final : public Backend {
   }
   DType hidden_dtype() const override { return DType::kF32; }
 
-  DeviceBuffer Allocate(size_t bytes) override;
+  /// Kernels read whole vectors, also behind the last KV row of the last page.
+  DeviceBuffer Allocate(size_t bytes) override {
+    return DeviceBuffer(this, cpu::AllocateZeroed(bytes), bytes);
+  }
   void Upload(std::span<const std::byte> from, void* to) override {
     if (!from.empty()) std::memcpy(to, from.data(), from.size());
   }
@@ -114,16 +115,6 @@ class CpuBackend final : public Backend {
   cpu::CpuContext context_;
   const Batch* batch_ = nullptr;
 };
-
-DeviceBuffer CpuBackend::Allocate(size_t bytes) {
-  // One line more than asked for: kernels read whole vectors, beyond the last KV row of a page.
-  const size_t size = (bytes + Buffer::kAlignment - 1) / Buffer::kAlignment * Buffer::kAlignment +
-                      Buffer::kAlignment;
-  void* data = std::aligned_alloc(Buffer::kAlignment, size);
-  if (data == nullptr) throw std::bad_alloc();
-  std::memset(data, 0, size);
-  return DeviceBuffer(this, data, bytes);
-}
 
 }  // namespace
 

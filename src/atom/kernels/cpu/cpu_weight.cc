@@ -162,7 +162,7 @@ std::unique_ptr<CpuWeight> PackIntegerWeight(const quant::QuantizedMatrix& weigh
   SetBias(bias, *packed);
   packed->layout = MakeLayout(weight);
   const PackedLayout& l = *packed->layout;
-  packed->data = Buffer(static_cast<size_t>(l.panels * l.panel_bytes));
+  packed->data = AlignedMemory(static_cast<size_t>(l.panels * l.panel_bytes));
   pool.ParallelFor(l.panels, [&](int64_t panel, int) {
     PackPanel(weight, l, panel * kPanelOutputs, packed->data.data() + panel * l.panel_bytes);
   });
@@ -177,7 +177,7 @@ std::unique_ptr<CpuWeight> PackDenseWeight(const TensorView& weight, std::span<c
   SetBias(bias, *packed);
   packed->dtype = weight.dtype;
   const int64_t panel_bytes = kPanelOutputs * packed->k() * DTypeSize(weight.dtype);
-  packed->data = Buffer(static_cast<size_t>(packed->panels() * panel_bytes));
+  packed->data = AlignedMemory(static_cast<size_t>(packed->panels() * panel_bytes));
   pool.ParallelFor(packed->panels(), [&](int64_t panel, int) {
     PackDensePanel(weight, panel, packed->data.data() + panel * panel_bytes);
   });

@@ -7,10 +7,10 @@
 #include <span>
 #include <vector>
 
-#include "atom/core/buffer.h"
 #include "atom/core/tensor_view.h"
 #include "atom/core/thread_pool.h"
 #include "atom/kernels/backend.h"
+#include "atom/kernels/cpu/aligned_memory.h"
 #include "atom/kernels/cpu/packed_layout.h"
 #include "atom/quant/quantized_matrix.h"
 
@@ -25,7 +25,7 @@ struct CpuWeight final : PackedWeight {
 
   std::optional<PackedLayout> layout;  ///< of packed codes
   DType dtype = DType::kF32;           ///< of dense values
-  Buffer data;
+  AlignedMemory data;
   std::vector<float> bias;  ///< [N] or empty
 };
 

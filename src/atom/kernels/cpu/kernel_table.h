@@ -114,6 +114,8 @@ struct KernelTable {
   void (*dense_bf16)(const DenseBlock<BFloat16>& block);
   void (*packed_integer)(const PackedBlock& block);
   void (*packed_float)(const PackedBlock& block);
+  /// As packed_float, for fake-quantized activations: sums in double.
+  void (*packed_simulated)(const PackedBlock& block);
   /// -8 Σ x and -136 Σ x of each group, then -128 Σ x of the outliers: what the offsets of the
   /// weight codes add to a sum, subtracted in advance.
   void (*start_sums)(const PackedLayout& layout, const int8_t* codes, int64_t outlier_offset,

@@ -8,6 +8,8 @@
 #include "atom/kernels/cpu/exp_inl.h"
 #include "atom/kernels/cpu/packed_inl.h"
 #include "atom/kernels/cpu/rows_inl.h"
+// after the packed products:
+#include "atom/kernels/cpu/simulated_inl.h"
 // after rows and dense products:
 #include "atom/kernels/cpu/attention_inl.h"
 
@@ -22,6 +24,7 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .dense_bf16 = MultiplyDense<BFloat16>,
       .packed_integer = MultiplyInteger,
       .packed_float = MultiplyFloat,
+      .packed_simulated = MultiplySimulated,
       .start_sums = StartSums,
       .write_output = WriteOutput,
       .sum_squares = SumSquares,

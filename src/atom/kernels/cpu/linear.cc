@@ -7,86 +7,161 @@
 namespace atom::kernels::cpu {
 namespace {
 
-constexpr int64_t kBlockRows = 192;  // 16 tiles of 12 rows; their codes at K = 4096 fit in L2
-constexpr int64_t kBlockPanels = 12;
-constexpr int64_t kBlockInputs = 256;  // dense: a panel's slice is 32 KiB of fp32
-constexpr int64_t kSumRows = 16;
-
-/// How [rows][panels] is cut. Few rows mean small blocks, so that all threads read weights.
-struct BlockGrid {
+/// The largest block, in rows and panels.
+struct BlockLimits {
   int64_t rows;
   int64_t panels;
-  int64_t block_panels;
+};
+// Codes of 192 rows and of 12 panels, at K = 4096: 0.8 MB each, both in L2.
+constexpr BlockLimits kPackedLimits{192, 12};
+// Dense: a slab of weights, 0.5 MB of fp32, stays in L2 while the rows stream past it.
+constexpr int64_t kSlabInputs = 1024;
+constexpr int64_t kSlabElements = int64_t{1} << 17;
+constexpr int64_t kSlabRows = 512;
+constexpr int64_t kStreamRows = 24;  // rows at a time, two register tiles: few enough for L1 and L2
+constexpr int64_t kSumRows = 16;
 
-  BlockGrid(int64_t row_count, int64_t panel_count, int threads)
-      : rows(row_count), panels(panel_count) {
-    constexpr int64_t kBlocksPerThread = 8;
-    const int64_t share = panels * row_blocks() / (kBlocksPerThread * threads);
-    block_panels = std::clamp<int64_t>(share / 2 * 2, 2, kBlockPanels);
-  }
-  int64_t row_blocks() const { return (rows + kBlockRows - 1) / kBlockRows; }
-  int64_t blocks() const { return row_blocks() * ((panels + block_panels - 1) / block_panels); }
+BlockLimits DenseLimits(int64_t k) {
+  const int64_t inputs = std::clamp<int64_t>(k, 1, kSlabInputs);
+  return {kSlabRows, std::max<int64_t>(2, kSlabElements / (inputs * kPanelOutputs))};
+}
 
-  // Neighbouring blocks share their weights.
-  int64_t FirstRow(int64_t block) const { return block % row_blocks() * kBlockRows; }
-  int64_t RowCount(int64_t block) const { return std::min(kBlockRows, rows - FirstRow(block)); }
-  int64_t FirstPanel(int64_t block) const { return block / row_blocks() * block_panels; }
-  int64_t PanelCount(int64_t block) const {
-    return std::min(block_panels, panels - FirstPanel(block));
-  }
+/// Part of the product.
+struct Block {
+  int64_t first_row;
+  int64_t rows;
+  int64_t first_panel;
+  int64_t panels;
 };
 
-/// The sums of one block, [rows][stride].
-struct BlockSums {
-  float* acc;
-  int64_t stride;
+/// How [rows][panels] is cut. Few rows mean small blocks, so that all threads read weights.
+class BlockGrid {
+ public:
+  BlockGrid(int64_t rows, int64_t panels, int threads, BlockLimits limits)
+      : rows_(rows), panels_(panels), block_rows_(limits.rows) {
+    constexpr int64_t kBlocksPerThread = 8;
+    const int64_t share = panels * row_blocks() / (kBlocksPerThread * threads);
+    block_panels_ = std::clamp<int64_t>(share / 2 * 2, 2, std::max<int64_t>(2, limits.panels));
+  }
+
+  int64_t count() const { return row_blocks() * ((panels_ + block_panels_ - 1) / block_panels_); }
+  /// Neighbouring blocks share their weights.
+  Block operator[](int64_t index) const {
+    Block block;
+    block.first_row = index % row_blocks() * block_rows_;
+    block.rows = std::min(block_rows_, rows_ - block.first_row);
+    block.first_panel = index / row_blocks() * block_panels_;
+    block.panels = std::min(block_panels_, panels_ - block.first_panel);
+    return block;
+  }
+
+ private:
+  int64_t row_blocks() const { return (rows_ + block_rows_ - 1) / block_rows_; }
+
+  int64_t rows_;
+  int64_t panels_;
+  int64_t block_rows_;
+  int64_t block_panels_;
+};
+
+/// Everything that the blocks of one product share.
+struct Product {
+  const CpuContext& context;
+  const CpuActivation& x;
+  const CpuWeight& weight;
+  const DeviceTensor& y;
+  OutputMode mode;
+
+  /// Runs multiply(block, acc) for every block; acc holds [rows][panels · 32].
+  template <class Multiply>
+  void RunBlocks(BlockLimits limits, const Multiply& multiply) const {
+    const BlockGrid grid(x.rows(), weight.panels(), context.pool.threads(), limits);
+    const auto run = [&](int64_t index, int worker) {
+      ScratchPlan plan;
+      plan.Add<float>(limits.rows * limits.panels * kPanelOutputs);
+      multiply(grid[index], ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), 0));
+    };
+    context.ParallelFor(grid.count(), run);
+  }
+
+  void Write(const Block& block, const float* acc) const {
+    const int64_t column = block.first_panel * kPanelOutputs;
+    OutputBlock out;
+    out.acc = acc;
+    out.acc_stride = block.panels * kPanelOutputs;
+    out.rows = block.rows;
+    out.columns = std::min(block.panels * kPanelOutputs, weight.n() - column);
+    out.bias = weight.bias.empty() ? nullptr : weight.bias.data() + column;
+    out.y = RowOf(y, block.first_row) + column;
+    out.y_stride = y.stride;
+    out.add = mode == OutputMode::kAdd;
+    context.kernels.write_output(out);
+  }
 };
 
 template <class W>
-void MultiplyDense(void (*kernel)(const DenseBlock<W>&), const CpuActivation& x,
-                   const CpuWeight& weight, const BlockGrid& grid, int64_t index, BlockSums sums) {
-  DenseBlock<W> block;
-  block.x_stride = x.stride;
-  block.rows = grid.RowCount(index);
-  block.panel_stride = weight.k() * kPanelOutputs;
-  block.panels = grid.PanelCount(index);
-  block.acc = sums.acc;
-  block.acc_stride = sums.stride;
-  const float* rows = x.DenseRow(grid.FirstRow(index));
-  const W* panels = weight.data.As<W>().data() + grid.FirstPanel(index) * block.panel_stride;
-  for (int64_t k = 0; k < weight.k(); k += kBlockInputs) {
-    block.x = rows + k;
-    block.w = panels + k * kPanelOutputs;
-    block.k = std::min(kBlockInputs, weight.k() - k);
-    block.resume = k > 0;
-    kernel(block);
-  }
+void MultiplyDense(const Product& product, void (*kernel)(const DenseBlock<W>&)) {
+  const int64_t k = product.weight.k();
+  const int64_t panel_stride = k * kPanelOutputs;
+  const auto multiply = [&](const Block& block, float* acc) {
+    const W* panels = product.weight.data.As<W>() + block.first_panel * panel_stride;
+    DenseBlock<W> part;
+    part.x_stride = product.x.stride;
+    part.panel_stride = panel_stride;
+    part.panels = block.panels;
+    part.acc_stride = block.panels * kPanelOutputs;
+    for (int64_t slab = 0; slab < k; slab += kSlabInputs) {
+      part.w = panels + slab * kPanelOutputs;
+      part.k = std::min(kSlabInputs, k - slab);
+      part.resume = slab > 0;
+      for (int64_t row = 0; row < block.rows; row += kStreamRows) {
+        part.rows = std::min(kStreamRows, block.rows - row);
+        part.x = product.x.DenseRow(block.first_row + row) + slab;
+        part.acc = acc + row * part.acc_stride;
+        kernel(part);
+        if (slab + part.k < k) continue;
+        product.Write({block.first_row + row, part.rows, block.first_panel, block.panels},
+                      part.acc);
+      }
+    }
+  };
+  product.RunBlocks(DenseLimits(k), multiply);
 }
 
-void MultiplyDense(const KernelTable& kernels, const CpuActivation& x, const CpuWeight& weight,
-                   const BlockGrid& grid, int64_t index, BlockSums sums) {
-  switch (weight.dtype) {
+void MultiplyDense(const Product& product) {
+  const KernelTable& kernels = product.context.kernels;
+  switch (product.weight.dtype) {
     case DType::kF32:
-      return MultiplyDense(kernels.dense_f32, x, weight, grid, index, sums);
+      return MultiplyDense(product, kernels.dense_f32);
     case DType::kF16:
-      return MultiplyDense(kernels.dense_f16, x, weight, grid, index, sums);
+      return MultiplyDense(product, kernels.dense_f16);
     case DType::kBF16:
-      return MultiplyDense(kernels.dense_bf16, x, weight, grid, index, sums);
+      return MultiplyDense(product, kernels.dense_bf16);
     default:
-      ATOM_CHECK(false, "a weight of {}", DTypeName(weight.dtype));
+      ATOM_CHECK(false, "a weight of {}", DTypeName(product.weight.dtype));
   }
 }
 
-PackedBlock MakePackedBlock(const CpuWeight& weight, const BlockGrid& grid, int64_t index,
-                            BlockSums sums) {
-  PackedBlock block;
-  block.layout = &*weight.layout;
-  block.w = weight.data.As<uint8_t>().data() + grid.FirstPanel(index) * block.layout->panel_bytes;
-  block.panels = grid.PanelCount(index);
-  block.rows = grid.RowCount(index);
-  block.acc = sums.acc;
-  block.acc_stride = sums.stride;
-  return block;
+PackedBlock MakePackedBlock(const CpuWeight& weight, const Block& block, float* acc) {
+  PackedBlock packed;
+  packed.layout = &*weight.layout;
+  packed.w = weight.data.As<uint8_t>() + block.first_panel * weight.layout->panel_bytes;
+  packed.panels = block.panels;
+  packed.rows = block.rows;
+  packed.acc = acc;
+  packed.acc_stride = block.panels * kPanelOutputs;
+  return packed;
+}
+
+void MultiplyWeightOnly(const Product& product) {
+  const auto multiply = [&](const Block& block, float* acc) {
+    PackedBlock packed = MakePackedBlock(product.weight, block, acc);
+    packed.x = product.x.DenseRow(block.first_row);
+    packed.x_stride = product.x.stride;
+    product.context.kernels.packed_float(packed);
+    product.Write(block, acc);
+  };
+  product.RunBlocks(kPackedLimits, multiply);
 }
 
 /// Where the codes that meet the weight's outliers lie: in their own section with their own scale,
@@ -106,8 +181,10 @@ OutlierPlace FindOutliers(const CpuActivation& x, const PackedLayout& layout) {
 }
 
 /// What the integer sums of every row start with, [M][2 groups + 1].
-const int32_t* StartSums(const CpuContext& context, const CpuActivation& x,
-                         const PackedLayout& layout, int64_t outlier_offset) {
+const int32_t* StartSums(const Product& product, int64_t outlier_offset) {
+  const PackedLayout& layout = *product.weight.layout;
+  const CpuActivation& x = product.x;
+  const CpuContext& context = product.context;
   const int64_t stride = 2 * layout.groups + 1;
   ScratchPlan plan;
   plan.Add<int32_t>(x.rows() * stride);
@@ -122,57 +199,26 @@ const int32_t* StartSums(const CpuContext& context, const CpuActivation& x,
   return sums;
 }
 
-void WriteBlock(const KernelTable& kernels, const CpuWeight& weight, const BlockGrid& grid,
-                int64_t index, BlockSums sums, const DeviceTensor& y, OutputMode mode) {
-  const int64_t column = grid.FirstPanel(index) * kPanelOutputs;
-  OutputBlock out;
-  out.acc = sums.acc;
-  out.acc_stride = sums.stride;
-  out.rows = grid.RowCount(index);
-  out.columns = std::min(grid.PanelCount(index) * kPanelOutputs, weight.n() - column);
-  out.bias = weight.bias.empty() ? nullptr : weight.bias.data() + column;
-  out.y = RowOf(y, grid.FirstRow(index)) + column;
-  out.y_stride = y.stride;
-  out.add = mode == OutputMode::kAdd;
-  kernels.write_output(out);
-}
-
-/// Runs multiply(grid, block, sums) for every block and writes what it summed up.
-template <class Multiply>
-void RunBlocks(const CpuContext& context, int64_t rows, const CpuWeight& weight,
-               const DeviceTensor& y, OutputMode mode, const Multiply& multiply) {
-  const BlockGrid grid(rows, weight.panels(), context.pool.threads());
-  const auto run = [&](int64_t index, int worker) {
-    const int64_t stride = grid.block_panels * kPanelOutputs;
-    ScratchPlan plan;
-    plan.Add<float>(kBlockRows * kBlockPanels * kPanelOutputs);
-    const BlockSums sums{ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), 0), stride};
-    multiply(grid, index, sums);
-    WriteBlock(context.kernels, weight, grid, index, sums, y, mode);
+void MultiplyIntegers(const Product& product) {
+  const CpuActivation& x = product.x;
+  const OutlierPlace outliers = FindOutliers(x, *product.weight.layout);
+  const int32_t* sums = StartSums(product, outliers.offset);
+  const int64_t sums_stride = 2 * product.weight.layout->groups + 1;
+  const auto multiply = [&](const Block& block, float* acc) {
+    PackedBlock packed = MakePackedBlock(product.weight, block, acc);
+    packed.codes = x.CodesRow(block.first_row);
+    packed.codes_stride = x.codes_stride;
+    packed.outlier_offset = outliers.offset;
+    packed.scales = x.ScalesRow(block.first_row);
+    packed.scales_stride = x.scales_stride;
+    packed.scale_step = x.format().group == 0 ? 0 : 1;
+    packed.outlier_scale = outliers.scale;
+    packed.sums = sums + block.first_row * sums_stride;
+    packed.sums_stride = sums_stride;
+    product.context.kernels.packed_integer(packed);
+    product.Write(block, acc);
   };
-  context.ParallelFor(grid.blocks(), run);
-}
-
-void MultiplyIntegers(const CpuContext& context, const CpuActivation& x, const CpuWeight& weight,
-                      const DeviceTensor& y, OutputMode mode) {
-  const OutlierPlace outliers = FindOutliers(x, *weight.layout);
-  const int32_t* start = StartSums(context, x, *weight.layout, outliers.offset);
-  const int64_t start_stride = 2 * weight.layout->groups + 1;
-  const auto multiply = [&](const BlockGrid& grid, int64_t index, BlockSums sums) {
-    PackedBlock block = MakePackedBlock(weight, grid, index, sums);
-    const int64_t row = grid.FirstRow(index);
-    block.codes = x.CodesRow(row);
-    block.codes_stride = x.codes_stride;
-    block.outlier_offset = outliers.offset;
-    block.scales = x.ScalesRow(row);
-    block.scales_stride = x.scales_stride;
-    block.scale_step = x.format().group == 0 ? 0 : 1;
-    block.outlier_scale = outliers.scale;
-    block.sums = start + row * start_stride;
-    block.sums_stride = start_stride;
-    context.kernels.packed_integer(block);
-  };
-  RunBlocks(context, x.rows(), weight, y, mode, multiply);
+  product.RunBlocks(kPackedLimits, multiply);
 }
 
 }  // namespace
@@ -182,20 +228,13 @@ void Linear(const CpuContext& context, const CpuActivation& x, const CpuWeight& 
   ATOM_CHECK(x.k() == weight.k(), "{} columns times {}", x.k(), weight.k());
   ATOM_CHECK(y.rows == x.rows() && y.cols == weight.n(), "output {} x {}, expected {} x {}", y.rows,
              y.cols, x.rows(), weight.n());
-  if (weight.layout.has_value() && !x.format().dense()) {
-    return MultiplyIntegers(context, x, weight, y, mode);
+  const Product product{context, x, weight, y, mode};
+  const bool dense = x.format().dense();
+  if (weight.layout.has_value()) {
+    return dense ? MultiplyWeightOnly(product) : MultiplyIntegers(product);
   }
-  ATOM_CHECK(x.format().dense(), "a dense weight, a {}-bit activation", x.format().bits);
-  const auto multiply = [&](const BlockGrid& grid, int64_t index, BlockSums sums) {
-    if (!weight.layout.has_value()) {
-      return MultiplyDense(context.kernels, x, weight, grid, index, sums);
-    }
-    PackedBlock block = MakePackedBlock(weight, grid, index, sums);
-    block.x = x.DenseRow(grid.FirstRow(index));
-    block.x_stride = x.stride;
-    context.kernels.packed_float(block);
-  };
-  RunBlocks(context, x.rows(), weight, y, mode, multiply);
+  ATOM_CHECK(dense, "a dense weight, a {}-bit activation", x.format().bits);
+  MultiplyDense(product);
 }
 
 }  // namespace atom::kernels::cpu

@@ -30,10 +30,24 @@ inline F32x16 WeightScale(const PackedBlock& b, StepStream stream, int v) {
                v % kPanelVectors * 16);
 }
 
-/// acc = fma(value, factor, acc), where acc = 0 before the first step.
-inline void Promote(F32x16 value, F32x16 factor, bool first, float* acc) {
-  Store(acc, Fma(value, factor, first ? Zero() : Load(acc)));
+/// acc = fma(value(r, v), factor(r, v), acc) for a tile, where acc = 0 before the first step.
+template <int R, int V, class Value, class Factor>
+[[gnu::always_inline]] inline void Promote(const Value& value, const Factor& factor, bool first,
+                                           float* acc, int64_t stride) {
+  if (first) {
+    ForTile<R, V>([&](int r, int v) {
+      Store(acc + r * stride + v * 16, Fma(value(r, v), factor(r, v), Zero()));
+    });
+  } else {
+    ForTile<R, V>([&](int r, int v) {
+      float* sum = acc + r * stride + v * 16;
+      Store(sum, Fma(value(r, v), factor(r, v), Load(sum)));
+    });
+  }
 }
+
+/// How far ahead weights are asked for, in bytes of a panel.
+constexpr int64_t kPrefetchBytes = 4096;
 
 struct IntegerTile {
   template <int R, int V>
@@ -95,6 +109,15 @@ struct IntegerTile {
     const float* scale =
         b.scales + at.row * b.scales_stride + (outliers ? b.outlier_scale : at.step * b.scale_step);
     float* acc = b.acc + at.row * b.acc_stride + at.vector * 16;
+    // Copies: stores to acc cannot change them.
+    const int64_t x_stride = b.codes_stride;
+    const int64_t start_stride = b.sums_stride;
+    const int64_t scale_stride = b.scales_stride;
+    const int64_t acc_stride = b.acc_stride;
+    const int64_t panel_bytes = l.panel_bytes;
+    // The first tile waits for weights, the first panel for rows: both ask for the next step's.
+    const bool first_panel = at.vector == 0;
+    int64_t ahead = kPrefetchBytes;
 
     F32x16 weight_scale[V];
 #pragma GCC unroll 4
@@ -106,27 +129,43 @@ struct IntegerTile {
     for (; tiles > 0; --tiles) {
       I32x16 sum[R][V];
       ForTile<R, V>([&](int r, int v) {
-        sum[r][v] = SetInt(start[r * b.sums_stride + (Step::Raw(v) ? 1 : 0)]);
+        sum[r][v] = SetInt(start[r * start_stride + (Step::Raw(v) ? 1 : 0)]);
       });
-      AddProducts<R, V, Step>(x, b.codes_stride, w, l.panel_bytes, dwords, sum);
+      if (first_panel) PrefetchRows<R>(x + 4 * dwords, x_stride);
+      AddProducts<R, V, Step>(x, x_stride, w, panel_bytes, dwords, ahead, sum);
+      ahead = 0;
       ForTile<R, V>([&](int r, int v) {  // low + 16 high -> 16 high
         if (Step::Raw(v)) sum[r][v] = SubInt(sum[r][v], sum[r][v == 0 ? 0 : v - 1]);
       });
-      ForTile<R, V>([&](int r, int v) {
-        const F32x16 factor = Mul(Set(scale[r * b.scales_stride]), weight_scale[v]);
-        Promote(ToFloat(sum[r][v]), factor, at.step == 0, acc + r * b.acc_stride + v * 16);
-      });
-      x += R * b.codes_stride;
-      start += R * b.sums_stride;
-      scale += R * b.scales_stride;
-      acc += R * b.acc_stride;
+      Promote<R, V>(
+          [&](int r, int v) { return ToFloat(sum[r][v]); },
+          [&](int r, int v) { return Mul(Set(scale[r * scale_stride]), weight_scale[v]); },
+          at.step == 0, acc, acc_stride);
+      x += R * x_stride;
+      start += R * start_stride;
+      scale += R * scale_stride;
+      acc += R * acc_stride;
+    }
+  }
+
+  /// Two lines of each row.
+  template <int R>
+  static inline void PrefetchRows(const int8_t* x, int64_t x_stride) {
+    for (int r = 0; r < R; ++r) {
+      __builtin_prefetch(x + r * x_stride);
+      __builtin_prefetch(x + r * x_stride + kLineBytes);
     }
   }
 
   template <int R, int V, class Step>
   static inline void AddProducts(const int8_t* x, int64_t x_stride, const uint8_t* w,
-                                 int64_t panel_bytes, int64_t dwords, I32x16 (&sum)[R][V]) {
+                                 int64_t panel_bytes, int64_t dwords, int64_t ahead,
+                                 I32x16 (&sum)[R][V]) {
     for (; dwords > 0; --dwords) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v += kPanelVectors) {
+        __builtin_prefetch(w + v / kPanelVectors * panel_bytes + ahead);
+      }
       I32x16 weight[V];
       Step::LoadWeights(w, panel_bytes, weight);
 #pragma GCC unroll 16
@@ -205,10 +244,9 @@ struct FloatTile {
       } else {
         AddGroup(sums, at.step * l.group % 4, l.group);
       }
-      ForTile<R, V>([&](int r, int v) {
-        Promote(sums.dot[r][v], WeightScale(b, stream, v), at.step == 0,
-                acc + r * b.acc_stride + v * 16);
-      });
+      Promote<R, V>([&](int r, int v) { return sums.dot[r][v]; },
+                    [&](int, int v) { return WeightScale(b, stream, v); }, at.step == 0, acc,
+                    b.acc_stride);
       x += R * b.x_stride;
       acc += R * b.acc_stride;
     }

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "atom/core/buffer.h"
+#include "atom/kernels/cpu/aligned_memory.h"
 
 namespace atom::kernels::cpu {
 
@@ -23,13 +23,13 @@ class Workspace {
   std::byte* Shared(size_t bytes) { return Grow(shared_, bytes); }
 
  private:
-  static std::byte* Grow(Buffer& area, size_t bytes) {
-    if (area.size() < bytes) area = Buffer(bytes);
+  static std::byte* Grow(AlignedMemory& area, size_t bytes) {
+    if (area.size() < bytes) area = AlignedMemory(bytes);
     return area.data();
   }
 
-  std::vector<Buffer> areas_;
-  Buffer shared_;
+  std::vector<AlignedMemory> areas_;
+  AlignedMemory shared_;
 };
 
 /// Lays arrays one behind the other: Add every array, ask for bytes(), then find them.
@@ -40,7 +40,7 @@ class ScratchPlan {
   size_t Add(int64_t count) {
     const size_t offset = bytes_;
     const size_t size = static_cast<size_t>(count) * sizeof(T);
-    bytes_ += (size + Buffer::kAlignment - 1) / Buffer::kAlignment * Buffer::kAlignment;
+    bytes_ += (size + kLineSize - 1) / kLineSize * kLineSize;
     return offset;
   }
   size_t bytes() const { return bytes_; }

@@ -45,6 +45,25 @@ float WeightOnlyProduct(const ReferenceActivation& x, int64_t m, const Reference
   return acc;
 }
 
+/// Fake-quantized values times codes (`--simulate`): exact sums, rounded once a group.
+float SimulatedProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w,
+                       int64_t n) {
+  const quant::QuantizedMatrix& q = *w.packed;
+  const float* a = x.dense.data() + m * x.k();
+  const int8_t* b = w.codes.data() + n * w.k();
+  float acc = 0.0f;
+  for (int64_t g = 0; g < q.groups(); ++g) {
+    const int64_t k = g * q.group;
+    const double dot = ExactDot(a + k, b + k, q.group);
+    acc = static_cast<float>(double{acc} + dot * double{q.Scale4(n, k)});
+  }
+  if (q.k8 > 0) {
+    const float scale = ToFloat(q.scales8[static_cast<size_t>(n)]);
+    acc = static_cast<float>(double{acc} + ExactDot(a + q.k4, b + q.k4, q.k8) * double{scale});
+  }
+  return acc;
+}
+
 float DenseProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w, int64_t n) {
   return FmaChain(x.dense.data() + m * x.k(), w.dense.data() + n * w.k(), w.k());
 }
@@ -55,6 +74,7 @@ auto ChooseProduct(const ReferenceActivation& x, const ReferenceWeight& w) {
     ATOM_CHECK(dense, "a dense weight, a {}-bit activation", x.format().bits);
     return &DenseProduct;
   }
+  if (x.format().simulated) return &SimulatedProduct;
   if (dense) return &WeightOnlyProduct;
   const bool one_scale = x.format().group == 0;
   ATOM_CHECK(one_scale || x.format().group == w.packed->group, "groups of {} times groups of {}",

@@ -27,7 +27,7 @@ std::vector<T> FirstRows(const std::vector<Stored>& values, int64_t rows, int64_
 }  // namespace
 
 std::string ReferenceBackend::Description() const {
-  return fmt::format("reference: scalar, double accumulators, {} thread{}", pool_.threads(),
+  return fmt::format("reference: scalar, {} thread{}", pool_.threads(),
                      pool_.threads() == 1 ? "" : "s");
 }
 

@@ -6,9 +6,9 @@
 //   attention.cc   Attention                                             numerics 4
 //   logits.cc      Embed, GatherLogitRows, NegativeLogLikelihood, Sample numerics 4
 //
-// Scalar code with double accumulators: integer parts are exact, a float result is rounded to fp32
-// once. It is the specification, so it may be slow, and its ops may allocate; threads share rows,
-// outputs or heads and never a sum.
+// Scalar code in exactly the order of that page, so that it shares every bit with the cpu backend.
+// It is the specification: it may be slow, and its ops may allocate; threads share rows, outputs or
+// heads and never a sum.
 #pragma once
 
 #include <functional>
