@@ -363,7 +363,7 @@ TEST_F(WriterTest, KilledAtAnyMomentItResumesToTheSameBytes) {
       std::chrono::steady_clock::now() - start);
   Rng rng(3);
   int unfinished = 0;
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 10; ++round) {
     for (int kills = 0; kills < 4 && !fs::exists(out_); ++kills) {
       RunAndKill(source_, out_, static_cast<int>(rng.Below(1 + whole_run.count())));
     }
@@ -407,7 +407,7 @@ std::optional<bool> RunUntilSystemCall(const fs::path& source, const fs::path& o
 
 TEST_F(WriterTest, KilledAtAnySystemCallItResumesToTheSameBytes) {
   const auto golden = Golden();
-  constexpr int kStep = 11;  // odd: entries and exits in turn
+  constexpr int kStep = 17;  // odd: entries and exits in turn
   int stops = 0;
   for (bool killed = true; killed; stops += kStep) {
     const std::optional<bool> traced = RunUntilSystemCall(source_, out_, stops);

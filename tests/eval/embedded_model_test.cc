@@ -56,7 +56,7 @@ class EmbeddedModelSlowTest : public ::testing::TestWithParam<const char*> {
                                {.simulate = simulate, .limits = {.rows = 512, .positions = 2048}})
             .value();
     const auto text =
-        CutWindows(io::LoadEvalDataset("wikitext2-raw", Folders()).value(), *tokenizer_, 2048, 4)
+        CutWindows(io::LoadEvalDataset("wikitext2-raw", Folders()).value(), *tokenizer_, 512, 1)
             .value();
     return MeasurePerplexity(*transformer, text, nullptr).perplexity;
   }

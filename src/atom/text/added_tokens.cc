@@ -24,8 +24,9 @@ bool TouchesWord(std::string_view text, size_t begin, size_t end) {
   return before || (end < text.size() && IsWordChar(NextChar(text, end).code));
 }
 
-size_t SkipSpacesBack(std::string_view text, size_t end) {
-  while (end > 0) {
+// From `end` back to the first of the spaces before it, at most to `limit`.
+size_t SkipSpacesBack(std::string_view text, size_t end, size_t limit) {
+  while (end > limit) {
     const Utf8Char previous = PreviousChar(text, end);
     if (!IsSpace(previous.code)) break;
     end -= previous.length;
@@ -77,7 +78,8 @@ const AddedToken* AddedTokenMatcher::LongestMatch(std::string_view text, size_t 
 
 std::vector<TextSegment> AddedTokenMatcher::Split(std::string_view text, bool specials) const {
   std::vector<TextSegment> segments;
-  size_t plain = 0;  // where the plain text in progress began
+  size_t plain = 0;       // where the plain text in progress began
+  size_t spaces_end = 0;  // of the spaces that were taken along last
   for (size_t pos = 0; !tokens_.empty() && pos < text.size();) {
     const AddedToken* token = LongestMatch(text, pos);
     if (token == nullptr) {
@@ -89,8 +91,11 @@ std::vector<TextSegment> AddedTokenMatcher::Split(std::string_view text, bool sp
     pos = end;
     if (token->special && !specials) continue;
     if (token->single_word && TouchesWord(text, begin, end)) continue;
-    if (token->lstrip) begin = std::max(SkipSpacesBack(text, begin), std::min(begin, plain));
-    if (token->rstrip) end = SkipSpaces(text, end);
+    if (token->lstrip) begin = SkipSpacesBack(text, begin, std::min(begin, plain));
+    if (token->rstrip) {
+      if (end >= spaces_end) spaces_end = SkipSpaces(text, end);
+      end = spaces_end;
+    }
     if (plain < begin) segments.push_back({text.substr(plain, begin - plain), -1});
     segments.push_back({text.substr(begin, end - begin), token->id});
     plain = end;

@@ -153,12 +153,15 @@ PackedBlock MakePackedBlock(const CpuWeight& weight, const Block& block, float* 
   return packed;
 }
 
+/// W4A16, and fake-quantized activations of a packed artifact.
 void MultiplyWeightOnly(const Product& product) {
   const auto multiply = [&](const Block& block, float* acc) {
     PackedBlock packed = MakePackedBlock(product.weight, block, acc);
     packed.x = product.x.DenseRow(block.first_row);
     packed.x_stride = product.x.stride;
-    product.context.kernels.packed_float(packed);
+    const KernelTable& kernels = product.context.kernels;
+    const bool simulated = product.x.format().simulated;
+    (simulated ? kernels.packed_simulated : kernels.packed_float)(packed);
     product.Write(block, acc);
   };
   product.RunBlocks(kPackedLimits, multiply);

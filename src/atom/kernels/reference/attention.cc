@@ -56,7 +56,7 @@ Partial AttendTile(std::span<const float> q, const History& history, int64_t fir
     const float p = Exp(scores[j] - tile.max);
     const float* value = history.values.data() + (first + j) * d;
     tile.sum += p;
-    for (size_t i = 0; i < q.size(); ++i) tile.out[i] = std::fma(p, value[i], tile.out[i]);
+    FmaEach(p, value, d, tile.out.data());
   }
   return tile;
 }
