@@ -27,6 +27,8 @@ struct LinearFormat {
   std::vector<KShape> shapes;
 };
 
+void PrintTo(const LinearFormat& format, std::ostream* out) { *out << format.name; }
+
 const std::vector<KShape> kGrouped = {{384, 128, 128}, {128, 44, 128}, {256, 100, 128},
                                       {128, 0, 128},   {96, 4, 32},    {64, 5, 32},
                                       {48, 1, 16}};

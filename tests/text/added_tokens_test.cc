@@ -59,6 +59,14 @@ TEST(AddedTokenMatcher, TakesSpacesAlong) {
   EXPECT_THAT(Split(tokens, " <l>"), ElementsAre(" <l>:0"));
 }
 
+// Each of these takes the same spaces along: looked at once, not once for each.
+TEST(AddedTokenMatcher, ManySpacesTakeLinearTime) {
+  AddedToken space = Token(0, " ");
+  space.lstrip = space.rstrip = true;
+  const std::string text(size_t{1} << 18, ' ');
+  EXPECT_EQ(AddedTokenMatcher({space}).Split(text, true).size(), text.size());
+}
+
 TEST(AddedTokenMatcher, SingleWordsTouchNoWord) {
   AddedToken token = Token(0, "cat");
   token.single_word = true;

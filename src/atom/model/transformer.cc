@@ -163,7 +163,10 @@ void Transformer::RunMlp(const DeviceLayer& layer, const DeviceTensor& hidden,
 
   PackedActivation& act = Activation(layer.format(EdgeId::kDown), inner);
   backend_.SiluMulQuantize(gate_up, act);
-  if (observer != nullptr) observer->OnEdge(EdgeId::kDown, act);
+  if (observer != nullptr) {
+    observer->OnEdge(EdgeId::kDown, act);
+    if (!observer->wants_output()) return;
+  }
   backend_.Linear(act, layer.weight(LinearId::kDown), hidden, OutputMode::kAdd);
 }
 

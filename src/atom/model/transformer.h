@@ -22,6 +22,8 @@ class EdgeObserver {
  public:
   virtual ~EdgeObserver() = default;
   virtual void OnEdge(artifact::EdgeId edge, const kernels::PackedActivation& input) = 0;
+  /// False: the layer may end once its last edge was shown, its output undefined.
+  virtual bool wants_output() const { return true; }
 };
 
 class Transformer {

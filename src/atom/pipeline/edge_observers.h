@@ -30,6 +30,7 @@ class GramObserver : public model::EdgeObserver {
   GramObserver(const kernels::Backend& backend, quant::DenseAlgebra& algebra,
                const artifact::LayerShape& shape, int64_t samples);
   void OnEdge(artifact::EdgeId edge, const kernels::PackedActivation& input) override;
+  bool wants_output() const override { return false; }
   std::span<const float> Gram(artifact::EdgeId edge) const {
     return grams_[static_cast<size_t>(edge)];
   }

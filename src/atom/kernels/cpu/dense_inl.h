@@ -10,6 +10,8 @@ namespace atom::kernels::cpu {
 namespace {
 
 struct DenseTile {
+  static constexpr int Vectors(int rows) { return VectorsFor(rows); }
+
   template <int R, int V, class W>
   static inline void Run(const DenseBlock<W>& b, TilePlace at, int64_t tiles) {
     const float* x = b.x + at.row * b.x_stride;

@@ -6,12 +6,12 @@
 // after the tiles:
 #include "atom/kernels/cpu/dense_inl.h"
 #include "atom/kernels/cpu/exp_inl.h"
-#include "atom/kernels/cpu/packed_inl.h"
+#include "atom/kernels/cpu/packed_step_inl.h"
 #include "atom/kernels/cpu/rows_inl.h"
-// after the packed products:
-#include "atom/kernels/cpu/simulated_inl.h"
-// after rows and dense products:
+// after those:
 #include "atom/kernels/cpu/attention_inl.h"
+#include "atom/kernels/cpu/packed_integer_inl.h"
+#include "atom/kernels/cpu/packed_values_inl.h"
 
 namespace atom::kernels::cpu {
 namespace {

@@ -38,7 +38,7 @@ template <int R, int V, class Each>
 /// `tiles` tiles of kRows rows from `row` on, for all columns and steps.
 template <class Tile, int kRows, class Block>
 inline void RunRows(const Block& block, int64_t steps, int64_t row, int64_t tiles) {
-  constexpr int kWide = VectorsFor(kRows);
+  constexpr int kWide = Tile::Vectors(kRows);
   const int64_t vectors = block.panels * kPanelVectors;
   int64_t vector = 0;
   for (; vector + kWide <= vectors; vector += kWide) {

@@ -13,6 +13,7 @@ namespace {
 // 16 registers: tiles of half a panel (kernels_inl.h).
 constexpr int kFloatRows = 6;
 constexpr int kIntegerRows = 4;
+constexpr int kDoubleRows = 2;
 constexpr int kVectors = 1;
 constexpr int kFewRows = 1;
 constexpr int kFewRowsVectors = 2;
@@ -23,6 +24,9 @@ struct F32x16 {
 };
 struct I32x16 {  // or 64 bytes
   __m256i a, b;
+};
+struct F64x16 {
+  __m256d v[4];
 };
 
 inline __m256i LaneMask(int64_t n) {  // 8 lanes
@@ -81,6 +85,25 @@ inline F32x16 KeepFirst(F32x16 x, int64_t n, F32x16 rest) {
 inline F32x16 Gather(const float* p, const int32_t* index) {
   return {_mm256_i32gather_ps(p, _mm256_loadu_si256(As256(index)), 4),
           _mm256_i32gather_ps(p, _mm256_loadu_si256(As256(index + 8)), 4)};
+}
+
+inline F64x16 WidenDouble(F32x16 x) {
+  return {{_mm256_cvtps_pd(_mm256_castps256_ps128(x.a)),
+           _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)),
+           _mm256_cvtps_pd(_mm256_castps256_ps128(x.b)),
+           _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1))}};
+}
+inline F32x16 NarrowDouble(F64x16 x) {
+  return {_mm256_set_m128(_mm256_cvtpd_ps(x.v[1]), _mm256_cvtpd_ps(x.v[0])),
+          _mm256_set_m128(_mm256_cvtpd_ps(x.v[3]), _mm256_cvtpd_ps(x.v[2]))};
+}
+inline F64x16 AddDouble(F64x16 x, F64x16 y) {
+  return {{_mm256_add_pd(x.v[0], y.v[0]), _mm256_add_pd(x.v[1], y.v[1]),
+           _mm256_add_pd(x.v[2], y.v[2]), _mm256_add_pd(x.v[3], y.v[3])}};
+}
+inline F64x16 MulDouble(F64x16 x, F64x16 y) {
+  return {{_mm256_mul_pd(x.v[0], y.v[0]), _mm256_mul_pd(x.v[1], y.v[1]),
+           _mm256_mul_pd(x.v[2], y.v[2]), _mm256_mul_pd(x.v[3], y.v[3])}};
 }
 
 inline I32x16 SetInt(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }

@@ -24,6 +24,7 @@ namespace {
 /// Register tiles: rows × vectors of 16 outputs, and vectors where few rows leave registers free.
 constexpr int kFloatRows = 12;
 constexpr int kIntegerRows = 12;
+constexpr int kDoubleRows = 6;
 constexpr int kVectors = 2;
 constexpr int kFewRows = 4;
 constexpr int kFewRowsVectors = 4;
@@ -35,6 +36,9 @@ struct F32x16 {
 };
 struct I32x16 {  // or 64 bytes
   __m512i v;
+};
+struct F64x16 {
+  __m512d a, b;
 };
 
 inline __mmask16 FirstLanes(int64_t n) {
@@ -81,6 +85,21 @@ inline F32x16 KeepFirst(F32x16 a, int64_t n, F32x16 rest) {
 }
 inline F32x16 Gather(const float* p, const int32_t* index) {
   return {_mm512_i32gather_ps(_mm512_loadu_si512(index), p, 4)};
+}
+
+inline F64x16 WidenDouble(F32x16 x) {
+  return {_mm512_cvtps_pd(_mm512_castps512_ps256(x.v)),
+          _mm512_cvtps_pd(_mm512_extractf32x8_ps(x.v, 1))};
+}
+inline F32x16 NarrowDouble(F64x16 x) {
+  const __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(x.a));
+  return {_mm512_insertf32x8(low, _mm512_cvtpd_ps(x.b), 1)};
+}
+inline F64x16 AddDouble(F64x16 x, F64x16 y) {
+  return {_mm512_add_pd(x.a, y.a), _mm512_add_pd(x.b, y.b)};
+}
+inline F64x16 MulDouble(F64x16 x, F64x16 y) {
+  return {_mm512_mul_pd(x.a, y.a), _mm512_mul_pd(x.b, y.b)};
 }
 
 inline I32x16 SetInt(int32_t x) { return {_mm512_set1_epi32(x)}; }

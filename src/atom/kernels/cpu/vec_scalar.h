@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kFloatRows = 2;
 constexpr int kIntegerRows = 2;
+constexpr int kDoubleRows = 1;
 constexpr int kVectors = 1;
 constexpr int kFewRows = 1;
 constexpr int kFewRowsVectors = 1;
@@ -21,6 +22,10 @@ struct F32x16 {
 };
 struct I32x16 {  // or 64 bytes, lane i holding bytes 4 i … 4 i + 3, the first in the low bits
   int32_t v[16];
+};
+
+struct F64x16 {
+  double v[16];
 };
 
 /// {f(0), …, f(15)}
@@ -111,6 +116,25 @@ inline F32x16 KeepFirst(const F32x16& x, int64_t n, const F32x16& rest) {
 }
 inline F32x16 Gather(const float* p, const int32_t* index) {
   return Floats([&](int i) { return p[index[i]]; });
+}
+
+template <class F>
+inline F64x16 Doubles(const F& f) {
+  F64x16 out;
+  for (int i = 0; i < 16; ++i) out.v[i] = f(i);
+  return out;
+}
+inline F64x16 WidenDouble(const F32x16& x) {
+  return Doubles([&](int i) { return static_cast<double>(x.v[i]); });
+}
+inline F32x16 NarrowDouble(const F64x16& x) {
+  return Floats([&](int i) { return static_cast<float>(x.v[i]); });
+}
+inline F64x16 AddDouble(const F64x16& x, const F64x16& y) {
+  return Doubles([&](int i) { return x.v[i] + y.v[i]; });
+}
+inline F64x16 MulDouble(const F64x16& x, const F64x16& y) {
+  return Doubles([&](int i) { return x.v[i] * y.v[i]; });
 }
 
 inline I32x16 SetInt(int32_t x) {

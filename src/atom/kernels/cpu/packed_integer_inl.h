@@ -1,5 +1,4 @@
-// Products with packed weights (packed_layout.h). Integer activations: exact sums of bytes in
-// int32, promoted to fp32 once a group. Dense activations (W4A16): one fma chain a group.
+// Packed weights times codes: exact sums of bytes in int32, promoted to fp32 once a group.
 //
 // Weight bytes are unsigned, code + offset; a sum starts at -offset · Σ x instead of 0, which makes
 // it the sum over codes at no cost. int32 wraps around on the way; the result is exact because it
@@ -13,43 +12,12 @@
 namespace atom::kernels::cpu {
 namespace {
 
-/// Where a column of tiles finds the codes and scales of its step, for its first vector.
-struct StepStream {
-  const uint8_t* codes;
-  const Half* scales;
-};
-inline StepStream FindStep(const PackedBlock& b, TilePlace at) {
-  const PackedLayout& l = *b.layout;
-  const uint8_t* codes = b.w + at.panel() * l.panel_bytes + at.step * l.group_bytes;
-  const int64_t lines = at.step < l.groups ? l.group_dwords : 2 * l.outlier_dwords;
-  const auto* scales = reinterpret_cast<const Half*>(codes + lines * kLineBytes);
-  return {codes, scales + at.half() * 16};
-}
-inline F32x16 WeightScale(const PackedBlock& b, StepStream stream, int v) {
-  return Widen(stream.scales + v / kPanelVectors * (b.layout->panel_bytes / 2) +
-               v % kPanelVectors * 16);
-}
-
-/// acc = fma(value(r, v), factor(r, v), acc) for a tile, where acc = 0 before the first step.
-template <int R, int V, class Value, class Factor>
-[[gnu::always_inline]] inline void Promote(const Value& value, const Factor& factor, bool first,
-                                           float* acc, int64_t stride) {
-  if (first) {
-    ForTile<R, V>([&](int r, int v) {
-      Store(acc + r * stride + v * 16, Fma(value(r, v), factor(r, v), Zero()));
-    });
-  } else {
-    ForTile<R, V>([&](int r, int v) {
-      float* sum = acc + r * stride + v * 16;
-      Store(sum, Fma(value(r, v), factor(r, v), Load(sum)));
-    });
-  }
-}
-
 /// How far ahead weights are asked for, in bytes of a panel.
 constexpr int64_t kPrefetchBytes = 4096;
 
 struct IntegerTile {
+  static constexpr int Vectors(int rows) { return VectorsFor(rows); }
+
   template <int R, int V>
   static inline void Run(const PackedBlock& b, TilePlace at, int64_t tiles) {
     if (at.step == b.layout->groups) {
@@ -137,10 +105,10 @@ struct IntegerTile {
       ForTile<R, V>([&](int r, int v) {  // low + 16 high -> 16 high
         if (Step::Raw(v)) sum[r][v] = SubInt(sum[r][v], sum[r][v == 0 ? 0 : v - 1]);
       });
-      Promote<R, V>(
-          [&](int r, int v) { return ToFloat(sum[r][v]); },
-          [&](int r, int v) { return Mul(Set(scale[r * scale_stride]), weight_scale[v]); },
-          at.step == 0, acc, acc_stride);
+      UpdateAcc<R, V>(at.step == 0, acc, acc_stride, [&](int r, int v, F32x16 so_far) {
+        const F32x16 factor = Mul(Set(scale[r * scale_stride]), weight_scale[v]);
+        return Fma(ToFloat(sum[r][v]), factor, so_far);
+      });
       x += R * x_stride;
       start += R * start_stride;
       scale += R * scale_stride;
@@ -180,122 +148,8 @@ struct IntegerTile {
   }
 };
 
-/// The sums of one tile of W4A16, and where it reads.
-template <int R, int V>
-struct FloatGroup {
-  F32x16 dot[R][V];
-  const float* x;
-  int64_t x_stride;
-  const uint8_t* w;
-  int64_t panel_bytes;
-  int64_t first_half;
-
-  /// Input j of the line at w, for 4-bit codes.
-  template <int J>
-  inline void AddNibble() {
-    F32x16 weight[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      const I32x16 line = LoadBytes(w + v / kPanelVectors * panel_bytes);
-      const bool high = V > 1 ? v % kPanelVectors == 1 : first_half == 1;
-      weight[v] = high ? NibbleValue<8 * J + 4>(line) : NibbleValue<8 * J>(line);
-    }
-    AddProducts(weight);
-  }
-  /// Input j of the pair of lines at w, for 8-bit codes.
-  template <int J>
-  inline void AddByte() {
-    F32x16 weight[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      weight[v] = ByteValue<8 * J>(LoadBytes(w + v / kPanelVectors * panel_bytes +
-                                             (first_half + v) % kPanelVectors * kLineBytes));
-    }
-    AddProducts(weight);
-  }
-  inline void AddProducts(const F32x16 (&weight)[V]) {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const F32x16 value = Set(x[r * x_stride]);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) dot[r][v] = Fma(value, weight[v], dot[r][v]);
-    }
-    ++x;
-  }
-};
-
-struct FloatTile {
-  template <int R, int V>
-  static inline void Run(const PackedBlock& b, TilePlace at, int64_t tiles) {
-    const PackedLayout& l = *b.layout;
-    const StepStream stream = FindStep(b, at);
-    const float* x = b.x + at.row * b.x_stride + at.step * l.group;  // groups · G = K4
-    float* acc = b.acc + at.row * b.acc_stride + at.vector * 16;
-    for (; tiles > 0; --tiles) {
-      FloatGroup<R, V> sums;
-      ForTile<R, V>([&](int r, int v) { sums.dot[r][v] = Zero(); });
-      sums.x = x;
-      sums.x_stride = b.x_stride;
-      sums.w = stream.codes;
-      sums.panel_bytes = l.panel_bytes;
-      sums.first_half = at.half();
-      if (at.step == l.groups) {
-        AddOutliers(sums, l.k8);
-      } else {
-        AddGroup(sums, at.step * l.group % 4, l.group);
-      }
-      Promote<R, V>([&](int r, int v) { return sums.dot[r][v]; },
-                    [&](int, int v) { return WeightScale(b, stream, v); }, at.step == 0, acc,
-                    b.acc_stride);
-      x += R * b.x_stride;
-      acc += R * b.acc_stride;
-    }
-  }
-
-  /// `skipped` (0 or 2) inputs of the first line belong to the group before.
-  template <int R, int V>
-  static inline void AddGroup(FloatGroup<R, V>& sums, int64_t skipped, int64_t left) {
-    if (skipped == 2) {
-      sums.template AddNibble<2>();
-      sums.template AddNibble<3>();
-      sums.w += kLineBytes;
-      left -= 2;
-    }
-    for (; left >= 4; left -= 4) {
-      sums.template AddNibble<0>();
-      sums.template AddNibble<1>();
-      sums.template AddNibble<2>();
-      sums.template AddNibble<3>();
-      sums.w += kLineBytes;
-    }
-    if (left == 2) {  // G is even
-      sums.template AddNibble<0>();
-      sums.template AddNibble<1>();
-    }
-  }
-  template <int R, int V>
-  static inline void AddOutliers(FloatGroup<R, V>& sums, int64_t left) {
-    for (; left >= 4; left -= 4) {
-      sums.template AddByte<0>();
-      sums.template AddByte<1>();
-      sums.template AddByte<2>();
-      sums.template AddByte<3>();
-      sums.w += kPanelVectors * kLineBytes;
-    }
-    if (left > 0) sums.template AddByte<0>();
-    if (left > 1) sums.template AddByte<1>();
-    if (left > 2) sums.template AddByte<2>();
-  }
-};
-
-inline int64_t Steps(const PackedLayout& l) { return l.groups + (l.k8 > 0 ? 1 : 0); }
-
 void MultiplyInteger(const PackedBlock& block) {
   RunTiles<IntegerTile, kIntegerRows>(block, Steps(*block.layout));
-}
-
-void MultiplyFloat(const PackedBlock& block) {
-  RunTiles<FloatTile, kFloatRows>(block, Steps(*block.layout));
 }
 
 /// Σ of 4 * dwords signed bytes.
