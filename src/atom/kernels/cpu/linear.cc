@@ -12,8 +12,10 @@ struct BlockLimits {
   int64_t rows;
   int64_t panels;
 };
-// Codes of 192 rows and of 12 panels, at K = 4096: 0.8 MB each, both in L2.
-constexpr BlockLimits kPackedLimits{192, 12};
+// Packed: as many panels as fill 0.8 MB of L2 (12 at 4 bits and K = 4096), and few enough rows for
+// their codes to fit beside; the blocks of the next rows find the panels there.
+constexpr int64_t kPackedRows = 48;
+constexpr int64_t kPackedBytes = 800 << 10;
 // Dense: a slab of weights, 0.5 MB of fp32, stays in L2 while the rows stream past it.
 constexpr int64_t kSlabInputs = 1024;
 constexpr int64_t kSlabElements = int64_t{1} << 17;
@@ -22,8 +24,13 @@ constexpr int64_t kStreamRows = 24;  // rows at a time, two register tiles: few 
 constexpr int64_t kSumRows = 16;
 
 BlockLimits DenseLimits(int64_t k) {
+  constexpr int64_t kMostPanels = 16;  // the sums of a block: 1 MB
   const int64_t inputs = std::clamp<int64_t>(k, 1, kSlabInputs);
-  return {kSlabRows, std::max<int64_t>(2, kSlabElements / (inputs * kPanelOutputs))};
+  return {kSlabRows, std::min(kMostPanels, kSlabElements / (inputs * kPanelOutputs))};
+}
+
+BlockLimits PackedLimits(const PackedLayout& layout) {
+  return {kPackedRows, std::clamp<int64_t>(kPackedBytes / layout.panel_bytes, 2, 12)};
 }
 
 /// Part of the product.
@@ -41,7 +48,7 @@ class BlockGrid {
       : rows_(rows), panels_(panels), block_rows_(limits.rows) {
     constexpr int64_t kBlocksPerThread = 8;
     const int64_t share = panels * row_blocks() / (kBlocksPerThread * threads);
-    block_panels_ = std::clamp<int64_t>(share / 2 * 2, 2, std::max<int64_t>(2, limits.panels));
+    block_panels_ = std::clamp<int64_t>(share / 2 * 2, 2, limits.panels);
   }
 
   int64_t count() const { return row_blocks() * ((panels_ + block_panels_ - 1) / block_panels_); }
@@ -164,7 +171,7 @@ void MultiplyWeightOnly(const Product& product) {
     (simulated ? kernels.packed_simulated : kernels.packed_float)(packed);
     product.Write(block, acc);
   };
-  product.RunBlocks(kPackedLimits, multiply);
+  product.RunBlocks(PackedLimits(*product.weight.layout), multiply);
 }
 
 /// Where the codes that meet the weight's outliers lie: in their own section with their own scale,
@@ -221,7 +228,7 @@ void MultiplyIntegers(const Product& product) {
     product.context.kernels.packed_integer(packed);
     product.Write(block, acc);
   };
-  product.RunBlocks(kPackedLimits, multiply);
+  product.RunBlocks(PackedLimits(*product.weight.layout), multiply);
 }
 
 }  // namespace
