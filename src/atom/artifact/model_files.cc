@@ -63,12 +63,15 @@ void AppendPretty(const Json& json, size_t indent, std::string& text) {
   text += json.is_array() ? '[' : '{';
   bool first = true;
   for (const auto& [key, value] : json.items()) {
-    text += (first ? "\n" : ",\n") + std::string(indent + 2, ' ');
+    text += first ? "\n" : ",\n";
+    text.append(indent + 2, ' ');
     if (json.is_object()) text += io::DumpJson(Json(key), -1) + ": ";
     AppendPretty(value, indent + 2, text);
     first = false;
   }
-  text += "\n" + std::string(indent, ' ') + (json.is_array() ? ']' : '}');
+  text += '\n';
+  text.append(indent, ' ');
+  text += json.is_array() ? ']' : '}';
 }
 
 }  // namespace

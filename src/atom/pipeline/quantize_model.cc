@@ -47,7 +47,8 @@ class ModelQuantizer {
                  .algebra = algebra,
                  .transformer = transformer,
                  .stream = stream},
-        progress_("quantizing", files.config.num_layers * StepsPerLayer()) {}
+        progress_("quantizing", files.config.num_layers * StepsPerLayer() - stream.samples() +
+                                    Propagated(files.config.num_layers - 1)) {}
 
   Result<QuantizeReport> Run(const std::vector<LayerPermutations>& plan) {
     stream_.EmbedAll(nullptr);
@@ -64,6 +65,13 @@ class ModelQuantizer {
     return stream_.samples() * (NeedsHessian(options_.recipe) ? 2 : 1);
   }
 
+  /// Samples that go through the quantized layer: all, as the next layer's input; nothing reads
+  /// the last layer's output but the report.
+  int64_t Propagated(int64_t layer) const {
+    const bool last = layer + 1 == files_.config.num_layers;
+    return last ? std::min(kReportSamples, stream_.samples()) : stream_.samples();
+  }
+
   /// A layer of an earlier run: only feed the stream through it.
   Status Replay(int64_t i) {
     const Result<std::optional<std::string>> state = sink_.ReadState(StateName(i));
@@ -76,7 +84,7 @@ class ModelQuantizer {
         sink_.ReadLayer(i, model::ShapeOfLayer(files_.config), Config());
     if (!host.ok()) return host.error();
     const model::DeviceLayer device(transformer_.backend(), *host);
-    stream_.RunLayer(device, stream_.samples(), CalibrationStream::Keep::kOutput, nullptr, nullptr,
+    stream_.RunLayer(device, Propagated(i), CalibrationStream::Keep::kOutput, nullptr, nullptr,
                      &progress_);
     return {};
   }
@@ -91,14 +99,15 @@ class ModelQuantizer {
                        .damping = result->damping,
                        .clips = result->clips,
                        .bits_per_weight = LayerBitsPerWeight(options_.recipe, result->host)};
-    report.error = Propagate(*source, result->host);
+    report.error = Propagate(*source, result->host, Propagated(i));
     if (Status s = sink_.WriteState(StateName(i), DumpLayerReport(report)); !s.ok()) return s;
     report_.layers.push_back(report);
     return sink_.WriteLayer(i, std::move(result->host));
   }
 
-  /// Moves the stream to the layer's output; returns the layer's own relative error.
-  double Propagate(const artifact::HostLayer& source, const artifact::HostLayer& quantized) {
+  /// Moves the stream's first `samples` to the layer's output; returns the layer's own relative error.
+  double Propagate(const artifact::HostLayer& source, const artifact::HostLayer& quantized,
+                   int64_t samples) {
     const int64_t measured = std::min(kReportSamples, stream_.samples());
     std::vector<std::vector<float>> expected;
     stream_.RunLayer(
@@ -111,7 +120,7 @@ class ModelQuantizer {
     double error = 0.0;
     double norm = 0.0;
     stream_.RunLayer(
-        model::DeviceLayer(transformer_.backend(), quantized), stream_.samples(),
+        model::DeviceLayer(transformer_.backend(), quantized), samples,
         CalibrationStream::Keep::kOutput, nullptr,
         [&](int64_t sample, std::span<const float> input, std::span<const float> output) {
           if (sample >= measured) return;
