@@ -105,7 +105,8 @@ class ModelQuantizer {
     return sink_.WriteLayer(i, std::move(result->host));
   }
 
-  /// Moves the stream's first `samples` to the layer's output; returns the layer's own relative error.
+  /// Moves the stream's first `samples` to the layer's output; returns the layer's own relative
+  /// error.
   double Propagate(const artifact::HostLayer& source, const artifact::HostLayer& quantized,
                    int64_t samples) {
     const int64_t measured = std::min(kReportSamples, stream_.samples());
