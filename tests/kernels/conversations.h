@@ -114,22 +114,31 @@ class Conversations {
     const int64_t slot = Slot(at);
     const std::byte* page = cache.data() + slot / kKvPagePositions * layout.PageBytes();
     const int64_t in_page = slot % kKvPagePositions;
-    const std::byte* row = page + layout.RowOffset(which, head, in_page);
+    // kv_page.h, by hand: K in words of 4 bytes, those of 16 positions side by side; V in rows.
+    const int64_t row_bytes = d() * quant::KvStorageBits(layout.format.storage) / 8;
+    const int64_t words = (row_bytes + 3) / 4;
+    std::vector<std::byte> row;
+    for (int64_t i = 0; i < row_bytes; ++i) {
+      const int64_t k = (head * words + i / 4) * 64 + in_page * 4 + i % 4;
+      const int64_t v = shape().kv_heads * words * 64 + (head * 16 + in_page) * row_bytes + i;
+      row.push_back(page[which == 0 ? k : v]);
+    }
+    const KvRow place{which, head, in_page};
     std::vector<float> values;
     for (int64_t i = 0; i < d(); ++i) {
       if (layout.quantized()) {
         const bool nibbles = layout.format.storage == quant::KvStorage::kInt4;
-        const int byte = std::to_integer<int>(row[nibbles ? i / 2 : i]);
+        const int byte = std::to_integer<int>(row[static_cast<size_t>(nibbles ? i / 2 : i)]);
         const int code = !nibbles ? byte : i % 2 == 0 ? byte % 16 : byte / 16;
-        const float scale = ToFloat(Read<Half>(page + layout.ScaleOffset(which, head, in_page)));
-        const float zero = ToFloat(Read<Half>(page + layout.ZeroOffset(which, head, in_page)));
+        const float scale = ToFloat(Read<Half>(page + layout.ScaleOffset(place)));
+        const float zero = ToFloat(Read<Half>(page + layout.ZeroOffset(place)));
         values.push_back(scale * (static_cast<float>(code) - zero));
       } else if (layout.format.storage == quant::KvStorage::kF32) {
-        values.push_back(Read<float>(row + 4 * i));
+        values.push_back(Read<float>(row.data() + 4 * i));
       } else if (layout.format.storage == quant::KvStorage::kF16) {
-        values.push_back(ToFloat(Read<Half>(row + 2 * i)));
+        values.push_back(ToFloat(Read<Half>(row.data() + 2 * i)));
       } else {
-        values.push_back(ToFloat(Read<BFloat16>(row + 2 * i)));
+        values.push_back(ToFloat(Read<BFloat16>(row.data() + 2 * i)));
       }
     }
     return values;

@@ -1,6 +1,8 @@
 #include "atom/kernels/kv_page.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
+#include <vector>
 
 namespace atom::kernels {
 namespace {
@@ -10,14 +12,62 @@ using quant::KvStorage;
 TEST(KvPage, Int4ByHand) {
   const KvPageLayout layout{{.storage = KvStorage::kInt4}, /*kv_heads=*/2, /*head_dim=*/8};
   EXPECT_EQ(layout.RowBytes(), 4);
-  EXPECT_EQ(layout.RowOffset(0, 0, 1), 4);
-  EXPECT_EQ(layout.RowOffset(0, 1, 0), 64);
-  EXPECT_EQ(layout.RowOffset(1, 0, 0), 128);
-  EXPECT_EQ(layout.ScaleOffset(0, 0, 0), 256);  // behind 2 · 2 · 16 rows of 4 bytes
-  EXPECT_EQ(layout.ScaleOffset(0, 0, 3), 262);
-  EXPECT_EQ(layout.ScaleOffset(1, 1, 15), 256 + 63 * 2);
-  EXPECT_EQ(layout.ZeroOffset(0, 0, 0), 384);
+  EXPECT_EQ(layout.KeyWords(), 1);
+  EXPECT_EQ(layout.KeyOffset(1), 64);  // a word of 4 bytes for each of 16 positions
+  EXPECT_EQ(layout.ValueOffset(0, 0), 128);
+  EXPECT_EQ(layout.ValueOffset(1, 3), 128 + 64 + 3 * 4);
+  EXPECT_EQ(layout.ScaleOffset({0, 0, 0}), 256);
+  EXPECT_EQ(layout.ScaleOffset({0, 0, 3}), 262);
+  EXPECT_EQ(layout.ScaleOffset({1, 1, 15}), 256 + 63 * 2);
+  EXPECT_EQ(layout.ZeroOffset({0, 0, 0}), 384);
   EXPECT_EQ(layout.PageBytes(), 512);
+}
+
+std::vector<std::byte> Numbered(int64_t count) {
+  std::vector<std::byte> bytes;
+  for (int64_t i = 0; i < count; ++i) bytes.push_back(static_cast<std::byte>(i + 1));
+  return bytes;
+}
+
+TEST(KvPage, WordsOfKLieSideBySideByHand) {
+  const KvPageLayout layout{{.storage = KvStorage::kInt8}, /*kv_heads=*/2, /*head_dim=*/6};
+  EXPECT_EQ(layout.KeyWords(), 2);  // 6 bytes and 2 that nobody reads
+  std::vector<std::byte> page(static_cast<size_t>(layout.PageBytes()));
+  layout.PutRow({0, 1, 3}, Numbered(6), page.data());
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(page[static_cast<size_t>(128 + 3 * 4 + i)], std::byte(i + 1));
+  EXPECT_EQ(page[128 + 64 + 3 * 4], std::byte{5});
+  EXPECT_EQ(page[128 + 64 + 3 * 4 + 1], std::byte{6});
+  EXPECT_EQ(std::count(page.begin(), page.end(), std::byte{0}), std::ssize(page) - 6);
+}
+
+TEST(KvPage, RowsComeBackAndDisturbNoOthers) {
+  for (const KvStorage storage : {KvStorage::kInt4, KvStorage::kInt8, KvStorage::kF32}) {
+    for (const int64_t head_dim : {2, 6, 64}) {
+      const KvPageLayout layout{{.storage = storage}, 2, head_dim};
+      std::vector<std::byte> page(static_cast<size_t>(layout.PageBytes()));
+      const auto row_of = [&](const KvRow& row) {
+        std::vector<std::byte> bytes(static_cast<size_t>(layout.RowBytes()));
+        for (size_t i = 0; i < bytes.size(); ++i) {
+          const auto mark = row.which * 101 + row.head * 53 + row.position * 3;
+          bytes[i] = static_cast<std::byte>(mark + static_cast<int64_t>(i));
+        }
+        return bytes;
+      };
+      std::vector<KvRow> rows;
+      for (int which = 0; which < 2; ++which) {
+        for (int64_t head = 0; head < 2; ++head) {
+          for (int64_t p = 0; p < kKvPagePositions; ++p) rows.push_back({which, head, p});
+        }
+      }
+      for (const KvRow& row : rows) layout.PutRow(row, row_of(row), page.data());
+      for (const KvRow& row : rows) {
+        std::vector<std::byte> bytes(static_cast<size_t>(layout.RowBytes()));
+        layout.GetRow(row, page.data(), bytes);
+        EXPECT_EQ(bytes, row_of(row)) << row.which << " " << row.head << " " << row.position;
+      }
+    }
+  }
 }
 
 TEST(KvPage, FloatsHaveNoScales) {
@@ -32,20 +82,14 @@ TEST(KvPage, PartsDoNotOverlapAndPagesAreAligned) {
     for (const int64_t kv_heads : {1, 3}) {
       for (const int64_t head_dim : {2, 8, 64, 80, 128}) {
         const KvPageLayout layout{{.storage = storage}, kv_heads, head_dim};
-        int64_t end = 0;
-        for (int which = 0; which < 2; ++which) {
-          for (int64_t head = 0; head < kv_heads; ++head) {
-            for (int64_t position = 0; position < kKvPagePositions; ++position) {
-              EXPECT_EQ(layout.RowOffset(which, head, position), end);
-              end += layout.RowBytes();
-            }
-          }
-        }
+        int64_t end = kv_heads * layout.KeyWords() * 64;
+        EXPECT_EQ(layout.ValueOffset(0, 0), end);
+        end += kv_heads * kKvPagePositions * layout.RowBytes();
         if (layout.quantized()) {
           const int64_t scales = 2 * kv_heads * kKvPagePositions * 2;
-          EXPECT_EQ(layout.ScaleOffset(0, 0, 0), end);
-          EXPECT_EQ(layout.ZeroOffset(0, 0, 0), end + scales);
-          EXPECT_EQ(layout.ZeroOffset(1, kv_heads - 1, 15), end + 2 * scales - 2);
+          EXPECT_EQ(layout.ScaleOffset({0, 0, 0}), end);
+          EXPECT_EQ(layout.ZeroOffset({0, 0, 0}), end + scales);
+          EXPECT_EQ(layout.ZeroOffset({1, kv_heads - 1, 15}), end + 2 * scales - 2);
           end += 2 * scales;
         }
         EXPECT_GE(layout.PageBytes(), end);

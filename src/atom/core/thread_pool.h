@@ -4,10 +4,8 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -33,13 +31,16 @@ class ThreadPool {
  private:
   void WorkerLoop(int worker);
   void RunTasks(int worker);
+  /// Spins a little, then sleeps, until `value` is not `seen`; returns what it is (spurious
+  /// wake-ups give `seen`).
+  uint32_t AwaitChange(const std::atomic<uint32_t>& value, uint32_t seen) const;
 
-  std::mutex mutex_;
-  std::condition_variable start_;
-  std::condition_variable done_;
-  uint64_t generation_ = 0;  // guarded by mutex_; a new value starts a loop
-  int running_ = 0;          // guarded by mutex_; workers still inside the loop
-  bool stopping_ = false;    // guarded by mutex_
+  // A new generation starts a loop and publishes what lies below; the loop is over when no worker
+  // runs.
+  std::atomic<uint32_t> generation_{0};
+  std::atomic<uint32_t> running_{0};
+  int spins_ = 0;
+  bool stopping_ = false;
   const std::function<void(int64_t, int)>* task_ = nullptr;
   int64_t tasks_ = 0;
   std::atomic<int64_t> next_{0};

@@ -1,20 +1,33 @@
 // A KV page: 16 positions of one sequence in one layer. Quantized K is stored after RoPE.
 //
-//   codes  [K|V][kv_head][16 positions][head_dim * bits/8]   unsigned, low nibble first (INT4);
-//                                                            bf16, fp16 or fp32 values otherwise
+//   K      [kv_head][word][16 positions]  4 bytes each: word w of a row is its bytes 4 w … 4 w + 3
+//   V      [kv_head][16 positions][head_dim * bits/8]
 //   scale  [K|V][kv_head][16]  fp16      INT4 and INT8 only:
 //   zero   [K|V][kv_head][16]  fp16      x = scale * (code - zero), zero an integer
 //
+// A row is one position of one head: unsigned codes (INT4 with the low nibble first), or bf16, fp16
+// or fp32 values; as words of K it is padded to 4 bytes. The words of 16 positions lie side by
+// side, because scores are computed with one position a lane: one register takes a word of all 16.
 // Pages of a layer follow each other in one allocation, each padded to 64 bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "atom/quant/formats.h"
 
 namespace atom::kernels {
 
 inline constexpr int64_t kKvPagePositions = 16;
+inline constexpr int64_t kKvWordBytes = 4;
+
+/// One position (inside its page) of one head; which = 0 for K, 1 for V.
+struct KvRow {
+  int which = 0;
+  int64_t head = 0;
+  int64_t position = 0;
+};
 
 struct KvPageLayout {
   quant::KvFormat format;
@@ -24,11 +37,21 @@ struct KvPageLayout {
   bool quantized() const;
   /// Bytes of one position of one head.
   int64_t RowBytes() const { return head_dim * quant::KvStorageBits(format.storage) / 8; }
-  /// Byte offset of a row inside its page; which = 0 for K, 1 for V.
-  int64_t RowOffset(int which, int64_t head, int64_t position) const;
-  int64_t ScaleOffset(int which, int64_t head, int64_t position) const;
-  int64_t ZeroOffset(int which, int64_t head, int64_t position) const;
+  /// Words of K of one position of one head.
+  int64_t KeyWords() const { return (RowBytes() + kKvWordBytes - 1) / kKvWordBytes; }
+  /// Byte offsets inside the page: of a head's first word, and of a row of V.
+  int64_t KeyOffset(int64_t head) const;
+  int64_t ValueOffset(int64_t head, int64_t position) const;
+  int64_t ScaleOffset(const KvRow& row) const;
+  int64_t ZeroOffset(const KvRow& row) const;
   int64_t PageBytes() const;
+
+  /// Moves a row's RowBytes() into its page, and out of it.
+  void PutRow(const KvRow& row, std::span<const std::byte> bytes, std::byte* page) const;
+  void GetRow(const KvRow& row, const std::byte* page, std::span<std::byte> bytes) const;
+
+ private:
+  int64_t CodeBytes() const;
 };
 
 }  // namespace atom::kernels

@@ -1,10 +1,13 @@
-// Attention over the paged cache: one task is a block of a sequence's queries with all query heads
-// of one KV head, so that each tile of K and V is dequantized once for all of them. Tiles are 64
-// positions at absolute places, merged in ascending order: docs/numerics.md, section 4.
+// Attention over the paged cache. Single tokens go to decode.cc. Otherwise one task is a block of a
+// sequence's queries with all query heads of one KV head, so that each tile of K and V is
+// dequantized once for all of them. Tiles are 64 positions at absolute places, merged in ascending
+// order: docs/numerics.md, section 4.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "atom/kernels/cpu/decode.h"
+#include "atom/kernels/cpu/kv_rows.h"
 #include "atom/kernels/cpu/ops.h"
 
 namespace atom::kernels::cpu {
@@ -70,7 +73,6 @@ struct TaskScratch {
   float* q;
   float* keys;
   float* values;
-  float* key_rows;
   int32_t* visible;
 
   TaskScratch(Workspace& workspace, int worker, int64_t row_capacity, int64_t head_dim) {
@@ -81,7 +83,6 @@ struct TaskScratch {
     const size_t q_at = plan.Add<float>(rows * stride);
     const size_t keys_at = plan.Add<float>(kTilePositions * padded);
     const size_t values_at = plan.Add<float>(kTilePositions * padded);
-    const size_t key_rows_at = plan.Add<float>(kKvPagePositions * padded);
     const size_t visible_at = plan.Add<int32_t>(rows);
     const size_t scores_at = plan.Add<float>(rows * kScoreStride);
     const size_t transposed_at = plan.Add<float>(kVectorRows * kVectorRows);
@@ -94,7 +95,6 @@ struct TaskScratch {
     q = ScratchAt<float>(base, q_at);
     keys = ScratchAt<float>(base, keys_at);
     values = ScratchAt<float>(base, values_at);
-    key_rows = ScratchAt<float>(base, key_rows_at);
     visible = ScratchAt<int32_t>(base, visible_at);
     tile.head_dim = head_dim;
     tile.padded_dim = padded;
@@ -142,33 +142,17 @@ struct TaskRun {
     std::fill_n(scratch.tile.sum, rows(), 0.0f);
   }
 
-  KvRows PageRows(int which, const std::byte* page, int64_t count) const {
-    const KvPageLayout& layout = kv.layout;
-    KvRows page_rows;
-    page_rows.values =
-        reinterpret_cast<const uint8_t*>(page + layout.RowOffset(which, task.kv_head, 0));
-    page_rows.row_bytes = layout.RowBytes();
-    page_rows.scales =
-        reinterpret_cast<const Half*>(page + layout.ScaleOffset(which, task.kv_head, 0));
-    page_rows.zeros =
-        reinterpret_cast<const Half*>(page + layout.ZeroOffset(which, task.kv_head, 0));
-    page_rows.count = count;
-    page_rows.head_dim = shape.head_dim;
-    return page_rows;
-  }
-
   /// Dequantizes positions [first, end), at most a tile.
   void LoadTile(int64_t first, int64_t end) const {
     const auto storage = static_cast<size_t>(kv.layout.format.storage);
-    const int64_t padded = scratch.tile.padded_dim;
-    const int32_t* blocks = batch.block_tables.data() + task.sequence * batch.max_blocks;
+    const HeadPages pages(kv, batch, task.sequence, task.kv_head);
     for (int64_t p = 0; p < end - first; p += kKvPagePositions) {
-      const std::byte* page = static_cast<const std::byte*>(kv.data.data()) +
-                              blocks[(first + p) / kKvPagePositions] * kv.layout.PageBytes();
+      const int64_t page = (first + p) / kKvPagePositions;
       const int64_t count = std::min(kKvPagePositions, end - first - p);
-      float* keys = scratch.keys + p / kPanelOutputs * padded * kPanelOutputs + p % kPanelOutputs;
-      context.kernels.load_keys[storage](PageRows(0, page, count), scratch.key_rows, keys);
-      context.kernels.load_values[storage](PageRows(1, page, count),
+      float* keys = scratch.keys + p / kPanelOutputs * scratch.tile.padded_dim * kPanelOutputs +
+                    p % kPanelOutputs;
+      context.kernels.load_keys[storage](pages.Rows(0, page, count), keys);
+      context.kernels.load_values[storage](pages.Rows(1, page, count),
                                            scratch.values + p * kPanelOutputs,
                                            kTilePositions * kPanelOutputs);
     }
@@ -222,10 +206,13 @@ void Attention(const CpuContext& context, const Batch& batch, const DeviceTensor
   ATOM_CHECK(kv.layout.kv_heads == shape.kv_heads && kv.layout.head_dim == shape.head_dim,
              "pages of {} heads of {}, {} heads of {}", kv.layout.kv_heads, kv.layout.head_dim,
              shape.kv_heads, shape.head_dim);
+  const DecodeStep decode{context, batch, qkv, shape, kv, out};
+  if (decode.Splits()) return decode.RunSplit();
   const TaskList tasks(batch, shape);
   const int64_t row_capacity = tasks.block_rows() * (shape.heads / shape.kv_heads);
   const auto run = [&](int64_t index, int worker) {
     const AttentionTask task = tasks[index];
+    if (decode.Takes(task.sequence)) return decode.Run(task.sequence, task.kv_head, worker);
     TaskScratch scratch(context.workspace, worker, row_capacity, shape.head_dim);
     TaskRun{context, batch, shape, kv, task, scratch}.Run(qkv, out);
   };

@@ -1,5 +1,6 @@
-// Attention in tiles of 64 positions. Scores and outputs are dense products (dense_inl.h): K is
-// transposed so that vectors run along positions, V lies so that they run along channels.
+// Attention in tiles of 64 positions, from K and V that kv_values_inl.h dequantized. Scores and
+// outputs are dense products (dense_inl.h): vectors run along positions for K, along channels for
+// V.
 #pragma once
 
 #include <cstdint>
@@ -8,62 +9,6 @@
 
 namespace atom::kernels::cpu {
 namespace {
-
-struct Int4Row {
-  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 zero) {
-    return Mul(scale, Sub(ToFloat(ExpandNibbles(row + i / 2)), zero));
-  }
-  static constexpr bool kQuantized = true;
-};
-struct Int8Row {
-  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 zero) {
-    return Mul(scale, Sub(ToFloat(ExpandBytes(row + i)), zero));
-  }
-  static constexpr bool kQuantized = true;
-};
-template <class T>
-struct FloatRow {
-  static F32x16 Values(const uint8_t* row, int64_t i, F32x16, F32x16) {
-    return Widen(reinterpret_cast<const T*>(row) + i);
-  }
-  static constexpr bool kQuantized = false;
-};
-
-/// Calls store(position, i, values) for every position and channels i, i + 16, …. The last values
-/// of a row may be any where 16 does not divide head_dim.
-template <class Row, class StoreValues>
-inline void ForRows(const KvRows& rows, const StoreValues& store) {
-  float scales[16] = {};
-  float zeros[16] = {};
-  if constexpr (Row::kQuantized) {
-    Store(scales, Widen(rows.scales));
-    Store(zeros, Widen(rows.zeros));
-  }
-  for (int64_t p = 0; p < rows.count; ++p) {
-    const uint8_t* row = rows.values + p * rows.row_bytes;
-    const F32x16 scale = Set(scales[p]);
-    const F32x16 zero = Set(zeros[p]);
-    for (int64_t i = 0; i < rows.head_dim; i += 16) store(p, i, Row::Values(row, i, scale, zero));
-  }
-}
-
-template <class Row>
-void LoadKeys(const KvRows& rows, float* rows_scratch, float* out) {
-  const int64_t stride = (rows.head_dim + 15) / 16 * 16;
-  ForRows<Row>(rows, [&](int64_t p, int64_t i, F32x16 values) {
-    Store(rows_scratch + p * stride + i, values);
-  });
-  for (int64_t i = 0; i < rows.head_dim; i += 16) {
-    Transpose16(rows_scratch + i, stride, out + i * kPanelOutputs, kPanelOutputs);
-  }
-}
-
-template <class Row>
-void LoadValues(const KvRows& rows, float* out, int64_t panel_stride) {
-  ForRows<Row>(rows, [&](int64_t p, int64_t i, F32x16 values) {
-    Store(out + i / kPanelOutputs * panel_stride + p * kPanelOutputs + i % kPanelOutputs, values);
-  });
-}
 
 /// Scores of one row become exp(s - max); those that the row does not see become 0.
 inline float ExpScores(float* scores, int64_t visible, float root) {
@@ -127,7 +72,7 @@ inline void WeighVisible(const AttentionTile& t) {
 }
 
 /// m' = max(m, m_t); sum and out are brought to m' and added up.
-inline void Merge(const AttentionTile& t) {
+void Merge(const AttentionTile& t) {
   for (int64_t row = 0; row < t.rows; row += 16) {
     const F32x16 old_max = Load(t.max + row);
     const F32x16 tile_max = Load(t.tile_max + row);

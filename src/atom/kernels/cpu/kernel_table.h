@@ -74,13 +74,13 @@ struct OutputBlock {
 inline constexpr int64_t kTilePositions = 64;
 inline constexpr int64_t kScoreStride = kTilePositions + 16;
 
-/// Rows of K or V of one head in one page: `count` <= 16 positions from the page's first on.
+/// K or V of one head in one page (kv_page.h).
 struct KvRows {
-  const uint8_t* values = nullptr;
-  int64_t row_bytes = 0;
-  const Half* scales = nullptr;  ///< [16], for INT4 and INT8
+  const uint8_t* values = nullptr;  ///< words of K, or rows of V
+  int64_t row_bytes = 0;            ///< of V
+  const Half* scales = nullptr;     ///< [16], for INT4 and INT8
   const Half* zeros = nullptr;
-  int64_t count = 0;
+  int64_t count = 0;  ///< positions from the page's first on
   int64_t head_dim = 0;
 };
 
@@ -104,6 +104,29 @@ struct AttentionTile {
   float* out = nullptr;  ///< so far
   float* max = nullptr;  ///< so far; -infinity at first
   float* sum = nullptr;
+};
+
+/// The query heads of one KV head at one token against one tile of 64 positions, straight from the
+/// pages. Writes the tile's part of the softmax, which `merge` then adds to what came before.
+inline constexpr int64_t kTilePages = 4;
+struct DecodeTile {
+  int64_t rows = 0;          ///< query heads
+  int64_t head_dim = 0;      ///< a multiple of 64
+  int64_t visible = 0;       ///< positions, 1 … 64
+  const float* q = nullptr;  ///< [rows][row_stride]
+  int64_t row_stride = 0;    ///< of q and tile_out
+  /// Of pages without a visible position: any that may be read.
+  KvRows keys[kTilePages];
+  KvRows values[kTilePages];
+  /// What the next tile will read, or null.
+  const uint8_t* next_keys[kTilePages] = {};
+  const uint8_t* next_values[kTilePages] = {};
+  float root = 1.0f;        ///< sqrt(head_dim)
+  float* scores = nullptr;  ///< [rows][kScoreStride], scratch
+  // Written:
+  float* tile_out = nullptr;  ///< channels in the order of `decode_channel`
+  float* tile_max = nullptr;  ///< [rows]
+  float* tile_sum = nullptr;
 };
 
 struct KernelTable {
@@ -141,12 +164,15 @@ struct KernelTable {
   /// x[i], x[i + half] = x[i] cos[i] - x[i + half] sin[i], x[i + half] cos[i] + x[i] sin[i]
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
 
-  /// By KvStorage. Keys are transposed into [head_dim][32]: out points at the first of 16 lanes.
-  /// rows_scratch holds [16][head_dim rounded up to 16].
-  void (*load_keys[5])(const KvRows& rows, float* rows_scratch, float* out);
+  /// By KvStorage. Keys go to [head_dim][32]: out points at the first of 16 lanes.
+  void (*load_keys[5])(const KvRows& rows, float* out);
   /// Values are dequantized into [64][32] per 32 channels, panel_stride elements apart.
   void (*load_values[5])(const KvRows& rows, float* out, int64_t panel_stride);
   void (*attend)(const AttentionTile& tile);
+  /// By KvStorage.
+  void (*decode[5])(const DecodeTile& tile);
+  /// Adds a tile's softmax (tile_out, tile_max, tile_sum) to out, max and sum.
+  void (*merge)(const AttentionTile& tile);
   /// out = x / sum
   void (*divide)(const float* x, float sum, int64_t n, float* out);
 

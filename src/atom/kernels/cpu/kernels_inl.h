@@ -6,10 +6,12 @@
 // after the tiles:
 #include "atom/kernels/cpu/dense_inl.h"
 #include "atom/kernels/cpu/exp_inl.h"
+#include "atom/kernels/cpu/kv_values_inl.h"
 #include "atom/kernels/cpu/packed_step_inl.h"
 #include "atom/kernels/cpu/rows_inl.h"
 // after those:
 #include "atom/kernels/cpu/attention_inl.h"
+#include "atom/kernels/cpu/decode_inl.h"
 #include "atom/kernels/cpu/packed_integer_inl.h"
 #include "atom/kernels/cpu/packed_values_inl.h"
 
@@ -36,11 +38,16 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .range = RangeWithZero,
       .quantize_kv = QuantizeKv,
       .rotate = Rotate,
-      .load_keys = {LoadKeys<Int4Row>, LoadKeys<Int8Row>, LoadKeys<FloatRow<BFloat16>>,
-                    LoadKeys<FloatRow<Half>>, LoadKeys<FloatRow<float>>},
+      .load_keys = {LoadKeys<Int4Words>, LoadKeys<Int8Words>, LoadKeys<HalfWords<BFloat16>>,
+                    LoadKeys<HalfWords<Half>>, LoadKeys<FloatWords>},
       .load_values = {LoadValues<Int4Row>, LoadValues<Int8Row>, LoadValues<FloatRow<BFloat16>>,
                       LoadValues<FloatRow<Half>>, LoadValues<FloatRow<float>>},
       .attend = Attend,
+      .decode = {Decode<Int4Words, Int4Chunk>, Decode<Int8Words, OrderedChunk<Int8Row, 1>>,
+                 Decode<HalfWords<BFloat16>, OrderedChunk<FloatRow<BFloat16>, 2>>,
+                 Decode<HalfWords<Half>, OrderedChunk<FloatRow<Half>, 2>>,
+                 Decode<FloatWords, OrderedChunk<FloatRow<float>, 4>>},
+      .merge = Merge,
       .divide = DivideRow,
       .max = MaxOfRow,
       .sum_exp = SumExp,

@@ -10,17 +10,16 @@
 namespace atom::kernels::cpu {
 namespace {
 
-/// Where one position of one head is stored, K or V.
-struct KvTarget {
-  std::byte* values;
+void PutHalf(Half value, std::byte* to) { std::memcpy(to, &value, sizeof(value)); }
+
+/// Where a row's scale and zero point are stored.
+struct ScaleTarget {
   std::byte* scale;
   std::byte* zero;
 };
 
-void PutHalf(Half value, std::byte* to) { std::memcpy(to, &value, sizeof(value)); }
-
-void PutQuantized(const KernelTable& kernels, const quant::KvFormat& format, const float* x,
-                  int64_t n, KvTarget to) {
+void EncodeQuantized(const KernelTable& kernels, const quant::KvFormat& format, const float* x,
+                     int64_t n, std::byte* row, ScaleTarget to) {
   constexpr float kRangeFloor = 1e-5f;
   const int bits = quant::KvStorageBits(format.storage);
   const auto high_code = static_cast<float>((1 << bits) - 1);
@@ -32,28 +31,29 @@ void PutQuantized(const KernelTable& kernels, const quant::KvFormat& format, con
   const Half scale = quant::StoredScale(std::max(high - low, kRangeFloor) / high_code);
   const float inv = 1.0f / ToFloat(scale);
   const float zero = quant::RoundHalfEven(quant::Clamp(-low * inv, 0.0f, high_code));
-  kernels.quantize_kv(x, n, inv, zero, high_code, bits == 4, reinterpret_cast<uint8_t*>(to.values));
+  kernels.quantize_kv(x, n, inv, zero, high_code, bits == 4, reinterpret_cast<uint8_t*>(row));
   PutHalf(scale, to.scale);
   PutHalf(ToHalf(zero), to.zero);
 }
 
-void PutRow(const KernelTable& kernels, const quant::KvFormat& format, const float* x, int64_t n,
-            KvTarget to) {
+/// A row's bytes as a page stores them (kv_page.h).
+void EncodeRow(const KernelTable& kernels, const quant::KvFormat& format, const float* x, int64_t n,
+               std::byte* row, ScaleTarget to) {
   switch (format.storage) {
     case quant::KvStorage::kInt4:
     case quant::KvStorage::kInt8:
-      return PutQuantized(kernels, format, x, n, to);
+      return EncodeQuantized(kernels, format, x, n, row, to);
     case quant::KvStorage::kBF16:
       for (int64_t i = 0; i < n; ++i) {
         const BFloat16 value = ToBFloat16(x[i]);
-        std::memcpy(to.values + 2 * i, &value, sizeof(value));
+        std::memcpy(row + 2 * i, &value, sizeof(value));
       }
       return;
     case quant::KvStorage::kF16:
-      for (int64_t i = 0; i < n; ++i) PutHalf(ToHalf(x[i]), to.values + 2 * i);
+      for (int64_t i = 0; i < n; ++i) PutHalf(ToHalf(x[i]), row + 2 * i);
       return;
     case quant::KvStorage::kF32:
-      std::memcpy(to.values, x, static_cast<size_t>(n) * sizeof(float));
+      std::memcpy(row, x, static_cast<size_t>(n) * sizeof(float));
       return;
   }
 }
@@ -67,13 +67,15 @@ struct TokenRow {
   const float* cos;
   std::byte* page;
   int64_t position_in_page;
-  float* scratch;  ///< [head_dim]
+  float* scratch;      ///< [head_dim]
+  std::byte* encoded;  ///< [RowBytes]
 
-  KvTarget Target(int which, int64_t head) const {
+  void Put(int which, int64_t head) const {
     const KvPageLayout& layout = kv.layout;
-    return {page + layout.RowOffset(which, head, position_in_page),
-            page + layout.ScaleOffset(which, head, position_in_page),
-            page + layout.ZeroOffset(which, head, position_in_page)};
+    const KvRow row{which, head, position_in_page};
+    EncodeRow(context.kernels, layout.format, scratch, shape.head_dim, encoded,
+              {page + layout.ScaleOffset(row), page + layout.ZeroOffset(row)});
+    layout.PutRow(row, {encoded, static_cast<size_t>(layout.RowBytes())}, page);
   }
   void Rotate(float* head) const {
     const int64_t half = shape.head_dim / 2;
@@ -92,14 +94,14 @@ struct TokenRow {
     if (format.fake_bits != 0 && format.fake_before_rope) FakeQuantize(scratch);
     Rotate(scratch);
     if (format.fake_bits != 0 && !format.fake_before_rope) FakeQuantize(scratch);
-    PutRow(context.kernels, format, scratch, shape.head_dim, Target(0, head));
+    Put(0, head);
   }
   void AppendValue(int64_t head) const {
     const quant::KvFormat& format = kv.layout.format;
     std::copy_n(qkv + (shape.heads + shape.kv_heads + head) * shape.head_dim, shape.head_dim,
                 scratch);
     if (format.fake_bits != 0) FakeQuantize(scratch);
-    PutRow(context.kernels, format, scratch, shape.head_dim, Target(1, head));
+    Put(1, head);
   }
 };
 
@@ -122,6 +124,8 @@ void RopeAppendKv(const CpuContext& context, const Batch& batch, const DeviceTen
                kv.pages);
     ScratchPlan plan;
     plan.Add<float>(shape.head_dim);
+    const size_t encoded_at = plan.Add<std::byte>(kv.layout.RowBytes());
+    std::byte* base = context.workspace.Of(worker, plan.bytes());
     const TokenRow token{
         .context = context,
         .shape = shape,
@@ -131,7 +135,8 @@ void RopeAppendKv(const CpuContext& context, const Batch& batch, const DeviceTen
         .page = static_cast<std::byte*>(kv.data.data()) +
                 slot / kKvPagePositions * kv.layout.PageBytes(),
         .position_in_page = slot % kKvPagePositions,
-        .scratch = ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), 0)};
+        .scratch = ScratchAt<float>(base, 0),
+        .encoded = base + encoded_at};
     token.RotateQueries();
     for (int64_t head = 0; head < shape.kv_heads; ++head) token.AppendKey(head);
     for (int64_t head = 0; head < shape.kv_heads; ++head) token.AppendValue(head);

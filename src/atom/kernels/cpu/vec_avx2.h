@@ -14,6 +14,7 @@ namespace {
 constexpr int kFloatRows = 6;
 constexpr int kIntegerRows = 4;
 constexpr int kDoubleRows = 2;
+constexpr int kDecodeRows = 1;
 constexpr int kVectors = 1;
 constexpr int kFewRows = 1;
 constexpr int kFewRowsVectors = 2;
@@ -174,6 +175,43 @@ inline F32x16 NibbleValue(I32x16 w) {
 template <int kShift>
 inline F32x16 ByteValue(I32x16 w) {
   return FieldValue<kShift, 8>(w);
+}
+template <class T>
+inline __m256 HalfOfWord8(__m256i w, bool high) {
+  if constexpr (__is_same(T, BFloat16)) {
+    return _mm256_castsi256_ps(high ? _mm256_and_si256(w, _mm256_set1_epi32(-65536))
+                                    : _mm256_slli_epi32(w, 16));
+  } else {
+    const __m256i low =
+        high ? _mm256_srli_epi32(w, 16) : _mm256_and_si256(w, _mm256_set1_epi32(65535));
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0xd8);
+    return _mm256_cvtph_ps(_mm256_castsi256_si128(packed));
+  }
+}
+template <class T, int kHigh>
+inline F32x16 HalfOfWord(I32x16 w) {
+  return {HalfOfWord8<T>(w.a, kHigh != 0), HalfOfWord8<T>(w.b, kHigh != 0)};
+}
+inline F32x16 AsFloats(I32x16 w) { return {_mm256_castsi256_ps(w.a), _mm256_castsi256_ps(w.b)}; }
+
+struct NibbleTable {  // no table of 16 fits a register here: computed
+  __m256 scale, zero;
+};
+inline NibbleTable MakeNibbleTable(float scale, float zero) {
+  return {_mm256_set1_ps(scale), _mm256_set1_ps(zero)};
+}
+inline __m256 ScaleCode8(NibbleTable table, __m256i code) {
+  return _mm256_mul_ps(table.scale, _mm256_sub_ps(_mm256_cvtepi32_ps(code), table.zero));
+}
+template <int kShift>
+inline F32x16 LookUp(NibbleTable table, I32x16 w) {
+  const __m256i mask = _mm256_set1_epi32(15);
+  return {ScaleCode8(table, _mm256_and_si256(_mm256_srli_epi32(w.a, kShift), mask)),
+          ScaleCode8(table, _mm256_and_si256(_mm256_srli_epi32(w.b, kShift), mask))};
+}
+inline I32x16 ExpandShorts(const uint8_t* p) {
+  return {_mm256_cvtepu16_epi32(_mm_loadu_si128(As128(p))),
+          _mm256_cvtepu16_epi32(_mm_loadu_si128(As128(p + 16)))};
 }
 inline __m256i ExpandNibbles8(const uint8_t* p) {
   int32_t four;

@@ -25,6 +25,7 @@ namespace {
 constexpr int kFloatRows = 12;
 constexpr int kIntegerRows = 12;
 constexpr int kDoubleRows = 6;
+constexpr int kDecodeRows = 4;
 constexpr int kVectors = 2;
 constexpr int kFewRows = 4;
 constexpr int kFewRowsVectors = 4;
@@ -144,6 +145,36 @@ template <int kShift>
 inline F32x16 ByteValue(I32x16 w) {
   const __m512i byte = _mm512_and_si512(_mm512_srli_epi32(w.v, kShift), _mm512_set1_epi32(255));
   return {_mm512_cvtepi32_ps(_mm512_sub_epi32(byte, _mm512_set1_epi32(128)))};
+}
+/// Each lane's low (kHigh = 0) or high 16 bits as a value of T.
+template <class T, int kHigh>
+inline F32x16 HalfOfWord(I32x16 w) {
+  if constexpr (sizeof(T) == 2 && __is_same(T, BFloat16)) {
+    return {_mm512_castsi512_ps(kHigh == 0 ? _mm512_slli_epi32(w.v, 16)
+                                           : _mm512_and_si512(w.v, _mm512_set1_epi32(-65536)))};
+  } else {
+    const __m512i low = kHigh == 0 ? w.v : _mm512_srli_epi32(w.v, 16);
+    return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(low))};
+  }
+}
+inline F32x16 AsFloats(I32x16 w) { return {_mm512_castsi512_ps(w.v)}; }
+
+/// scale * (code - zero) of the 16 codes of 4 bits: exact, as a product of 11 bits and 5.
+struct NibbleTable {
+  __m512 values;
+};
+inline NibbleTable MakeNibbleTable(float scale, float zero) {
+  const __m512 codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return {_mm512_mul_ps(_mm512_set1_ps(scale), _mm512_sub_ps(codes, _mm512_set1_ps(zero)))};
+}
+/// Of the nibble at bit `kShift` of each lane.
+template <int kShift>
+inline F32x16 LookUp(NibbleTable table, I32x16 w) {
+  return {_mm512_permutexvar_ps(_mm512_srli_epi32(w.v, kShift), table.values)};
+}
+/// 16 words of 16 bits, from 32 bytes.
+inline I32x16 ExpandShorts(const uint8_t* p) {
+  return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
 /// 16 nibbles, low one first, from 8 bytes.
 inline I32x16 ExpandNibbles(const uint8_t* p) {

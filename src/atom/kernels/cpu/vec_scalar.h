@@ -12,6 +12,7 @@ namespace {
 constexpr int kFloatRows = 2;
 constexpr int kIntegerRows = 2;
 constexpr int kDoubleRows = 1;
+constexpr int kDecodeRows = 1;
 constexpr int kVectors = 1;
 constexpr int kFewRows = 1;
 constexpr int kFewRowsVectors = 1;
@@ -204,6 +205,30 @@ inline F32x16 NibbleValue(const I32x16& w) {
 template <int kShift>
 inline F32x16 ByteValue(const I32x16& w) {
   return Floats([&](int i) { return static_cast<float>((w.v[i] >> kShift & 255) - 128); });
+}
+template <class T, int kHigh>
+inline F32x16 HalfOfWord(const I32x16& w) {
+  return Floats([&](int i) {
+    const T half{static_cast<uint16_t>(static_cast<uint32_t>(w.v[i]) >> (16 * kHigh))};
+    return WidenOne(half);
+  });
+}
+inline F32x16 AsFloats(const I32x16& w) {
+  return Floats([&](int i) { return FromBits(static_cast<uint32_t>(w.v[i])); });
+}
+struct NibbleTable {
+  float scale;
+  float zero;
+};
+inline NibbleTable MakeNibbleTable(float scale, float zero) { return {scale, zero}; }
+template <int kShift>
+inline F32x16 LookUp(const NibbleTable& table, const I32x16& w) {
+  return Floats([&](int i) {
+    return table.scale * (static_cast<float>(w.v[i] >> kShift & 15) - table.zero);
+  });
+}
+inline I32x16 ExpandShorts(const uint8_t* p) {
+  return Ints([&](int i) { return int32_t{p[2 * i]} | int32_t{p[2 * i + 1]} << 8; });
 }
 inline I32x16 ExpandNibbles(const uint8_t* p) {
   return Ints([&](int i) { return p[i / 2] >> (4 * (i % 2)) & 15; });

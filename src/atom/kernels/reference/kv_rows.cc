@@ -3,7 +3,6 @@
 #include <cstring>
 #include <vector>
 
-#include "atom/core/check.h"
 #include "atom/core/half.h"
 #include "atom/quant/group_quant.h"
 
@@ -42,33 +41,31 @@ void LoadFloats(const std::byte* from, std::span<float> values) {
   }
 }
 
-void StoreCodes(const KvPageLayout& layout, KvRow row, std::span<const float> values,
-                std::byte* page) {
+/// The row's codes go to `bytes`, its scale and zero point into the page.
+void StoreCodes(const KvPageLayout& layout, const KvRow& row, std::span<const float> values,
+                std::byte* bytes, std::byte* page) {
   const int bits = quant::KvStorageBits(layout.format.storage);
   std::vector<uint8_t> codes(values.size());
   const quant::AsymmetricScale group =
       quant::QuantizeAsymmetric(values, layout.format.clip, bits, codes);
-  std::byte* to = page + layout.RowOffset(row.which, row.head, row.position);
   if (bits == 4) {
     for (size_t i = 0; i < codes.size(); i += 2) {
-      *to++ = static_cast<std::byte>(codes[i] | codes[i + 1] << 4);
+      *bytes++ = static_cast<std::byte>(codes[i] | codes[i + 1] << 4);
     }
   } else {
-    std::memcpy(to, codes.data(), codes.size());
+    std::memcpy(bytes, codes.data(), codes.size());
   }
-  StoreHalf(group.scale, page + layout.ScaleOffset(row.which, row.head, row.position));
-  StoreHalf(ToHalf(static_cast<float>(group.zero)),
-            page + layout.ZeroOffset(row.which, row.head, row.position));
+  StoreHalf(group.scale, page + layout.ScaleOffset(row));
+  StoreHalf(ToHalf(static_cast<float>(group.zero)), page + layout.ZeroOffset(row));
 }
 
-void LoadCodes(const KvPageLayout& layout, KvRow row, const std::byte* page,
-               std::span<float> values) {
+void LoadCodes(const KvPageLayout& layout, const KvRow& row, const std::byte* page,
+               const std::byte* bytes, std::span<float> values) {
   const int bits = quant::KvStorageBits(layout.format.storage);
-  const float scale = LoadHalf(page + layout.ScaleOffset(row.which, row.head, row.position));
-  const float zero = LoadHalf(page + layout.ZeroOffset(row.which, row.head, row.position));
-  const std::byte* from = page + layout.RowOffset(row.which, row.head, row.position);
+  const float scale = LoadHalf(page + layout.ScaleOffset(row));
+  const float zero = LoadHalf(page + layout.ZeroOffset(row));
   for (size_t i = 0; i < values.size(); ++i) {
-    const int byte = std::to_integer<int>(from[bits == 4 ? i / 2 : i]);
+    const int byte = std::to_integer<int>(bytes[bits == 4 ? i / 2 : i]);
     const int code = bits == 8 ? byte : (i % 2 == 0 ? byte & 15 : byte >> 4);
     values[i] = scale * (static_cast<float>(code) - zero);
   }
@@ -76,35 +73,41 @@ void LoadCodes(const KvPageLayout& layout, KvRow row, const std::byte* page,
 
 }  // namespace
 
-void StoreKvRow(const KvPageLayout& layout, KvRow row, std::span<const float> values,
+void StoreKvRow(const KvPageLayout& layout, const KvRow& row, std::span<const float> values,
                 std::byte* page) {
-  if (layout.quantized()) return StoreCodes(layout, row, values, page);
-  std::byte* to = page + layout.RowOffset(row.which, row.head, row.position);
+  std::vector<std::byte> bytes(static_cast<size_t>(layout.RowBytes()));
   switch (layout.format.storage) {
+    case quant::KvStorage::kInt4:
+    case quant::KvStorage::kInt8:
+      StoreCodes(layout, row, values, bytes.data(), page);
+      break;
     case quant::KvStorage::kBF16:
-      return StoreFloats<BFloat16>(values, to);
+      StoreFloats<BFloat16>(values, bytes.data());
+      break;
     case quant::KvStorage::kF16:
-      return StoreFloats<Half>(values, to);
+      StoreFloats<Half>(values, bytes.data());
+      break;
     case quant::KvStorage::kF32:
-      return StoreFloats<float>(values, to);
-    default:
-      ATOM_CHECK(false, "KV storage {}", quant::Name(layout.format.storage));
+      StoreFloats<float>(values, bytes.data());
+      break;
   }
+  layout.PutRow(row, bytes, page);
 }
 
-void LoadKvRow(const KvPageLayout& layout, KvRow row, const std::byte* page,
+void LoadKvRow(const KvPageLayout& layout, const KvRow& row, const std::byte* page,
                std::span<float> values) {
-  if (layout.quantized()) return LoadCodes(layout, row, page, values);
-  const std::byte* from = page + layout.RowOffset(row.which, row.head, row.position);
+  std::vector<std::byte> bytes(static_cast<size_t>(layout.RowBytes()));
+  layout.GetRow(row, page, bytes);
   switch (layout.format.storage) {
+    case quant::KvStorage::kInt4:
+    case quant::KvStorage::kInt8:
+      return LoadCodes(layout, row, page, bytes.data(), values);
     case quant::KvStorage::kBF16:
-      return LoadFloats<BFloat16>(from, values);
+      return LoadFloats<BFloat16>(bytes.data(), values);
     case quant::KvStorage::kF16:
-      return LoadFloats<Half>(from, values);
+      return LoadFloats<Half>(bytes.data(), values);
     case quant::KvStorage::kF32:
-      return LoadFloats<float>(from, values);
-    default:
-      ATOM_CHECK(false, "KV storage {}", quant::Name(layout.format.storage));
+      return LoadFloats<float>(bytes.data(), values);
   }
 }
 

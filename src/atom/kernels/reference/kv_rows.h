@@ -1,5 +1,4 @@
-// One position of one head in a KV page (kv_page.h), written and read. K (which = 0) and V (1) are
-// treated alike; position counts inside the page.
+// One position of one head in a KV page (kv_page.h), written and read; K and V are treated alike.
 #pragma once
 
 #include <cstddef>
@@ -10,17 +9,11 @@
 
 namespace atom::kernels::reference {
 
-struct KvRow {
-  int which = 0;
-  int64_t head = 0;
-  int64_t position = 0;
-};
-
 /// Quantizes or rounds head_dim values to what the page stores.
-void StoreKvRow(const KvPageLayout& layout, KvRow row, std::span<const float> values,
+void StoreKvRow(const KvPageLayout& layout, const KvRow& row, std::span<const float> values,
                 std::byte* page);
 /// What is stored, widened or dequantized: scale * (code - zero), exact in fp32.
-void LoadKvRow(const KvPageLayout& layout, KvRow row, const std::byte* page,
+void LoadKvRow(const KvPageLayout& layout, const KvRow& row, const std::byte* page,
                std::span<float> values);
 
 }  // namespace atom::kernels::reference

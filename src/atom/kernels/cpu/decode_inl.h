@@ -1,0 +1,143 @@
+// Attention of one token, straight from the pages: with few query rows a tile of K and V is read
+// once, so it is dequantized in registers and never stored. The same operations in the same order
+// as attention_inl.h.
+#pragma once
+
+#include <cstdint>
+
+#include "atom/kernels/cpu/kernel_table.h"
+
+namespace atom::kernels::cpu {
+namespace {
+
+inline void PrefetchLine(const uint8_t* next, int64_t offset) {
+  if (next != nullptr) __builtin_prefetch(next + offset);
+}
+
+/// scores[R][64] = q · K. A chain a position, channels ascending; four pages side by side hide the
+/// latency of a chain.
+template <class Words, int R>
+inline void DecodeScores(const DecodeTile& t, int64_t row) {
+  const float* q = t.q + row * t.row_stride;
+  KeyScales<Words> scales[kTilePages];
+  F32x16 sum[R][kTilePages];
+#pragma GCC unroll 4
+  for (int v = 0; v < kTilePages; ++v) {
+    scales[v] = KeyScales<Words>::Of(t.keys[v]);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) sum[r][v] = Zero();
+  }
+  for (int64_t first = 0; first < t.head_dim; first += Words::kChannels) {
+    const int64_t line = first / Words::kChannels * kWordLineBytes;
+#pragma GCC unroll 4
+    for (int v = 0; v < kTilePages; ++v) {
+      PrefetchLine(t.next_keys[v], line);
+      Words::ForEach(LoadBytes(t.keys[v].values + line), [&](int64_t j, F32x16 value) {
+        const F32x16 key = scales[v].Apply(value);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) {
+          sum[r][v] = Fma(Set(q[r * t.row_stride + first + j]), key, sum[r][v]);
+        }
+      });
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kTilePages; ++v) {
+      Store(t.scores + (row + r) * kScoreStride + v * 16, sum[r][v]);
+    }
+  }
+}
+
+// 64 channels of a row of V: Values gives four vectors, in the row's own order of channels.
+constexpr int64_t kChunkChannels = 64;
+
+/// Nibble j of the 16-bit word i is channel 4 i + j: vector j holds channels j, j + 4, ….
+struct Int4Chunk {
+  static constexpr bool kQuantized = true;
+  static constexpr int64_t kBytes = kChunkChannels / 2;
+  static inline void Values(const uint8_t* p, float scale, float zero, F32x16 (&out)[4]) {
+    const NibbleTable table = MakeNibbleTable(scale, zero);
+    const I32x16 w = ExpandShorts(p);
+    out[0] = LookUp<0>(table, w);
+    out[1] = LookUp<4>(table, w);
+    out[2] = LookUp<8>(table, w);
+    out[3] = LookUp<12>(table, w);
+  }
+};
+/// Channels in order.
+template <class Row, int64_t kChannelBytes>
+struct OrderedChunk {
+  static constexpr bool kQuantized = Row::kQuantized;
+  static constexpr int64_t kBytes = kChunkChannels * kChannelBytes;
+  static inline void Values(const uint8_t* p, float scale, float zero, F32x16 (&out)[4]) {
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) out[v] = Row::Values(p, v * 16, Set(scale), Set(zero));
+  }
+};
+
+/// tile_out[R][chunk] = p · V and, with the first chunk, tile_sum = Σ p; positions ascending.
+template <class Chunk, int R>
+inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
+  const float* p = t.scores + row * kScoreStride;
+  F32x16 out[R][4];
+  F32x16 total[R];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    total[r] = Zero();
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) out[r][v] = Zero();
+  }
+  for (int64_t page = 0; page * 16 < t.visible; ++page) {
+    const KvRows& rows = t.values[page];
+    const ValueScales<Chunk> scales(rows);
+    const int64_t count = t.visible - page * 16 < 16 ? t.visible - page * 16 : 16;
+    const uint8_t* from = rows.values + chunk * Chunk::kBytes;
+    const uint8_t* next = t.next_values[page];
+    for (int64_t j = 0; j < count; ++j) {
+      PrefetchLine(next, j * rows.row_bytes + chunk * Chunk::kBytes);
+      F32x16 value[4];
+      Chunk::Values(from + j * rows.row_bytes, scales.scale[j], scales.zero[j], value);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const F32x16 weight = Set(p[r * kScoreStride + page * 16 + j]);
+        total[r] = Add(total[r], weight);
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; ++v) out[r][v] = Fma(weight, value[v], out[r][v]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    if (chunk == 0) StoreFirst(t.tile_sum + row + r, total[r], 1);
+    float* to = t.tile_out + (row + r) * t.row_stride + chunk * kChunkChannels;
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) Store(to + v * 16, out[r][v]);
+  }
+}
+
+template <class Words, class Chunk, int R>
+inline void DecodeRows(const DecodeTile& t, int64_t row) {
+  DecodeScores<Words, R>(t, row);
+  for (int64_t r = row; r < row + R; ++r) {
+    t.tile_max[r] = ExpScores(t.scores + r * kScoreStride, t.visible, t.root);
+  }
+  for (int64_t chunk = 0; chunk < t.head_dim / kChunkChannels; ++chunk) {
+    DecodeValues<Chunk, R>(t, row, chunk);
+  }
+}
+
+template <class Words, class Chunk>
+void Decode(const DecodeTile& t) {
+  int64_t row = 0;
+  if constexpr (kDecodeRows > 1) {
+    for (; row + kDecodeRows <= t.rows; row += kDecodeRows) {
+      DecodeRows<Words, Chunk, kDecodeRows>(t, row);
+    }
+  }
+  for (; row < t.rows; ++row) DecodeRows<Words, Chunk, 1>(t, row);
+}
+
+}  // namespace
+}  // namespace atom::kernels::cpu

@@ -1,0 +1,151 @@
+// What KV pages hold (kv_page.h), as fp32: words of K, one position a lane; rows of V, one channel
+// a lane. Every value is exact: scale * (code - zero) has at most 20 bits.
+#pragma once
+
+#include <cstdint>
+
+#include "atom/kernels/cpu/kernel_table.h"
+
+namespace atom::kernels::cpu {
+namespace {
+
+// Words of K: ForEach calls each(j, values) for the j-th channel of a word; values are code -
+// kCenter where they are quantized.
+struct Int4Words {
+  static constexpr bool kQuantized = true;
+  static constexpr float kCenter = 8.0f;
+  static constexpr int64_t kChannels = 8;
+  template <class Each>
+  [[gnu::always_inline]] static inline void ForEach(I32x16 w, const Each& each) {
+    each(0, NibbleValue<0>(w));
+    each(1, NibbleValue<4>(w));
+    each(2, NibbleValue<8>(w));
+    each(3, NibbleValue<12>(w));
+    each(4, NibbleValue<16>(w));
+    each(5, NibbleValue<20>(w));
+    each(6, NibbleValue<24>(w));
+    each(7, NibbleValue<28>(w));
+  }
+};
+struct Int8Words {
+  static constexpr bool kQuantized = true;
+  static constexpr float kCenter = 128.0f;
+  static constexpr int64_t kChannels = 4;
+  template <class Each>
+  [[gnu::always_inline]] static inline void ForEach(I32x16 w, const Each& each) {
+    each(0, ByteValue<0>(w));
+    each(1, ByteValue<8>(w));
+    each(2, ByteValue<16>(w));
+    each(3, ByteValue<24>(w));
+  }
+};
+template <class T>  // BFloat16 or Half
+struct HalfWords {
+  static constexpr bool kQuantized = false;
+  static constexpr float kCenter = 0.0f;
+  static constexpr int64_t kChannels = 2;
+  template <class Each>
+  [[gnu::always_inline]] static inline void ForEach(I32x16 w, const Each& each) {
+    each(0, HalfOfWord<T, 0>(w));
+    each(1, HalfOfWord<T, 1>(w));
+  }
+};
+struct FloatWords {
+  static constexpr bool kQuantized = false;
+  static constexpr float kCenter = 0.0f;
+  static constexpr int64_t kChannels = 1;
+  template <class Each>
+  [[gnu::always_inline]] static inline void ForEach(I32x16 w, const Each& each) {
+    each(0, AsFloats(w));
+  }
+};
+
+/// Scales and zero points of 16 positions: scale * (code - zero) as one fma, which is exact too.
+template <class Words>
+struct KeyScales {
+  F32x16 scale;
+  F32x16 shift;
+
+  static KeyScales Of(const KvRows& rows) {
+    if constexpr (Words::kQuantized) {
+      const F32x16 scale = Widen(rows.scales);
+      return {scale, Mul(scale, Sub(Set(Words::kCenter), Widen(rows.zeros)))};
+    } else {
+      return {Zero(), Zero()};
+    }
+  }
+  [[gnu::always_inline]] F32x16 Apply(F32x16 value) const {
+    if constexpr (Words::kQuantized) return Fma(value, scale, shift);
+    return value;
+  }
+};
+
+constexpr int64_t kWordLineBytes = 64;  // a word of 16 positions
+
+/// K of a page into [head_dim][32]: 16 lanes of it.
+template <class Words>
+void LoadKeys(const KvRows& rows, float* out) {
+  const KeyScales<Words> scales = KeyScales<Words>::Of(rows);
+  for (int64_t first = 0; first < rows.head_dim; first += Words::kChannels) {
+    const I32x16 word = LoadBytes(rows.values + first / Words::kChannels * kWordLineBytes);
+    Words::ForEach(word, [&](int64_t j, F32x16 value) {
+      if (first + j < rows.head_dim) {
+        Store(out + (first + j) * kPanelOutputs, scales.Apply(value));
+      }
+    });
+  }
+}
+
+// Rows of V: 16 values from channel i on.
+struct Int4Row {
+  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 zero) {
+    return Mul(scale, Sub(ToFloat(ExpandNibbles(row + i / 2)), zero));
+  }
+  static constexpr bool kQuantized = true;
+};
+struct Int8Row {
+  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 zero) {
+    return Mul(scale, Sub(ToFloat(ExpandBytes(row + i)), zero));
+  }
+  static constexpr bool kQuantized = true;
+};
+template <class T>
+struct FloatRow {
+  static F32x16 Values(const uint8_t* row, int64_t i, F32x16, F32x16) {
+    return Widen(reinterpret_cast<const T*>(row) + i);
+  }
+  static constexpr bool kQuantized = false;
+};
+
+/// Scales and zero points of V's 16 positions, as floats.
+template <class Row>
+struct ValueScales {
+  float scale[16] = {};
+  float zero[16] = {};
+
+  explicit ValueScales(const KvRows& rows) {
+    if constexpr (Row::kQuantized) {
+      Store(scale, Widen(rows.scales));
+      Store(zero, Widen(rows.zeros));
+    }
+  }
+};
+
+/// V of a page into [64][32] per 32 channels. The last values of a row may be any where 16 does not
+/// divide head_dim.
+template <class Row>
+void LoadValues(const KvRows& rows, float* out, int64_t panel_stride) {
+  const ValueScales<Row> scales(rows);
+  for (int64_t p = 0; p < rows.count; ++p) {
+    const uint8_t* row = rows.values + p * rows.row_bytes;
+    const F32x16 scale = Set(scales.scale[p]);
+    const F32x16 zero = Set(scales.zero[p]);
+    for (int64_t i = 0; i < rows.head_dim; i += 16) {
+      Store(out + i / kPanelOutputs * panel_stride + p * kPanelOutputs + i % kPanelOutputs,
+            Row::Values(row, i, scale, zero));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace atom::kernels::cpu
