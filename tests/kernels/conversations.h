@@ -117,11 +117,13 @@ class Conversations {
     // kv_page.h, by hand: K in words of 4 bytes, those of 16 positions side by side; V in rows.
     const int64_t row_bytes = d() * quant::KvStorageBits(layout.format.storage) / 8;
     const int64_t words = (row_bytes + 3) / 4;
+    const int64_t scales = layout.quantized() ? 128 : 0;
+    const int64_t first = head * ((words * 64 + 16 * row_bytes + scales + 63) / 64 * 64);
     std::vector<std::byte> row;
     for (int64_t i = 0; i < row_bytes; ++i) {
-      const int64_t k = (head * words + i / 4) * 64 + in_page * 4 + i % 4;
-      const int64_t v = shape().kv_heads * words * 64 + (head * 16 + in_page) * row_bytes + i;
-      row.push_back(page[which == 0 ? k : v]);
+      const int64_t k = i / 4 * 64 + in_page * 4 + i % 4;
+      const int64_t v = words * 64 + in_page * row_bytes + i;
+      row.push_back(page[first + (which == 0 ? k : v)]);
     }
     const KvRow place{which, head, in_page};
     std::vector<float> values;

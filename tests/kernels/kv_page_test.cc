@@ -13,13 +13,15 @@ TEST(KvPage, Int4ByHand) {
   const KvPageLayout layout{{.storage = KvStorage::kInt4}, /*kv_heads=*/2, /*head_dim=*/8};
   EXPECT_EQ(layout.RowBytes(), 4);
   EXPECT_EQ(layout.KeyWords(), 1);
-  EXPECT_EQ(layout.KeyOffset(1), 64);  // a word of 4 bytes for each of 16 positions
-  EXPECT_EQ(layout.ValueOffset(0, 0), 128);
-  EXPECT_EQ(layout.ValueOffset(1, 3), 128 + 64 + 3 * 4);
-  EXPECT_EQ(layout.ScaleOffset({0, 0, 0}), 256);
-  EXPECT_EQ(layout.ScaleOffset({0, 0, 3}), 262);
-  EXPECT_EQ(layout.ScaleOffset({1, 1, 15}), 256 + 63 * 2);
-  EXPECT_EQ(layout.ZeroOffset({0, 0, 0}), 384);
+  EXPECT_EQ(layout.HeadBytes(), 256);  // 64 of K, 64 of V, 4 · 32 of scales and zero points
+  EXPECT_EQ(layout.KeyOffset(1), 256);
+  EXPECT_EQ(layout.ValueOffset(0, 0), 64);  // behind a word of 4 bytes for each of 16 positions
+  EXPECT_EQ(layout.ValueOffset(1, 3), 256 + 64 + 3 * 4);
+  EXPECT_EQ(layout.ScaleOffset({0, 0, 0}), 128);
+  EXPECT_EQ(layout.ScaleOffset({0, 0, 3}), 134);
+  EXPECT_EQ(layout.ZeroOffset({0, 0, 0}), 160);
+  EXPECT_EQ(layout.ScaleOffset({1, 1, 15}), 256 + 192 + 30);
+  EXPECT_EQ(layout.ZeroOffset({1, 1, 15}), 256 + 224 + 30);
   EXPECT_EQ(layout.PageBytes(), 512);
 }
 
@@ -34,10 +36,12 @@ TEST(KvPage, WordsOfKLieSideBySideByHand) {
   EXPECT_EQ(layout.KeyWords(), 2);  // 6 bytes and 2 that nobody reads
   std::vector<std::byte> page(static_cast<size_t>(layout.PageBytes()));
   layout.PutRow({0, 1, 3}, Numbered(6), page.data());
+  constexpr int head = 384;  // 128 of K, 96 of V, 128 of scales and zero points, padded
+  EXPECT_EQ(layout.KeyOffset(1), head);
   for (int i = 0; i < 4; ++i)
-    EXPECT_EQ(page[static_cast<size_t>(128 + 3 * 4 + i)], std::byte(i + 1));
-  EXPECT_EQ(page[128 + 64 + 3 * 4], std::byte{5});
-  EXPECT_EQ(page[128 + 64 + 3 * 4 + 1], std::byte{6});
+    EXPECT_EQ(page[static_cast<size_t>(head + 3 * 4 + i)], std::byte(i + 1));
+  EXPECT_EQ(page[static_cast<size_t>(head + 64 + 3 * 4)], std::byte{5});
+  EXPECT_EQ(page[static_cast<size_t>(head + 64 + 3 * 4 + 1)], std::byte{6});
   EXPECT_EQ(std::count(page.begin(), page.end(), std::byte{0}), std::ssize(page) - 6);
 }
 
@@ -82,15 +86,17 @@ TEST(KvPage, PartsDoNotOverlapAndPagesAreAligned) {
     for (const int64_t kv_heads : {1, 3}) {
       for (const int64_t head_dim : {2, 8, 64, 80, 128}) {
         const KvPageLayout layout{{.storage = storage}, kv_heads, head_dim};
-        int64_t end = kv_heads * layout.KeyWords() * 64;
-        EXPECT_EQ(layout.ValueOffset(0, 0), end);
-        end += kv_heads * kKvPagePositions * layout.RowBytes();
-        if (layout.quantized()) {
-          const int64_t scales = 2 * kv_heads * kKvPagePositions * 2;
-          EXPECT_EQ(layout.ScaleOffset({0, 0, 0}), end);
-          EXPECT_EQ(layout.ZeroOffset({0, 0, 0}), end + scales);
-          EXPECT_EQ(layout.ZeroOffset({1, kv_heads - 1, 15}), end + 2 * scales - 2);
-          end += 2 * scales;
+        const int64_t last = kv_heads - 1;
+        int64_t end = last * layout.HeadBytes();
+        EXPECT_EQ(layout.KeyOffset(last), end);
+        end += layout.KeyWords() * 64;
+        EXPECT_EQ(layout.ValueOffset(last, 0), end);
+        end += kKvPagePositions * layout.RowBytes();
+        for (int which = 0; layout.quantized() && which < 2; ++which) {
+          EXPECT_EQ(layout.ScaleOffset({which, last, 0}), end);
+          EXPECT_EQ(layout.ZeroOffset({which, last, 0}), end + 32);
+          EXPECT_EQ(layout.ZeroOffset({which, last, 15}), end + 62);
+          end += 64;
         }
         EXPECT_GE(layout.PageBytes(), end);
         EXPECT_LT(layout.PageBytes(), end + 64);

@@ -9,7 +9,8 @@ namespace atom::kernels {
 namespace {
 
 constexpr int64_t kScaleBytes = 2;  // fp16
-constexpr int64_t kPageAlignment = 64;
+constexpr int64_t kScalesBytes = kKvPagePositions * kScaleBytes;
+constexpr int64_t kHeadAlignment = 64;
 constexpr int64_t kWordStride = kKvPagePositions * kKvWordBytes;
 
 /// Calls move(offset in the row, offset in the page, bytes) for every word of a row of K.
@@ -28,27 +29,24 @@ bool KvPageLayout::quantized() const {
   return format.storage == quant::KvStorage::kInt4 || format.storage == quant::KvStorage::kInt8;
 }
 
-int64_t KvPageLayout::KeyOffset(int64_t head) const { return head * KeyWords() * kWordStride; }
+int64_t KvPageLayout::HeadBytes() const {
+  const int64_t codes = KeyWords() * kWordStride + kKvPagePositions * RowBytes();
+  const int64_t scales = quantized() ? 4 * kScalesBytes : 0;
+  return (codes + scales + kHeadAlignment - 1) / kHeadAlignment * kHeadAlignment;
+}
+
+int64_t KvPageLayout::KeyOffset(int64_t head) const { return head * HeadBytes(); }
 
 int64_t KvPageLayout::ValueOffset(int64_t head, int64_t position) const {
-  return KeyOffset(kv_heads) + (head * kKvPagePositions + position) * RowBytes();
+  return KeyOffset(head) + KeyWords() * kWordStride + position * RowBytes();
 }
-
-int64_t KvPageLayout::CodeBytes() const { return ValueOffset(kv_heads, 0); }
 
 int64_t KvPageLayout::ScaleOffset(const KvRow& row) const {
-  const int64_t index = (row.which * kv_heads + row.head) * kKvPagePositions + row.position;
-  return CodeBytes() + index * kScaleBytes;
+  return ValueOffset(row.head, kKvPagePositions) + 2 * row.which * kScalesBytes +
+         row.position * kScaleBytes;
 }
 
-int64_t KvPageLayout::ZeroOffset(const KvRow& row) const {
-  return ScaleOffset(row) + 2 * kv_heads * kKvPagePositions * kScaleBytes;
-}
-
-int64_t KvPageLayout::PageBytes() const {
-  const int64_t params = quantized() ? 2 * 2 * kv_heads * kKvPagePositions * kScaleBytes : 0;
-  return (CodeBytes() + params + kPageAlignment - 1) / kPageAlignment * kPageAlignment;
-}
+int64_t KvPageLayout::ZeroOffset(const KvRow& row) const { return ScaleOffset(row) + kScalesBytes; }
 
 void KvPageLayout::PutRow(const KvRow& row, std::span<const std::byte> bytes,
                           std::byte* page) const {

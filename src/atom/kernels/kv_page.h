@@ -1,14 +1,15 @@
-// A KV page: 16 positions of one sequence in one layer. Quantized K is stored after RoPE.
+// A KV page: 16 positions of one sequence in one layer, head after head, each padded to 64 bytes:
 //
-//   K      [kv_head][word][16 positions]  4 bytes each: word w of a row is its bytes 4 w … 4 w + 3
-//   V      [kv_head][16 positions][head_dim * bits/8]
-//   scale  [K|V][kv_head][16]  fp16      INT4 and INT8 only:
-//   zero   [K|V][kv_head][16]  fp16      x = scale * (code - zero), zero an integer
+//   K      [word][16 positions]  4 bytes each: word w of a row is its bytes 4 w … 4 w + 3
+//   V      [16 positions][head_dim * bits/8]
+//   K scale, K zero, V scale, V zero   [16] fp16 each      INT4 and INT8 only:
+//                                      x = scale * (code - zero), zero an integer
 //
 // A row is one position of one head: unsigned codes (INT4 with the low nibble first), or bf16, fp16
 // or fp32 values; as words of K it is padded to 4 bytes. The words of 16 positions lie side by
 // side, because scores are computed with one position a lane: one register takes a word of all 16.
-// Pages of a layer follow each other in one allocation, each padded to 64 bytes.
+// All that a head of a page holds is one stretch of memory, which is read as one stream. Pages of a
+// layer follow each other in one allocation.
 #pragma once
 
 #include <cstddef>
@@ -44,14 +45,13 @@ struct KvPageLayout {
   int64_t ValueOffset(int64_t head, int64_t position) const;
   int64_t ScaleOffset(const KvRow& row) const;
   int64_t ZeroOffset(const KvRow& row) const;
-  int64_t PageBytes() const;
+  /// Of all that one head has in a page.
+  int64_t HeadBytes() const;
+  int64_t PageBytes() const { return kv_heads * HeadBytes(); }
 
   /// Moves a row's RowBytes() into its page, and out of it.
   void PutRow(const KvRow& row, std::span<const std::byte> bytes, std::byte* page) const;
   void GetRow(const KvRow& row, const std::byte* page, std::span<std::byte> bytes) const;
-
- private:
-  int64_t CodeBytes() const;
 };
 
 }  // namespace atom::kernels

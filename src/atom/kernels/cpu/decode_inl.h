@@ -95,6 +95,10 @@ inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
     const int64_t count = t.visible - page * 16 < 16 ? t.visible - page * 16 : 16;
     const uint8_t* from = rows.values + chunk * Chunk::kBytes;
     const uint8_t* next = t.next_values[page];
+    if (chunk == 0) {  // the scales and zero points of K and V lie behind V
+      PrefetchLine(next, 16 * rows.row_bytes);
+      PrefetchLine(next, 16 * rows.row_bytes + kWordLineBytes);
+    }
     for (int64_t j = 0; j < count; ++j) {
       PrefetchLine(next, j * rows.row_bytes + chunk * Chunk::kBytes);
       F32x16 value[4];
