@@ -98,7 +98,9 @@ TEST(AttentionBenchTest, EveryStorageGivesRowsWithSoundNumbers) {
       EXPECT_TRUE(std::isfinite(value) && value > 0) << field << " " << value;
     }
     EXPECT_GT(json.at("ratio").at("bf16_kv").get<double>(), 0.0);
-    if (row.kv == "bf16") EXPECT_EQ(json.at("ratio").at("bf16_kv"), 1.0);
+    if (row.kv == "bf16") {
+      EXPECT_EQ(json.at("ratio").at("bf16_kv"), 1.0);
+    }
   }
 }
 

@@ -24,7 +24,7 @@ Measured Workbench::Measure(Ceiling ceiling, double work, const std::function<vo
   const bool known = ceilings_.Has(ceiling);
   std::vector<double> seconds;
   std::vector<double> rates;
-  TimeRepeat(effort_.repeat_seconds / 4, call);  // scratch grows, weights are touched
+  TimeRepeat(effort_.repeat_seconds / 4, call);  // scratch grows, spinning threads of others stop
   for (int i = 0; i < effort_.repeats; ++i) {
     if (known) rates.push_back(ceilings_.MeasureOnce(ceiling));
     seconds.push_back(TimeRepeat(effort_.repeat_seconds, call));
