@@ -68,8 +68,8 @@ void ExpectOneSentence(const Outcome& run, const std::string& part) {
 }
 
 TEST_F(CliTest, EveryCommandHasHelp) {
-  for (const char* command :
-       {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize", "inspect"}) {
+  for (const char* command : {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize",
+                              "inspect", "bench", "bench gemm", "bench attention", "bench model"}) {
     const Outcome run = Atom(std::string(command) + " --help");
     EXPECT_EQ(run.exit_code, 0) << command;
     EXPECT_NE(run.out.find("Usage"), std::string::npos) << command;
@@ -81,7 +81,8 @@ TEST_F(CliTest, EveryCommandHasHelp) {
 
 TEST_F(CliTest, WrongFlagsExitWithTwo) {
   for (const char* arguments : {"", "nonsense", "eval", "eval --nonsense x", "eval x --windows -3",
-                                "generate x --prompt y --top-p 7"}) {
+                                "generate x --prompt y --top-p 7", "bench", "bench nonsense",
+                                "bench gemm --m 0", "bench model --layers -1"}) {
     const Outcome run = Atom(arguments);
     EXPECT_EQ(run.exit_code, 2) << arguments;
     EXPECT_NE(run.err.find("atom: "), std::string::npos) << arguments;
@@ -97,6 +98,29 @@ TEST_F(CliTest, WrongInputsGetOneSentence) {
   ExpectOneSentence(Atom(QuantizeArguments("q") + " --recipe nonsense"), "nonsense");
   ExpectOneSentence(Atom("ablate " + dir + " --rows nonsense"), "nonsense");
   ExpectOneSentence(Atom("tokenize " + dir + " /nonexistent.txt"), "/nonexistent.txt");
+}
+
+TEST_F(CliTest, BenchWritesRowsOrASentence) {
+  const std::string gemm = "bench gemm --quick --m 2 --nk 64x256 ";
+  ExpectOneSentence(Atom(gemm + "--kernels w2a2"), "w4a16");
+  ExpectOneSentence(Atom(gemm + "--nk 64"), "expected NxK");
+  ExpectOneSentence(Atom("bench model --quick llama-9"), "tinyllama-1.1b");
+  ExpectOneSentence(Atom("bench attention --backend tpu"), "tpu");
+
+  const Outcome run = Atom(gemm + "--kernels w4a4,f32 --threads 1 --json -");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto report = nlohmann::json::parse(run.out);
+  ASSERT_EQ(report.at("rows").size(), 2u);
+  EXPECT_EQ(report.at("rows")[0].at("kernel"), "w4a4");
+  EXPECT_EQ(report.at("rows")[0].at("threads"), 1);
+  EXPECT_GT(report.at("ceilings").at("dram").get<double>(), 0.0);
+
+  const std::string json = (folder_ / "rows.json").string();
+  const Outcome table = Atom("bench model --quick --repeats 1 --tests pp8,tg2 --layers 1 " +
+                             model().string() + " --json " + json);
+  ASSERT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_NE(table.out.find("1/2"), std::string::npos) << table.out;
+  EXPECT_EQ(nlohmann::json::parse(ReadAll(json)).at("rows").size(), 2u);
 }
 
 TEST_F(CliTest, QuantizeEvalInspectGenerate) {

@@ -46,6 +46,7 @@ int Dispatch(int argc, char** argv) {
   AddChat(app, exit_code);
   AddTokenize(app, exit_code);
   AddInspect(app, exit_code);
+  AddBench(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

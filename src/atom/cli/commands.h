@@ -12,5 +12,6 @@ void AddGenerate(CLI::App& app, int& exit_code);
 void AddChat(CLI::App& app, int& exit_code);
 void AddTokenize(CLI::App& app, int& exit_code);
 void AddInspect(CLI::App& app, int& exit_code);
+void AddBench(CLI::App& app, int& exit_code);
 
 }  // namespace atom::cli

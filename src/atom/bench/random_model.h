@@ -1,0 +1,45 @@
+// A model of a given shape with random weights, and what a token costs in it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "atom/artifact/layer.h"
+#include "atom/kernels/backend.h"
+#include "atom/model/model_config.h"
+#include "atom/model/transformer.h"
+#include "atom/quant/recipe.h"
+
+namespace atom::bench {
+
+/// One layer as `recipe` would store it. The recipe "none" gives bf16 weights and KV.
+artifact::HostLayer RandomLayer(const model::ModelConfig& config, const quant::Recipe& recipe);
+
+/// Bytes and operations of a forward pass.
+struct ModelCost {
+  int64_t linear_bytes = 0;           ///< codes and scales of the linears of all layers
+  int64_t head_bytes = 0;             ///< of lm_head
+  int64_t kv_bytes_per_position = 0;  ///< of all layers
+  int64_t linear_weights = 0;         ///< in all layers
+  int64_t layers = 0;
+  kernels::AttentionShape shape = {};
+
+  /// Of the linears and attention for the first `tokens` positions; lm_head is for one row only.
+  double PrefillOperations(int64_t tokens) const;
+  /// Read to decode `tokens` tokens behind `depth` positions.
+  double DecodeBytes(int64_t depth, int64_t tokens) const;
+};
+
+struct RandomModel {
+  std::unique_ptr<model::Transformer> transformer;
+  ModelCost cost = {};
+  quant::KvFormat kv = {};
+};
+
+/// Every layer has its own packed copy of one random layer's weights, so that memory is read as in
+/// a real model. `head` is the type of lm_head; the embedding has it as well.
+RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelConfig& config,
+                            const quant::Recipe& recipe, DType head,
+                            const model::Transformer::Limits& limits);
+
+}  // namespace atom::bench

@@ -1,0 +1,168 @@
+// `atom bench gemm|attention|model`: speed on this machine, each row beside the ceiling that bounds
+// it, measured in the same run.
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "atom/bench/attention_bench.h"
+#include "atom/bench/gemm_bench.h"
+#include "atom/bench/model_bench.h"
+#include "atom/cli/commands.h"
+#include "atom/cli/session.h"
+
+namespace atom::cli {
+namespace {
+
+/// What the three have in common.
+struct BenchFlags {
+  BackendFlags backend;
+  std::string json;
+  bool quick = false;
+
+  void AddTo(CLI::App& command) {
+    backend.AddTo(command);
+    command.add_option("--json", json, "Write the rows here; - for stdout");
+    command.add_flag("--quick", quick, "Short and inexact, to see that everything runs");
+  }
+};
+
+struct GemmFlags : BenchFlags {
+  bench::GemmOptions options;
+  std::vector<std::string> shapes = {"4096x4096", "11008x4096"};
+};
+
+struct AttentionFlags : BenchFlags {
+  bench::AttentionOptions options;
+};
+
+struct ModelFlags : BenchFlags {
+  bench::ModelOptions options;
+};
+
+/// Prints the table as it grows and writes the rows at the end: an interrupted run leaves no file.
+template <class Row>
+Status RunBench(
+    const BenchFlags& flags, const std::string& table_header,
+    const std::function<Status(bench::Workbench&, const std::function<void(const Row&)>&)>& run) {
+  const bench::Effort effort = flags.quick ? bench::QuickEffort() : bench::Effort{};
+  const Result<std::unique_ptr<bench::Workbench>> made =
+      bench::Workbench::Make(flags.backend.backend, flags.backend.threads, effort);
+  if (!made.ok()) return made.error();
+  bench::Workbench& workbench = **made;
+  const bool table = flags.json != "-";
+  nlohmann::json rows = nlohmann::json::array();
+  const Status status = run(workbench, [&](const Row& row) {
+    if (rows.empty()) {  // now all flags are known to be good
+      const std::string header = workbench.Header();
+      if (table) fmt::print("{}\n{}\n", header, table_header);
+    }
+    rows.push_back(bench::ToJson(row, workbench));
+    if (!table) return;
+    fmt::print("{}\n", bench::TableLine(row));
+    std::fflush(stdout);
+  });
+  if (!status.ok()) return status;
+  return WriteJson(flags.json, workbench.Report(std::move(rows)));
+}
+
+Status RunGemmBench(GemmFlags& flags) {
+  flags.options.shapes.clear();
+  for (const std::string& text : flags.shapes) {
+    const Result<bench::GemmShape> shape = bench::ParseGemmShape(text);
+    if (!shape.ok()) return shape.error();
+    flags.options.shapes.push_back(*shape);
+  }
+  return RunBench<bench::GemmRow>(flags, bench::GemmTableHeader(),
+                                  [&](bench::Workbench& workbench, const auto& on_row) {
+                                    return bench::RunGemm(workbench, flags.options, on_row);
+                                  });
+}
+
+template <class Flags>
+CLI::App* AddCommand(CLI::App& parent, const char* name, const char* text,
+                     const std::shared_ptr<Flags>& flags, int& exit_code,
+                     const std::function<Status(Flags&)>& run) {
+  CLI::App* command = parent.add_subcommand(name, text);
+  flags->AddTo(*command);
+  command->callback([flags, run, &exit_code] {
+    const Status status = run(*flags);
+    if (!status.ok()) exit_code = Fail(status.error());
+  });
+  return command;
+}
+
+template <class T>
+CLI::Option* AddList(CLI::App& command, const char* name, T& values, const char* text) {
+  return command.add_option(name, values, text)->delimiter(',')->capture_default_str();
+}
+
+void AddGemm(CLI::App& parent, int& exit_code) {
+  const auto flags = std::make_shared<GemmFlags>();
+  CLI::App* command = AddCommand<GemmFlags>(parent, "gemm", "One linear, of each kind of kernel",
+                                            flags, exit_code, RunGemmBench);
+  bench::GemmOptions& options = flags->options;
+  AddList(*command, "--kernels", options.kernels, "Kernels, comma-separated");
+  AddList(*command, "--m", options.rows, "Numbers of rows (tokens)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
+  AddList(*command, "--nk", flags->shapes, "Shapes: outputs x inputs");
+  command->add_flag("--baselines,!--no-baselines", options.baselines,
+                    "Run oneDNN's products beside each row (default)");
+}
+
+void AddAttention(CLI::App& parent, int& exit_code) {
+  const auto flags = std::make_shared<AttentionFlags>();
+  CLI::App* command = AddCommand<AttentionFlags>(
+      parent, "attention", "Attention alone, over the KV cache", flags, exit_code,
+      [](AttentionFlags& f) {
+        return RunBench<bench::AttentionRow>(
+            f, bench::AttentionTableHeader(), [&](bench::Workbench& workbench, const auto& on_row) {
+              return bench::RunAttention(workbench, f.options, on_row);
+            });
+      });
+  bench::AttentionOptions& options = flags->options;
+  AddList(*command, "--shapes", options.geometries, "Geometries, by name or config.json");
+  AddList(*command, "--kv", options.kv, "What the cache holds");
+  AddList(*command, "--depths", options.depths, "Positions in the cache");
+  AddList(*command, "--tests", options.tests, "One query, or the last 512");
+}
+
+void AddModel(CLI::App& parent, int& exit_code) {
+  const auto flags = std::make_shared<ModelFlags>();
+  CLI::App* command = AddCommand<ModelFlags>(
+      parent, "model", "A whole model with random weights", flags, exit_code, [](ModelFlags& f) {
+        return RunBench<bench::ModelRow>(f, bench::ModelTableHeader(),
+                                         [&](bench::Workbench& workbench, const auto& on_row) {
+                                           return bench::RunModel(workbench, f.options, on_row);
+                                         });
+      });
+  bench::ModelOptions& options = flags->options;
+  command->add_option("geometry", options.geometries, "Names, or paths of a config.json")
+      ->capture_default_str();
+  AddList(*command, "--tests", options.tests, "ppN, tgN and tg@DEPTH, comma-separated");
+  command->add_option("--recipe", options.recipe, "Formats; none: bf16")->capture_default_str();
+  command->add_option("--layers", options.layers, "Shorten the model to so many; 0: all")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+      ->capture_default_str();
+  command->add_option("--repeats", options.repeats, "Of each test; the median counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  const std::map<std::string, DType> dtypes = {
+      {"fp32", DType::kF32}, {"bf16", DType::kBF16}, {"fp16", DType::kF16}};
+  command->add_option("--lm-head", options.head, "Type of lm_head: bf16 (default), fp16, fp32")
+      ->transform(CLI::CheckedTransformer(dtypes));
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand("bench", "Speed, beside what this machine can do at most");
+  command->require_subcommand(1);
+  AddGemm(*command, exit_code);
+  AddAttention(*command, exit_code);
+  AddModel(*command, exit_code);
+}
+
+}  // namespace atom::cli
