@@ -45,7 +45,7 @@ class CpuBackend final : public Backend {
   }
   void Sync() override {}
 
-  std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedMatrix& weight,
+  std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedView& weight,
                                         std::span<const float> bias) override {
     return cpu::PackIntegerWeight(weight, bias, pool_);
   }
