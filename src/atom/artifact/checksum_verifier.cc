@@ -16,7 +16,9 @@ constexpr size_t kPiece = size_t{4} << 20;
 }  // namespace
 
 ChecksumVerifier::ChecksumVerifier(const io::Checkpoint& checkpoint, int threads)
-    : shards_(checkpoint.shards()), started_(Start(checkpoint, threads)) {}
+    : shards_(checkpoint.shards()) {
+  started_ = Start(checkpoint, threads);
+}
 
 ChecksumVerifier::~ChecksumVerifier() { stopping_ = true; }
 

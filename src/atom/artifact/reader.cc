@@ -3,10 +3,10 @@
 #include <cstring>
 #include <utility>
 
+#include "atom/artifact/checksum_verifier.h"
 #include "atom/artifact/layer_tensors.h"
-#include "atom/artifact/shard_index.h"
 #include "atom/artifact/tensor_finder.h"
-#include "atom/io/checksum.h"
+#include "atom/core/thread_pool.h"
 #include "atom/io/quote.h"
 
 namespace atom::artifact {
@@ -212,22 +212,7 @@ Result<HostLayer> ReadLayer(const io::Checkpoint& checkpoint, int64_t layer,
 }
 
 Status VerifyChecksums(const io::Checkpoint& checkpoint) {
-  const Result<ShardChecksums> expected = ReadIndexChecksums(checkpoint.dir());
-  if (!expected.ok()) return expected.error();
-  if (expected->empty()) return {};
-  for (const io::SafetensorsFile& shard : checkpoint.shards()) {
-    const auto found = expected->find(std::filesystem::path(shard.source()).filename().string());
-    if (found == expected->end()) {
-      return MakeError("{}: has no checksum in {}, expected one for each shard", shard.source(),
-                       kIndexFile);
-    }
-    const std::string checksum = io::ChecksumOf(shard.bytes());
-    if (checksum != found->second) {
-      return MakeError("{}: has the checksum {}, expected {}: the file is damaged or was exchanged",
-                       shard.source(), checksum, io::Quote(found->second));
-    }
-  }
-  return {};
+  return ChecksumVerifier(checkpoint, ThreadPool::DefaultThreads()).Finish();
 }
 
 }  // namespace atom::artifact

@@ -31,8 +31,7 @@ Result<HostLayer> ReadLayer(std::span<const io::SafetensorsFile> shards, const s
                             int64_t layer, const LayerShape& shape,
                             const QuantizationConfig* config);
 
-/// Compares every shard with the checksums in the artifact's index; an Error names the first that
-/// differs. A plain checkpoint has none and passes.
+/// ChecksumVerifier from start to finish, with all threads.
 Status VerifyChecksums(const io::Checkpoint& checkpoint);
 
 }  // namespace atom::artifact
