@@ -1,7 +1,5 @@
 // The program as a user meets it: exit codes, sentences, JSON, interruption.
-#include <array>
 #include <chrono>
-#include <cstdio>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -10,21 +8,11 @@
 #include <thread>
 #include <unistd.h>
 
+#include "tests/cli/program.h"
 #include "tests/tiny_model.h"
 
 namespace atom::cli {
 namespace {
-
-struct Outcome {
-  int exit_code = -1;
-  std::string out;  ///< stdout
-  std::string err;  ///< stderr
-};
-
-std::string ReadAll(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
 
 class CliTest : public ::testing::Test {
  protected:
@@ -37,19 +25,7 @@ class CliTest : public ::testing::Test {
   std::filesystem::path text() const { return folder_ / "text.txt"; }
 
   Outcome Atom(const std::string& arguments) const {
-    const std::string err = (folder_ / "stderr").string();
-    const std::string command = fmt::format("{} {} 2>{}", ATOM_PROGRAM, arguments, err);
-    Outcome run;
-    FILE* pipe = popen(command.c_str(), "r");
-    std::array<char, 4096> buffer;
-    size_t size = 0;
-    while ((size = fread(buffer.data(), 1, buffer.size(), pipe)) > 0) {
-      run.out.append(buffer.data(), size);
-    }
-    const int status = pclose(pipe);
-    run.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    run.err = ReadAll(err);
-    return run;
+    return RunProgram("", arguments, folder_ / "stderr");
   }
 
   std::string QuantizeArguments(const std::string& out) const {
@@ -59,13 +35,6 @@ class CliTest : public ::testing::Test {
 
   tests::TemporaryFolder folder_;
 };
-
-void ExpectOneSentence(const Outcome& run, const std::string& part) {
-  EXPECT_EQ(run.exit_code, 1) << run.err;
-  EXPECT_EQ(run.err.rfind("atom: ", 0), 0u) << run.err;
-  EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
-  EXPECT_NE(run.err.find(part), std::string::npos) << run.err;
-}
 
 TEST_F(CliTest, EveryCommandHasHelp) {
   for (const char* command : {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize",

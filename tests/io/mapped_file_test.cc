@@ -57,6 +57,21 @@ TEST(MappedFileTest, RefusesWhatMayNotBeRead) {
   EXPECT_THAT(ErrorOf(path), HasSubstr("Permission denied"));
 }
 
+TEST(MappedFileTest, ReleasedPagesAreReadAgain) {
+  const TempFolder folder;
+  std::string bytes(100'000, 'x');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 7 % 251);
+  const Result<MappedFile> mapped = MappedFile::Open(folder.Write("f", bytes));
+  ASSERT_TRUE(mapped.ok());
+  EXPECT_EQ(Text(*mapped), bytes);
+  for (const auto& [begin, size] :
+       {std::pair<size_t, size_t>{0, 100'000}, {5000, 50'001}, {3, 9}}) {
+    mapped->ReadAhead(mapped->bytes().subspan(begin, size));
+    mapped->ReleasePages(mapped->bytes().subspan(begin, size));
+    EXPECT_EQ(Text(*mapped), bytes);
+  }
+}
+
 TEST(MappedFileTest, NoticesThatTheFileChanged) {
   const TempFolder folder;
   const auto path = folder.Write("f", std::string(10000, 'x'));

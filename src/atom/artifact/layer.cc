@@ -60,18 +60,18 @@ DenseMatrix DenseMatrix::FromHalves(std::span<const float> values, int64_t n, in
 }
 
 int64_t HostLinear::n() const {
-  if (packed()) return std::get<quant::QuantizedMatrix>(weight).n;
+  if (packed()) return std::get<PackedMatrix>(weight).view.n;
   return std::get<DenseMatrix>(weight).view.dim(0);
 }
 
 int64_t HostLinear::k() const {
-  if (packed()) return std::get<quant::QuantizedMatrix>(weight).k();
+  if (packed()) return std::get<PackedMatrix>(weight).view.k();
   return std::get<DenseMatrix>(weight).view.dim(1);
 }
 
 std::vector<float> HostLinear::ToFloats() const {
   if (!packed()) return atom::ToFloats(std::get<DenseMatrix>(weight).view);
-  const auto& matrix = std::get<quant::QuantizedMatrix>(weight);
+  const quant::QuantizedView& matrix = std::get<PackedMatrix>(weight).view;
   std::vector<float> values(static_cast<size_t>(matrix.n * matrix.k()));
   const auto columns = static_cast<size_t>(matrix.k());
   for (int64_t row = 0; row < matrix.n; ++row) {

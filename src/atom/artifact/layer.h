@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -56,11 +57,23 @@ struct DenseMatrix {
   static DenseMatrix FromHalves(std::span<const float> values, int64_t n, int64_t k);  ///< to F16
 };
 
+/// A quantized weight: codes and scales each a view of a mapped file, or of `owned`.
+struct PackedMatrix {
+  /// Views all of `matrix`.
+  PackedMatrix(quant::QuantizedMatrix matrix)  // NOLINT: what the quantizer gives is a weight
+      : owned(std::move(matrix)), view(owned) {}
+  PackedMatrix(PackedMatrix&&) = default;
+  PackedMatrix& operator=(PackedMatrix&&) = default;
+
+  quant::QuantizedMatrix owned;
+  quant::QuantizedView view;
+};
+
 struct HostLinear {
-  std::variant<DenseMatrix, quant::QuantizedMatrix> weight;
+  std::variant<DenseMatrix, PackedMatrix> weight;
   std::vector<float> bias;  ///< [N] or empty
 
-  bool packed() const { return std::holds_alternative<quant::QuantizedMatrix>(weight); }
+  bool packed() const { return std::holds_alternative<PackedMatrix>(weight); }
   int64_t n() const;
   int64_t k() const;
   /// The weight in fp32, [N][K]: packed codes are dequantized.

@@ -6,14 +6,14 @@ namespace atom::artifact {
 namespace {
 
 template <class T>
-TensorView ViewOf(DType dtype, Shape shape, const std::vector<T>& values) {
-  const TensorView view{dtype, std::move(shape), std::as_bytes(std::span(values)).data()};
-  ATOM_CHECK(view.bytes() == static_cast<int64_t>(values.size() * sizeof(T)),
-             "{} values for shape {}", values.size(), ShapeString(view.shape));
+TensorView ViewOf(DType dtype, Shape shape, std::span<const T> values) {
+  const TensorView view{dtype, std::move(shape), std::as_bytes(values).data()};
+  ATOM_CHECK(view.bytes() == static_cast<int64_t>(values.size_bytes()), "{} values for shape {}",
+             values.size(), ShapeString(view.shape));
   return view;
 }
 
-void AddPacked(const quant::QuantizedMatrix& matrix, int64_t layer, LinearId id,
+void AddPacked(const quant::QuantizedView& matrix, int64_t layer, LinearId id,
                std::vector<io::NamedTensor>& tensors) {
   const auto add = [&](const PackedPart& part, const auto& values) {
     const TensorView view = ViewOf(part.dtype, part.shape, values);
@@ -59,7 +59,7 @@ std::vector<io::NamedTensor> LayerTensors(const HostLayer& host, int64_t layer) 
   for (const LinearId id : kLinears) {
     const HostLinear& linear = host[id];
     if (linear.packed()) {
-      AddPacked(std::get<quant::QuantizedMatrix>(linear.weight), layer, id, tensors);
+      AddPacked(std::get<PackedMatrix>(linear.weight).view, layer, id, tensors);
     } else {
       const TensorView& weight = std::get<DenseMatrix>(linear.weight).view;
       tensors.push_back({LinearTensorName(layer, id, "weight"), weight});
@@ -69,7 +69,7 @@ std::vector<io::NamedTensor> LayerTensors(const HostLayer& host, int64_t layer) 
     const std::vector<float>& bias = host[id].bias;
     if (bias.empty()) continue;
     tensors.push_back({LinearTensorName(layer, id, "bias"),
-                       ViewOf(DType::kF32, {static_cast<int64_t>(bias.size())}, bias)});
+                       ViewOf(DType::kF32, {static_cast<int64_t>(bias.size())}, std::span(bias))});
   }
   for (const EdgeId edge : kEdges) {
     const quant::Permutation& permutation = host[edge].permutation;
@@ -79,8 +79,8 @@ std::vector<io::NamedTensor> LayerTensors(const HostLayer& host, int64_t layer) 
          {DType::kI32, {permutation.size()}, std::as_bytes(permutation.source()).data()}});
   }
   const auto add_norm = [&](std::string name, const std::vector<float>& norm) {
-    tensors.push_back(
-        {std::move(name), ViewOf(DType::kF32, {static_cast<int64_t>(norm.size())}, norm)});
+    tensors.push_back({std::move(name),
+                       ViewOf(DType::kF32, {static_cast<int64_t>(norm.size())}, std::span(norm))});
   };
   add_norm(InputNormName(layer), host.input_norm);
   add_norm(PostNormName(layer), host.post_norm);

@@ -3,10 +3,10 @@
 #include <cstring>
 #include <utility>
 
+#include "atom/artifact/checksum_verifier.h"
 #include "atom/artifact/layer_tensors.h"
-#include "atom/artifact/shard_index.h"
 #include "atom/artifact/tensor_finder.h"
-#include "atom/io/checksum.h"
+#include "atom/core/thread_pool.h"
 #include "atom/io/quote.h"
 
 namespace atom::artifact {
@@ -21,12 +21,18 @@ PackedColumns SplitColumns(const quant::Recipe& recipe, int64_t k) {
   return {k4, k8, k4 > 0 && format.group > 0 ? format.group : k4};
 }
 
+// A copy: what has more than one byte may lie unaligned in a file.
 template <class T>
 void CopyInto(std::vector<T>& to, const TensorView& from) {
-  const std::span<std::byte> bytes = std::as_writable_bytes(std::span(to));
-  ATOM_CHECK(static_cast<int64_t>(bytes.size()) == from.bytes(), "{} bytes into {}", from.bytes(),
-             bytes.size());
-  if (!bytes.empty()) std::memcpy(bytes.data(), from.data, bytes.size());
+  ATOM_CHECK(DTypeSize(from.dtype) == sizeof(T), "{}", DTypeName(from.dtype));
+  to.resize(static_cast<size_t>(from.elements()));
+  if (!to.empty()) std::memcpy(to.data(), from.data, to.size() * sizeof(T));
+}
+
+template <class T>
+std::span<const T> BytesOf(const TensorView& tensor) {
+  static_assert(sizeof(T) == 1);
+  return {reinterpret_cast<const T*>(tensor.data), static_cast<size_t>(tensor.bytes())};
 }
 
 // Reads one layer, tensor by tensor.
@@ -133,11 +139,16 @@ Status LayerReader::ReadPacked(LinearId id) {
     if (!found.ok()) return found.error();
     views[i] = found->view;
   }
-  quant::QuantizedMatrix matrix(linear.n, columns.k4, columns.k8, columns.group);
-  CopyInto(matrix.codes4, views[kCodes4]);
-  CopyInto(matrix.scales4, views[kScales4]);
-  CopyInto(matrix.codes8, views[kCodes8]);
-  CopyInto(matrix.scales8, views[kScales8]);
+  quant::QuantizedMatrix scales;
+  scales.n = linear.n;
+  scales.k4 = columns.k4;
+  scales.k8 = columns.k8;
+  scales.group = columns.group;
+  CopyInto(scales.scales4, views[kScales4]);
+  CopyInto(scales.scales8, views[kScales8]);
+  PackedMatrix matrix(std::move(scales));
+  matrix.view.codes4 = BytesOf<uint8_t>(views[kCodes4]);
+  matrix.view.codes8 = BytesOf<int8_t>(views[kCodes8]);
   host_[id].weight = std::move(matrix);
   return {};
 }
@@ -163,7 +174,7 @@ Status LayerReader::ReadPermutation(LinearId id) {
   const int64_t k = shape_[id].k;
   const Result<FoundTensor> found = tensors_.Require(name, DType::kI32, {k});
   if (!found.ok()) return found.error();
-  std::vector<int32_t> source(static_cast<size_t>(k));
+  std::vector<int32_t> source;
   CopyInto(source, found->view);
   if (!quant::Permutation::IsPermutation(source)) {
     return MakeError("{}: tensor {} is no permutation, expected each of 0 to {} exactly once",
@@ -201,22 +212,7 @@ Result<HostLayer> ReadLayer(const io::Checkpoint& checkpoint, int64_t layer,
 }
 
 Status VerifyChecksums(const io::Checkpoint& checkpoint) {
-  const Result<ShardChecksums> expected = ReadIndexChecksums(checkpoint.dir());
-  if (!expected.ok()) return expected.error();
-  if (expected->empty()) return {};
-  for (const io::SafetensorsFile& shard : checkpoint.shards()) {
-    const auto found = expected->find(std::filesystem::path(shard.source()).filename().string());
-    if (found == expected->end()) {
-      return MakeError("{}: has no checksum in {}, expected one for each shard", shard.source(),
-                       kIndexFile);
-    }
-    const std::string checksum = io::ChecksumOf(shard.bytes());
-    if (checksum != found->second) {
-      return MakeError("{}: has the checksum {}, expected {}: the file is damaged or was exchanged",
-                       shard.source(), checksum, io::Quote(found->second));
-    }
-  }
-  return {};
+  return ChecksumVerifier(checkpoint, ThreadPool::DefaultThreads()).Finish();
 }
 
 }  // namespace atom::artifact

@@ -22,7 +22,7 @@ namespace atom::artifact {
 /// One layer. Every tensor's dtype and shape is checked against `shape` and the recipe; scales must
 /// be finite and positive, unquantized weights and norms finite, permutations permutations, and no
 /// tensor may be there that contradicts the recipe. `config` is null for a plain checkpoint. Dense
-/// matrices view the mapped files: the checkpoint must outlive the layer.
+/// matrices and codes view the mapped files: the checkpoint must outlive the layer.
 Result<HostLayer> ReadLayer(const io::Checkpoint& checkpoint, int64_t layer,
                             const LayerShape& shape, const QuantizationConfig* config);
 
@@ -31,8 +31,7 @@ Result<HostLayer> ReadLayer(std::span<const io::SafetensorsFile> shards, const s
                             int64_t layer, const LayerShape& shape,
                             const QuantizationConfig* config);
 
-/// Compares every shard with the checksums in the artifact's index; an Error names the first that
-/// differs. A plain checkpoint has none and passes.
+/// ChecksumVerifier from start to finish, with all threads.
 Status VerifyChecksums(const io::Checkpoint& checkpoint);
 
 }  // namespace atom::artifact

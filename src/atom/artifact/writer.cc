@@ -140,7 +140,11 @@ Result<HostLayer> ArtifactWriter::ReadLayer(int64_t layer, const LayerShape& sha
       artifact::ReadLayer(std::span(&*file, 1), path.string(), layer, shape, &config);
   if (!host.ok()) return host;
   for (HostLinear& linear : host->linears) {
-    if (!linear.packed()) Own(std::get<DenseMatrix>(linear.weight));
+    if (linear.packed()) {
+      linear.weight = quant::QuantizedMatrix(std::get<PackedMatrix>(linear.weight).view);
+    } else {
+      Own(std::get<DenseMatrix>(linear.weight));
+    }
   }
   return host;
 }

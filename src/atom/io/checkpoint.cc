@@ -219,6 +219,24 @@ Result<std::vector<float>> Checkpoint::FiniteFloats(std::string_view name,
   return values;
 }
 
+template <class Visit>
+void Checkpoint::VisitTensors(std::string_view prefix, Visit visit) const {
+  for (auto place = places_.lower_bound(prefix);
+       place != places_.end() && place->first.starts_with(prefix); ++place) {
+    const SafetensorsFile& shard = shards_[place->second.shard];
+    const TensorView view = shard.View(*place->second.tensor);
+    visit(shard, std::span(view.data, static_cast<size_t>(view.bytes())));
+  }
+}
+
+void Checkpoint::ReadAhead(std::string_view prefix) const {
+  VisitTensors(prefix, [](const SafetensorsFile& shard, auto bytes) { shard.ReadAhead(bytes); });
+}
+
+void Checkpoint::ReleasePages(std::string_view prefix) const {
+  VisitTensors(prefix, [](const SafetensorsFile& shard, auto bytes) { shard.ReleasePages(bytes); });
+}
+
 const std::string& Checkpoint::SourceOf(std::string_view name) const {
   const auto found = places_.find(name);
   ATOM_CHECK(found != places_.end(), "no tensor {} in {}", name, dir_.string());

@@ -47,6 +47,11 @@ class Checkpoint {
   /// A weight's values, widened; NaN and infinity are an Error that tells where.
   Result<std::vector<float>> FiniteFloats(std::string_view name, const Shape& expected) const;
 
+  /// Hints about the tensors whose names start with `prefix` (see MappedFile): reading them ahead,
+  /// and giving their memory back when they were read.
+  void ReadAhead(std::string_view prefix) const;
+  void ReleasePages(std::string_view prefix) const;
+
   /// Which file a tensor is in, for sentences about its contents. REQUIRES: Has(name).
   const std::string& SourceOf(std::string_view name) const;
   const std::vector<SafetensorsFile>& shards() const { return shards_; }
@@ -65,6 +70,9 @@ class Checkpoint {
   Status ReadConfig();
   Status AddShard(const std::string& file_name);
   Status AddIndexedShards(const std::filesystem::path& index_path);
+  /// Calls visit(shard, bytes) for each tensor whose name starts with `prefix`.
+  template <class Visit>
+  void VisitTensors(std::string_view prefix, Visit visit) const;
   Result<Place> Find(std::string_view name, const Shape& expected) const;
 
   std::filesystem::path dir_;

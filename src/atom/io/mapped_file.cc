@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 
 namespace atom::io {
@@ -12,6 +13,15 @@ namespace {
 
 int64_t ModifiedNanoseconds(const struct stat& info) {
   return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
+
+// Whole pages only: those that the part shares with its neighbours are left alone.
+void Advise(std::span<const std::byte> part, int advice) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
+  if (begin >= end) return;
+  (void)madvise(reinterpret_cast<void*>(begin), end - begin, advice);  // a hint: may fail
 }
 
 }  // namespace
@@ -61,6 +71,11 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(bytes_, other.bytes_);
   std::swap(modified_ns_, other.modified_ns_);
   return *this;
+}
+
+void MappedFile::ReadAhead(std::span<const std::byte> part) const { Advise(part, MADV_WILLNEED); }
+void MappedFile::ReleasePages(std::span<const std::byte> part) const {
+  Advise(part, MADV_DONTNEED);
 }
 
 Status MappedFile::CheckUnchanged() const {

@@ -28,6 +28,11 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::filesystem::path& path() const { return path_; }
 
+  /// Hints for a part of bytes(). Read ahead: the caller will want it soon. Release: it is done for
+  /// now, its memory may go back to the system; touched again, it is read again.
+  void ReadAhead(std::span<const std::byte> part) const;
+  void ReleasePages(std::span<const std::byte> part) const;
+
   /// An Error if the file's size or time of modification is no longer what Open saw.
   Status CheckUnchanged() const;
 

@@ -185,6 +185,14 @@ TensorView SafetensorsFile::View(const TensorInfo& info) const {
   return {info.dtype, info.shape, data_.data() + info.begin};
 }
 
+void SafetensorsFile::ReadAhead(std::span<const std::byte> part) const {
+  if (file_) file_->ReadAhead(part);
+}
+
+void SafetensorsFile::ReleasePages(std::span<const std::byte> part) const {
+  if (file_) file_->ReleasePages(part);
+}
+
 Status SafetensorsFile::CheckUnchanged() const {
   return file_ ? file_->CheckUnchanged() : Status();
 }

@@ -58,6 +58,9 @@ class SafetensorsFile {
   const std::string& source() const { return source_; }
   /// Every byte of the file, header included: what checksums cover.
   std::span<const std::byte> bytes() const { return bytes_; }
+  /// See MappedFile; parsed bytes need neither.
+  void ReadAhead(std::span<const std::byte> part) const;
+  void ReleasePages(std::span<const std::byte> part) const;
   /// See MappedFile; always ok for parsed bytes.
   Status CheckUnchanged() const;
 

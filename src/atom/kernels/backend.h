@@ -149,7 +149,7 @@ class Backend {
 
   // Load time.
   /// bias is empty or [N].
-  virtual std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedMatrix& weight,
+  virtual std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedView& weight,
                                                 std::span<const float> bias) = 0;
   /// An unquantized weight [N][K] in F32, F16 or BF16, kept in that type.
   virtual std::unique_ptr<PackedWeight> PrepackDense(const TensorView& weight,

@@ -6,7 +6,7 @@ namespace {
 std::unique_ptr<kernels::PackedWeight> Pack(kernels::Backend& backend,
                                             const artifact::HostLinear& linear) {
   if (linear.packed()) {
-    return backend.Prepack(std::get<quant::QuantizedMatrix>(linear.weight), linear.bias);
+    return backend.Prepack(std::get<artifact::PackedMatrix>(linear.weight).view, linear.bias);
   }
   return backend.PrepackDense(std::get<artifact::DenseMatrix>(linear.weight).view, linear.bias);
 }

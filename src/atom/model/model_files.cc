@@ -1,36 +1,73 @@
 #include "atom/model/model_files.h"
 
-#include <cmath>
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
+#include "atom/artifact/checksum_verifier.h"
+#include "atom/artifact/finite.h"
 #include "atom/artifact/reader.h"
 #include "atom/core/progress.h"
+#include "atom/core/thread_pool.h"
 #include "atom/io/json.h"
 #include "atom/model/weights.h"
 
 namespace atom::model {
 namespace {
 
+/// Threads that compute checksums; each reads faster than a disk.
+constexpr int kMostVerifiers = 4;
+
 artifact::DenseMatrix Converted(const TensorView& tensor, DType dtype) {
   artifact::DenseMatrix matrix;
   matrix.view = tensor;
   if (dtype == DType::kF32 || tensor.dtype == dtype) return matrix;
-  const std::vector<float> values = ToFloats(tensor);
-  matrix.owned = Buffer(values.size() * 2);
+  const auto count = static_cast<size_t>(tensor.elements());
+  matrix.owned = Buffer(count * 2);
   const auto halves = matrix.owned.As<uint16_t>();
-  for (size_t i = 0; i < values.size(); ++i) {
-    halves[i] = dtype == DType::kF16 ? ToHalf(values[i]).bits : ToBFloat16(values[i]).bits;
+  std::array<float, 4096> block;  // the whole in fp32 would be twice the layer again
+  for (size_t begin = 0; begin < count; begin += block.size()) {
+    const auto values = std::span(block).first(std::min(block.size(), count - begin));
+    ReadFloats(tensor, static_cast<int64_t>(begin), values);
+    for (size_t i = 0; i < values.size(); ++i) {
+      halves[begin + i] =
+          dtype == DType::kF16 ? ToHalf(values[i]).bits : ToBFloat16(values[i]).bits;
+    }
   }
   matrix.view = TensorView{dtype, tensor.shape, matrix.owned.data()};
   return matrix;
 }
 
-Status CheckFinite(std::string_view name, std::span<const float> values) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) {
-      return MakeError("tensor {}: expected finite values, found {} at element {}", name, values[i],
-                       i);
-    }
+// A weight outside the layers, every element finite.
+Result<TensorView> RequireOuter(const io::Checkpoint& checkpoint, std::string_view name,
+                                const Shape& shape) {
+  const Result<TensorView> tensor = checkpoint.Tensor(name, shape);
+  if (!tensor.ok()) return tensor;
+  const Status finite =
+      artifact::CheckFinite(*tensor, std::string(name), checkpoint.SourceOf(name));
+  if (!finite.ok()) return finite.error();
+  return tensor;
+}
+
+// What was read of the files while they were verified.
+Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transformer& transformer) {
+  const io::Checkpoint& checkpoint = files.checkpoint;
+  Progress progress("loading", files.config.num_layers + 1);
+  checkpoint.ReadAhead(artifact::LayerPrefix(0));
+  if (Status s = LoadOuterWeights(files, options.dtype, transformer); !s.ok()) return s;
+  for (const std::string_view name : {kEmbeddingName, kFinalNormName, kHeadName}) {
+    checkpoint.ReleasePages(name);
+  }
+  progress.Advance();
+  for (int64_t i = 0; i < files.config.num_layers; ++i) {
+    checkpoint.ReadAhead(artifact::LayerPrefix(i + 1));
+    Result<artifact::HostLayer> layer = files.ReadLayer(i);
+    if (!layer.ok()) return layer.error();
+    if (options.simulate && files.quantization.has_value()) MakeSimulated(*layer);
+    if (!files.quantization.has_value()) ConvertDtype(options.dtype, *layer);
+    transformer.AddLayer(*layer);
+    checkpoint.ReleasePages(artifact::LayerPrefix(i));
+    progress.Advance();
   }
   return {};
 }
@@ -64,45 +101,30 @@ Result<artifact::HostLayer> ModelFiles::ReadLayer(int64_t layer) const {
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer) {
   const ModelConfig& config = files.config;
   const Shape table = {config.vocab_size, config.hidden_size};
-  const Result<TensorView> embedding = files.checkpoint.Tensor(std::string(kEmbeddingName), table);
-  if (!embedding.ok()) return embedding.error();
   const Result<TensorView> norm =
-      files.checkpoint.Tensor(std::string(kFinalNormName), {config.hidden_size});
+      RequireOuter(files.checkpoint, kFinalNormName, {config.hidden_size});
   if (!norm.ok()) return norm.error();
-  const std::string head_name(config.tie_word_embeddings ? kEmbeddingName : kHeadName);
-  const Result<TensorView> head = files.checkpoint.Tensor(head_name, table);
-  if (!head.ok()) return head.error();
-
-  const std::vector<float> norm_values = ToFloats(*norm);
-  if (Status s = CheckFinite(kFinalNormName, norm_values); !s.ok()) return s;
-  for (const auto& [name, view] :
-       {std::pair{std::string(kEmbeddingName), &*embedding}, std::pair{head_name, &*head}}) {
-    std::vector<float> row(static_cast<size_t>(config.hidden_size));
-    for (int64_t i = 0; i < config.vocab_size; ++i) {
-      ReadFloats(*view, i * config.hidden_size, row);
-      if (Status s = CheckFinite(fmt::format("{} row {}", name, i), row); !s.ok()) return s;
-    }
-  }
+  const Result<TensorView> embedding = RequireOuter(files.checkpoint, kEmbeddingName, table);
+  if (!embedding.ok()) return embedding.error();
   transformer.SetEmbedding(Converted(*embedding, dtype).view);
-  transformer.SetHead(norm_values, Converted(*head, dtype).view);
+  const Result<TensorView> head =
+      config.tie_word_embeddings ? embedding : RequireOuter(files.checkpoint, kHeadName, table);
+  if (!head.ok()) return head.error();
+  transformer.SetHead(ToFloats(*norm), Converted(*head, dtype).view);
   return {};
 }
 
 Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
                                                      kernels::Backend& backend,
                                                      const LoadOptions& options) {
-  if (Status s = artifact::VerifyChecksums(files.checkpoint); !s.ok()) return s.error();
+  // Of one thread each, a checksum and packing wait for memory about equally long.
+  const int threads = std::clamp(ThreadPool::DefaultThreads() / 2, 1, kMostVerifiers);
+  artifact::ChecksumVerifier verifier(files.checkpoint, threads);
   auto transformer = std::make_unique<Transformer>(backend, files.config, options.limits);
-  if (Status s = LoadOuterWeights(files, options.dtype, *transformer); !s.ok()) return s.error();
-  Progress progress("loading", files.config.num_layers);
-  for (int64_t i = 0; i < files.config.num_layers; ++i) {
-    Result<artifact::HostLayer> layer = files.ReadLayer(i);
-    if (!layer.ok()) return layer.error();
-    if (options.simulate && files.quantization.has_value()) MakeSimulated(*layer);
-    if (!files.quantization.has_value()) ConvertDtype(options.dtype, *layer);
-    transformer->AddLayer(*layer);
-    progress.Advance();
-  }
+  const Status loaded = LoadParts(files, options, *transformer);
+  // A damaged file is called that, whatever else is wrong with what it holds.
+  if (Status s = verifier.Finish(); !s.ok()) return s.error();
+  if (!loaded.ok()) return loaded.error();
   return transformer;
 }
 

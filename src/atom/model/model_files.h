@@ -39,7 +39,8 @@ struct LoadOptions {
 /// Embedding, final norm and lm_head of the model, checked for shape and NaN, into `transformer`.
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer);
 
-/// The whole model; shows progress by layers. Verifies an artifact's checksums.
+/// The whole model; shows progress by layers. Verifies an artifact's checksums beside it. Memory is
+/// that of the packed model and about one layer: what was packed of the files is released.
 Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
                                                      kernels::Backend& backend,
                                                      const LoadOptions& options);

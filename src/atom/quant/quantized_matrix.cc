@@ -14,6 +14,16 @@ QuantizedMatrix::QuantizedMatrix(int64_t rows, int64_t low_bit, int64_t outliers
   scales8.resize(k8 == 0 ? 0 : static_cast<size_t>(n));
 }
 
+QuantizedMatrix::QuantizedMatrix(const QuantizedView& view)
+    : n(view.n),
+      k4(view.k4),
+      k8(view.k8),
+      group(view.group),
+      codes4(view.codes4.begin(), view.codes4.end()),
+      scales4(view.scales4.begin(), view.scales4.end()),
+      codes8(view.codes8.begin(), view.codes8.end()),
+      scales8(view.scales8.begin(), view.scales8.end()) {}
+
 void QuantizedMatrix::SetCode4(int64_t row, int64_t column, int code) {
   ATOM_CHECK(code >= -8 && code <= 7, "code {} at ({}, {})", code, row, column);
   uint8_t& byte = codes4[static_cast<size_t>(row * (k4 / 2) + column / 2)];
@@ -22,7 +32,7 @@ void QuantizedMatrix::SetCode4(int64_t row, int64_t column, int code) {
                                               : (byte & 0x0f) | (nibble << 4));
 }
 
-void QuantizedMatrix::DequantizeRow(int64_t row, std::span<float> out) const {
+void QuantizedView::DequantizeRow(int64_t row, std::span<float> out) const {
   ATOM_CHECK(static_cast<int64_t>(out.size()) == k(), "{} values for {} columns", out.size(), k());
   for (int64_t first = 0; first < k4; first += group) {
     const float scale = Scale4(row, first);

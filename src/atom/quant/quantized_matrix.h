@@ -23,6 +23,37 @@
 
 namespace atom::quant {
 
+struct QuantizedMatrix;
+
+/// A quantized weight that is stored elsewhere, in a mapped file or a QuantizedMatrix. Never owns.
+struct QuantizedView {
+  int64_t n = 0;
+  int64_t k4 = 0;
+  int64_t k8 = 0;
+  int64_t group = 0;
+  std::span<const uint8_t> codes4;
+  std::span<const Half> scales4;
+  std::span<const int8_t> codes8;
+  std::span<const Half> scales8;
+
+  QuantizedView() = default;
+  QuantizedView(const QuantizedMatrix& matrix);  // NOLINT: a matrix is accepted where a view is
+
+  int64_t k() const { return k4 + k8; }
+  int64_t groups() const { return k4 == 0 ? 0 : k4 / group; }
+  int8_t Code4(int64_t row, int64_t column) const {
+    const uint8_t byte = codes4[static_cast<size_t>(row * (k4 / 2) + column / 2)];
+    const int nibble = column % 2 == 0 ? byte & 15 : byte >> 4;
+    return static_cast<int8_t>(nibble >= 8 ? nibble - 16 : nibble);
+  }
+  float Scale4(int64_t row, int64_t column) const {
+    return ToFloat(scales4[static_cast<size_t>(column / group * n + row)]);
+  }
+  /// scale * code of row `row`, in fp32 (exact product rounded once); out has k() elements.
+  void DequantizeRow(int64_t row, std::span<float> out) const;
+};
+
+/// The same, owned.
 struct QuantizedMatrix {
   int64_t n = 0;
   int64_t k4 = 0;
@@ -36,24 +67,35 @@ struct QuantizedMatrix {
   /// Zeroed codes and scales of the right sizes. REQUIRES: k4 even and divided by group.
   QuantizedMatrix(int64_t n, int64_t k4, int64_t k8, int64_t group);
   QuantizedMatrix() = default;
+  /// A copy.
+  explicit QuantizedMatrix(const QuantizedView& view);
 
   int64_t k() const { return k4 + k8; }
   int64_t groups() const { return k4 == 0 ? 0 : k4 / group; }
   int8_t Code4(int64_t row, int64_t column) const {
-    const uint8_t byte = codes4[static_cast<size_t>(row * (k4 / 2) + column / 2)];
-    const int nibble = column % 2 == 0 ? byte & 15 : byte >> 4;
-    return static_cast<int8_t>(nibble >= 8 ? nibble - 16 : nibble);
+    return QuantizedView(*this).Code4(row, column);
   }
   void SetCode4(int64_t row, int64_t column, int code);
   float Scale4(int64_t row, int64_t column) const {
-    return ToFloat(scales4[static_cast<size_t>(column / group * n + row)]);
+    return QuantizedView(*this).Scale4(row, column);
   }
-  /// scale * code of row `row`, in fp32 (exact product rounded once); out has k() elements.
-  void DequantizeRow(int64_t row, std::span<float> out) const;
+  void DequantizeRow(int64_t row, std::span<float> out) const {
+    QuantizedView(*this).DequantizeRow(row, out);
+  }
   /// Codes and scales in bits, divided by n * k.
   double BitsPerWeight() const;
 
   friend bool operator==(const QuantizedMatrix&, const QuantizedMatrix&) = default;
 };
+
+inline QuantizedView::QuantizedView(const QuantizedMatrix& matrix)
+    : n(matrix.n),
+      k4(matrix.k4),
+      k8(matrix.k8),
+      group(matrix.group),
+      codes4(matrix.codes4),
+      scales4(matrix.scales4),
+      codes8(matrix.codes8),
+      scales8(matrix.scales8) {}
 
 }  // namespace atom::quant

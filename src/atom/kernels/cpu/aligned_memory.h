@@ -1,4 +1,4 @@
-// Host memory of the cpu backend: zeroed, aligned to 64 bytes, in huge pages where there are enough
+// Host memory of the cpu backend: aligned to 64 bytes, in huge pages where there are enough
 // bytes for some. A weight is read line after line but panel beside panel, and in pages of 4 KiB
 // the address translations alone would slow it down.
 #pragma once
@@ -12,13 +12,17 @@ inline constexpr size_t kLineSize = 64;
 
 /// Zeroed; at least kLineSize bytes more than asked for may be read. Free with std::free.
 void* AllocateZeroed(size_t bytes);
+/// The same, only what lies behind `bytes` zeroed: for who fills all of it with many threads. Most
+/// of the time that large memory takes is the system's, which clears a page when it is first
+/// touched.
+void* AllocateUnset(size_t bytes);
 
-/// Owned memory of AllocateZeroed. Move-only.
+/// Owned memory of AllocateZeroed or AllocateUnset. Move-only.
 class AlignedMemory {
  public:
   AlignedMemory() = default;
-  explicit AlignedMemory(size_t bytes)
-      : data_(static_cast<std::byte*>(AllocateZeroed(bytes))), size_(bytes) {}
+  explicit AlignedMemory(size_t bytes) : AlignedMemory(AllocateZeroed(bytes), bytes) {}
+  static AlignedMemory Unset(size_t bytes) { return {AllocateUnset(bytes), bytes}; }
 
   std::byte* data() { return data_.get(); }
   const std::byte* data() const { return data_.get(); }
@@ -34,6 +38,8 @@ class AlignedMemory {
   }
 
  private:
+  AlignedMemory(void* data, size_t bytes) : data_(static_cast<std::byte*>(data)), size_(bytes) {}
+
   struct Free {
     void operator()(std::byte* data) const;
   };

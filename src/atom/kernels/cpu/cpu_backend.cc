@@ -1,5 +1,6 @@
 #include "atom/kernels/cpu/cpu_backend.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fmt/format.h>
@@ -35,17 +36,21 @@ class CpuBackend final : public Backend {
 
   /// Kernels read whole vectors, also behind the last KV row of the last page.
   DeviceBuffer Allocate(size_t bytes) override {
-    return DeviceBuffer(this, cpu::AllocateZeroed(bytes), bytes);
+    auto* data = static_cast<std::byte*>(cpu::AllocateUnset(bytes));
+    InPieces(bytes, [&](size_t begin, size_t size) { std::memset(data + begin, 0, size); });
+    return DeviceBuffer(this, data, bytes);
   }
   void Upload(std::span<const std::byte> from, void* to) override {
-    if (!from.empty()) std::memcpy(to, from.data(), from.size());
+    InPieces(from.size(), [&](size_t begin, size_t size) {
+      std::memcpy(static_cast<std::byte*>(to) + begin, from.data() + begin, size);
+    });
   }
   void Download(const void* from, std::span<std::byte> to) override {
     if (!to.empty()) std::memcpy(to.data(), from, to.size());
   }
   void Sync() override {}
 
-  std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedMatrix& weight,
+  std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedView& weight,
                                         std::span<const float> bias) override {
     return cpu::PackIntegerWeight(weight, bias, pool_);
   }
@@ -104,6 +109,16 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  /// Calls work(begin, size) for parts of `bytes`, on all threads.
+  template <class Work>
+  void InPieces(size_t bytes, Work work) {
+    constexpr size_t kPiece = size_t{1} << 21;
+    pool_.ParallelFor(static_cast<int64_t>((bytes + kPiece - 1) / kPiece), [&](int64_t i, int) {
+      const size_t begin = static_cast<size_t>(i) * kPiece;
+      work(begin, std::min(kPiece, bytes - begin));
+    });
+  }
+
   void Free(void* data) override { std::free(data); }
   const Batch& batch() const {
     ATOM_CHECK(batch_ != nullptr, "no step has begun");

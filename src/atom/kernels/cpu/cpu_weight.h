@@ -29,7 +29,7 @@ struct CpuWeight final : PackedWeight {
   std::vector<float> bias;  ///< [N] or empty
 };
 
-std::unique_ptr<CpuWeight> PackIntegerWeight(const quant::QuantizedMatrix& weight,
+std::unique_ptr<CpuWeight> PackIntegerWeight(const quant::QuantizedView& weight,
                                              std::span<const float> bias, ThreadPool& pool);
 /// F32, F16 or BF16.
 std::unique_ptr<CpuWeight> PackDenseWeight(const TensorView& weight, std::span<const float> bias,

@@ -47,7 +47,7 @@ void ReferenceBackend::Download(const void* from, std::span<std::byte> to) {
   if (!to.empty()) std::memcpy(to.data(), from, to.size());
 }
 
-std::unique_ptr<PackedWeight> ReferenceBackend::Prepack(const quant::QuantizedMatrix& weight,
+std::unique_ptr<PackedWeight> ReferenceBackend::Prepack(const quant::QuantizedView& weight,
                                                         std::span<const float> bias) {
   CheckBias(bias, weight.n);
   return std::make_unique<ReferenceWeight>(weight, bias);

@@ -34,7 +34,7 @@ class ReferenceBackend final : public Backend {
   void Download(const void* from, std::span<std::byte> to) override;
   void Sync() override {}
 
-  std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedMatrix& weight,
+  std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedView& weight,
                                         std::span<const float> bias) override;
   std::unique_ptr<PackedWeight> PrepackDense(const TensorView& weight,
                                              std::span<const float> bias) override;

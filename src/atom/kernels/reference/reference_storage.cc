@@ -7,7 +7,7 @@
 namespace atom::kernels::reference {
 namespace {
 
-std::vector<int8_t> BytePerCode(const quant::QuantizedMatrix& weight) {
+std::vector<int8_t> BytePerCode(const quant::QuantizedView& weight) {
   std::vector<int8_t> codes(static_cast<size_t>(weight.n * weight.k()));
   for (int64_t n = 0; n < weight.n; ++n) {
     int8_t* row = codes.data() + n * weight.k();
@@ -25,7 +25,7 @@ bool HasIntegerCodes(const quant::ActivationFormat& format) {
 
 }  // namespace
 
-ReferenceWeight::ReferenceWeight(const quant::QuantizedMatrix& weight,
+ReferenceWeight::ReferenceWeight(const quant::QuantizedView& weight,
                                  std::span<const float> bias_values)
     : PackedWeight(weight.n, weight.k()),
       packed(weight),

@@ -15,7 +15,7 @@ namespace atom::kernels::reference {
 
 /// Either packed (`packed` and `codes`) or dense (`dense`).
 struct ReferenceWeight final : PackedWeight {
-  ReferenceWeight(const quant::QuantizedMatrix& weight, std::span<const float> bias_values);
+  ReferenceWeight(const quant::QuantizedView& weight, std::span<const float> bias_values);
   ReferenceWeight(const TensorView& weight, std::span<const float> bias_values);
   /// REQUIRES: made by the reference backend.
   static const ReferenceWeight& Of(const PackedWeight& weight);
