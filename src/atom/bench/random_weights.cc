@@ -93,7 +93,7 @@ int64_t WeightBytes(const quant::QuantizedMatrix& matrix) {
 }
 
 int64_t WeightBytes(const artifact::HostLinear& linear) {
-  if (linear.packed()) return WeightBytes(std::get<quant::QuantizedMatrix>(linear.weight));
+  if (linear.packed()) return WeightBytes(std::get<artifact::PackedMatrix>(linear.weight).owned);
   return std::get<artifact::DenseMatrix>(linear.weight).view.bytes();
 }
 
