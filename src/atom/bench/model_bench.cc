@@ -47,13 +47,7 @@ class ModelRunner {
     std::vector<double> rates;
     for (int i = 0; i < repeats_; ++i) seconds.push_back(Repeat(test, ceiling, rates));
     Look(ceiling, rates);
-    Measured measured{.seconds = Median(std::move(seconds)),
-                      .ceiling = std::string(bench_.ceilings().Name(ceiling))};
-    if (!rates.empty()) {
-      measured.ceiling_rate = Median(std::move(rates));
-      measured.ceiling_fraction = work / measured.seconds / measured.ceiling_rate;
-    }
-    return measured;
+    return bench_.Summarize(ceiling, work, std::move(seconds), std::move(rates));
   }
 
  private:

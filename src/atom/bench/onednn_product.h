@@ -19,7 +19,8 @@ enum class OneDnnType {
 inline constexpr std::array kOneDnnTypes = {OneDnnType::kF32, OneDnnType::kBf16, OneDnnType::kInt8};
 std::string_view Name(OneDnnType type);  ///< "onednn_f32", …
 
-/// Holds oneDNN to the instruction set that the kernels use; before its first product.
+/// Holds oneDNN to the instruction set that the kernels use, where that is a weaker one than
+/// AVX-512 (with AVX-512 it may use all that it knows, AMX too); before its first product.
 void LimitOneDnn(CpuIsa isa);
 
 class OneDnnProduct {

@@ -30,9 +30,14 @@ Measured Workbench::Measure(Ceiling ceiling, double work, const std::function<vo
     seconds.push_back(TimeRepeat(effort_.repeat_seconds, call));
   }
   if (known) rates.push_back(ceilings_.MeasureOnce(ceiling));
+  return Summarize(ceiling, work, std::move(seconds), std::move(rates));
+}
+
+Measured Workbench::Summarize(Ceiling ceiling, double work, std::vector<double> seconds,
+                              std::vector<double> rates) const {
   Measured measured{.seconds = Median(std::move(seconds)),
                     .ceiling = std::string(ceilings_.Name(ceiling))};
-  if (known) {
+  if (!rates.empty()) {
     measured.ceiling_rate = Median(std::move(rates));
     measured.ceiling_fraction = work / measured.seconds / measured.ceiling_rate;
   }

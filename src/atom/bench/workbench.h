@@ -43,6 +43,10 @@ class Workbench {
   /// front of, between and behind them.
   Measured Measure(Ceiling ceiling, double work, const std::function<void()>& call);
 
+  /// The medians of a row's repeats and of the ceiling's rates between them.
+  Measured Summarize(Ceiling ceiling, double work, std::vector<double> seconds,
+                     std::vector<double> rates) const;
+
   /// Processor, instruction set, backend, threads and the ceilings; measures these.
   std::string Header();
   /// Adds the rows' common part: backend, isa, threads.
