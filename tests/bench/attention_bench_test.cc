@@ -53,7 +53,7 @@ TEST(AttentionBenchTest, EveryLayerIsFilledToItsLastPosition) {
   EXPECT_EQ(first, last);
   const auto row_is_zero = [&](int64_t position) {
     const kernels::KvPageLayout& layout = layers[0].layout;
-    const int64_t at = position / 16 * layout.PageBytes() + layout.RowOffset(1, 3, position % 16);
+    const int64_t at = position / 16 * layout.PageBytes() + layout.ValueOffset(3, position % 16);
     return std::all_of(first.begin() + at, first.begin() + at + layout.RowBytes(),
                        [](std::byte byte) { return byte == std::byte{0}; });
   };

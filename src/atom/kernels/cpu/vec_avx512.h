@@ -23,7 +23,7 @@ namespace {
 
 /// Register tiles: rows × vectors of 16 outputs, and vectors where few rows leave registers free.
 constexpr int kFloatRows = 12;
-constexpr int kIntegerRows = 12;
+constexpr int kIntegerRows = 8;
 constexpr int kDoubleRows = 6;
 constexpr int kDecodeRows = 4;
 constexpr int kVectors = 2;
