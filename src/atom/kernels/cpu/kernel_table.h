@@ -124,7 +124,7 @@ struct DecodeTile {
   float root = 1.0f;        ///< sqrt(head_dim)
   float* scores = nullptr;  ///< [rows][kScoreStride], scratch
   // Written:
-  float* tile_out = nullptr;  ///< channels in the order of `decode_channel`
+  float* tile_out = nullptr;  ///< [rows][row_stride]; INT4: channel 4 i + j of 64 at 16 j + i
   float* tile_max = nullptr;  ///< [rows]
   float* tile_sum = nullptr;
 };
