@@ -10,8 +10,6 @@ namespace atom::kernels::cpu {
 namespace {
 
 struct DenseTile {
-  static constexpr int Vectors(int rows) { return VectorsFor(rows); }
-
   template <int R, int V, class W>
   static inline void Run(const DenseBlock<W>& b, TilePlace at, int64_t tiles) {
     const float* x = b.x + at.row * b.x_stride;
@@ -54,7 +52,7 @@ struct DenseTile {
 
 template <class W>
 void MultiplyDense(const DenseBlock<W>& block) {
-  RunTiles<DenseTile, kFloatRows>(block, 1);
+  RunTilesByRows<DenseTile, kFloatRows, kVectors>(block, 1);
 }
 
 void WriteOutput(const OutputBlock& b) {

@@ -148,8 +148,6 @@ struct KernelTable {
   float (*sum_squares)(const float* x, int64_t n);
   /// out = (x * r) * weight
   void (*scale_by_weight)(const float* x, float r, const float* weight, int64_t n, float* out);
-  /// out[j] = x[source[j]]
-  void (*gather)(const float* x, const int32_t* source, int64_t n, float* out);
   /// out = gate / (1 + exp(-gate)) * up
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
   float (*abs_max)(const float* x, int64_t n);

@@ -31,7 +31,6 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .write_output = WriteOutput,
       .sum_squares = SumSquares,
       .scale_by_weight = ScaleByWeight,
-      .gather = GatherRow,
       .silu_mul = SiluMul,
       .abs_max = AbsMax,
       .quantize = Quantize,

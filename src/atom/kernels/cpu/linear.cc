@@ -30,7 +30,7 @@ BlockLimits DenseLimits(int64_t k) {
 }
 
 BlockLimits PackedLimits(const PackedLayout& layout) {
-  return {kPackedRows, std::clamp<int64_t>(kPackedBytes / layout.panel_bytes, 2, 12)};
+  return {kPackedRows, std::clamp<int64_t>(kPackedBytes / layout.panel_bytes / 2 * 2, 2, 12)};
 }
 
 /// Part of the product.

@@ -16,8 +16,6 @@ namespace {
 constexpr int64_t kPrefetchBytes = 4096;
 
 struct IntegerTile {
-  static constexpr int Vectors(int rows) { return VectorsFor(rows); }
-
   template <int R, int V>
   static inline void Run(const PackedBlock& b, TilePlace at, int64_t tiles) {
     if (at.step == b.layout->groups) {
@@ -85,7 +83,9 @@ struct IntegerTile {
     const int64_t panel_bytes = l.panel_bytes;
     // The first tile waits for weights, the first panel for rows: both ask for the next step's.
     const bool first_panel = at.vector == 0;
-    int64_t ahead = kPrefetchBytes;
+    const int64_t all_tiles = (b.rows + R - 1) / R;
+    const int64_t line_share = (Step::kStepBytes + all_tiles - 1) / all_tiles;
+    const uint8_t* next = w + kPrefetchBytes + at.row / R * dwords * line_share;
 
     F32x16 weight_scale[V];
 #pragma GCC unroll 4
@@ -100,8 +100,8 @@ struct IntegerTile {
         sum[r][v] = SetInt(start[r * start_stride + (Step::Raw(v) ? 1 : 0)]);
       });
       if (first_panel) PrefetchRows<R>(x + 4 * dwords, x_stride);
-      AddProducts<R, V, Step>(x, x_stride, w, panel_bytes, dwords, ahead, sum);
-      ahead = 0;
+      AddProducts<R, V, Step>(x, x_stride, w, panel_bytes, dwords, next, line_share, sum);
+      next += dwords * line_share;
       ForTile<R, V>([&](int r, int v) {  // low + 16 high -> 16 high
         if (Step::Raw(v)) sum[r][v] = SubInt(sum[r][v], sum[r][v == 0 ? 0 : v - 1]);
       });
@@ -127,13 +127,14 @@ struct IntegerTile {
 
   template <int R, int V, class Step>
   static inline void AddProducts(const int8_t* x, int64_t x_stride, const uint8_t* w,
-                                 int64_t panel_bytes, int64_t dwords, int64_t ahead,
-                                 I32x16 (&sum)[R][V]) {
+                                 int64_t panel_bytes, int64_t dwords, const uint8_t* next,
+                                 int64_t line_share, I32x16 (&sum)[R][V]) {
     for (; dwords > 0; --dwords) {
 #pragma GCC unroll 2
       for (int v = 0; v < V; v += kPanelVectors) {
-        __builtin_prefetch(w + v / kPanelVectors * panel_bytes + ahead);
+        __builtin_prefetch(next + v / kPanelVectors * panel_bytes);
       }
+      next += line_share;
       I32x16 weight[V];
       Step::LoadWeights(w, panel_bytes, weight);
 #pragma GCC unroll 16
@@ -149,7 +150,7 @@ struct IntegerTile {
 };
 
 void MultiplyInteger(const PackedBlock& block) {
-  RunTiles<IntegerTile, kIntegerRows>(block, Steps(*block.layout));
+  RunTilesByRows<IntegerTile, kIntegerRows, kIntegerVectors>(block, Steps(*block.layout));
 }
 
 /// Σ of 4 * dwords signed bytes.

@@ -19,7 +19,6 @@ struct FloatSums {
   static inline F32x16 Promote(Vector dot, F32x16 scale, F32x16 acc) {
     return Fma(dot, scale, acc);
   }
-  static constexpr int Vectors(int rows) { return VectorsFor(rows); }
 };
 
 /// Exact sums in double, for fake-quantized values.
@@ -34,7 +33,6 @@ struct DoubleSums {
   static inline F32x16 Promote(Vector dot, F32x16 scale, F32x16 acc) {
     return NarrowDouble(AddDouble(WidenDouble(acc), MulDouble(dot, WidenDouble(scale))));
   }
-  static constexpr int Vectors(int) { return kVectors; }
 };
 
 /// The sums of one tile in one step, and where it reads.
@@ -84,8 +82,6 @@ struct StepSums {
 
 template <class Sums>
 struct ValueTile {
-  static constexpr int Vectors(int rows) { return Sums::Vectors(rows); }
-
   template <int R, int V>
   static inline void Run(const PackedBlock& b, TilePlace at, int64_t tiles) {
     const PackedLayout& l = *b.layout;
@@ -150,11 +146,11 @@ struct ValueTile {
 };
 
 void MultiplyFloat(const PackedBlock& block) {
-  RunTiles<ValueTile<FloatSums>, kFloatRows>(block, Steps(*block.layout));
+  RunTilesByRows<ValueTile<FloatSums>, kFloatRows, kVectors>(block, Steps(*block.layout));
 }
 
 void MultiplySimulated(const PackedBlock& block) {
-  RunTiles<ValueTile<DoubleSums>, kDoubleRows>(block, Steps(*block.layout));
+  RunTiles<ValueTile<DoubleSums>, kDoubleRows, kVectors>(block, Steps(*block.layout));
 }
 
 }  // namespace

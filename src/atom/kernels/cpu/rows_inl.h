@@ -1,4 +1,4 @@
-// What happens to one row between two linears: norm, gather, gate, rotation, quantization. All of
+// What happens to one row between two linears: norm, gate, rotation, quantization. All of
 // it exact in the order that docs/numerics.md, section 2 and 4, gives.
 #pragma once
 
@@ -31,12 +31,6 @@ void ScaleByWeight(const float* x, float r, const float* weight, int64_t n, floa
     const F32x16 scaled = Mul(LoadFirst(x + i, lanes), Set(r));
     StoreFirst(out + i, Mul(scaled, LoadFirst(weight + i, lanes)), lanes);
   });
-}
-
-void GatherRow(const float* x, const int32_t* source, int64_t n, float* out) {
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) Store(out + i, Gather(x, source + i));
-  for (; i < n; ++i) out[i] = x[source[i]];
 }
 
 void SiluMul(const float* gate, const float* up, int64_t n, float* out) {

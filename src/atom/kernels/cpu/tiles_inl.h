@@ -1,6 +1,6 @@
-// How a block is cut into register tiles, for every product: tall tiles first, then the rows left
-// over in ever smaller ones. Weights of one column of tiles stay in the nearest cache while all
-// rows pass over them.
+// How a block is cut into register tiles, for every product: columns of tiles, each step by step.
+// The weights of a column's step stay in the nearest cache while all rows pass over them, tall
+// tiles first, then the rows left over in ever smaller ones.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,6 @@ namespace {
 
 constexpr int kPanelVectors = kPanelOutputs / 16;
 
-constexpr int VectorsFor(int rows) { return rows <= kFewRows ? kFewRowsVectors : kVectors; }
 constexpr int FewerRows(int rows) { return rows > 8 ? 8 : rows > 4 ? 4 : rows / 2; }
 
 /// A column of tiles in its block, from `row` on. Vectors of 16 outputs are counted across panels.
@@ -35,34 +34,41 @@ template <int R, int V, class Each>
   }
 }
 
-/// `tiles` tiles of kRows rows from `row` on, for all columns and steps.
-template <class Tile, int kRows, class Block>
-inline void RunRows(const Block& block, int64_t steps, int64_t row, int64_t tiles) {
-  constexpr int kWide = Tile::Vectors(kRows);
+/// A column of tiles from at.row on: as many of R rows as there are, then ever smaller ones.
+template <class Tile, int R, int V, class Block>
+inline void RunColumn(const Block& block, TilePlace at) {
+  const int64_t tiles = (block.rows - at.row) / R;
+  if (tiles > 0) Tile::template Run<R, V>(block, at, tiles);
+  at.row += tiles * R;
+  if constexpr (R > 1) {
+    if (at.row < block.rows) RunColumn<Tile, FewerRows(R), V>(block, at);
+  }
+}
+
+/// All columns and steps of a block in tiles of at most R rows and V vectors.
+template <class Tile, int R, int V, class Block>
+inline void RunTiles(const Block& block, int64_t steps) {
   const int64_t vectors = block.panels * kPanelVectors;
   int64_t vector = 0;
-  for (; vector + kWide <= vectors; vector += kWide) {
+  for (; vector + V <= vectors; vector += V) {
     for (int64_t step = 0; step < steps; ++step) {
-      Tile::template Run<kRows, kWide>(block, TilePlace{row, vector, step}, tiles);
+      RunColumn<Tile, R, V>(block, TilePlace{0, vector, step});
     }
   }
-  if constexpr (kWide > kPanelVectors) {  // an odd panel is left
+  if constexpr (V > kPanelVectors) {  // an odd panel is left
     for (; vector < vectors; vector += kPanelVectors) {
       for (int64_t step = 0; step < steps; ++step) {
-        Tile::template Run<kRows, kPanelVectors>(block, TilePlace{row, vector, step}, tiles);
+        RunColumn<Tile, R, kPanelVectors>(block, TilePlace{0, vector, step});
       }
     }
   }
 }
 
-template <class Tile, int kRows, class Block>
-inline void RunTiles(const Block& block, int64_t steps, int64_t row = 0) {
-  const int64_t tiles = (block.rows - row) / kRows;
-  if (tiles > 0) RunRows<Tile, kRows>(block, steps, row, tiles);
-  row += tiles * kRows;
-  if constexpr (kRows > 1) {
-    if (row < block.rows) RunTiles<Tile, FewerRows(kRows)>(block, steps, row);
-  }
+/// The same, wider where few rows leave registers free.
+template <class Tile, int R, int V, class Block>
+inline void RunTilesByRows(const Block& block, int64_t steps) {
+  if (block.rows <= kFewRows) return RunTiles<Tile, kFewRows, kFewRowsVectors>(block, steps);
+  RunTiles<Tile, R, V>(block, steps);
 }
 
 }  // namespace

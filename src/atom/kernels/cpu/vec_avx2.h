@@ -13,6 +13,7 @@ namespace {
 // 16 registers: tiles of half a panel (kernels_inl.h).
 constexpr int kFloatRows = 6;
 constexpr int kIntegerRows = 4;
+constexpr int kIntegerVectors = 1;
 constexpr int kDoubleRows = 2;
 constexpr int kDecodeRows = 1;
 constexpr int kVectors = 1;
@@ -82,10 +83,6 @@ inline F32x16 NanToZero(F32x16 x) {
 inline F32x16 KeepFirst(F32x16 x, int64_t n, F32x16 rest) {
   return {_mm256_blendv_ps(rest.a, x.a, _mm256_castsi256_ps(LaneMask(n))),
           _mm256_blendv_ps(rest.b, x.b, _mm256_castsi256_ps(LaneMask(n - 8)))};
-}
-inline F32x16 Gather(const float* p, const int32_t* index) {
-  return {_mm256_i32gather_ps(p, _mm256_loadu_si256(As256(index)), 4),
-          _mm256_i32gather_ps(p, _mm256_loadu_si256(As256(index + 8)), 4)};
 }
 
 inline F64x16 WidenDouble(F32x16 x) {

@@ -23,7 +23,8 @@ namespace {
 
 /// Register tiles: rows × vectors of 16 outputs, and vectors where few rows leave registers free.
 constexpr int kFloatRows = 12;
-constexpr int kIntegerRows = 8;
+constexpr int kIntegerRows = 6;
+constexpr int kIntegerVectors = 4;
 constexpr int kDoubleRows = 6;
 constexpr int kDecodeRows = 4;
 constexpr int kVectors = 2;
@@ -83,9 +84,6 @@ inline F32x16 NanToZero(F32x16 a) {
 inline F32x16 KeepFirst(F32x16 a, int64_t n, F32x16 rest) {
   const int64_t lanes = n < 0 ? 0 : n > 16 ? 16 : n;
   return {_mm512_mask_mov_ps(rest.v, FirstLanes(lanes), a.v)};
-}
-inline F32x16 Gather(const float* p, const int32_t* index) {
-  return {_mm512_i32gather_ps(_mm512_loadu_si512(index), p, 4)};
 }
 
 inline F64x16 WidenDouble(F32x16 x) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kFloatRows = 2;
 constexpr int kIntegerRows = 2;
+constexpr int kIntegerVectors = 1;
 constexpr int kDoubleRows = 1;
 constexpr int kDecodeRows = 1;
 constexpr int kVectors = 1;
@@ -114,9 +115,6 @@ inline F32x16 NanToZero(const F32x16& x) {
 }
 inline F32x16 KeepFirst(const F32x16& x, int64_t n, const F32x16& rest) {
   return Floats([&](int i) { return i < n ? x.v[i] : rest.v[i]; });
-}
-inline F32x16 Gather(const float* p, const int32_t* index) {
-  return Floats([&](int i) { return p[index[i]]; });
 }
 
 template <class F>
