@@ -57,7 +57,8 @@ void QuantizeRows(const CpuContext& context, int64_t rows, CpuActivation& out, c
   context.ParallelFor(rows, run);
 }
 
-/// out[j] = x[source[j]], out of L1: plain loads and stores are faster than gather instructions.
+/// out[j] = x[source[j]]. Plain loads and stores are faster than gather instructions, as long as x
+/// lies in L1.
 void Gather(const float* x, const int32_t* source, int64_t n, float* out) {
   for (int64_t j = 0; j < n; ++j) out[j] = x[source[j]];
 }
@@ -89,10 +90,9 @@ void ReorderQuantize(const CpuContext& context, const DeviceTensor& x,
                      const DeviceBuffer* permutation, CpuActivation& out) {
   ATOM_CHECK(x.cols == out.k(), "{} columns, expected {}", x.cols, out.k());
   const int32_t* source = SourceOf(permutation);
-  const auto fill = [&](int64_t row, float* values, float*) {
-    const float* in = RowOf(x, row);
-    if (source != nullptr) return Gather(in, source, x.cols, values);
-    std::copy_n(in, x.cols, values);
+  const auto fill = [&](int64_t row, float* values, float* scratch) {
+    std::copy_n(RowOf(x, row), x.cols, source == nullptr ? values : scratch);
+    if (source != nullptr) Gather(scratch, source, x.cols, values);
   };
   QuantizeRows(context, x.rows, out, fill);
 }
