@@ -13,7 +13,7 @@ namespace atom::kernels::cpu {
 namespace {
 
 /// How far ahead weights are asked for, in bytes of a panel.
-constexpr int64_t kPrefetchBytes = 4096;
+constexpr int64_t kPrefetchBytes = 2048;
 
 struct IntegerTile {
   template <int R, int V>
@@ -62,58 +62,127 @@ struct IntegerTile {
     static inline I32x16 Dot(I32x16 sum, I32x16 w, I32x16 x) { return DotBytes(sum, w, x); }
   };
 
+  /// Where a step's products come from, for the tile at (row, vector).
+  struct StepPlace {
+    const uint8_t* w;
+    const int8_t* x;
+    const int32_t* start;
+    const float* scale;
+    int64_t dwords;
+
+    StepPlace(const PackedBlock& b, TilePlace at, const uint8_t* codes) {
+      const PackedLayout& l = *b.layout;
+      const bool outliers = at.step == l.groups;
+      w = codes + (outliers ? at.half() * kLineBytes : 0);
+      x = b.codes + at.row * b.codes_stride +
+          (outliers ? b.outlier_offset : at.step * l.group / 4 * 4);
+      start = b.sums + at.row * b.sums_stride + 2 * at.step;
+      scale = b.scales + at.row * b.scales_stride +
+              (outliers ? b.outlier_scale : at.step * b.scale_step);
+      dwords = outliers ? l.outlier_dwords : l.group_dwords;
+    }
+  };
+
+  template <int V, class Step>
+  static inline void LoadScales(const PackedBlock& b, StepStream stream, F32x16 (&scale)[V]) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      scale[v] = WeightScale(b, stream, v);
+      // A raw sum is 16 times what it stands for. Both factors are exact.
+      if (Step::Raw(v)) scale[v] = Mul(scale[v], Set(0.0625f));
+    }
+  }
+
+  /// Few rows: a step is short, and what happens between two steps counts. Sums of all steps stay
+  /// in registers.
+  template <int R>
+  static inline void RunFewRows(const PackedBlock& b, int64_t row) {
+    constexpr int V = kPanelVectors;
+    for (int64_t panel = 0; panel < b.panels; ++panel) {
+      F32x16 acc[R][V];
+      ForTile<R, V>([&](int r, int v) { acc[r][v] = Zero(); });
+      for (int64_t step = 0; step < b.layout->groups; ++step) {
+        AddStep<R, GroupStep<V, 0>>(b, {row, panel * V, step}, acc);
+      }
+      if (b.layout->k8 > 0) {
+        AddStep<R, OutlierStep<V>>(b, {row, panel * V, b.layout->groups}, acc);
+      }
+      float* out = b.acc + row * b.acc_stride + panel * kPanelOutputs;
+      ForTile<R, V>([&](int r, int v) { Store(out + r * b.acc_stride + v * 16, acc[r][v]); });
+    }
+  }
+
+  template <int R, class Step>
+  static inline void AddStep(const PackedBlock& b, TilePlace at,
+                             F32x16 (&acc)[R][kPanelVectors]) {
+    constexpr int V = kPanelVectors;
+    const StepStream stream = FindStep(b, at);
+    const StepPlace place(b, at, stream.codes);
+    I32x16 sum[R][V];
+    BeginSums<R, V, Step>(place.start, b.sums_stride, sum);
+    AddProducts<R, V, Step>(place.x, b.codes_stride, place.w, 0, place.dwords,
+                            place.w + kPrefetchBytes, Step::kStepBytes, sum);
+    __builtin_prefetch(place.w + kPrefetchBytes + place.dwords * Step::kStepBytes);
+    F32x16 scale[V];
+    LoadScales<V, Step>(b, stream, scale);
+    FinishSums<R, V, Step>(sum);
+    ForTile<R, V>([&](int r, int v) {
+      const F32x16 factor = Mul(Set(place.scale[r * b.scales_stride]), scale[v]);
+      acc[r][v] = Fma(ToFloat(sum[r][v]), factor, acc[r][v]);
+    });
+  }
+
   template <int R, int V, class Step>
   static inline void RunStep(const PackedBlock& b, TilePlace at, int64_t tiles) {
-    const PackedLayout& l = *b.layout;
-    const bool outliers = at.step == l.groups;
     const StepStream stream = FindStep(b, at);
-    const uint8_t* w = stream.codes + (outliers ? at.half() * kLineBytes : 0);
-    const int64_t dwords = outliers ? l.outlier_dwords : l.group_dwords;
-    const int8_t* x = b.codes + at.row * b.codes_stride +
-                      (outliers ? b.outlier_offset : at.step * l.group / 4 * 4);
-    const int32_t* start = b.sums + at.row * b.sums_stride + 2 * at.step;
-    const float* scale =
-        b.scales + at.row * b.scales_stride + (outliers ? b.outlier_scale : at.step * b.scale_step);
+    StepPlace place(b, at, stream.codes);
     float* acc = b.acc + at.row * b.acc_stride + at.vector * 16;
     // Copies: stores to acc cannot change them.
+    const int64_t dwords = place.dwords;
     const int64_t x_stride = b.codes_stride;
     const int64_t start_stride = b.sums_stride;
     const int64_t scale_stride = b.scales_stride;
     const int64_t acc_stride = b.acc_stride;
-    const int64_t panel_bytes = l.panel_bytes;
-    // The first tile waits for weights, the first panel for rows: both ask for the next step's.
-    const bool first_panel = at.vector == 0;
+    const int64_t panel_bytes = b.layout->panel_bytes;
+    // The column's tiles share the work of asking for weights, codes and scales, so that requests
+    // do not pile up; those of the first panel ask for the next step's rows.
     const int64_t all_tiles = (b.rows + R - 1) / R;
-    const int64_t line_share = (Step::kStepBytes + all_tiles - 1) / all_tiles;
-    const uint8_t* next = w + kPrefetchBytes + at.row / R * dwords * line_share;
+    const int64_t share = (dwords + 1) * Step::kStepBytes / (dwords * all_tiles) + 1;
+    const uint8_t* next = place.w + kPrefetchBytes + at.row / R * dwords * share;
+    const bool first_panel = at.vector == 0;
 
     F32x16 weight_scale[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      weight_scale[v] = WeightScale(b, stream, v);
-      // A raw sum is 16 times what it stands for. Both factors are exact.
-      if (Step::Raw(v)) weight_scale[v] = Mul(weight_scale[v], Set(0.0625f));
-    }
+    LoadScales<V, Step>(b, stream, weight_scale);
     for (; tiles > 0; --tiles) {
       I32x16 sum[R][V];
-      ForTile<R, V>([&](int r, int v) {
-        sum[r][v] = SetInt(start[r * start_stride + (Step::Raw(v) ? 1 : 0)]);
-      });
-      if (first_panel) PrefetchRows<R>(x + 4 * dwords, x_stride);
-      AddProducts<R, V, Step>(x, x_stride, w, panel_bytes, dwords, next, line_share, sum);
-      next += dwords * line_share;
-      ForTile<R, V>([&](int r, int v) {  // low + 16 high -> 16 high
-        if (Step::Raw(v)) sum[r][v] = SubInt(sum[r][v], sum[r][v == 0 ? 0 : v - 1]);
-      });
+      BeginSums<R, V, Step>(place.start, start_stride, sum);
+      if (first_panel) PrefetchRows<R>(place.x + 4 * dwords, x_stride);
+      AddProducts<R, V, Step>(place.x, x_stride, place.w, panel_bytes, dwords, next, share, sum);
+      FinishSums<R, V, Step>(sum);
       UpdateAcc<R, V>(at.step == 0, acc, acc_stride, [&](int r, int v, F32x16 so_far) {
-        const F32x16 factor = Mul(Set(scale[r * scale_stride]), weight_scale[v]);
+        const F32x16 factor = Mul(Set(place.scale[r * scale_stride]), weight_scale[v]);
         return Fma(ToFloat(sum[r][v]), factor, so_far);
       });
-      x += R * x_stride;
-      start += R * start_stride;
-      scale += R * scale_stride;
+      next += dwords * share;
+      place.x += R * x_stride;
+      place.start += R * start_stride;
+      place.scale += R * scale_stride;
       acc += R * acc_stride;
     }
+  }
+
+  template <int R, int V, class Step>
+  static inline void BeginSums(const int32_t* start, int64_t stride, I32x16 (&sum)[R][V]) {
+    ForTile<R, V>(
+        [&](int r, int v) { sum[r][v] = SetInt(start[r * stride + (Step::Raw(v) ? 1 : 0)]); });
+  }
+
+  /// low + 16 high -> 16 high
+  template <int R, int V, class Step>
+  static inline void FinishSums(I32x16 (&sum)[R][V]) {
+    ForTile<R, V>([&](int r, int v) {
+      if (Step::Raw(v)) sum[r][v] = SubInt(sum[r][v], sum[r][v == 0 ? 0 : v - 1]);
+    });
   }
 
   /// Two lines of each row.
@@ -150,7 +219,13 @@ struct IntegerTile {
 };
 
 void MultiplyInteger(const PackedBlock& block) {
-  RunTilesByRows<IntegerTile, kIntegerRows, kIntegerVectors>(block, Steps(*block.layout));
+  if constexpr (kFewRows >= 4) {
+    if (block.rows == 4) return IntegerTile::RunFewRows<4>(block, 0);
+    if (block.rows == 3) return IntegerTile::RunFewRows<3>(block, 0);
+    if (block.rows == 2) return IntegerTile::RunFewRows<2>(block, 0);
+  }
+  if (block.rows == 1) return IntegerTile::RunFewRows<1>(block, 0);
+  RunTiles<IntegerTile, kIntegerRows, kIntegerVectors>(block, Steps(*block.layout));
 }
 
 /// Σ of 4 * dwords signed bytes.
