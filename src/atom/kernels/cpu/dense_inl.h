@@ -10,6 +10,9 @@ namespace atom::kernels::cpu {
 namespace {
 
 struct DenseTile {
+  template <class W>
+  static inline void Finish(const DenseBlock<W>&, int64_t, int64_t) {}
+
   template <int R, int V, class W>
   static inline void Run(const DenseBlock<W>& b, TilePlace at, int64_t tiles) {
     const float* x = b.x + at.row * b.x_stride;
@@ -53,20 +56,6 @@ struct DenseTile {
 template <class W>
 void MultiplyDense(const DenseBlock<W>& block) {
   RunTilesByRows<DenseTile, kFloatRows, kVectors>(block, 1);
-}
-
-void WriteOutput(const OutputBlock& b) {
-  for (int64_t r = 0; r < b.rows; ++r) {
-    const float* acc = b.acc + r * b.acc_stride;
-    float* y = b.y + r * b.y_stride;
-    for (int64_t c = 0; c < b.columns; c += 16) {
-      const int64_t lanes = b.columns - c < 16 ? b.columns - c : 16;
-      F32x16 value = Load(acc + c);
-      if (b.bias != nullptr) value = Add(value, LoadFirst(b.bias + c, lanes));
-      if (b.add) value = Add(LoadFirst(y + c, lanes), value);
-      StoreFirst(y + c, value, lanes);
-    }
-  }
 }
 
 }  // namespace

@@ -34,14 +34,28 @@ struct DenseBlock {
   bool resume = false;
 };
 
-/// acc = x · wᵀ for a packed weight and all of K.
+/// y = acc + bias, or y += acc + bias; acc [rows][acc_stride].
+struct OutputBlock {
+  const float* acc = nullptr;
+  int64_t acc_stride = 0;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  const float* bias = nullptr;  ///< or null
+  float* y = nullptr;
+  int64_t y_stride = 0;
+  bool add = false;
+};
+
+/// y = x · wᵀ + bias, or y += …, for a packed weight and all of K. A column of register tiles is at
+/// most kColumnOutputs wide; its sums stay in L1 until all of K is done.
+inline constexpr int64_t kColumnOutputs = 64;
 struct PackedBlock {
   const PackedLayout* layout = nullptr;
   const uint8_t* w = nullptr;  ///< first panel
   int64_t panels = 0;
   int64_t rows = 0;
-  float* acc = nullptr;
-  int64_t acc_stride = 0;
+  OutputBlock out;
+  float* acc = nullptr;  ///< scratch, [rows][kColumnOutputs]
 
   // Integer activations: codes, with scales in fp32.
   const int8_t* codes = nullptr;  ///< a row: K4 codes, then at outlier_offset K8; 64 bytes readable
@@ -57,18 +71,6 @@ struct PackedBlock {
   // Dense activations (W4A16).
   const float* x = nullptr;
   int64_t x_stride = 0;
-};
-
-/// y = acc + bias, or y += acc + bias.
-struct OutputBlock {
-  const float* acc = nullptr;
-  int64_t acc_stride = 0;
-  int64_t rows = 0;
-  int64_t columns = 0;
-  const float* bias = nullptr;  ///< or null
-  float* y = nullptr;
-  int64_t y_stride = 0;
-  bool add = false;
 };
 
 inline constexpr int64_t kTilePositions = 64;

@@ -1,5 +1,6 @@
-// Linear: the product is cut into blocks of rows × panels, one task each. A block keeps its sums in
-// scratch, so that y is touched once, whatever its OutputMode. docs/numerics.md, section 3.
+// Linear: the product is cut into blocks of rows × panels, one task each. Sums stay in scratch
+// until they are whole, so that y is touched once, whatever its OutputMode. docs/numerics.md,
+// section 3.
 #include <algorithm>
 
 #include "atom/kernels/cpu/ops.h"
@@ -7,14 +8,15 @@
 namespace atom::kernels::cpu {
 namespace {
 
-/// The largest block, in rows and panels.
+/// The largest block, in rows and panels; and in panels if one block has all rows.
 struct BlockLimits {
   int64_t rows;
   int64_t panels;
+  int64_t few_rows_panels;
 };
 // Packed: as many panels as fill 0.8 MB of L2 (12 at 4 bits and K = 4096), and few enough rows for
 // their codes to fit beside; the blocks of the next rows find the panels there.
-constexpr int64_t kPackedRows = 48;
+constexpr int64_t kPackedRows = 36;
 constexpr int64_t kPackedBytes = 800 << 10;
 // Dense: a slab of weights, 0.5 MB of fp32, stays in L2 while the rows stream past it.
 constexpr int64_t kSlabInputs = 1024;
@@ -26,11 +28,13 @@ constexpr int64_t kSumRows = 16;
 BlockLimits DenseLimits(int64_t k) {
   constexpr int64_t kMostPanels = 16;  // the sums of a block: 1 MB
   const int64_t inputs = std::clamp<int64_t>(k, 1, kSlabInputs);
-  return {kSlabRows, std::min(kMostPanels, kSlabElements / (inputs * kPanelOutputs))};
+  const int64_t panels = std::min(kMostPanels, kSlabElements / (inputs * kPanelOutputs));
+  return {kSlabRows, panels, panels};
 }
 
 BlockLimits PackedLimits(const PackedLayout& layout) {
-  return {kPackedRows, std::clamp<int64_t>(kPackedBytes / layout.panel_bytes / 2 * 2, 2, 12)};
+  const int64_t panels = std::clamp<int64_t>(kPackedBytes / layout.panel_bytes / 2 * 2, 2, 12);
+  return {kPackedRows, panels, layout.panels};
 }
 
 /// Part of the product.
@@ -53,7 +57,7 @@ class BlockGrid {
       most_panels_ = Even(panels * row_blocks() / (kBlocksPerThread * threads), limits.panels);
       count_ = row_blocks() * ((panels + most_panels_ - 1) / most_panels_);
     } else {
-      most_panels_ = limits.rows * limits.panels / std::max<int64_t>(rows, 1);  // of scratch
+      most_panels_ = limits.few_rows_panels;
       for (int64_t at = 0; at < panels; at += Share(at)) ++count_;
     }
   }
@@ -100,30 +104,29 @@ struct Product {
   const DeviceTensor& y;
   OutputMode mode;
 
-  /// Runs multiply(block, acc) for every block; acc holds [rows][panels · 32].
+  /// Runs multiply(block, acc) for every block, with `floats` floats of scratch at acc.
   template <class Multiply>
-  void RunBlocks(BlockLimits limits, const Multiply& multiply) const {
+  void RunBlocks(BlockLimits limits, int64_t floats, const Multiply& multiply) const {
     const BlockGrid grid(x.rows(), weight.panels(), context.pool.threads(), limits);
     const auto run = [&](int64_t index, int worker) {
       ScratchPlan plan;
-      plan.Add<float>(limits.rows * limits.panels * kPanelOutputs);
+      plan.Add<float>(floats);
       multiply(grid[index], ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), 0));
     };
     context.ParallelFor(grid.count(), run);
   }
 
-  void Write(const Block& block, const float* acc) const {
+  /// Where the sums of a block go; `acc` is left to whoever has them.
+  OutputBlock OutputOf(const Block& block) const {
     const int64_t column = block.first_panel * kPanelOutputs;
     OutputBlock out;
-    out.acc = acc;
-    out.acc_stride = block.panels * kPanelOutputs;
     out.rows = block.rows;
     out.columns = std::min(block.panels * kPanelOutputs, weight.n() - column);
     out.bias = weight.bias.empty() ? nullptr : weight.bias.data() + column;
     out.y = RowOf(y, block.first_row) + column;
     out.y_stride = y.stride;
     out.add = mode == OutputMode::kAdd;
-    context.kernels.write_output(out);
+    return out;
   }
 };
 
@@ -148,12 +151,16 @@ void MultiplyDense(const Product& product, void (*kernel)(const DenseBlock<W>&))
         part.acc = acc + row * part.acc_stride;
         kernel(part);
         if (slab + part.k < k) continue;
-        product.Write({block.first_row + row, part.rows, block.first_panel, block.panels},
-                      part.acc);
+        OutputBlock out =
+            product.OutputOf({block.first_row + row, part.rows, block.first_panel, block.panels});
+        out.acc = part.acc;
+        out.acc_stride = part.acc_stride;
+        product.context.kernels.write_output(out);
       }
     }
   };
-  product.RunBlocks(DenseLimits(k), multiply);
+  const BlockLimits limits = DenseLimits(k);
+  product.RunBlocks(limits, limits.rows * limits.panels * kPanelOutputs, multiply);
 }
 
 void MultiplyDense(const Product& product) {
@@ -170,29 +177,29 @@ void MultiplyDense(const Product& product) {
   }
 }
 
-PackedBlock MakePackedBlock(const CpuWeight& weight, const Block& block, float* acc) {
+PackedBlock MakePackedBlock(const Product& product, const Block& block, float* acc) {
+  const CpuWeight& weight = product.weight;
   PackedBlock packed;
   packed.layout = &*weight.layout;
   packed.w = weight.data.As<uint8_t>() + block.first_panel * weight.layout->panel_bytes;
   packed.panels = block.panels;
   packed.rows = block.rows;
+  packed.out = product.OutputOf(block);
   packed.acc = acc;
-  packed.acc_stride = block.panels * kPanelOutputs;
   return packed;
 }
 
 /// W4A16, and fake-quantized activations of a packed artifact.
 void MultiplyWeightOnly(const Product& product) {
   const auto multiply = [&](const Block& block, float* acc) {
-    PackedBlock packed = MakePackedBlock(product.weight, block, acc);
+    PackedBlock packed = MakePackedBlock(product, block, acc);
     packed.x = product.x.DenseRow(block.first_row);
     packed.x_stride = product.x.stride;
     const KernelTable& kernels = product.context.kernels;
     const bool simulated = product.x.format().simulated;
     (simulated ? kernels.packed_simulated : kernels.packed_float)(packed);
-    product.Write(block, acc);
   };
-  product.RunBlocks(PackedLimits(*product.weight.layout), multiply);
+  product.RunBlocks(PackedLimits(*product.weight.layout), kPackedRows * kColumnOutputs, multiply);
 }
 
 /// Where the codes that meet the weight's outliers lie: in their own section with their own scale,
@@ -236,7 +243,7 @@ void MultiplyIntegers(const Product& product) {
   const int32_t* sums = StartSums(product, outliers.offset);
   const int64_t sums_stride = 2 * product.weight.layout->groups + 1;
   const auto multiply = [&](const Block& block, float* acc) {
-    PackedBlock packed = MakePackedBlock(product.weight, block, acc);
+    PackedBlock packed = MakePackedBlock(product, block, acc);
     packed.codes = x.CodesRow(block.first_row);
     packed.codes_stride = x.codes_stride;
     packed.outlier_offset = outliers.offset;
@@ -247,9 +254,8 @@ void MultiplyIntegers(const Product& product) {
     packed.sums = sums + block.first_row * sums_stride;
     packed.sums_stride = sums_stride;
     product.context.kernels.packed_integer(packed);
-    product.Write(block, acc);
   };
-  product.RunBlocks(PackedLimits(*product.weight.layout), multiply);
+  product.RunBlocks(PackedLimits(*product.weight.layout), kPackedRows * kColumnOutputs, multiply);
 }
 
 }  // namespace

@@ -16,6 +16,10 @@ namespace {
 constexpr int64_t kPrefetchBytes = 2048;
 
 struct IntegerTile {
+  static inline void Finish(const PackedBlock& b, int64_t vector, int64_t count) {
+    WriteColumn(b, vector, count);
+  }
+
   template <int R, int V>
   static inline void Run(const PackedBlock& b, TilePlace at, int64_t tiles) {
     if (at.step == b.layout->groups) {
@@ -96,25 +100,24 @@ struct IntegerTile {
   /// Few rows: a step is short, and what happens between two steps counts. Sums of all steps stay
   /// in registers.
   template <int R>
-  static inline void RunFewRows(const PackedBlock& b, int64_t row) {
+  static inline void RunFewRows(const PackedBlock& b) {
     constexpr int V = kPanelVectors;
     for (int64_t panel = 0; panel < b.panels; ++panel) {
       F32x16 acc[R][V];
       ForTile<R, V>([&](int r, int v) { acc[r][v] = Zero(); });
       for (int64_t step = 0; step < b.layout->groups; ++step) {
-        AddStep<R, GroupStep<V, 0>>(b, {row, panel * V, step}, acc);
+        AddStep<R, GroupStep<V, 0>>(b, {0, panel * V, step}, acc);
       }
       if (b.layout->k8 > 0) {
-        AddStep<R, OutlierStep<V>>(b, {row, panel * V, b.layout->groups}, acc);
+        AddStep<R, OutlierStep<V>>(b, {0, panel * V, b.layout->groups}, acc);
       }
-      float* out = b.acc + row * b.acc_stride + panel * kPanelOutputs;
-      ForTile<R, V>([&](int r, int v) { Store(out + r * b.acc_stride + v * 16, acc[r][v]); });
+      ForTile<R, V>([&](int r, int v) { Store(b.acc + r * kColumnOutputs + v * 16, acc[r][v]); });
+      WriteColumn(b, panel * V, V);
     }
   }
 
   template <int R, class Step>
-  static inline void AddStep(const PackedBlock& b, TilePlace at,
-                             F32x16 (&acc)[R][kPanelVectors]) {
+  static inline void AddStep(const PackedBlock& b, TilePlace at, F32x16 (&acc)[R][kPanelVectors]) {
     constexpr int V = kPanelVectors;
     const StepStream stream = FindStep(b, at);
     const StepPlace place(b, at, stream.codes);
@@ -136,13 +139,12 @@ struct IntegerTile {
   static inline void RunStep(const PackedBlock& b, TilePlace at, int64_t tiles) {
     const StepStream stream = FindStep(b, at);
     StepPlace place(b, at, stream.codes);
-    float* acc = b.acc + at.row * b.acc_stride + at.vector * 16;
+    float* acc = b.acc + at.row * kColumnOutputs;
     // Copies: stores to acc cannot change them.
     const int64_t dwords = place.dwords;
     const int64_t x_stride = b.codes_stride;
     const int64_t start_stride = b.sums_stride;
     const int64_t scale_stride = b.scales_stride;
-    const int64_t acc_stride = b.acc_stride;
     const int64_t panel_bytes = b.layout->panel_bytes;
     // The column's tiles share the work of asking for weights, codes and scales, so that requests
     // do not pile up; those of the first panel ask for the next step's rows.
@@ -159,7 +161,7 @@ struct IntegerTile {
       if (first_panel) PrefetchRows<R>(place.x + 4 * dwords, x_stride);
       AddProducts<R, V, Step>(place.x, x_stride, place.w, panel_bytes, dwords, next, share, sum);
       FinishSums<R, V, Step>(sum);
-      UpdateAcc<R, V>(at.step == 0, acc, acc_stride, [&](int r, int v, F32x16 so_far) {
+      UpdateAcc<R, V>(at.step == 0, acc, [&](int r, int v, F32x16 so_far) {
         const F32x16 factor = Mul(Set(place.scale[r * scale_stride]), weight_scale[v]);
         return Fma(ToFloat(sum[r][v]), factor, so_far);
       });
@@ -167,7 +169,7 @@ struct IntegerTile {
       place.x += R * x_stride;
       place.start += R * start_stride;
       place.scale += R * scale_stride;
-      acc += R * acc_stride;
+      acc += R * kColumnOutputs;
     }
   }
 
@@ -220,11 +222,11 @@ struct IntegerTile {
 
 void MultiplyInteger(const PackedBlock& block) {
   if constexpr (kFewRows >= 4) {
-    if (block.rows == 4) return IntegerTile::RunFewRows<4>(block, 0);
-    if (block.rows == 3) return IntegerTile::RunFewRows<3>(block, 0);
-    if (block.rows == 2) return IntegerTile::RunFewRows<2>(block, 0);
+    if (block.rows == 4) return IntegerTile::RunFewRows<4>(block);
+    if (block.rows == 3) return IntegerTile::RunFewRows<3>(block);
+    if (block.rows == 2) return IntegerTile::RunFewRows<2>(block);
   }
-  if (block.rows == 1) return IntegerTile::RunFewRows<1>(block, 0);
+  if (block.rows == 1) return IntegerTile::RunFewRows<1>(block);
   RunTiles<IntegerTile, kIntegerRows, kIntegerVectors>(block, Steps(*block.layout));
 }
 

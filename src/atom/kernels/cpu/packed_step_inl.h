@@ -28,15 +28,41 @@ inline F32x16 WeightScale(const PackedBlock& b, StepStream stream, int v) {
                v % kPanelVectors * 16);
 }
 
-/// acc = update(r, v, acc) for a tile, from acc = 0 in the first step.
+void WriteOutput(const OutputBlock& b) {
+  for (int64_t r = 0; r < b.rows; ++r) {
+    const float* acc = b.acc + r * b.acc_stride;
+    float* y = b.y + r * b.y_stride;
+    for (int64_t c = 0; c < b.columns; c += 16) {
+      const int64_t lanes = b.columns - c < 16 ? b.columns - c : 16;
+      F32x16 value = Load(acc + c);
+      if (b.bias != nullptr) value = Add(value, LoadFirst(b.bias + c, lanes));
+      if (b.add) value = Add(LoadFirst(y + c, lanes), value);
+      StoreFirst(y + c, value, lanes);
+    }
+  }
+}
+
+/// Writes `count` vectors of outputs from `vector` on out of b.acc.
+inline void WriteColumn(const PackedBlock& b, int64_t vector, int64_t count) {
+  const int64_t first = vector * 16;
+  OutputBlock part = b.out;
+  part.acc = b.acc;
+  part.acc_stride = kColumnOutputs;
+  part.columns = b.out.columns - first < count * 16 ? b.out.columns - first : count * 16;
+  if (part.bias != nullptr) part.bias += first;
+  part.y += first;
+  WriteOutput(part);
+}
+
+/// acc = update(r, v, acc) for a tile of a column, from acc = 0 in the first step.
 template <int R, int V, class Update>
-[[gnu::always_inline]] inline void UpdateAcc(bool first, float* acc, int64_t stride,
-                                             const Update& update) {
+[[gnu::always_inline]] inline void UpdateAcc(bool first, float* acc, const Update& update) {
   if (first) {
-    ForTile<R, V>([&](int r, int v) { Store(acc + r * stride + v * 16, update(r, v, Zero())); });
+    ForTile<R, V>(
+        [&](int r, int v) { Store(acc + r * kColumnOutputs + v * 16, update(r, v, Zero())); });
   } else {
     ForTile<R, V>([&](int r, int v) {
-      float* sum = acc + r * stride + v * 16;
+      float* sum = acc + r * kColumnOutputs + v * 16;
       Store(sum, update(r, v, Load(sum)));
     });
   }

@@ -82,12 +82,16 @@ struct StepSums {
 
 template <class Sums>
 struct ValueTile {
+  static inline void Finish(const PackedBlock& b, int64_t vector, int64_t count) {
+    WriteColumn(b, vector, count);
+  }
+
   template <int R, int V>
   static inline void Run(const PackedBlock& b, TilePlace at, int64_t tiles) {
     const PackedLayout& l = *b.layout;
     const StepStream stream = FindStep(b, at);
     const float* x = b.x + at.row * b.x_stride + at.step * l.group;  // groups · G = K4
-    float* acc = b.acc + at.row * b.acc_stride + at.vector * 16;
+    float* acc = b.acc + at.row * kColumnOutputs;
     for (; tiles > 0; --tiles) {
       StepSums<Sums, R, V> sums;
       ForTile<R, V>([&](int r, int v) { sums.dot[r][v] = Sums::None(); });
@@ -101,11 +105,11 @@ struct ValueTile {
       } else {
         AddGroup(sums, at.step * l.group % 4, l.group);
       }
-      UpdateAcc<R, V>(at.step == 0, acc, b.acc_stride, [&](int r, int v, F32x16 so_far) {
+      UpdateAcc<R, V>(at.step == 0, acc, [&](int r, int v, F32x16 so_far) {
         return Sums::Promote(sums.dot[r][v], WeightScale(b, stream, v), so_far);
       });
       x += R * b.x_stride;
-      acc += R * b.acc_stride;
+      acc += R * kColumnOutputs;
     }
   }
 

@@ -54,12 +54,14 @@ inline void RunTiles(const Block& block, int64_t steps) {
     for (int64_t step = 0; step < steps; ++step) {
       RunColumn<Tile, R, V>(block, TilePlace{0, vector, step});
     }
+    Tile::Finish(block, vector, V);
   }
   if constexpr (V > kPanelVectors) {  // an odd panel is left
     for (; vector < vectors; vector += kPanelVectors) {
       for (int64_t step = 0; step < steps; ++step) {
         RunColumn<Tile, R, kPanelVectors>(block, TilePlace{0, vector, step});
       }
+      Tile::Finish(block, vector, kPanelVectors);
     }
   }
 }
