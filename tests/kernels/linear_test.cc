@@ -345,6 +345,40 @@ TEST_P(LinearTest, DoesNotDependOnThreadsOrRowsBeside) {
   }
 }
 
+TEST_P(LinearTest, WeightsSideBySideAreWhatTheyAreAlone) {
+  Device device(backend());
+  for (const KShape& shape : format().shapes) {
+    for (const int64_t m : {1, 4, 9, 50}) {
+      const Operands o = RandomOperands(format(), shape, m, 130, true);
+      const auto x = Quantize(device, o, 0, m);
+      const int64_t widths[] = {130, 33, 1};
+      std::vector<std::unique_ptr<PackedWeight>> weights;
+      std::vector<const PackedWeight*> pointers;
+      for (const int64_t n : widths) {
+        weights.push_back(PackWeight(device, RandomOperands(format(), shape, m, n, n != 33)));
+        pointers.push_back(weights.back().get());
+      }
+      Canvas all(device, m, 164);
+      device->Linear(*x, pointers, all.Tensor(), OutputMode::kOverwrite);
+      const std::vector<float> side_by_side = all.Values();
+      int64_t column = 0;
+      for (size_t i = 0; i < 3; ++i) {
+        Canvas alone(device, m, widths[i]);
+        device->Linear(*x, *weights[i], alone.Tensor(), OutputMode::kOverwrite);
+        const std::vector<float> expected = alone.Values();
+        for (int64_t row = 0; row < m; ++row) {
+          for (int64_t n = 0; n < widths[i]; ++n) {
+            ASSERT_EQ(side_by_side[static_cast<size_t>(row * 164 + column + n)],
+                      expected[static_cast<size_t>(row * widths[i] + n)])
+                << "weight " << i << " at " << row << ", " << n;
+          }
+        }
+        column += widths[i];
+      }
+    }
+  }
+}
+
 TEST_P(LinearTest, RowsWithoutNumbersStayAmongThemselves) {
   Device device(backend());
   const KShape& shape = format().shapes.front();

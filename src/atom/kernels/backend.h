@@ -178,9 +178,15 @@ class Backend {
   /// gate and up were permuted offline.
   virtual void SiluMulQuantize(const DeviceTensor& gate_up, PackedActivation& out) = 0;
 
-  /// y[M][N] = x · Wᵀ + bias.
-  virtual void Linear(const PackedActivation& x, const PackedWeight& weight, const DeviceTensor& y,
-                      OutputMode mode) = 0;
+  /// y[M][N] = x · Wᵀ + bias. Weights lie side by side, at most three: y has the outputs of the
+  /// first, then those of the second, and so on.
+  virtual void Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
+                      const DeviceTensor& y, OutputMode mode) = 0;
+  void Linear(const PackedActivation& x, const PackedWeight& weight, const DeviceTensor& y,
+              OutputMode mode) {
+    const PackedWeight* const one = &weight;
+    Linear(x, std::span(&one, 1), y, mode);
+  }
 
   /// qkv is [T][(heads + 2 kv_heads) * head_dim]: q, k, v. Rotates q in place, rotates k, and
   /// appends k and v to the pages that the batch's slots name, in the layer's format.

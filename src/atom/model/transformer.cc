@@ -1,6 +1,7 @@
 #include "atom/model/transformer.h"
 
 #include <algorithm>
+#include <array>
 
 #include "atom/core/check.h"
 #include "atom/model/rope.h"
@@ -17,14 +18,6 @@ namespace {
 
 /// Logits are produced for at most this many rows at once: they are wide.
 constexpr int64_t kHeadRows = 256;
-
-DeviceTensor ColumnRange(const kernels::Backend& backend, const DeviceTensor& tensor, int64_t first,
-                         int64_t count) {
-  DeviceTensor range = tensor;
-  range.data = static_cast<std::byte*>(tensor.data) + first * DTypeSize(backend.hidden_dtype());
-  range.cols = count;
-  return range;
-}
 
 }  // namespace
 
@@ -116,12 +109,20 @@ void Transformer::RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv,
   RunMlp(layer, hidden, observer);
 }
 
+void Transformer::Multiply(const DeviceLayer& layer, std::initializer_list<LinearId> ids,
+                           const PackedActivation& x, const DeviceTensor& y, OutputMode mode) {
+  std::array<const kernels::PackedWeight*, 3> weights{};
+  ATOM_CHECK(ids.size() <= weights.size(), "{} linears side by side", ids.size());
+  std::transform(ids.begin(), ids.end(), weights.begin(),
+                 [&layer](LinearId id) { return &layer.weight(id); });
+  backend_.Linear(x, std::span(weights.data(), ids.size()), y, mode);
+}
+
 void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
                                const DeviceTensor& hidden, EdgeObserver* observer) {
   const int64_t rows = hidden.rows;
   const auto eps = static_cast<float>(config_.rms_norm_eps);
   const int64_t q_cols = config_.num_heads * config_.head_dim;
-  const int64_t kv_cols = config_.num_kv_heads * config_.head_dim;
   const DeviceTensor qkv = RowRange(backend_, qkv_.tensor, 0, rows);
   const DeviceTensor attended = RowRange(backend_, attention_.tensor, 0, rows);
 
@@ -129,12 +130,7 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
   backend_.RmsNormQuantize(hidden, {.weight = &layer.input_norm(), .eps = eps},
                            layer.permutation(EdgeId::kQkv), x);
   if (observer != nullptr) observer->OnEdge(EdgeId::kQkv, x);
-  backend_.Linear(x, layer.weight(LinearId::kQ), ColumnRange(backend_, qkv, 0, q_cols),
-                  OutputMode::kOverwrite);
-  backend_.Linear(x, layer.weight(LinearId::kK), ColumnRange(backend_, qkv, q_cols, kv_cols),
-                  OutputMode::kOverwrite);
-  backend_.Linear(x, layer.weight(LinearId::kV),
-                  ColumnRange(backend_, qkv, q_cols + kv_cols, kv_cols), OutputMode::kOverwrite);
+  Multiply(layer, {LinearId::kQ, LinearId::kK, LinearId::kV}, x, qkv, OutputMode::kOverwrite);
 
   backend_.RopeAppendKv(qkv, attention_shape_, {.table = &rope_, .positions = limits_.positions},
                         kv);
@@ -143,31 +139,27 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
   PackedActivation& o = Activation(layer.format(EdgeId::kO), q_cols);
   backend_.ReorderQuantize(attended, layer.permutation(EdgeId::kO), o);
   if (observer != nullptr) observer->OnEdge(EdgeId::kO, o);
-  backend_.Linear(o, layer.weight(LinearId::kO), hidden, OutputMode::kAdd);
+  Multiply(layer, {LinearId::kO}, o, hidden, OutputMode::kAdd);
 }
 
 void Transformer::RunMlp(const DeviceLayer& layer, const DeviceTensor& hidden,
                          EdgeObserver* observer) {
   const auto eps = static_cast<float>(config_.rms_norm_eps);
-  const int64_t inner = config_.intermediate_size;
   const DeviceTensor gate_up = RowRange(backend_, gate_up_.tensor, 0, hidden.rows);
 
   PackedActivation& x = Activation(layer.format(EdgeId::kGateUp), config_.hidden_size);
   backend_.RmsNormQuantize(hidden, {.weight = &layer.post_norm(), .eps = eps},
                            layer.permutation(EdgeId::kGateUp), x);
   if (observer != nullptr) observer->OnEdge(EdgeId::kGateUp, x);
-  backend_.Linear(x, layer.weight(LinearId::kGate), ColumnRange(backend_, gate_up, 0, inner),
-                  OutputMode::kOverwrite);
-  backend_.Linear(x, layer.weight(LinearId::kUp), ColumnRange(backend_, gate_up, inner, inner),
-                  OutputMode::kOverwrite);
+  Multiply(layer, {LinearId::kGate, LinearId::kUp}, x, gate_up, OutputMode::kOverwrite);
 
-  PackedActivation& act = Activation(layer.format(EdgeId::kDown), inner);
+  PackedActivation& act = Activation(layer.format(EdgeId::kDown), config_.intermediate_size);
   backend_.SiluMulQuantize(gate_up, act);
   if (observer != nullptr) {
     observer->OnEdge(EdgeId::kDown, act);
     if (!observer->wants_output()) return;
   }
-  backend_.Linear(act, layer.weight(LinearId::kDown), hidden, OutputMode::kAdd);
+  Multiply(layer, {LinearId::kDown}, act, hidden, OutputMode::kAdd);
 }
 
 DeviceTensor Transformer::Head(const DeviceTensor& hidden) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -69,6 +70,10 @@ class Transformer {
   };
   Scratch MakeScratch(int64_t rows, int64_t cols);
   kernels::PackedActivation& Activation(const quant::ActivationFormat& format, int64_t k);
+  /// The linears of an edge side by side.
+  void Multiply(const DeviceLayer& layer, std::initializer_list<artifact::LinearId> ids,
+                const kernels::PackedActivation& x, const kernels::DeviceTensor& y,
+                kernels::OutputMode mode);
   void RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
                     const kernels::DeviceTensor& hidden, EdgeObserver* observer);
   void RunMlp(const DeviceLayer& layer, const kernels::DeviceTensor& hidden,

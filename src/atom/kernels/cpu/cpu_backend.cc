@@ -84,9 +84,9 @@ class CpuBackend final : public Backend {
   void SiluMulQuantize(const DeviceTensor& gate_up, PackedActivation& out) override {
     cpu::SiluMulQuantize(context_, gate_up, cpu::CpuActivation::Of(out));
   }
-  void Linear(const PackedActivation& x, const PackedWeight& weight, const DeviceTensor& y,
-              OutputMode mode) override {
-    cpu::Linear(context_, cpu::CpuActivation::Of(x), cpu::CpuWeight::Of(weight), y, mode);
+  void Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
+              const DeviceTensor& y, OutputMode mode) override {
+    cpu::Linear(context_, cpu::CpuActivation::Of(x), weights, y, mode);
   }
   void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const RopeTable& rope,
                     KvLayer& kv) override {

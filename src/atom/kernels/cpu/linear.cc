@@ -1,19 +1,16 @@
-// Linear: the product is cut into blocks of rows × panels, one task each. Sums stay in scratch
-// until they are whole, so that y is touched once, whatever its OutputMode. docs/numerics.md,
-// section 3.
+// Linear: the product is cut into blocks of rows × panels, one task each, those of several weights
+// one after another. Sums stay in scratch until they are whole, so that y is touched once, whatever
+// its OutputMode. docs/numerics.md, section 3.
 #include <algorithm>
+#include <array>
+#include <optional>
 
+#include "atom/kernels/cpu/block_grid.h"
 #include "atom/kernels/cpu/ops.h"
 
 namespace atom::kernels::cpu {
 namespace {
 
-/// The largest block, in rows and panels; and in panels if one block has all rows.
-struct BlockLimits {
-  int64_t rows;
-  int64_t panels;
-  int64_t few_rows_panels;
-};
 // Packed: as many panels as fill 0.8 MB of L2 (12 at 4 bits and K = 4096), and few enough rows for
 // their codes to fit beside; the blocks of the next rows find the panels there.
 constexpr int64_t kPackedRows = 36;
@@ -37,177 +34,136 @@ BlockLimits PackedLimits(const PackedLayout& layout) {
   return {kPackedRows, panels, layout.panels};
 }
 
-/// Part of the product.
-struct Block {
-  int64_t first_row;
-  int64_t rows;
-  int64_t first_panel;
-  int64_t panels;
+/// Where the codes that meet the weight's outliers lie: in their own section with their own scale,
+/// or, where the activation has one scale a token and no outliers, behind the others.
+struct OutlierPlace {
+  int64_t offset = 0;
+  int64_t scale = 0;
 };
 
-/// How [rows][panels] is cut. Many rows: blocks of one size; neighbours share their weights. A
-/// single block of rows waits for its weights: then the first blocks are long, which memory likes,
-/// and the last ones short, so that all threads end together.
-class BlockGrid {
- public:
-  BlockGrid(int64_t rows, int64_t panels, int threads, BlockLimits limits)
-      : rows_(rows), panels_(panels), threads_(threads), block_rows_(limits.rows) {
-    if (row_blocks() > 1) {
-      constexpr int64_t kBlocksPerThread = 8;
-      most_panels_ = Even(panels * row_blocks() / (kBlocksPerThread * threads), limits.panels);
-      count_ = row_blocks() * ((panels + most_panels_ - 1) / most_panels_);
-    } else {
-      most_panels_ = limits.few_rows_panels;
-      for (int64_t at = 0; at < panels; at += Share(at)) ++count_;
-    }
-  }
-
-  int64_t count() const { return count_; }
-  Block operator[](int64_t index) const {
-    if (row_blocks() == 1) {
-      int64_t at = 0;
-      for (; index > 0; --index) at += Share(at);
-      return {0, rows_, at, Share(at)};
-    }
-    Block block;
-    block.first_row = index % row_blocks() * block_rows_;
-    block.rows = std::min(block_rows_, rows_ - block.first_row);
-    block.first_panel = index / row_blocks() * most_panels_;
-    block.panels = std::min(most_panels_, panels_ - block.first_panel);
-    return block;
-  }
-
- private:
-  static int64_t Even(int64_t panels, int64_t most) {
-    return std::clamp<int64_t>(panels / 2 * 2, 2, most);
-  }
-  int64_t row_blocks() const { return (rows_ + block_rows_ - 1) / block_rows_; }
-  /// Panels of the block that begins at `panel`: half of what would be the thread's part.
-  int64_t Share(int64_t panel) const {
-    const int64_t left = panels_ - panel;
-    return std::min(left, Even(left / (2 * threads_), most_panels_));
-  }
-
-  int64_t rows_;
-  int64_t panels_;
-  int threads_;
-  int64_t block_rows_;
-  int64_t most_panels_ = 0;
-  int64_t count_ = 0;
-};
-
-/// Everything that the blocks of one product share.
+/// One weight's part of the work.
 struct Product {
-  const CpuContext& context;
-  const CpuActivation& x;
-  const CpuWeight& weight;
-  const DeviceTensor& y;
-  OutputMode mode;
+  const CpuContext* context = nullptr;
+  const CpuActivation* x = nullptr;
+  const CpuWeight* weight = nullptr;
+  DeviceTensor y;
+  OutputMode mode = OutputMode::kOverwrite;
+  BlockGrid grid;
+  // Of integers:
+  OutlierPlace outliers;
+  const int32_t* sums = nullptr;  ///< what the sums of every row start with, [M][2 groups + 1]
 
-  /// Runs multiply(block, acc) for every block, with `floats` floats of scratch at acc.
-  template <class Multiply>
-  void RunBlocks(BlockLimits limits, int64_t floats, const Multiply& multiply) const {
-    const BlockGrid grid(x.rows(), weight.panels(), context.pool.threads(), limits);
-    const auto run = [&](int64_t index, int worker) {
-      ScratchPlan plan;
-      plan.Add<float>(floats);
-      multiply(grid[index], ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), 0));
-    };
-    context.ParallelFor(grid.count(), run);
-  }
-
-  /// Where the sums of a block go; `acc` is left to whoever has them.
-  OutputBlock OutputOf(const Block& block) const {
-    const int64_t column = block.first_panel * kPanelOutputs;
-    OutputBlock out;
-    out.rows = block.rows;
-    out.columns = std::min(block.panels * kPanelOutputs, weight.n() - column);
-    out.bias = weight.bias.empty() ? nullptr : weight.bias.data() + column;
-    out.y = RowOf(y, block.first_row) + column;
-    out.y_stride = y.stride;
-    out.add = mode == OutputMode::kAdd;
-    return out;
+  bool dense() const { return !weight->layout.has_value(); }
+  bool integer() const { return !dense() && !x->format().dense(); }
+  /// Floats that a block needs.
+  int64_t scratch() const {
+    if (!dense()) return kPackedRows * kColumnOutputs;
+    const BlockLimits limits = DenseLimits(weight->k());
+    return limits.rows * limits.panels * kPanelOutputs;
   }
 };
 
-template <class W>
-void MultiplyDense(const Product& product, void (*kernel)(const DenseBlock<W>&)) {
-  const int64_t k = product.weight.k();
-  const int64_t panel_stride = k * kPanelOutputs;
-  const auto multiply = [&](const Block& block, float* acc) {
-    const W* panels = product.weight.data.As<W>() + block.first_panel * panel_stride;
-    DenseBlock<W> part;
-    part.x_stride = product.x.stride;
-    part.panel_stride = panel_stride;
-    part.panels = block.panels;
-    part.acc_stride = block.panels * kPanelOutputs;
-    for (int64_t slab = 0; slab < k; slab += kSlabInputs) {
-      part.w = panels + slab * kPanelOutputs;
-      part.k = std::min(kSlabInputs, k - slab);
-      part.resume = slab > 0;
-      for (int64_t row = 0; row < block.rows; row += kStreamRows) {
-        part.rows = std::min(kStreamRows, block.rows - row);
-        part.x = product.x.DenseRow(block.first_row + row) + slab;
-        part.acc = acc + row * part.acc_stride;
-        kernel(part);
-        if (slab + part.k < k) continue;
-        OutputBlock out =
-            product.OutputOf({block.first_row + row, part.rows, block.first_panel, block.panels});
-        out.acc = part.acc;
-        out.acc_stride = part.acc_stride;
-        product.context.kernels.write_output(out);
-      }
-    }
-  };
-  const BlockLimits limits = DenseLimits(k);
-  product.RunBlocks(limits, limits.rows * limits.panels * kPanelOutputs, multiply);
+/// Where the sums of a block go; `acc` is left to whoever has them.
+OutputBlock OutputOf(const Product& product, const Block& block) {
+  const int64_t column = block.first_panel * kPanelOutputs;
+  const std::vector<float>& bias = product.weight->bias;
+  OutputBlock out;
+  out.rows = block.rows;
+  out.columns = std::min(block.panels * kPanelOutputs, product.weight->n() - column);
+  out.bias = bias.empty() ? nullptr : bias.data() + column;
+  out.y = RowOf(product.y, block.first_row) + column;
+  out.y_stride = product.y.stride;
+  out.add = product.mode == OutputMode::kAdd;
+  return out;
 }
 
-void MultiplyDense(const Product& product) {
-  const KernelTable& kernels = product.context.kernels;
-  switch (product.weight.dtype) {
+template <class W>
+void MultiplyDense(const Product& product, void (*kernel)(const DenseBlock<W>&), const Block& block,
+                   float* acc) {
+  const int64_t k = product.weight->k();
+  const int64_t panel_stride = k * kPanelOutputs;
+  const W* panels = product.weight->data.As<W>() + block.first_panel * panel_stride;
+  DenseBlock<W> part;
+  part.x_stride = product.x->stride;
+  part.panel_stride = panel_stride;
+  part.panels = block.panels;
+  part.acc_stride = block.panels * kPanelOutputs;
+  for (int64_t slab = 0; slab < k; slab += kSlabInputs) {
+    part.w = panels + slab * kPanelOutputs;
+    part.k = std::min(kSlabInputs, k - slab);
+    part.resume = slab > 0;
+    for (int64_t row = 0; row < block.rows; row += kStreamRows) {
+      part.rows = std::min(kStreamRows, block.rows - row);
+      part.x = product.x->DenseRow(block.first_row + row) + slab;
+      part.acc = acc + row * part.acc_stride;
+      kernel(part);
+      if (slab + part.k < k) continue;
+      OutputBlock out =
+          OutputOf(product, {block.first_row + row, part.rows, block.first_panel, block.panels});
+      out.acc = part.acc;
+      out.acc_stride = part.acc_stride;
+      product.context->kernels.write_output(out);
+    }
+  }
+}
+
+void MultiplyDense(const Product& product, const Block& block, float* acc) {
+  const KernelTable& kernels = product.context->kernels;
+  switch (product.weight->dtype) {
     case DType::kF32:
-      return MultiplyDense(product, kernels.dense_f32);
+      return MultiplyDense(product, kernels.dense_f32, block, acc);
     case DType::kF16:
-      return MultiplyDense(product, kernels.dense_f16);
+      return MultiplyDense(product, kernels.dense_f16, block, acc);
     case DType::kBF16:
-      return MultiplyDense(product, kernels.dense_bf16);
+      return MultiplyDense(product, kernels.dense_bf16, block, acc);
     default:
-      ATOM_CHECK(false, "a weight of {}", DTypeName(product.weight.dtype));
+      ATOM_CHECK(false, "a weight of {}", DTypeName(product.weight->dtype));
   }
 }
 
 PackedBlock MakePackedBlock(const Product& product, const Block& block, float* acc) {
-  const CpuWeight& weight = product.weight;
+  const CpuWeight& weight = *product.weight;
   PackedBlock packed;
   packed.layout = &*weight.layout;
   packed.w = weight.data.As<uint8_t>() + block.first_panel * weight.layout->panel_bytes;
   packed.panels = block.panels;
   packed.rows = block.rows;
-  packed.out = product.OutputOf(block);
+  packed.out = OutputOf(product, block);
   packed.acc = acc;
   return packed;
 }
 
 /// W4A16, and fake-quantized activations of a packed artifact.
-void MultiplyWeightOnly(const Product& product) {
-  const auto multiply = [&](const Block& block, float* acc) {
-    PackedBlock packed = MakePackedBlock(product, block, acc);
-    packed.x = product.x.DenseRow(block.first_row);
-    packed.x_stride = product.x.stride;
-    const KernelTable& kernels = product.context.kernels;
-    const bool simulated = product.x.format().simulated;
-    (simulated ? kernels.packed_simulated : kernels.packed_float)(packed);
-  };
-  product.RunBlocks(PackedLimits(*product.weight.layout), kPackedRows * kColumnOutputs, multiply);
+void MultiplyWeightOnly(const Product& product, const Block& block, float* acc) {
+  PackedBlock packed = MakePackedBlock(product, block, acc);
+  packed.x = product.x->DenseRow(block.first_row);
+  packed.x_stride = product.x->stride;
+  const KernelTable& kernels = product.context->kernels;
+  (product.x->format().simulated ? kernels.packed_simulated : kernels.packed_float)(packed);
 }
 
-/// Where the codes that meet the weight's outliers lie: in their own section with their own scale,
-/// or, where the activation has one scale a token and no outliers, behind the others.
-struct OutlierPlace {
-  int64_t offset;
-  int64_t scale;
-};
+void MultiplyIntegers(const Product& product, const Block& block, float* acc) {
+  const CpuActivation& x = *product.x;
+  const int64_t sums_stride = 2 * product.weight->layout->groups + 1;
+  PackedBlock packed = MakePackedBlock(product, block, acc);
+  packed.codes = x.CodesRow(block.first_row);
+  packed.codes_stride = x.codes_stride;
+  packed.outlier_offset = product.outliers.offset;
+  packed.scales = x.ScalesRow(block.first_row);
+  packed.scales_stride = x.scales_stride;
+  packed.scale_step = x.format().group == 0 ? 0 : 1;
+  packed.outlier_scale = product.outliers.scale;
+  packed.sums = product.sums + block.first_row * sums_stride;
+  packed.sums_stride = sums_stride;
+  product.context->kernels.packed_integer(packed);
+}
+
+void Multiply(const Product& product, const Block& block, float* acc) {
+  if (product.dense()) return MultiplyDense(product, block, acc);
+  if (product.integer()) return MultiplyIntegers(product, block, acc);
+  MultiplyWeightOnly(product, block, acc);
+}
+
 OutlierPlace FindOutliers(const CpuActivation& x, const PackedLayout& layout) {
   const bool one_scale = x.format().group == 0;
   ATOM_CHECK(one_scale || x.format().group == layout.group, "groups of {} times groups of {}",
@@ -218,60 +174,112 @@ OutlierPlace FindOutliers(const CpuActivation& x, const PackedLayout& layout) {
   return {layout.k4, 0};
 }
 
-/// What the integer sums of every row start with, [M][2 groups + 1].
-const int32_t* StartSums(const Product& product, int64_t outlier_offset) {
-  const PackedLayout& layout = *product.weight.layout;
-  const CpuActivation& x = product.x;
-  const CpuContext& context = product.context;
+void StartSums(const Product& product, int32_t* sums) {
+  const PackedLayout& layout = *product.weight->layout;
+  const CpuActivation& x = *product.x;
   const int64_t stride = 2 * layout.groups + 1;
-  ScratchPlan plan;
-  plan.Add<int32_t>(x.rows() * stride);
-  auto* sums = ScratchAt<int32_t>(context.workspace.Shared(plan.bytes()), 0);
   const auto start = [&](int64_t chunk, int) {
     const int64_t end = std::min(x.rows(), (chunk + 1) * kSumRows);
     for (int64_t row = chunk * kSumRows; row < end; ++row) {
-      context.kernels.start_sums(layout, x.CodesRow(row), outlier_offset, sums + row * stride);
+      product.context->kernels.start_sums(layout, x.CodesRow(row), product.outliers.offset,
+                                          sums + row * stride);
     }
   };
-  context.ParallelFor((x.rows() + kSumRows - 1) / kSumRows, start);
-  return sums;
+  product.context->ParallelFor((x.rows() + kSumRows - 1) / kSumRows, start);
 }
 
-void MultiplyIntegers(const Product& product) {
-  const CpuActivation& x = product.x;
-  const OutlierPlace outliers = FindOutliers(x, *product.weight.layout);
-  const int32_t* sums = StartSums(product, outliers.offset);
-  const int64_t sums_stride = 2 * product.weight.layout->groups + 1;
-  const auto multiply = [&](const Block& block, float* acc) {
-    PackedBlock packed = MakePackedBlock(product, block, acc);
-    packed.codes = x.CodesRow(block.first_row);
-    packed.codes_stride = x.codes_stride;
-    packed.outlier_offset = outliers.offset;
-    packed.scales = x.ScalesRow(block.first_row);
-    packed.scales_stride = x.scales_stride;
-    packed.scale_step = x.format().group == 0 ? 0 : 1;
-    packed.outlier_scale = outliers.scale;
-    packed.sums = sums + block.first_row * sums_stride;
-    packed.sums_stride = sums_stride;
-    product.context.kernels.packed_integer(packed);
-  };
-  product.RunBlocks(PackedLimits(*product.weight.layout), kPackedRows * kColumnOutputs, multiply);
+bool SameColumns(const PackedLayout& a, const PackedLayout& b) {
+  return a.k4 == b.k4 && a.k8 == b.k8 && a.group == b.group;
 }
+
+/// The products of one Linear.
+class Products {
+ public:
+  void Add(const Product& product) {
+    ATOM_CHECK(count_ < kMost, "more than {} weights side by side", kMost);
+    products_[count_++] = product;
+  }
+
+  /// Weights whose columns are grouped alike, which they are in all models, share their sums.
+  void StartIntegers() {
+    ScratchPlan plan;
+    std::array<size_t, kMost> offsets{};
+    for (size_t i = 0; i < count_; ++i) {
+      if (!products_[i].integer()) continue;
+      const int64_t stride = 2 * products_[i].weight->layout->groups + 1;
+      offsets[i] = plan.Add<int32_t>(products_[i].x->rows() * stride);
+    }
+    if (plan.bytes() == 0) return;
+    std::byte* base = products_[0].context->workspace.Shared(plan.bytes());
+    const Product* before = nullptr;
+    for (size_t i = 0; i < count_; ++i) {
+      Product& product = products_[i];
+      if (!product.integer()) continue;
+      product.outliers = FindOutliers(*product.x, *product.weight->layout);
+      if (before != nullptr && SameColumns(*before->weight->layout, *product.weight->layout)) {
+        product.sums = before->sums;
+        continue;
+      }
+      auto* sums = ScratchAt<int32_t>(base, offsets[i]);
+      StartSums(product, sums);
+      product.sums = sums;
+      before = &product;
+    }
+  }
+
+  void Run() const {
+    const CpuContext& context = *products_[0].context;
+    int64_t blocks = 0;
+    int64_t floats = 0;
+    for (size_t i = 0; i < count_; ++i) {
+      blocks += products_[i].grid.count();
+      floats = std::max(floats, products_[i].scratch());
+    }
+    const auto run = [&](int64_t index, int worker) {
+      size_t i = 0;
+      for (; index >= products_[i].grid.count(); ++i) index -= products_[i].grid.count();
+      ScratchPlan plan;
+      plan.Add<float>(floats);
+      Multiply(products_[i], products_[i].grid[index],
+               ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), 0));
+    };
+    context.ParallelFor(blocks, run);
+  }
+
+ private:
+  static constexpr size_t kMost = 3;
+  std::array<Product, kMost> products_;
+  size_t count_ = 0;
+};
 
 }  // namespace
 
-void Linear(const CpuContext& context, const CpuActivation& x, const CpuWeight& weight,
-            const DeviceTensor& y, OutputMode mode) {
-  ATOM_CHECK(x.k() == weight.k(), "{} columns times {}", x.k(), weight.k());
-  ATOM_CHECK(y.rows == x.rows() && y.cols == weight.n(), "output {} x {}, expected {} x {}", y.rows,
-             y.cols, x.rows(), weight.n());
-  const Product product{context, x, weight, y, mode};
-  const bool dense = x.format().dense();
-  if (weight.layout.has_value()) {
-    return dense ? MultiplyWeightOnly(product) : MultiplyIntegers(product);
+void Linear(const CpuContext& context, const CpuActivation& x,
+            std::span<const PackedWeight* const> weights, const DeviceTensor& y, OutputMode mode) {
+  Products products;
+  int64_t column = 0;
+  for (const PackedWeight* packed : weights) {
+    const CpuWeight& weight = CpuWeight::Of(*packed);
+    ATOM_CHECK(x.k() == weight.k(), "{} columns times {}", x.k(), weight.k());
+    ATOM_CHECK(weight.layout.has_value() || x.format().dense(),
+               "a dense weight, a {}-bit activation", x.format().bits);
+    const BlockLimits limits =
+        weight.layout.has_value() ? PackedLimits(*weight.layout) : DenseLimits(weight.k());
+    Product product;
+    product.context = &context;
+    product.x = &x;
+    product.weight = &weight;
+    product.y = y;
+    product.y.data = RowOf(y, 0) + column;
+    product.mode = mode;
+    product.grid = BlockGrid(x.rows(), weight.panels(), context.pool.threads(), limits);
+    products.Add(product);
+    column += weight.n();
   }
-  ATOM_CHECK(dense, "a dense weight, a {}-bit activation", x.format().bits);
-  MultiplyDense(product);
+  ATOM_CHECK(y.rows == x.rows() && y.cols == column, "output {} x {}, expected {} x {}", y.rows,
+             y.cols, x.rows(), column);
+  products.StartIntegers();
+  products.Run();
 }
 
 }  // namespace atom::kernels::cpu

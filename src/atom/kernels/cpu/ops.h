@@ -32,8 +32,8 @@ inline float* RowOf(const DeviceTensor& x, int64_t row) {
 }
 
 // linear.cc
-void Linear(const CpuContext& context, const CpuActivation& x, const CpuWeight& weight,
-            const DeviceTensor& y, OutputMode mode);
+void Linear(const CpuContext& context, const CpuActivation& x,
+            std::span<const PackedWeight* const> weights, const DeviceTensor& y, OutputMode mode);
 
 // row_quantizers.cc
 void RmsNormQuantize(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,

@@ -86,28 +86,34 @@ auto ChooseProduct(const ReferenceActivation& x, const ReferenceWeight& w) {
 
 }  // namespace
 
-void ReferenceBackend::Linear(const PackedActivation& x, const PackedWeight& weight,
-                              const DeviceTensor& y, OutputMode mode) {
+void ReferenceBackend::Linear(const PackedActivation& x,
+                              std::span<const PackedWeight* const> weights, const DeviceTensor& y,
+                              OutputMode mode) {
   const ReferenceActivation& a = ReferenceActivation::Of(x);
-  const ReferenceWeight& w = ReferenceWeight::Of(weight);
-  ATOM_CHECK(x.k() == w.k(), "{} columns times {}", x.k(), w.k());
-  ATOM_CHECK(y.rows == x.rows() && y.cols == w.n(), "output {} x {}, expected {} x {}", y.rows,
-             y.cols, x.rows(), w.n());
-  const auto product = ChooseProduct(a, w);
+  int64_t column = 0;
+  for (const PackedWeight* weight : weights) {
+    const ReferenceWeight& w = ReferenceWeight::Of(*weight);
+    ATOM_CHECK(column + w.n() <= y.cols, "output {} wide, expected more", y.cols);
+    ATOM_CHECK(x.k() == w.k(), "{} columns times {}", x.k(), w.k());
+    const auto product = ChooseProduct(a, w);
 
-  constexpr int64_t kTile = 16;  // outputs a task: their weights stay in the nearest cache
-  pool_.ParallelFor((w.n() + kTile - 1) / kTile, [&](int64_t tile, int) {
-    const int64_t end = std::min(w.n(), (tile + 1) * kTile);
-    for (int64_t m = 0; m < y.rows; ++m) {
-      const std::span<float> out = Row(y, m);
-      for (int64_t n = tile * kTile; n < end; ++n) {
-        const auto i = static_cast<size_t>(n);
-        float acc = product(a, m, w, n);
-        if (!w.bias.empty()) acc += w.bias[i];
-        out[i] = mode == OutputMode::kAdd ? out[i] + acc : acc;
+    constexpr int64_t kTile = 16;  // outputs a task: their weights stay in the nearest cache
+    pool_.ParallelFor((w.n() + kTile - 1) / kTile, [&](int64_t tile, int) {
+      const int64_t end = std::min(w.n(), (tile + 1) * kTile);
+      for (int64_t m = 0; m < y.rows; ++m) {
+        const std::span<float> out = Row(y, m).subspan(static_cast<size_t>(column));
+        for (int64_t n = tile * kTile; n < end; ++n) {
+          const auto i = static_cast<size_t>(n);
+          float acc = product(a, m, w, n);
+          if (!w.bias.empty()) acc += w.bias[i];
+          out[i] = mode == OutputMode::kAdd ? out[i] + acc : acc;
+        }
       }
-    }
-  });
+    });
+    column += w.n();
+  }
+  ATOM_CHECK(y.rows == x.rows() && y.cols == column, "output {} x {}, expected {} x {}", y.rows,
+             y.cols, x.rows(), column);
 }
 
 }  // namespace atom::kernels::reference

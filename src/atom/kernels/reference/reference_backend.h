@@ -51,8 +51,8 @@ class ReferenceBackend final : public Backend {
   void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
                        PackedActivation& out) override;
   void SiluMulQuantize(const DeviceTensor& gate_up, PackedActivation& out) override;
-  void Linear(const PackedActivation& x, const PackedWeight& weight, const DeviceTensor& y,
-              OutputMode mode) override;
+  void Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
+              const DeviceTensor& y, OutputMode mode) override;
   void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const RopeTable& rope,
                     KvLayer& kv) override;
   void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
