@@ -32,7 +32,7 @@ Status Converse(const ChatFlags& flags, const LoadedModel& loaded,
   const text::Tokenizer& tokenizer = *loaded.opened.tokenizer;
   engine::TextGenerator generator(*loaded.transformer, tokenizer, flags.generation.seed);
   engine::GenerateOptions options = flags.generation.options;
-  options.stop_ids = chat_template.StopIds(tokenizer);
+  options.stop.token_ids = chat_template.StopIds(tokenizer);
   std::vector<text::ChatMessage> messages;
   if (!flags.system.empty()) messages.push_back({"system", flags.system});
   std::string line;

@@ -15,7 +15,7 @@ constexpr int64_t kStepRows = 256;
 }  // namespace
 
 void GenerationFlags::AddTo(CLI::App& command) {
-  command.add_option("-n,--max-tokens", options.max_tokens, "Most tokens to write")
+  command.add_option("-n,--max-tokens", options.stop.max_tokens, "Most tokens to write")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
   options.sampling.temperature = 0.8f;
@@ -37,7 +37,7 @@ void GenerationFlags::AddTo(CLI::App& command) {
   command.add_option("--context", context, "Tokens of context; 0: the model's, at most 4096")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
-  command.add_flag("--ignore-eos", options.ignore_eos, "Go on after an end-of-text token");
+  command.add_flag("--ignore-eos", options.stop.ignore_eos, "Go on after an end-of-text token");
   command.add_flag("--simulate", simulate, "Run a packed artifact fake-quantized");
   backend.AddTo(command);
 }

@@ -1,5 +1,5 @@
-// One sequence at a time: prompt tokens in, text out piece by piece. What `generate` and `chat` run
-// on; many sequences at once are the scheduler's.
+// One answer at a time: prompt tokens in, text out piece by piece. What `generate` and `chat` run
+// on: an EngineCore with one request.
 #pragma once
 
 #include <cstdint>
@@ -8,25 +8,18 @@
 #include <vector>
 
 #include "atom/core/result.h"
-#include "atom/core/rng.h"
-#include "atom/kernels/sampling.h"
-#include "atom/model/transformer.h"
-#include "atom/text/tokenizer.h"
+#include "atom/engine/engine_core.h"
 
 namespace atom::engine {
 
 struct GenerateOptions {
-  int64_t max_tokens = 128;
-  kernels::SamplingParams sampling;
-  bool ignore_eos = false;
-  std::vector<int32_t> stop_ids;  ///< end the text besides the model's own end-of-text tokens
+  Sampling sampling;
+  StopConditions stop = {.max_tokens = 128};
 };
-
-enum class StopReason { kEndOfText, kMaxTokens, kContextFull };
 
 struct Generation {
   std::vector<int32_t> tokens;  ///< without the end-of-text token
-  StopReason reason = StopReason::kMaxTokens;
+  FinishReason reason = FinishReason::kLength;
   int64_t prompt_tokens = 0;
   int64_t reused_tokens = 0;  ///< of the prompt, found in the cache
   double prefill_seconds = 0.0;
@@ -35,26 +28,19 @@ struct Generation {
 
 class TextGenerator {
  public:
-  /// Room for limits().positions positions in all. `seed` starts the sampler.
+  /// Room for limits().positions positions in all. `seed` starts the sampler, which goes on from
+  /// call to call.
   TextGenerator(model::Transformer& transformer, const text::Tokenizer& tokenizer, uint64_t seed);
 
   /// Generates what follows `prompt`; on_text is given whole UTF-8 sequences as they come, and
-  /// returns false to stop. What the prompt has in common with the last call's tokens is not
-  /// computed again: a conversation costs its new turn only. Errors: an empty prompt, an id outside
-  /// the vocabulary, a prompt that does not fit the context.
+  /// returns false to stop. What the prompt has in common with earlier calls' tokens is not
+  /// computed again, in whole KV pages: a conversation costs its new turn and at most a page.
+  /// Errors: what EngineCore::Validate refuses.
   Result<Generation> Complete(const std::vector<int32_t>& prompt, const GenerateOptions& options,
                               const std::function<bool(const std::string& piece)>& on_text);
 
  private:
-  int32_t Step(const std::vector<int32_t>& tokens, const GenerateOptions& options);
-  Status CheckPrompt(const std::vector<int32_t>& prompt) const;
-  bool IsEnd(int32_t token, const GenerateOptions& options) const;
-
-  model::Transformer& transformer_;
-  const text::Tokenizer& tokenizer_;
-  model::KvCache cache_;
-  Rng random_;
-  std::vector<int32_t> cached_;  // the tokens whose K and V are in the cache
+  EngineCore core_;
 };
 
 }  // namespace atom::engine

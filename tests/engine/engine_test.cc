@@ -1,0 +1,115 @@
+// The engine in its thread, pulled at from several others.
+#include "atom/engine/engine.h"
+
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "tests/engine/loaded_model.h"
+
+namespace atom::engine {
+namespace {
+
+using namespace std::chrono_literals;
+
+class EngineTest : public testing::Test {
+ protected:
+  static Request Make(RequestId id) {
+    Request request;
+    request.id = id;
+    request.prompt = RandomPrompt(static_cast<uint64_t>(id), 1 + id % 30);
+    request.stop = {.max_tokens = 1 + id % 12, .ignore_eos = true};
+    request.sampling.seed = static_cast<uint64_t>(id);
+    return request;
+  }
+
+  LoadedModel model_{"cpu"};
+};
+
+TEST_F(EngineTest, RandomSubmitsAndCancelsAllEndOnce) {
+  constexpr int kThreads = 3;
+  constexpr int kEach = 40;
+  Engine engine(*model_.transformer, *model_.tokenizer, {.kv_pages = 24, .max_sequences = 8});
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&engine, t] {
+      Rng random(static_cast<uint64_t>(t));
+      for (int i = 0; i < kEach; ++i) {
+        Request request = Make(t * 1000 + i);
+        ASSERT_TRUE(engine.Validate(request).ok());
+        ASSERT_TRUE(engine.Submit(std::move(request)).ok());
+        if (random.Below(3) == 0) engine.Cancel(t * 1000 + random.Below(i + 1));
+        if (random.Below(4) == 0) std::this_thread::sleep_for(2ms);
+        EXPECT_GE(engine.stats().kv_pages, engine.stats().kv_pages_used);
+        EXPECT_LT(engine.SinceLastTurn(), 60s);
+      }
+    });
+  }
+  Transcripts results;
+  std::set<RequestId> ended;
+  while (ended.size() < kThreads * kEach) {
+    for (Output& output : engine.Wait(100ms)) {
+      const RequestId id = output.id;
+      EXPECT_FALSE(ended.contains(id)) << "an Output behind the last";
+      if (output.finish) ended.insert(id);
+      results[id].Add(std::move(output));
+    }
+  }
+  threads.clear();
+  for (const auto& [id, result] : results) {
+    ASSERT_EQ(result.finishes.size(), 1u);
+    if (result.finishes[0] == FinishReason::kAborted) continue;
+    EXPECT_EQ(result.finishes[0], FinishReason::kLength);
+    EXPECT_EQ(result.output_tokens, 1 + id % 12);
+  }
+  // In the thread as without it.
+  EngineCore core(*model_.transformer, *model_.tokenizer, {.kv_pages = 24});
+  for (const auto& [id, result] : results) {
+    if (result.finishes[0] != FinishReason::kLength || id % 5 != 0) continue;
+    core.Add(Make(id), {});
+    EXPECT_EQ(Drain(core).at(id).ids(), result.ids());
+  }
+}
+
+TEST_F(EngineTest, RefusesWhenTooManyWait) {
+  Engine engine(*model_.transformer, *model_.tokenizer,
+                {.kv_pages = 24, .max_sequences = 1, .max_waiting = 3});
+  int accepted = 0;
+  Status status;
+  for (int i = 0; i < 100 && status.ok(); ++i) {
+    Request request = Make(i);
+    request.stop.max_tokens = 90;
+    status = engine.Submit(std::move(request));
+    accepted += status.ok() ? 1 : 0;
+  }
+  EXPECT_FALSE(status.ok());
+  EXPECT_LT(accepted, 100);
+  std::set<RequestId> ended;
+  while (static_cast<int>(ended.size()) < accepted) {
+    for (const Output& output : engine.Wait(100ms)) {
+      if (output.finish) ended.insert(output.id);
+    }
+  }
+  EXPECT_TRUE(engine.Submit(Make(1000)).ok());
+}
+
+TEST_F(EngineTest, GoesRoundWithNothingToDo) {
+  Engine engine(*model_.transformer, *model_.tokenizer, {.kv_pages = 4});
+  const auto start = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - start < 1200ms) {
+    EXPECT_LT(engine.SinceLastTurn(), 1s);
+    EXPECT_TRUE(engine.Wait(50ms).empty());
+  }
+}
+
+TEST_F(EngineTest, EndsWhileRequestsRun) {
+  for (int i = 0; i < 5; ++i) {
+    Engine engine(*model_.transformer, *model_.tokenizer, {.kv_pages = 64});
+    for (RequestId id = 0; id < 20; ++id) ASSERT_TRUE(engine.Submit(Make(id)).ok());
+    if (i % 2 == 0) engine.Wait(1000ms);
+  }
+}
+
+}  // namespace
+}  // namespace atom::engine

@@ -1,0 +1,269 @@
+// How requests begin, are told of and end, in a running EngineCore.
+#include <cmath>
+
+#include "tests/engine/loaded_model.h"
+#include "tests/engine/scripted_constraint.h"
+
+namespace atom::engine {
+namespace {
+
+using namespace std::chrono_literals;
+
+class RequestLife : public testing::Test {
+ protected:
+  Request Make(RequestId id, std::string_view script = {}) {
+    Request request;
+    request.id = id;
+    request.prompt = RandomPrompt(static_cast<uint64_t>(id), 10);
+    request.stop.max_tokens = 40;
+    request.sampling.temperature = 0.0f;
+    if (!script.empty()) request.constraint = std::make_unique<ScriptedConstraint>(script);
+    return request;
+  }
+  Transcript RunAlone(Request request) {
+    const RequestId id = request.id;
+    core_.Add(std::move(request), {});
+    Transcripts all = Drain(core_);
+    EXPECT_EQ(core_.stats().kv_pages_used, 0);
+    return std::move(all.at(id));
+  }
+  static std::vector<FinishReason> Once(FinishReason reason) { return {reason}; }
+
+  LoadedModel model_{"cpu"};
+  EngineCore core_{*model_.transformer, *model_.tokenizer, {.kv_pages = 64, .seed = 5}};
+};
+
+TEST_F(RequestLife, EndsAtMaxTokens) {
+  Request request = Make(1, "abcdefgh");
+  request.stop.max_tokens = 5;
+  const Transcript result = RunAlone(std::move(request));
+  EXPECT_EQ(result.text, "abcde");
+  EXPECT_EQ(result.output_tokens, 5);
+  EXPECT_EQ(result.finishes, Once(FinishReason::kLength));
+}
+
+TEST_F(RequestLife, EndsAtEndOfText) {
+  Request request = Make(1);
+  request.constraint = std::make_unique<ScriptedConstraint>(std::vector<int32_t>{100, 101, 2});
+  const Transcript result = RunAlone(std::move(request));
+  EXPECT_EQ(result.ids(), (std::vector<int32_t>{100, 101}));
+  EXPECT_EQ(result.output_tokens, 2);
+  EXPECT_EQ(result.text, "ab");
+  EXPECT_EQ(result.finishes, Once(FinishReason::kStop));
+}
+
+TEST_F(RequestLife, IgnoresEndOfTextIfAsked) {
+  Request request = Make(1);
+  request.constraint = std::make_unique<ScriptedConstraint>(std::vector<int32_t>{100, 2, 101});
+  request.stop = {.max_tokens = 3, .ignore_eos = true};
+  const Transcript result = RunAlone(std::move(request));
+  EXPECT_EQ(result.ids(), (std::vector<int32_t>{100, 2, 101}));
+  EXPECT_EQ(result.finishes, Once(FinishReason::kLength));
+}
+
+TEST_F(RequestLife, EndsAtAStopToken) {
+  Request request = Make(1, "abc.def");
+  request.stop.token_ids = {3 + '.'};
+  const Transcript result = RunAlone(std::move(request));
+  EXPECT_EQ(result.text, "abc");
+  EXPECT_EQ(result.finishes, Once(FinishReason::kStop));
+}
+
+TEST_F(RequestLife, EndsAtAStopStringAcrossTokens) {
+  for (const bool include : {false, true}) {
+    Request request = Make(1, "one sto stop two");
+    request.stop.strings = {"stop", "never"};
+    request.stop.include_string = include;
+    const Transcript result = RunAlone(std::move(request));
+    EXPECT_EQ(result.text, include ? "one sto stop" : "one sto ");
+    EXPECT_EQ(result.finishes, Once(FinishReason::kStop));
+  }
+}
+
+TEST_F(RequestLife, MinTokensOutlastStopStrings) {
+  Request request = Make(1, "x.y.z.");
+  request.stop.strings = {"."};
+  request.stop.min_tokens = 4;
+  EXPECT_EQ(RunAlone(std::move(request)).text, "x.y");
+}
+
+TEST_F(RequestLife, MinTokensOutlastEndOfText) {
+  Request request = Make(1);
+  request.sampling.logit_bias = {{2, 1000.0f}};  // the model wants nothing else
+  request.stop.min_tokens = 7;
+  const Transcript result = RunAlone(std::move(request));
+  EXPECT_EQ(result.output_tokens, 7);
+  EXPECT_EQ(result.finishes, Once(FinishReason::kStop));
+}
+
+TEST_F(RequestLife, WhatIsHeldBackComesAtTheEnd) {
+  Request request = Make(1, "so it st");
+  request.stop.strings = {"stop"};
+  request.stop.max_tokens = 8;
+  EXPECT_EQ(RunAlone(std::move(request)).text, "so it st");
+  request = Make(2, "caf\xC3");
+  request.stop.max_tokens = 4;
+  EXPECT_EQ(RunAlone(std::move(request)).text, "caf\uFFFD");
+}
+
+TEST_F(RequestLife, TextIsWholeCharacters) {
+  core_.Add(Make(1, "h\u00E9!"), {});
+  std::vector<std::string> pieces;
+  for (int i = 0; i < 4; ++i) {
+    for (const Output& output : core_.Step({})) pieces.push_back(output.text);
+  }
+  EXPECT_EQ(pieces, (std::vector<std::string>{"h", "", "\u00E9", "!"}));
+}
+
+TEST_F(RequestLife, EndsWhenTheContextIsFull) {
+  Request request = Make(1);
+  request.prompt = RandomPrompt(1, 120);
+  request.stop = {.max_tokens = 1000, .ignore_eos = true};
+  Transcript result = RunAlone(std::move(request));
+  EXPECT_EQ(result.output_tokens, 128 - 120 + 1);  // the last one is not computed
+  EXPECT_EQ(result.finishes, Once(FinishReason::kLength));
+  request = Make(2);
+  request.prompt = RandomPrompt(1, 128);
+  result = RunAlone(std::move(request));
+  EXPECT_EQ(result.output_tokens, 1);
+}
+
+TEST_F(RequestLife, KvMemoryBoundsTheContext) {
+  EngineCore small(*model_.transformer, *model_.tokenizer, {.kv_pages = 2});
+  Request request = Make(1);
+  request.prompt = RandomPrompt(1, 33);
+  EXPECT_FALSE(small.Validate(request).ok());
+  request.prompt.pop_back();
+  EXPECT_TRUE(small.Validate(request).ok());
+}
+
+TEST_F(RequestLife, AConstraintThatAllowsNothingEndsItsRequestAlone) {
+  core_.Add(Make(1, "ab"), {});
+  core_.Add(Make(2, "a longer one"), {});
+  Transcripts all = Drain(core_);
+  EXPECT_EQ(all.at(1).text, "ab");
+  EXPECT_EQ(all.at(1).finishes, Once(FinishReason::kError));
+  EXPECT_FALSE(all.at(1).error.empty());
+  EXPECT_EQ(all.at(2).text, "a longer one");
+  EXPECT_EQ(core_.stats().kv_pages_used, 0);
+}
+
+TEST_F(RequestLife, CancellingFreesPagesWithinAStep) {
+  core_.Add(Make(1), {});
+  core_.Add(Make(2), {});
+  Transcripts all;
+  StepInto(core_, all);
+  const int64_t used = core_.stats().kv_pages_used;
+  EXPECT_TRUE(core_.Cancel(1));
+  EXPECT_FALSE(core_.Cancel(1));
+  EXPECT_FALSE(core_.Cancel(3));
+  EXPECT_LT(core_.stats().kv_pages_used, used);
+  EXPECT_TRUE(core_.Cancel(2));
+  EXPECT_EQ(core_.stats().kv_pages_used, 0);
+  EXPECT_TRUE(core_.HasWork());  // something is to be said
+  StepInto(core_, all);
+  EXPECT_EQ(all.at(1).finishes, Once(FinishReason::kAborted));
+  EXPECT_EQ(all.at(2).finishes, Once(FinishReason::kAborted));
+  EXPECT_FALSE(core_.HasWork());
+}
+
+TEST_F(RequestLife, TimesOutWhetherItRunsOrWaits) {
+  EngineCore core(*model_.transformer, *model_.tokenizer, {.kv_pages = 64, .max_sequences = 1});
+  const TimePoint start{};
+  for (const RequestId id : {1, 2, 3}) {
+    Request request = Make(id);
+    request.stop = {.max_tokens = 10, .ignore_eos = true};
+    if (id < 3) request.timeout_seconds = 5.0;
+    core.Add(std::move(request), start);
+  }
+  Transcripts all;
+  StepInto(core, all, start);
+  StepInto(core, all, start + 4999ms);
+  EXPECT_TRUE(all.at(1).finishes.empty());
+  StepInto(core, all, start + 5s);
+  EXPECT_EQ(all.at(1).finishes, Once(FinishReason::kTimeout));
+  EXPECT_EQ(all.at(1).output_tokens, 2);
+  EXPECT_EQ(all.at(2).finishes, Once(FinishReason::kTimeout));
+  EXPECT_EQ(all.at(2).output_tokens, 0);
+  for (auto& [id, result] : Drain(core, start + 100s)) {
+    EXPECT_EQ(id, 3);
+    EXPECT_EQ(result.finishes, Once(FinishReason::kLength));
+  }
+}
+
+TEST_F(RequestLife, NoTokensAreAPromptThatIsMeasured) {
+  Request request = Make(1);
+  request.stop.max_tokens = 0;
+  request.prompt_logprobs = 0;
+  const Transcript result = RunAlone(std::move(request));
+  EXPECT_EQ(result.prompt.size(), 10u);
+  EXPECT_TRUE(result.tokens.empty());
+  EXPECT_EQ(result.finishes, Once(FinishReason::kLength));
+}
+
+TEST_F(RequestLife, SeedsDecideAndTheEngineDrawsThoseThatAreMissing) {
+  const auto run = [&](EngineCore& core, std::optional<uint64_t> seed) {
+    Request request = Make(1);
+    request.stop = {.max_tokens = 20, .ignore_eos = true};
+    request.sampling.temperature = 1.0f;
+    request.sampling.seed = seed;
+    core.Add(std::move(request), {});
+    return Drain(core).at(1).ids();
+  };
+  EXPECT_EQ(run(core_, 3), run(core_, 3));
+  EXPECT_NE(run(core_, 3), run(core_, 4));
+  EngineCore again(*model_.transformer, *model_.tokenizer, {.kv_pages = 64, .seed = 5});
+  const std::vector<int32_t> first = run(core_, {});
+  EXPECT_EQ(run(again, {}), first);
+  EXPECT_NE(run(again, {}), first);
+}
+
+TEST_F(RequestLife, CountsWhatHappened) {
+  RunAlone(Make(1, "abcdef"));  // ends for want of a seventh
+  RunAlone(Make(1, "abc"));
+  const EngineStats& stats = core_.stats();
+  EXPECT_EQ(stats.prompt_tokens, 20);
+  EXPECT_EQ(stats.output_tokens, 9);
+  EXPECT_EQ(stats.steps, 7 + 4);
+  EXPECT_EQ(stats.running + stats.waiting, 0);
+  EXPECT_EQ(stats.kv_pages, 64);
+  EXPECT_GT(stats.model_seconds, 0.0);
+}
+
+/// The prompt's log-probabilities by one forward pass, in double.
+TEST_F(RequestLife, LogProbabilitiesAreThoseOfTheModel) {
+  constexpr int64_t kPrompt = 100;
+  Request request = Make(1);
+  request.prompt = RandomPrompt(1, kPrompt);
+  request.prompt_logprobs = 2;
+  request.logprobs = 1;
+  request.stop = {.max_tokens = 3, .ignore_eos = true};
+  request.sampling.logit_bias = {{50, 1000.0f}};  // does not show in log-probabilities
+  const std::vector<int32_t> prompt = request.prompt;
+  const Transcript result = RunAlone(std::move(request));
+  ASSERT_EQ(result.prompt.size(), static_cast<size_t>(kPrompt));
+  EXPECT_EQ(result.prompt[0].id, prompt[0]);
+  EXPECT_TRUE(result.prompt[0].top.empty());
+
+  kernels::Batch batch = kernels::SingleSequence(prompt, 0);
+  for (int32_t row = 0; row < kPrompt; ++row) batch.logit_rows.push_back(row);
+  model::KvCache cache = model_.transformer->MakeKvCache(kPrompt);
+  const kernels::DeviceTensor tensor = model_.transformer->Forward(batch, cache);
+  std::vector<float> logits(static_cast<size_t>(tensor.rows * tensor.cols));
+  model_.backend->Download(tensor.data, std::as_writable_bytes(std::span(logits)));
+  for (size_t row = 0; row < kPrompt; ++row) {
+    const auto z = std::span(logits).subspan(row * static_cast<size_t>(tensor.cols),
+                                             static_cast<size_t>(tensor.cols));
+    double sum = 0.0;
+    for (const float logit : z) sum += std::exp(double{logit});
+    const TokenOutput& token = row + 1 < kPrompt ? result.prompt[row + 1] : result.tokens[0];
+    EXPECT_EQ(token.id, row + 1 < kPrompt ? prompt[row + 1] : 50);
+    EXPECT_NEAR(double{token.logprob}, double{z[static_cast<size_t>(token.id)]} - std::log(sum),
+                1e-6);
+    ASSERT_EQ(token.top.size(), row + 1 < kPrompt ? 2u : 1u);
+    EXPECT_EQ(token.top[0].id, std::ranges::max_element(z) - z.begin());
+  }
+}
+
+}  // namespace
+}  // namespace atom::engine

@@ -1,0 +1,171 @@
+// Who is computed when, under a clock that counts steps.
+#include "atom/engine/scheduler.h"
+
+#include "atom/core/rng.h"
+
+#include "tests/engine/simulated_engine.h"
+
+namespace atom::engine {
+namespace {
+
+using Steps = std::map<RequestId, int64_t>;
+
+TEST(Scheduler, ALongPromptStallsNoStream) {
+  SimulatedEngine engine({.step_tokens = 32, .max_sequences = 8}, 1000);
+  for (int i = 0; i < 3; ++i) engine.Add({.prompt = 4, .answer = 60});
+  engine.Step();
+  const RequestId longest = engine.Add({.prompt = 1000, .answer = 2});
+  while (!engine.ended(0)) {
+    const Steps steps = engine.Step();
+    for (RequestId id = 0; id < 3; ++id) EXPECT_EQ(steps.at(id), 1);
+    if (steps.contains(longest) && engine.start_of(longest) == 0) {
+      EXPECT_EQ(steps.at(longest), 29);  // all the room that is left
+    }
+  }
+  engine.Run(1000);
+  // 3 streams, 59 steps: 58 of 29 tokens would be enough for it.
+  EXPECT_EQ(engine.start_of(longest), 1 + (1000 + 28) / 29);
+}
+
+TEST(Scheduler, ServesByPriorityAndThenByArrival) {
+  SimulatedEngine engine({.step_tokens = 16, .max_sequences = 1}, 100);
+  engine.Add({.prompt = 5, .answer = 3});
+  engine.Step();
+  const RequestId late = engine.Add({.prompt = 5, .priority = 1});
+  const RequestId middle = engine.Add({.prompt = 5});
+  const RequestId last = engine.Add({.prompt = 5});
+  const RequestId first = engine.Add({.prompt = 5, .priority = -1});
+  engine.Run(100);
+  EXPECT_LT(engine.end_of(0), engine.end_of(first));
+  EXPECT_LT(engine.end_of(first), engine.end_of(middle));
+  EXPECT_LT(engine.end_of(middle), engine.end_of(last));
+  EXPECT_LT(engine.end_of(last), engine.end_of(late));
+}
+
+TEST(Scheduler, AnUrgentPromptGoesBeforeOneThatHasBegun) {
+  SimulatedEngine engine({.step_tokens = 16, .max_sequences = 4}, 100);
+  const RequestId begun = engine.Add({.prompt = 100});
+  engine.Step();
+  const RequestId urgent = engine.Add({.prompt = 20, .priority = -1, .first_token = 500});
+  EXPECT_EQ(engine.Step(), (Steps{{urgent, 16}}));
+  EXPECT_EQ(engine.Step(), (Steps{{urgent, 4}, {begun, 12}}));
+}
+
+TEST(Scheduler, PromptsShareAStep) {
+  SimulatedEngine engine({.step_tokens = 20, .max_sequences = 4}, 100);
+  for (int i = 0; i < 3; ++i) engine.Add({.prompt = 8, .answer = 3, .first_token = 100 * i});
+  EXPECT_EQ(engine.Step(), (Steps{{0, 8}, {1, 8}, {2, 4}}));
+  EXPECT_EQ(engine.Step(), (Steps{{0, 1}, {1, 1}, {2, 4}}));
+}
+
+TEST(Scheduler, NoMoreRunThanMayOrThanAStepHasRoomFor) {
+  for (const int64_t step_tokens : {3, 100}) {
+    SimulatedEngine engine({.step_tokens = step_tokens, .max_sequences = 5}, 1000);
+    for (int i = 0; i < 20; ++i) engine.Add({.prompt = 3, .answer = 7});
+    int64_t most = 0;
+    while (!engine.ended(19)) {
+      engine.Step();
+      most = std::max(most, engine.scheduler().running());
+    }
+    EXPECT_EQ(most, std::min<int64_t>(step_tokens, 5));
+  }
+}
+
+TEST(Scheduler, TheLastInRankGivesItsPages) {
+  SimulatedEngine engine({.step_tokens = 64, .max_sequences = 8, .prefix_cache = false}, 6);
+  const RequestId a = engine.Add({.prompt = 15, .answer = 40});
+  const RequestId b = engine.Add({.prompt = 15, .answer = 40, .priority = -1});
+  const RequestId c = engine.Add({.prompt = 15, .answer = 40});
+  while (engine.scheduler().preemptions() == 0) engine.Step();
+  // Three sequences of two pages are full at 32 tokens.
+  EXPECT_EQ(engine.sequence(c).computed, 0);
+  EXPECT_TRUE(engine.sequence(c).pages.empty());
+  EXPECT_EQ(engine.sequence(a).computed, 33);
+  EXPECT_EQ(engine.sequence(b).computed, 33);
+  EXPECT_EQ(engine.scheduler().waiting(), 1);
+  engine.Run(1000);
+  EXPECT_LT(engine.end_of(a), engine.end_of(c));
+}
+
+TEST(Scheduler, ExhaustionStopsNobodyForEver) {
+  for (const bool cache : {false, true}) {
+    // Each needs all of the pages but one before it ends.
+    SimulatedEngine engine({.step_tokens = 40, .max_sequences = 16, .prefix_cache = cache}, 10);
+    std::vector<RequestId> ids;
+    for (int i = 0; i < 16; ++i) {
+      ids.push_back(engine.Add({.prompt = 30, .answer = 114, .first_token = 1000 * i}));
+    }
+    engine.Run(16 * 200);
+    EXPECT_GT(engine.scheduler().preemptions(), 0);
+    for (size_t i = 1; i < ids.size(); ++i) {
+      EXPECT_LT(engine.end_of(ids[i - 1]), engine.end_of(ids[i])) << "nobody is overtaken";
+    }
+  }
+}
+
+TEST(Scheduler, PromptsAloneDoNotBlockEachOther) {
+  // All begin while there is room for all beginnings, none could end without what others have.
+  SimulatedEngine engine({.step_tokens = 8, .max_sequences = 4, .prefix_cache = false}, 12);
+  for (int i = 0; i < 8; ++i) engine.Add({.prompt = 16 * 11, .answer = 10});
+  engine.Run(8 * 50);
+}
+
+TEST(Scheduler, ACancelledSequenceLeavesAtOnce) {
+  SimulatedEngine engine({.step_tokens = 64, .max_sequences = 2}, 20);
+  const RequestId runs = engine.Add({.prompt = 100, .answer = 100});
+  const RequestId stays = engine.Add({.prompt = 30, .answer = 3, .first_token = 500});
+  const RequestId waits = engine.Add({.prompt = 30, .answer = 3, .first_token = 900});
+  engine.Step();
+  EXPECT_EQ(engine.pool().used(), 4);
+  engine.Cancel(runs);
+  EXPECT_EQ(engine.pool().used(), 0);
+  engine.Cancel(waits);
+  EXPECT_EQ(engine.Step(), (Steps{{stays, 30}}));
+  engine.Run(10);
+}
+
+TEST(Scheduler, ReusesFullPagesButComputesTheLastToken) {
+  SimulatedEngine engine({.step_tokens = 512, .max_sequences = 4}, 100);
+  engine.Add({.prompt = 64, .answer = 4});
+  engine.Run(10);
+  const RequestId same = engine.Add({.prompt = 64});
+  EXPECT_EQ(engine.Step(), (Steps{{same, 16}}));
+  EXPECT_EQ(engine.sequence(same).found, 48);
+  const RequestId longer = engine.Add({.prompt = 65});
+  EXPECT_EQ(engine.Step(), (Steps{{longer, 1}}));
+  const RequestId other = engine.Add({.prompt = 64, .first_token = 1});
+  EXPECT_EQ(engine.Step(), (Steps{{other, 64}}));
+  const RequestId measured = engine.Add({.prompt = 64, .logits_below = 64});
+  EXPECT_EQ(engine.Step(), (Steps{{measured, 64}}));
+  EXPECT_EQ(engine.scheduler().prefix_hits(), 48 + 64);
+  EXPECT_EQ(engine.scheduler().prefix_queries(), 64 + 64 + 65 + 64);
+}
+
+TEST(Scheduler, RandomLoadsEndAndLeaveNothing) {
+  Rng random(8);
+  for (int trial = 0; trial < 60; ++trial) {
+    const int64_t pages = 4 + random.Below(30);
+    SimulatedEngine engine({.step_tokens = 1 + random.Below(60),
+                            .max_sequences = 1 + random.Below(12),
+                            .prefix_cache = trial % 3 != 0},
+                           pages);
+    const int64_t requests = 1 + random.Below(40);
+    for (int64_t i = 0; i < requests; ++i) {
+      const int64_t prompt = 1 + random.Below(16 * pages - 1);
+      const int64_t answer = 1 + random.Below(16 * pages - prompt + 1);
+      const RequestId id = engine.Add({.prompt = prompt,
+                                       .answer = answer,
+                                       .priority = static_cast<int32_t>(random.Below(3)),
+                                       .first_token = static_cast<int32_t>(random.Below(3)),
+                                       .logits_below = random.Below(5) == 0 ? prompt : 0});
+      for (int64_t step = random.Below(5); step > 0; --step) engine.Step();
+      const RequestId unlucky = random.Below(id + 1);
+      if (random.Below(8) == 0 && !engine.ended(unlucky)) engine.Cancel(unlucky);
+    }
+    engine.Run(1000000);
+    if (HasFatalFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace atom::engine
