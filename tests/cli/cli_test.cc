@@ -37,8 +37,9 @@ class CliTest : public ::testing::Test {
 };
 
 TEST_F(CliTest, EveryCommandHasHelp) {
-  for (const char* command : {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize",
-                              "inspect", "bench", "bench gemm", "bench attention", "bench model"}) {
+  for (const char* command :
+       {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize", "inspect", "bench",
+        "bench gemm", "bench attention", "bench model", "bench serve", "bench serving-recipes"}) {
     const Outcome run = Atom(std::string(command) + " --help");
     EXPECT_EQ(run.exit_code, 0) << command;
     EXPECT_NE(run.out.find("Usage"), std::string::npos) << command;
@@ -49,9 +50,12 @@ TEST_F(CliTest, EveryCommandHasHelp) {
 }
 
 TEST_F(CliTest, WrongFlagsExitWithTwo) {
-  for (const char* arguments : {"", "nonsense", "eval", "eval --nonsense x", "eval x --windows -3",
-                                "generate x --prompt y --top-p 7", "bench", "bench nonsense",
-                                "bench gemm --m 0", "bench model --layers -1"}) {
+  for (const char* arguments :
+       {"", "nonsense", "eval", "eval --nonsense x", "eval x --windows -3",
+        "generate x --prompt y --top-p 7", "bench", "bench nonsense", "bench gemm --m 0",
+        "bench model --layers -1", "bench serve --url http://a --start b",
+        "bench serve --trace x --published", "bench serve --rate 1 --concurrency 2",
+        "bench serving-recipes --batches 0"}) {
     const Outcome run = Atom(arguments);
     EXPECT_EQ(run.exit_code, 2) << arguments;
     EXPECT_NE(run.err.find("atom: "), std::string::npos) << arguments;
@@ -90,6 +94,27 @@ TEST_F(CliTest, BenchWritesRowsOrASentence) {
   ASSERT_EQ(table.exit_code, 0) << table.err;
   EXPECT_NE(table.out.find("1/2"), std::string::npos) << table.out;
   EXPECT_EQ(nlohmann::json::parse(ReadAll(json)).at("rows").size(), 2u);
+}
+
+TEST_F(CliTest, BenchOfServingWritesRowsOrASentence) {
+  ExpectOneSentence(Atom("bench serve --concurrency 1"), "--start");
+  ExpectOneSentence(Atom("bench serve --url ftp://x --concurrency 1"), "ftp://x");
+  ExpectOneSentence(Atom("bench serve --url http://127.0.0.1:1 --concurrency 1"), "127.0.0.1:1");
+  ExpectOneSentence(Atom("bench serve --url http://a --trace " + text().string()), "TIMESTAMP");
+  ExpectOneSentence(Atom("bench serve --start /nonexistent --concurrency 1"), "/nonexistent");
+  ExpectOneSentence(Atom("bench serving-recipes llama-9"), "tinyllama-1.1b");
+  ExpectOneSentence(Atom("bench serving-recipes --budgets 2GB"), "2GB");
+
+  const std::string json = (folder_ / "rows.json").string();
+  const std::string svg = (folder_ / "rows.svg").string();
+  const Outcome run = Atom("bench serving-recipes --quick --seconds 0.05 --max-length 64 " +
+                           model().string() + " --recipes none,atom-w4a4 --batches 2 --budgets " +
+                           "1KiB --json " + json + " --plot " + svg);
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("random weights"), std::string::npos) << run.out;
+  EXPECT_NE(run.out.find("does not fit"), std::string::npos) << run.out;
+  EXPECT_EQ(nlohmann::json::parse(ReadAll(json)).at("rows").size(), 4u);
+  EXPECT_NE(ReadAll(svg).find("Throughput at equal batches"), std::string::npos);
 }
 
 TEST_F(CliTest, QuantizeEvalInspectGenerate) {
