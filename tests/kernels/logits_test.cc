@@ -1,4 +1,5 @@
-// Both ends of the model on every backend: Embed, GatherLogitRows, NegativeLogLikelihood, Sample.
+// Both ends of the model on every backend: Embed, GatherLogitRows, NegativeLogLikelihood, Sample,
+// TokenLogProbs.
 #include <cmath>
 
 #include "device_under_test.h"
@@ -139,6 +140,82 @@ TEST_P(LogitsTest, SamplesAsSpecified) {
       const auto row = std::span<const float>(z).subspan(i * static_cast<size_t>(vocabulary),
                                                          static_cast<size_t>(vocabulary));
       ASSERT_EQ(tokens[i], SampleToken(row, params[i], uniforms[i])) << i;
+    }
+  }
+}
+
+TEST_P(LogitsTest, SamplesWithEditsAndMasksAndLeavesTheLogits) {
+  Device device(GetParam());
+  Rng rng(9);
+  constexpr int64_t kRows = 40;
+  constexpr int64_t kVocabulary = 131;
+  const std::vector<float> z = RandomNormal(rng, kRows * kVocabulary, 2.0);
+  std::vector<std::vector<LogitEdit>> edits(kRows);
+  std::vector<std::vector<uint64_t>> masks(kRows);
+  std::vector<SamplingParams> params(kRows);
+  std::vector<double> uniforms;
+  for (size_t i = 0; i < kRows; ++i) {
+    for (int32_t id = static_cast<int32_t>(i); id < kVocabulary; id += 7) {
+      edits[i].push_back({id, 1.5f, static_cast<float>(rng.Normal())});
+    }
+    masks[i] = {rng.Next() | 1, rng.Next()};
+    params[i] = {.temperature = i % 4 < 2 ? 0.0f : 1.0f, .min_p = 0.01f};
+    if (i % 2 == 0) params[i].edits = edits[i];
+    if (i % 3 == 0) params[i].allowed = masks[i];
+    uniforms.push_back(rng.Uniform());
+  }
+  Canvas logits(device, kRows, kVocabulary, z);
+  std::vector<int32_t> tokens(kRows, -1);
+  device->Sample(logits.Tensor(), params, uniforms, tokens);
+  for (size_t i = 0; i < kRows; ++i) {
+    const auto row = std::span<const float>(z).subspan(i * kVocabulary, kVocabulary);
+    ASSERT_EQ(tokens[i], SampleToken(row, params[i], uniforms[i])) << i;
+  }
+  EXPECT_TRUE(SameBits(logits.Values(), z));
+}
+
+TEST_P(LogitsTest, TokenLogProbsMatchTheFormula) {
+  Device device(GetParam());
+  Rng rng(10);
+  for (const int64_t vocabulary : {1, 5, 130, 4096}) {
+    for (const double sigma : {0.1, 3.0, 10.0}) {
+      constexpr int64_t kRows = 5;
+      std::vector<float> z = RandomNormal(rng, kRows * vocabulary, sigma);
+      for (float& value : z) value = std::round(value * 4.0f) / 4.0f;  // ties
+      Canvas logits(device, kRows, vocabulary, z);
+      std::vector<LogProbQuery> queries;
+      for (const int64_t row : {3, 0, 4, 0}) {
+        queries.push_back(
+            {row, static_cast<int32_t>(rng.Below(vocabulary)), static_cast<int32_t>(rng.Below(9))});
+      }
+      std::vector<LogProbs> found(queries.size());
+      device->TokenLogProbs(logits.Tensor(), queries, found);
+      for (size_t i = 0; i < queries.size(); ++i) {
+        const float* row = z.data() + queries[i].row * vocabulary;
+        std::vector<std::pair<long double, int32_t>> sorted;  // falling, then rising id
+        long double sum = 0.0L;
+        for (int32_t id = 0; id < vocabulary; ++id) {
+          sum += std::exp(static_cast<long double>(row[id]));
+          sorted.emplace_back(-static_cast<long double>(row[id]), id);
+        }
+        std::sort(sorted.begin(), sorted.end());
+        const auto log_prob = [&](int32_t id) {
+          return static_cast<double>(static_cast<long double>(row[id]) - std::log(sum));
+        };
+        // Half a unit in the last place of a float, and the double arithmetic.
+        const auto bound = [&](int32_t id) {
+          return kUnitRoundoff * (std::abs(log_prob(id)) + 1e-3);
+        };
+        const int32_t target = queries[i].target;
+        EXPECT_NEAR(double{found[i].target}, log_prob(target), bound(target));
+        ASSERT_EQ(static_cast<int64_t>(found[i].top.size()),
+                  std::min<int64_t>(queries[i].top, vocabulary));
+        for (size_t n = 0; n < found[i].top.size(); ++n) {
+          const TokenValue& token = found[i].top[n];
+          EXPECT_EQ(token.id, sorted[n].second);
+          EXPECT_NEAR(double{token.value}, log_prob(token.id), bound(token.id));
+        }
+      }
     }
   }
 }

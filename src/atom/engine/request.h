@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "atom/core/result.h"
 #include "atom/engine/token_constraint.h"
 #include "atom/kernels/sampling.h"
 
@@ -24,22 +25,24 @@ struct Sampling {
   float temperature = 1.0f;  ///< 0: the largest logit
   int32_t top_k = 0;         ///< 0: no limit
   float top_p = 1.0f;
-  float min_p = 0.0f;               ///< of the likeliest token's probability
-  float repetition_penalty = 1.0f;  ///< of tokens in the prompt or the answer; > 0
-  float presence_penalty = 0.0f;    ///< subtracted once from a token that the answer has
-  float frequency_penalty = 0.0f;   ///< subtracted as often as the answer has it
-  std::vector<kernels::TokenValue> logit_bias;  ///< added
-  std::optional<uint64_t> seed;                 ///< absent: the engine draws one
+  float min_p = 0.0f;  ///< of the likeliest token's probability
+  /// Positive logits of tokens in the prompt or the answer are divided by it, negative ones
+  /// multiplied, before anything below; > 0.
+  float repetition_penalty = 1.0f;
+  float presence_penalty = 0.0f;   ///< subtracted once from a token that the answer has
+  float frequency_penalty = 0.0f;  ///< subtracted as often as the answer has it
+  std::vector<kernels::TokenValue> logit_bias = {};  ///< added
+  std::optional<uint64_t> seed = {};                 ///< absent: the engine draws one
 };
 
 /// When an answer ends.
 struct StopConditions {
   int64_t max_tokens = 16;
-  int64_t min_tokens = 0;  ///< before that, no token that ends the text is chosen
+  int64_t min_tokens = 0;  ///< before that, no token or string ends the text
   bool ignore_eos = false;
-  std::vector<int32_t> token_ids;    ///< besides the model's own end-of-text tokens
-  std::vector<std::string> strings;  ///< the text ends in front of the first that appears
-  bool include_string = false;       ///< or behind it
+  std::vector<int32_t> token_ids = {};    ///< besides the model's own end-of-text tokens
+  std::vector<std::string> strings = {};  ///< the text ends in front of the first that appears
+  bool include_string = false;            ///< or behind it
 };
 
 struct Request {
@@ -53,6 +56,17 @@ struct Request {
   double timeout_seconds = 0.0;  ///< from its arrival on; 0: none
   std::unique_ptr<TokenConstraint> constraint;  ///< null: any token
 };
+
+/// Most likeliest tokens that a request may ask for.
+inline constexpr int32_t kMaxLogprobs = 32;
+
+/// What requests must fit.
+struct RequestLimits {
+  int64_t vocabulary = 0;
+  int64_t context = 0;  ///< positions
+};
+/// Whether every part of a request is in range, and its prompt fits.
+Status CheckRequest(const Request& request, const RequestLimits& limits);
 
 enum class FinishReason {
   kStop,     ///< end-of-text, a stop string or a stop token
@@ -79,7 +93,7 @@ struct TokenOutput {
 struct Output {
   RequestId id = 0;
   std::vector<TokenOutput> prompt;  ///< once, before the first token, if asked for
-  std::vector<TokenOutput> tokens;  ///< new ones, without the token that ended the text
+  std::vector<TokenOutput> tokens;  ///< new ones, without an end-of-text or stop token
   std::string text;  ///< what can be shown of them: valid UTF-8, never a part of a stop string
   std::optional<FinishReason> finish;
   std::string error;  ///< a sentence, for kError

@@ -17,6 +17,7 @@
 #include "atom/core/tensor_view.h"
 #include "atom/kernels/batch.h"
 #include "atom/kernels/kv_page.h"
+#include "atom/kernels/log_probs.h"
 #include "atom/kernels/sampling.h"
 #include "atom/quant/formats.h"
 #include "atom/quant/quantized_matrix.h"
@@ -196,9 +197,13 @@ class Backend {
   /// out[i] = -log softmax(logits[i])[targets[i]], in natural logarithms, on the host.
   virtual void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,
                                      std::span<double> out) = 0;
-  /// tokens[i] chosen from logits[i] by params[i] with uniforms[i] in [0, 1).
+  /// tokens[i] chosen from logits[i] by params[i] with uniforms[i] in [0, 1): SampleToken. The
+  /// logits stay as they are.
   virtual void Sample(const DeviceTensor& logits, std::span<const SamplingParams> params,
                       std::span<const double> uniforms, std::span<int32_t> tokens) = 0;
+  /// out[i] = what queries[i] asks about a row of logits, on the host: LogProbsOf.
+  virtual void TokenLogProbs(const DeviceTensor& logits, std::span<const LogProbQuery> queries,
+                             std::span<LogProbs> out) = 0;
 
  private:
   friend class DeviceBuffer;

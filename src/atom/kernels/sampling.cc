@@ -72,37 +72,71 @@ class FallingTokens {
   float largest_ = 0.0f;
 };
 
-}  // namespace
-
-int32_t SampleToken(std::span<const float> logits, const SamplingParams& params, double uniform) {
-  ATOM_CHECK(!logits.empty(), "no logits");
-  ATOM_CHECK(uniform >= 0.0 && uniform < 1.0, "uniform = {}", uniform);
-  if (params.temperature <= 0.0f || params.top_k == 1) return Greedy(logits);
-
-  FallingTokens tokens(logits, params.temperature);
-  size_t kept = logits.size();
-  double mass = 0.0;  // of the kept tokens
-  if (params.top_k > 0 && static_cast<size_t>(params.top_k) < kept) {
-    kept = static_cast<size_t>(params.top_k);
-    for (size_t n = 0; n < kept; ++n) mass += tokens.Weight(tokens[n]);
-  } else {
-    for (size_t id = 0; id < kept; ++id) mass += tokens.Weight(static_cast<int32_t>(id));
+/// The logits after the edits, and after the mask: what is not allowed becomes -infinity, and what
+/// is stays above it.
+std::vector<float> EditedLogits(std::span<const float> logits, const SamplingParams& params) {
+  std::vector<float> edited(logits.begin(), logits.end());
+  for (const LogitEdit& edit : params.edits) {
+    ATOM_CHECK(edit.id >= 0 && static_cast<size_t>(edit.id) < edited.size(),
+               "an edit of token {}, {} logits", edit.id, edited.size());
+    float& logit = edited[static_cast<size_t>(edit.id)];
+    logit = (logit > 0.0f ? logit / edit.penalty : logit * edit.penalty) + edit.bias;
   }
-  if (params.top_p < 1.0f) {
-    const double enough = double{params.top_p} * mass;
-    const size_t limit = kept;
-    mass = 0.0;
-    for (kept = 0; kept < limit && (kept == 0 || mass < enough); ++kept) {
-      mass += tokens.Weight(tokens[kept]);
+  if (params.allowed.empty()) return edited;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (size_t id = 0; id < edited.size(); ++id) {
+    const uint64_t word = id / 64 < params.allowed.size() ? params.allowed[id / 64] : 0;
+    const float floor =
+        (word >> (id % 64) & 1) != 0 ? std::numeric_limits<float>::lowest() : -kInfinity;
+    if (floor == -kInfinity || !(edited[id] > floor)) edited[id] = floor;
+  }
+  return edited;
+}
+
+/// How many of the likeliest tokens are kept, and their weight in all.
+struct Kept {
+  size_t count = 0;
+  double mass = 0.0;
+};
+
+Kept KeepLikeliest(FallingTokens& tokens, size_t size, const SamplingParams& params) {
+  const auto min_p = double{params.min_p};
+  Kept kept;
+  if (params.top_k > 0 && static_cast<size_t>(params.top_k) < size) {
+    const auto limit = static_cast<size_t>(params.top_k);
+    while (kept.count < limit && tokens.Weight(tokens[kept.count]) >= min_p) {
+      kept.mass += tokens.Weight(tokens[kept.count++]);
+    }
+  } else {  // nothing to be put in order yet
+    for (size_t id = 0; id < size; ++id) {
+      const double weight = tokens.Weight(static_cast<int32_t>(id));
+      if (weight < min_p) continue;
+      kept.mass += weight;
+      ++kept.count;
     }
   }
+  if (params.top_p < 1.0f) {
+    const double enough = double{params.top_p} * kept.mass;
+    const size_t limit = kept.count;
+    kept = {};
+    while (kept.count < limit && (kept.count == 0 || kept.mass < enough)) {
+      kept.mass += tokens.Weight(tokens[kept.count++]);
+    }
+  }
+  return kept;
+}
+
+int32_t Choose(std::span<const float> logits, const SamplingParams& params, double uniform) {
+  if (params.temperature <= 0.0f || params.top_k == 1) return Greedy(logits);
+  FallingTokens tokens(logits, params.temperature);
+  const Kept kept = KeepLikeliest(tokens, logits.size(), params);
 
   // The sum is in another order than `mass` where every token is kept: rounding may leave the
   // target just out of reach, and then the last token that has a weight is it.
-  const double target = uniform * mass;
+  const double target = uniform * kept.mass;
   double reached = 0.0;
   int32_t chosen = tokens[0];
-  for (size_t n = 0; n < kept; ++n) {
+  for (size_t n = 0; n < kept.count; ++n) {
     const double weight = tokens.Weight(tokens[n]);
     if (weight == 0.0) break;
     chosen = tokens[n];
@@ -110,6 +144,15 @@ int32_t SampleToken(std::span<const float> logits, const SamplingParams& params,
     if (reached > target) break;
   }
   return chosen;
+}
+
+}  // namespace
+
+int32_t SampleToken(std::span<const float> logits, const SamplingParams& params, double uniform) {
+  ATOM_CHECK(!logits.empty(), "no logits");
+  ATOM_CHECK(uniform >= 0.0 && uniform < 1.0, "uniform = {}", uniform);
+  if (params.edits.empty() && params.allowed.empty()) return Choose(logits, params, uniform);
+  return Choose(EditedLogits(logits, params), params, uniform);
 }
 
 }  // namespace atom::kernels

@@ -50,9 +50,8 @@ Transformer::Transformer(kernels::Backend& backend, const ModelConfig& config, c
   qkv_ = MakeScratch(limits.rows, heads * config.head_dim);
   attention_ = MakeScratch(limits.rows, config.num_heads * config.head_dim);
   gate_up_ = MakeScratch(limits.rows, 2 * config.intermediate_size);
-  const int64_t head_rows = std::min(limits.rows, kHeadRows);
-  gathered_ = MakeScratch(head_rows, config.hidden_size);
-  logits_ = MakeScratch(head_rows, config.vocab_size);
+  gathered_ = MakeScratch(limits.rows, config.hidden_size);
+  logits_ = MakeScratch(std::min(limits.rows, kHeadRows), config.vocab_size);
   rope_ = UploadValues<float>(backend, RopeTableValues(config, limits.positions));
 }
 
@@ -170,6 +169,13 @@ void Transformer::RunMlp(const DeviceLayer& layer, const DeviceTensor& hidden,
   backend_.Linear(act, layer.weight(LinearId::kDown), hidden, OutputMode::kAdd);
 }
 
+DeviceTensor Transformer::GatherLogitRows(const DeviceTensor& hidden) {
+  const auto wanted = static_cast<int64_t>(batch_->logit_rows.size());
+  const DeviceTensor rows = RowRange(backend_, gathered_.tensor, 0, wanted);
+  backend_.GatherLogitRows(hidden, rows);
+  return rows;
+}
+
 DeviceTensor Transformer::Head(const DeviceTensor& hidden) {
   ATOM_CHECK(hidden.rows <= logits_.tensor.rows, "{} rows of logits, room for {}", hidden.rows,
              logits_.tensor.rows);
@@ -192,13 +198,7 @@ DeviceTensor Transformer::ForwardHidden(const kernels::Batch& batch, KvCache& ca
 }
 
 DeviceTensor Transformer::Forward(const kernels::Batch& batch, KvCache& cache) {
-  const DeviceTensor hidden = ForwardHidden(batch, cache);
-  const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
-  ATOM_CHECK(wanted <= gathered_.tensor.rows, "{} rows of logits, room for {}", wanted,
-             gathered_.tensor.rows);
-  const DeviceTensor rows = RowRange(backend_, gathered_.tensor, 0, wanted);
-  backend_.GatherLogitRows(hidden, rows);
-  return Head(rows);
+  return Head(GatherLogitRows(ForwardHidden(batch, cache)));
 }
 
 }  // namespace atom::model

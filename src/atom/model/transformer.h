@@ -54,12 +54,16 @@ class Transformer {
   /// hidden += attention(…); hidden += mlp(…).
   void RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv, const kernels::DeviceTensor& hidden,
                 EdgeObserver* observer);
-  /// Logits [rows][vocab] of the given hidden states, valid until the next call.
+  /// Those of batch.logit_rows, valid until the next step.
+  kernels::DeviceTensor GatherLogitRows(const kernels::DeviceTensor& hidden);
+  /// Logits [rows][vocab] of the given hidden states, at most head_rows() of them; valid until the
+  /// next call.
   kernels::DeviceTensor Head(const kernels::DeviceTensor& hidden);
+  int64_t head_rows() const { return logits_.tensor.rows; }
 
   /// A whole step: the hidden states after the last layer, [T][hidden].
   kernels::DeviceTensor ForwardHidden(const kernels::Batch& batch, KvCache& cache);
-  /// A whole step: the logits of batch.logit_rows.
+  /// A whole step: the logits of batch.logit_rows, at most head_rows() of them.
   kernels::DeviceTensor Forward(const kernels::Batch& batch, KvCache& cache);
 
  private:

@@ -107,6 +107,10 @@ class CpuBackend final : public Backend {
               std::span<const double> uniforms, std::span<int32_t> tokens) override {
     cpu::Sample(context_, logits, params, uniforms, tokens);
   }
+  void TokenLogProbs(const DeviceTensor& logits, std::span<const LogProbQuery> queries,
+                     std::span<LogProbs> out) override {
+    cpu::TokenLogProbs(context_, logits, queries, out);
+  }
 
  private:
   /// Calls work(begin, size) for parts of `bytes`, on all threads.

@@ -83,4 +83,17 @@ void Sample(const CpuContext& context, const DeviceTensor& logits,
   context.ParallelFor(logits.rows, sample);
 }
 
+void TokenLogProbs(const CpuContext& context, const DeviceTensor& logits,
+                   std::span<const LogProbQuery> queries, std::span<LogProbs> out) {
+  ATOM_CHECK(queries.size() == out.size(), "{} queries, {} results", queries.size(), out.size());
+  const auto answer = [&](int64_t query, int) {
+    const auto i = static_cast<size_t>(query);
+    ATOM_CHECK(queries[i].row >= 0 && queries[i].row < logits.rows, "row {} of {}", queries[i].row,
+               logits.rows);
+    out[i] =
+        LogProbsOf({RowOf(logits, queries[i].row), static_cast<size_t>(logits.cols)}, queries[i]);
+  };
+  context.ParallelFor(static_cast<int64_t>(queries.size()), answer);
+}
+
 }  // namespace atom::kernels::cpu

@@ -59,5 +59,7 @@ void NegativeLogLikelihood(const CpuContext& context, const DeviceTensor& logits
 void Sample(const CpuContext& context, const DeviceTensor& logits,
             std::span<const SamplingParams> params, std::span<const double> uniforms,
             std::span<int32_t> tokens);
+void TokenLogProbs(const CpuContext& context, const DeviceTensor& logits,
+                   std::span<const LogProbQuery> queries, std::span<LogProbs> out);
 
 }  // namespace atom::kernels::cpu

@@ -55,4 +55,16 @@ void ReferenceBackend::Sample(const DeviceTensor& logits, std::span<const Sampli
   });
 }
 
+void ReferenceBackend::TokenLogProbs(const DeviceTensor& logits,
+                                     std::span<const LogProbQuery> queries,
+                                     std::span<LogProbs> out) {
+  ATOM_CHECK(queries.size() == out.size(), "{} queries, {} results", queries.size(), out.size());
+  pool_.ParallelFor(static_cast<int64_t>(queries.size()), [&](int64_t query, int) {
+    const auto i = static_cast<size_t>(query);
+    ATOM_CHECK(queries[i].row >= 0 && queries[i].row < logits.rows, "row {} of {}", queries[i].row,
+               logits.rows);
+    out[i] = LogProbsOf(Row(logits, queries[i].row), queries[i]);
+  });
+}
+
 }  // namespace atom::kernels::reference

@@ -4,7 +4,8 @@
 //   linear.cc      Linear                                                numerics 3
 //   rope_kv.cc     RopeAppendKv                                          numerics 4
 //   attention.cc   Attention                                             numerics 4
-//   logits.cc      Embed, GatherLogitRows, NegativeLogLikelihood, Sample numerics 4
+//   logits.cc      Embed, GatherLogitRows, NegativeLogLikelihood, Sample,
+//                  TokenLogProbs                                         numerics 4
 //
 // Scalar code in exactly the order of that page, so that it shares every bit with the cpu backend.
 // It is the specification: it may be slow, and its ops may allocate; threads share rows, outputs or
@@ -62,6 +63,8 @@ class ReferenceBackend final : public Backend {
                              std::span<double> out) override;
   void Sample(const DeviceTensor& logits, std::span<const SamplingParams> params,
               std::span<const double> uniforms, std::span<int32_t> tokens) override;
+  void TokenLogProbs(const DeviceTensor& logits, std::span<const LogProbQuery> queries,
+                     std::span<LogProbs> out) override;
 
  private:
   /// Fills one row of K values, in the order the linear reads them.

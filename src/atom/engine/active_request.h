@@ -1,0 +1,30 @@
+// A request between Add and its FinishReason: all that is kept of it.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <vector>
+
+#include "atom/core/rng.h"
+#include "atom/engine/answer.h"
+#include "atom/engine/penalties.h"
+#include "atom/engine/request.h"
+#include "atom/engine/sequence.h"
+
+namespace atom::engine {
+
+struct ActiveRequest {
+  Request request;  ///< without its prompt, which is in the sequence
+  int64_t prompt_tokens = 0;
+  Sequence sequence;
+  Penalties penalties;
+  Rng random;  ///< one draw a token, so that an answer depends on its seed alone
+  Answer answer;
+  std::optional<std::chrono::steady_clock::time_point> deadline = {};
+
+  bool answering = false;                ///< the prompt is computed and told of
+  int64_t cached_tokens = 0;             ///< of the prompt
+  std::vector<TokenOutput> prompt = {};  ///< as far as it is computed, if asked for
+};
+
+}  // namespace atom::engine

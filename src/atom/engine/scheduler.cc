@@ -1,0 +1,165 @@
+#include "atom/engine/scheduler.h"
+
+#include <algorithm>
+
+#include "atom/core/check.h"
+#include "atom/model/kv_cache.h"
+
+namespace atom::engine {
+namespace {
+
+PageTokens TokensOfPage(const Sequence& sequence, int64_t page) {
+  return PageTokens(sequence.tokens.data() + page * kernels::kKvPagePositions,
+                    static_cast<size_t>(kernels::kKvPagePositions));
+}
+
+int64_t RoomOf(const Sequence& sequence) {
+  return static_cast<int64_t>(sequence.pages.size()) * kernels::kKvPagePositions;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerOptions& options, BlockPool& pool)
+    : options_(options), pool_(pool) {
+  ATOM_CHECK(options.step_tokens > 0 && options.max_sequences > 0, "{} tokens a step, {} sequences",
+             options.step_tokens, options.max_sequences);
+  options_.max_sequences = std::min(options.max_sequences, options.step_tokens);
+}
+
+void Scheduler::Add(Sequence& sequence) { waiting_.insert(&sequence); }
+
+void Scheduler::Remove(Sequence& sequence) {
+  ReleasePages(sequence);
+  running_.erase(&sequence);
+  waiting_.erase(&sequence);
+  std::erase_if(chunks_, [&](const Chunk& chunk) { return chunk.sequence == &sequence; });
+}
+
+const std::vector<Chunk>& Scheduler::Schedule() {
+  chunks_.clear();
+  room_ = options_.step_tokens;
+  PlanStreams();
+  PlanPrompts();
+  ATOM_CHECK(!chunks_.empty() || (running_.empty() && waiting_.empty()),
+             "{} running, {} waiting, {} of {} pages free, and nothing to compute", running_.size(),
+             waiting_.size(), pool_.available(), pool_.pages());
+  return chunks_;
+}
+
+void Scheduler::PlanStreams() {
+  by_rank_.assign(running_.begin(), running_.end());
+  for (Sequence* sequence : by_rank_) {
+    if (sequence->decoding() && running_.contains(sequence)) Plan(*sequence);
+  }
+}
+
+void Scheduler::PlanPrompts() {
+  // By rank over those that have begun and those that wait. The first that cannot begin holds back
+  // all behind it: nobody is overtaken for being large.
+  by_rank_.clear();
+  std::ranges::copy_if(running_, std::back_inserter(by_rank_),
+                       [](const Sequence* sequence) { return !sequence->decoding(); });
+  auto begun = by_rank_.begin();
+  bool may_begin = true;
+  while (room_ > 0) {
+    may_begin = may_begin && !waiting_.empty() && running() < options_.max_sequences;
+    const bool next_begun = begun != by_rank_.end();
+    if (!may_begin && !next_begun) return;
+    if (next_begun && !(may_begin && RanksBefore(**waiting_.begin(), **begun))) {
+      Sequence& sequence = **begun++;
+      if (running_.contains(&sequence)) Plan(sequence);
+    } else {
+      Sequence& sequence = **waiting_.begin();
+      may_begin = TryAdmit(sequence);
+      if (may_begin) Plan(sequence);
+    }
+  }
+}
+
+void Scheduler::Plan(Sequence& sequence) {
+  const int64_t wanted = std::min(sequence.remaining(), room_);
+  while (RoomOf(sequence) < sequence.computed + wanted && TakePage(sequence)) {
+  }
+  const int64_t count = std::min(wanted, RoomOf(sequence) - sequence.computed);
+  if (count == 0) return;  // it is the last in rank: others have the pages
+  chunks_.push_back({&sequence, count});
+  room_ -= count;
+}
+
+bool Scheduler::TryAdmit(Sequence& sequence) {
+  ReusePrefix(sequence);
+  // A page more for each that runs: otherwise it would be preempted at once.
+  const int64_t pages = model::PagesFor(static_cast<int64_t>(sequence.tokens.size()));
+  if (pages - static_cast<int64_t>(sequence.pages.size()) + running() > pool_.available()) {
+    ReleasePages(sequence);
+    return false;
+  }
+  if (options_.prefix_cache && sequence.may_reuse()) {
+    prefix_queries_ += static_cast<int64_t>(sequence.tokens.size());
+    prefix_hits_ += sequence.found;
+  }
+  waiting_.erase(&sequence);
+  running_.insert(&sequence);
+  return true;
+}
+
+void Scheduler::ReusePrefix(Sequence& sequence) {
+  sequence.found = 0;
+  if (!options_.prefix_cache || !sequence.may_reuse()) return;
+  // Never all tokens: the logits behind the last are wanted, and shared pages are not written.
+  const int64_t limit = (sequence.remaining() - 1) / kernels::kKvPagePositions;
+  for (int64_t page = 0; page < limit; ++page) {
+    const std::optional<int32_t> hit = pool_.Find(sequence.content, TokensOfPage(sequence, page));
+    if (!hit) break;
+    sequence.pages.push_back(*hit);
+    sequence.content = pool_.ContentOf(*hit);
+  }
+  sequence.kept_pages = static_cast<int64_t>(sequence.pages.size());
+  sequence.computed = sequence.found = RoomOf(sequence);
+}
+
+bool Scheduler::TakePage(Sequence& sequence) {
+  std::optional<int32_t> page = pool_.Take();
+  while (!page) {
+    Sequence& last = **running_.rbegin();
+    if (&last == &sequence) return false;
+    Preempt(last);
+    page = pool_.Take();
+  }
+  sequence.pages.push_back(*page);
+  return true;
+}
+
+void Scheduler::Preempt(Sequence& sequence) {
+  ++preemptions_;
+  const auto planned = std::ranges::find(chunks_, &sequence, &Chunk::sequence);
+  if (planned != chunks_.end()) {
+    room_ += planned->count;
+    chunks_.erase(planned);
+  }
+  ReleasePages(sequence);
+  running_.erase(&sequence);
+  waiting_.insert(&sequence);
+}
+
+void Scheduler::ReleasePages(Sequence& sequence) {
+  for (; !sequence.pages.empty(); sequence.pages.pop_back()) pool_.Release(sequence.pages.back());
+  sequence.computed = 0;
+  sequence.kept_pages = 0;
+  sequence.content = kNoContent;
+}
+
+void Scheduler::Advance() {
+  for (const Chunk& chunk : chunks_) {
+    Sequence& sequence = *chunk.sequence;
+    sequence.computed += chunk.count;
+    if (!options_.prefix_cache) continue;
+    for (int64_t& page = sequence.kept_pages;
+         (page + 1) * kernels::kKvPagePositions <= sequence.computed; ++page) {
+      sequence.content = pool_.Keep(sequence.content, TokensOfPage(sequence, page),
+                                    sequence.pages[static_cast<size_t>(page)]);
+    }
+  }
+}
+
+}  // namespace atom::engine

@@ -1,0 +1,86 @@
+// Which tokens of which sequences the next step computes:
+//
+//   1. the newest token of every running sequence that has nothing else to compute: a long prompt
+//      never makes a stream wait;
+//   2. chunks of prompts, by rank, until the step is full; waiting sequences begin here.
+//
+// Pages are taken when they are needed, none are reserved. Where none is left, the running sequence
+// of the lowest rank gives its pages back and waits again; what it has is computed anew later, or
+// found in the prefix cache. So the first in rank always gets on, and everything ends.
+//
+// A function of its calls alone: no clock, no model.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "atom/engine/block_pool.h"
+#include "atom/engine/sequence.h"
+
+namespace atom::engine {
+
+/// Tokens [computed, computed + count) of a sequence.
+struct Chunk {
+  Sequence* sequence = nullptr;
+  int64_t count = 0;
+
+  /// Whether a new token follows.
+  bool last() const { return count == sequence->remaining(); }
+};
+
+struct SchedulerOptions {
+  int64_t step_tokens = 0;    ///< most tokens of a step
+  int64_t max_sequences = 0;  ///< most running sequences; a step has room for a token of each
+  bool prefix_cache = true;
+};
+
+class Scheduler {
+ public:
+  /// `pool` must outlive this.
+  Scheduler(const SchedulerOptions& options, BlockPool& pool);
+
+  /// REQUIRES: the sequence, alone, fits the pool; it outlives its stay here.
+  void Add(Sequence& sequence);
+  /// Forgets it and releases its pages.
+  void Remove(Sequence& sequence);
+
+  /// The next step's chunks, valid until the next call; never empty while there are sequences. For
+  /// each there are pages.
+  const std::vector<Chunk>& Schedule();
+  /// The chunks are computed: full pages may be found by others.
+  void Advance();
+
+  int64_t running() const { return static_cast<int64_t>(running_.size()); }
+  int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
+  int64_t preemptions() const { return preemptions_; }
+  int64_t prefix_queries() const { return prefix_queries_; }  ///< tokens looked up
+  int64_t prefix_hits() const { return prefix_hits_; }        ///< and found
+
+ private:
+  struct ByRank {
+    bool operator()(const Sequence* a, const Sequence* b) const { return RanksBefore(*a, *b); }
+  };
+
+  void PlanStreams();
+  void PlanPrompts();
+  void Plan(Sequence& sequence);
+  bool TryAdmit(Sequence& sequence);
+  void ReusePrefix(Sequence& sequence);
+  bool TakePage(Sequence& sequence);
+  void Preempt(Sequence& sequence);
+  void ReleasePages(Sequence& sequence);
+
+  SchedulerOptions options_;
+  BlockPool& pool_;
+  std::set<Sequence*, ByRank> waiting_;
+  std::set<Sequence*, ByRank> running_;
+  std::vector<Chunk> chunks_;
+  std::vector<Sequence*> by_rank_;  // scratch of a step
+  int64_t room_ = 0;                // tokens that the step under way may still take
+  int64_t preemptions_ = 0;
+  int64_t prefix_queries_ = 0;
+  int64_t prefix_hits_ = 0;
+};
+
+}  // namespace atom::engine

@@ -1,0 +1,43 @@
+// A request as the scheduler sees it: tokens, of which a beginning is computed, and the pages that
+// hold K and V of that beginning.
+//
+//   tokens   p0 p1 p2 p3 p4 | a0 a1      prompt, then the answer so far
+//            ── computed ──▶             the rest is computed next; after the last comes a new one
+#pragma once
+
+#include <cstdint>
+#include <tuple>
+#include <vector>
+
+#include "atom/engine/prefix_cache.h"
+#include "atom/engine/request.h"
+
+namespace atom::engine {
+
+struct Sequence {
+  RequestId id = 0;
+  int32_t priority = 0;
+  int64_t arrival = 0;  ///< running number
+
+  std::vector<int32_t> tokens;
+  int64_t computed = 0;             ///< of the tokens
+  std::vector<int32_t> pages = {};  ///< room for at least `computed` positions
+
+  int64_t logits_below = 0;      ///< the logits of positions below are wanted besides the last
+  int64_t kept_pages = 0;        ///< full pages that the cache knows
+  Content content = kNoContent;  ///< up to the end of the last of them
+  int64_t found = 0;             ///< tokens found in the cache when it was last admitted
+
+  int64_t remaining() const { return static_cast<int64_t>(tokens.size()) - computed; }
+  /// Only the newest token has to be computed: a stream that a reader waits for.
+  bool decoding() const { return remaining() == 1; }
+  /// Where all logits are wanted, nothing is left out because the cache has it.
+  bool may_reuse() const { return logits_below == 0; }
+};
+
+/// Who is served first.
+inline bool RanksBefore(const Sequence& a, const Sequence& b) {
+  return std::tie(a.priority, a.arrival) < std::tie(b.priority, b.arrival);
+}
+
+}  // namespace atom::engine

@@ -1,0 +1,92 @@
+// A model ready to run, for tests of the engine: the small random one, quantized or not makes no
+// difference here.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "atom/core/rng.h"
+#include "atom/engine/engine_core.h"
+#include "atom/kernels/registry.h"
+#include "atom/model/model_files.h"
+#include "atom/text/tokenizer.h"
+
+#include "tests/tiny_model.h"
+
+namespace atom::engine {
+
+struct LoadedModel {
+  explicit LoadedModel(const std::string& backend_name,
+                       model::Transformer::Limits limits = {.rows = 512, .positions = 128}) {
+    tests::WriteTinyModel({.hidden = 128, .inner = 128, .heads = 2, .kv_heads = 1}, folder.path());
+    Load(folder.path(), backend_name, limits);
+  }
+  LoadedModel(const std::filesystem::path& dir, const std::string& backend_name,
+              model::Transformer::Limits limits) {
+    Load(dir, backend_name, limits);
+  }
+
+  void Load(const std::filesystem::path& dir, const std::string& backend_name,
+            model::Transformer::Limits limits) {
+    const model::ModelFiles files = model::ModelFiles::Open(dir).value();
+    tokenizer = text::Tokenizer::Load(dir).value();
+    backend = kernels::MakeBackend(backend_name, {.threads = 2}).value();
+    transformer = model::LoadTransformer(files, *backend, {.limits = limits}).value();
+  }
+
+  tests::TemporaryFolder folder;
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::unique_ptr<kernels::Backend> backend;
+  std::unique_ptr<model::Transformer> transformer;
+};
+
+inline std::vector<int32_t> RandomPrompt(uint64_t seed, int64_t size) {
+  Rng random(seed);
+  std::vector<int32_t> tokens = {1};
+  while (static_cast<int64_t>(tokens.size()) < size) {
+    tokens.push_back(static_cast<int32_t>(3 + random.Below(256)));
+  }
+  return tokens;
+}
+
+/// All that was said about one request, put together.
+struct Transcript {
+  std::vector<TokenOutput> prompt;
+  std::vector<TokenOutput> tokens;
+  std::string text;
+  std::vector<FinishReason> finishes;
+  std::string error;
+  int64_t cached_tokens = 0;
+  int64_t output_tokens = 0;
+
+  std::vector<int32_t> ids() const {
+    std::vector<int32_t> ids;
+    for (const TokenOutput& token : tokens) ids.push_back(token.id);
+    return ids;
+  }
+  void Add(Output output) {
+    std::ranges::move(output.prompt, std::back_inserter(prompt));
+    std::ranges::move(output.tokens, std::back_inserter(tokens));
+    text += output.text;
+    if (output.finish) finishes.push_back(*output.finish);
+    error += output.error;
+    cached_tokens = output.cached_tokens;
+    output_tokens = output.output_tokens;
+  }
+};
+using Transcripts = std::map<RequestId, Transcript>;
+
+inline void StepInto(EngineCore& core, Transcripts& results, TimePoint now = {}) {
+  for (Output& output : core.Step(now)) results[output.id].Add(std::move(output));
+}
+
+/// Runs until nothing is left to do.
+inline Transcripts Drain(EngineCore& core, TimePoint now = {}) {
+  Transcripts results;
+  while (core.HasWork()) StepInto(core, results, now);
+  return results;
+}
+
+}  // namespace atom::engine

@@ -1,0 +1,89 @@
+// Pages are found by what they hold, never by their hash alone.
+#include "atom/engine/prefix_cache.h"
+
+#include <array>
+#include <gtest/gtest.h>
+#include <map>
+
+#include "atom/core/rng.h"
+
+namespace atom::engine {
+namespace {
+
+using Page = std::array<int32_t, 16>;
+
+Page PageOf(int32_t first) {
+  Page page;
+  for (size_t i = 0; i < page.size(); ++i) page[i] = first + static_cast<int32_t>(i);
+  return page;
+}
+
+uint64_t SameForAll(Content, PageTokens) { return 7; }
+uint64_t OneBit(Content, PageTokens tokens) { return static_cast<uint64_t>(tokens[0]) & 1; }
+
+class PrefixCacheTest : public testing::TestWithParam<PageHash> {};
+
+TEST_P(PrefixCacheTest, FindsTheSameTokensBehindTheSameParent) {
+  PrefixCache cache(8, GetParam());
+  EXPECT_EQ(cache.Find(kNoContent, PageOf(1)), std::nullopt);
+  cache.Insert(kNoContent, PageOf(1), 3);
+  cache.Insert(kNoContent, PageOf(2), 5);
+  const Content one = cache.ContentOf(3);
+  const Content two = cache.ContentOf(5);
+  cache.Insert(one, PageOf(9), 6);
+  cache.Insert(two, PageOf(9), 7);
+  EXPECT_EQ(cache.Find(kNoContent, PageOf(1)), 3);
+  EXPECT_EQ(cache.Find(kNoContent, PageOf(2)), 5);
+  EXPECT_EQ(cache.Find(one, PageOf(9)), 6);
+  EXPECT_EQ(cache.Find(two, PageOf(9)), 7);
+  EXPECT_EQ(cache.Find(kNoContent, PageOf(9)), std::nullopt);
+  EXPECT_EQ(cache.Find(one, PageOf(2)), std::nullopt);
+  Page almost = PageOf(1);
+  almost[15] = 0;
+  EXPECT_EQ(cache.Find(kNoContent, almost), std::nullopt);
+}
+
+TEST_P(PrefixCacheTest, WhatComesBackAfterErasingIsNewContent) {
+  PrefixCache cache(4, GetParam());
+  cache.Insert(kNoContent, PageOf(1), 0);
+  const Content first = cache.ContentOf(0);
+  cache.Insert(first, PageOf(2), 1);
+  cache.Erase(0);
+  EXPECT_FALSE(cache.Has(0));
+  EXPECT_EQ(cache.Find(kNoContent, PageOf(1)), std::nullopt);
+  cache.Insert(kNoContent, PageOf(1), 0);
+  EXPECT_NE(cache.ContentOf(0), first);
+  EXPECT_EQ(cache.Find(cache.ContentOf(0), PageOf(2)), std::nullopt);  // the old one's child
+}
+
+TEST_P(PrefixCacheTest, AgreesWithAMapOfWholeTexts) {
+  constexpr int32_t kPages = 12;
+  PrefixCache cache(kPages, GetParam());
+  std::map<std::pair<Content, int32_t>, int32_t> model;  // parent, first token: page
+  Rng random(4);
+  for (int i = 0; i < 3000; ++i) {
+    const auto page = static_cast<int32_t>(random.Below(kPages));
+    if (cache.Has(page)) {
+      std::erase_if(model, [&](const auto& entry) { return entry.second == page; });
+      cache.Erase(page);
+      continue;
+    }
+    const Content parent =
+        model.empty() || random.Below(3) == 0 ? kNoContent : cache.ContentOf(model.begin()->second);
+    const auto first = static_cast<int32_t>(random.Below(4));
+    const auto known = model.find({parent, first});
+    const std::optional<int32_t> found = cache.Find(parent, PageOf(first));
+    ASSERT_EQ(found.has_value(), known != model.end());
+    if (found) {
+      ASSERT_EQ(*found, known->second);
+    } else {
+      cache.Insert(parent, PageOf(first), page);
+      model[{parent, first}] = page;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Hashes, PrefixCacheTest, testing::Values(&HashPage, &SameForAll, &OneBit));
+
+}  // namespace
+}  // namespace atom::engine
