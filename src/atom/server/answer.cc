@@ -43,7 +43,7 @@ std::string Answer::Add(size_t index, const engine::Output& output) {
   if (choice.finish.has_value()) return "";
   choice.counts = {.prompt = output.prompt_tokens,
                    .cached = output.cached_tokens,
-                   .output = shape_.prompt_only ? 0 : output.output_tokens};
+                   .output = output.output_tokens};
   choice.finish = output.finish;
   if (output.finish.has_value()) --unfinished_;
   if (output.finish == engine::FinishReason::kError) {
@@ -55,7 +55,6 @@ std::string Answer::Add(size_t index, const engine::Output& output) {
     to.insert(to.end(), from.begin(), from.end());
   };
   append(choice.prompt, output.prompt);
-  if (shape_.prompt_only) return "";
   choice.text += output.text;
   // Also for choosing the best of several.
   if (shape_.logprobs >= 0 || shape_.best_of > shape_.n) append(choice.tokens, output.tokens);
@@ -80,7 +79,7 @@ std::string Answer::AddToStream(size_t index, const engine::Output& output) {
   one["finish_reason"] = nullptr;
   one["logprobs"] = nullptr;
   std::string events;
-  std::string text = shape_.prompt_only ? "" : output.text;
+  std::string text = output.text;
   if (!choice.started && shape_.chat) {
     one["delta"] = {{"role", "assistant"}, {"content", ""}};
     events += Event(chunk);
@@ -88,8 +87,7 @@ std::string Answer::AddToStream(size_t index, const engine::Output& output) {
   if (!choice.started) text.insert(0, EchoOf(index));
   choice.started = true;
 
-  const std::span<const engine::TokenOutput> tokens =
-      shape_.prompt_only ? std::span<const engine::TokenOutput>() : output.tokens;
+  const std::span<const engine::TokenOutput> tokens = output.tokens;
   const bool lists = shape_.logprobs >= 0 && !(tokens.empty() && output.prompt.empty());
   if (text.empty() && !lists && !output.finish.has_value()) return events;
   if (shape_.chat) {

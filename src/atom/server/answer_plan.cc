@@ -82,7 +82,7 @@ engine::Request OneRequest(const AnswerOptions& options, const std::vector<int32
     *request.sampling.seed += static_cast<uint64_t>(choice);  // or all answers were the same
   }
   request.stop = options.stop;
-  request.stop.max_tokens = std::max<int64_t>(max_tokens, 1);
+  request.stop.max_tokens = max_tokens;
   request.priority = options.priority;
   request.logprobs = options.logprobs;
   return request;
@@ -123,7 +123,6 @@ OrApiError<AnswerPlan> PlanCompletion(const CompletionRequest& request, const Se
   AnswerPlan plan = {.shape = ShapeOf(options, model), .requests = {}};
   plan.shape.prompts = static_cast<int64_t>(request.prompts.size());
   plan.shape.best_of = request.best_of;
-  plan.shape.prompt_only = options.max_tokens == 0;
   const int64_t count = plan.shape.prompts * request.best_of;
   auto constraints = MakeConstraints(options.format, model, count);
   if (const auto* error = std::get_if<ApiError>(&constraints)) return *error;

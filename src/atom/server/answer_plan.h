@@ -22,7 +22,6 @@ struct AnswerShape {
   bool stream = false;
   bool include_usage = false;
   int32_t logprobs = -1;
-  bool prompt_only = false;            ///< the prompt's log-probabilities, no answer
   std::vector<std::string> echo = {};  ///< the text of each prompt, if it is to be shown
 };
 

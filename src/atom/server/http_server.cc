@@ -6,6 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <unordered_map>
 
+#include "atom/io/quote.h"
 #include "atom/server/http_connection.h"
 
 namespace atom::server {
@@ -19,6 +20,24 @@ namespace {
 /// When the process has no descriptors left.
 constexpr Milliseconds kAcceptPause{100};
 
+Status OpenAcceptor(const ListenAddress& listen, tcp::acceptor& acceptor) {
+  ErrorCode error;
+  const asio::ip::address address = asio::ip::make_address(listen.host, error);
+  if (error) {
+    return MakeError("--host: expected a numeric address such as 127.0.0.1 or ::, found {}",
+                     io::Quote(listen.host));
+  }
+  const tcp::endpoint endpoint(address, static_cast<uint16_t>(listen.port));
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error) {
+    return MakeError("cannot listen on {} port {}: {}", listen.host, listen.port, error.message());
+  }
+  return {};
+}
+
 }  // namespace
 
 class HttpServer::Listener : public ConnectionOwner {
@@ -26,22 +45,8 @@ class HttpServer::Listener : public ConnectionOwner {
   Listener(asio::io_context& io, const HttpLimits& limits, HttpHandler& handler)
       : limits_(limits), handler_(handler), acceptor_(io), pause_(io) {}
 
-  Status Open(const ListenAddress& listen) {
-    ErrorCode error;
-    const asio::ip::address address = asio::ip::make_address(listen.host, error);
-    if (error) {
-      return MakeError("host '{}': expected a numeric address such as 127.0.0.1 or ::",
-                       listen.host);
-    }
-    const tcp::endpoint endpoint(address, static_cast<uint16_t>(listen.port));
-    acceptor_.open(endpoint.protocol(), error);
-    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor_.bind(endpoint, error);
-    if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
-    if (error) {
-      return MakeError("cannot listen on {} port {}: {}", listen.host, listen.port,
-                       error.message());
-    }
+  Status Open(const ListenAddress& address) {
+    if (Status s = OpenAcceptor(address, acceptor_); !s.ok()) return s;
     Accept();
     return {};
   }
@@ -111,6 +116,12 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Listen(asio::io_context& io,
   auto listener = std::make_unique<Listener>(io, limits, handler);
   if (Status s = listener->Open(address); !s.ok()) return s.error();
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(listener)));
+}
+
+Status HttpServer::CheckAddress(const ListenAddress& address) {
+  asio::io_context io;
+  tcp::acceptor acceptor(io);
+  return OpenAcceptor(address, acceptor);
 }
 
 int HttpServer::port() const { return listener_->port(); }

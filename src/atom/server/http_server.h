@@ -32,6 +32,8 @@ class HttpServer {
                                                     const ListenAddress& address,
                                                     const HttpLimits& limits, HttpHandler& handler);
   ~HttpServer();
+  /// Whether it could listen there now.
+  static Status CheckAddress(const ListenAddress& address);
 
   int port() const;
 

@@ -22,7 +22,9 @@ HttpReply Responder::Finished(const RequestRecord& record, HttpReply reply, cons
   AddHeaders(record, reply);
   if (reply.status >= 400) metrics_.OnRefused(reply.status);
   const std::string finish = answer == nullptr ? "" : " " + answer->FinishNames();
-  Log(record, fmt::format("{}{}", reply.status, finish), answer);
+  // Who looks at metrics and health does so all the time.
+  const bool looked = reply.status < 400 && record.endpoint.starts_with("GET");
+  if (!looked) Log(record, fmt::format("{}{}", reply.status, finish), answer);
   return reply;
 }
 
