@@ -15,7 +15,7 @@ namespace atom::server {
 /// How the answer is to be written; what answer.h needs to know.
 struct AnswerShape {
   bool chat = false;
-  std::string model;
+  std::string model = {};
   int64_t prompts = 1;
   int64_t n = 1;        ///< answers shown of each prompt
   int64_t best_of = 1;  ///< answers made for each prompt
