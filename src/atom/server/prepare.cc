@@ -96,4 +96,16 @@ HttpReply ModelReply(std::string_view path, const ServedModel& model) {
   return {.body = io::DumpJson(ModelJson(model), -1)};
 }
 
+HttpReply TokenizerInfoReply(const ServedModel& model) {
+  const text::Tokenizer& tokenizer = *model.tokenizer;
+  const std::vector<int32_t> ends = tokenizer.eos_ids();
+  io::Json body = {{"tokenizer_class", tokenizer.kind()},
+                   {"bos_token", nullptr},
+                   {"eos_token", nullptr},
+                   {"model_max_length", model.context}};
+  if (const auto bos = tokenizer.bos_id()) body["bos_token"] = TokenName(tokenizer, *bos);
+  if (!ends.empty()) body["eos_token"] = TokenName(tokenizer, ends.front());
+  return {.body = io::DumpJson(body, -1)};
+}
+
 }  // namespace atom::server

@@ -19,8 +19,9 @@ using Prepared = std::variant<AnswerPlan, HttpReply, ApiError>;
 Prepared Prepare(Endpoint endpoint, std::string_view body, const RequestLimits& limits,
                  const ServedModel& model, const EnginePort& engine);
 
-/// The replies to /v1/models and /v1/models/NAME.
+/// The replies to /v1/models, /v1/models/NAME and /tokenizer_info.
 HttpReply ModelsReply(const ServedModel& model);
 HttpReply ModelReply(std::string_view path, const ServedModel& model);
+HttpReply TokenizerInfoReply(const ServedModel& model);
 
 }  // namespace atom::server

@@ -17,6 +17,7 @@ constexpr std::array kRoutes = {
     Route{Endpoint::kModel, "GET", kModelPath},
     Route{Endpoint::kCompletions, "POST", "/v1/completions"},
     Route{Endpoint::kChat, "POST", "/v1/chat/completions"},
+    Route{Endpoint::kTokenizerInfo, "GET", "/tokenizer_info"},
     Route{Endpoint::kTokenize, "POST", "/tokenize"},
     Route{Endpoint::kDetokenize, "POST", "/detokenize"},
 };

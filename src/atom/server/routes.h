@@ -18,6 +18,7 @@ enum class Endpoint {
   kModel,  ///< "/v1/models/NAME"
   kCompletions,
   kChat,
+  kTokenizerInfo,
   kTokenize,
   kDetokenize,
 };

@@ -194,6 +194,8 @@ HttpReply Service::State::Immediate(const HttpHead& head, const Route& route) co
       return ModelsReply(model_);
     case Endpoint::kModel:
       return ModelReply(head.path, model_);
+    case Endpoint::kTokenizerInfo:
+      return TokenizerInfoReply(model_);
     default:
       return {.content_type = "text/html; charset=utf-8",
               .headers = {{"Content-Security-Policy",
