@@ -1,6 +1,8 @@
 // The validator that the tests of grammars rely on, and its own tests.
 #include <regex>
 
+#include "atom/text/unicode.h"
+
 #include "schema_fixtures.h"
 
 namespace atom::text {
@@ -42,12 +44,25 @@ std::string CheckNumber(const std::string& keyword, const json& bound, const jso
   return "";
 }
 
+// By characters, as JSON Schema has it: std::regex knows only units.
+std::wstring Decode(const std::string& text) {
+  std::wstring chars;
+  for (size_t pos = 0; pos < text.size();) {
+    const Utf8Char next = NextChar(text, pos);
+    chars += static_cast<wchar_t>(next.code);
+    pos += next.length;
+  }
+  return chars;
+}
+
+bool Finds(const std::string& pattern, const std::string& text) {
+  return std::regex_search(Decode(text), std::wregex(Decode(pattern)));
+}
+
 std::string CheckString(const std::string& keyword, const json& rule, const std::string& value) {
   if (keyword == "minLength" && CharCount(value) < rule.get<size_t>()) return keyword;
   if (keyword == "maxLength" && CharCount(value) > rule.get<size_t>()) return keyword;
-  if (keyword == "pattern" && !std::regex_search(value, std::regex(rule.get<std::string>()))) {
-    return keyword;
-  }
+  if (keyword == "pattern" && !Finds(rule.get<std::string>(), value)) return keyword;
   return "";
 }
 
@@ -102,11 +117,10 @@ std::string WhyInvalid(const json& schema, const json& value, const json& root) 
     if (keyword == "allOf" || keyword == "anyOf" || keyword == "oneOf") {
       why = CheckBranches(keyword, rule, value, root);
     }
-    if (value.is_number() && rule.is_number()) why = CheckNumber(keyword, rule, value);
-    if (value.is_string()) {
-      const std::string failed = CheckString(keyword, rule, value);
-      if (!failed.empty()) why = failed;
+    if (why.empty() && value.is_number() && rule.is_number()) {
+      why = CheckNumber(keyword, rule, value);
     }
+    if (why.empty() && value.is_string()) why = CheckString(keyword, rule, value);
     if (!why.empty()) return why + ", found " + value.dump();
   }
   if (value.is_object()) return CheckObject(schema, value, root);

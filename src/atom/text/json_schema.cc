@@ -56,6 +56,7 @@ class SchemaCompiler {
   std::map<SetKey, uint32_t> ids_;
   std::vector<Task> queue_;
   size_t branches_ = 0;
+  PatternBudget patterns_;
 };
 
 Result<Grammar> SchemaCompiler::Compile() && {
@@ -162,7 +163,7 @@ Status SchemaCompiler::AddTypes(const Shape& shape, uint32_t from, uint32_t to) 
     rules_.speller().AddText(from, "false", to);
   }
   if (allows(kIntegerType)) status = AddShapeNumbers(rules_, shape, from, to);
-  if (status.ok() && allows(kStringType)) status = AddStrings(rules_, shape, from, to);
+  if (status.ok() && allows(kStringType)) status = AddStrings(rules_, shape, patterns_, from, to);
   if (status.ok() && allows(kArrayType)) AddArrays(rules_, shape, rule_of, from, to);
   if (status.ok() && allows(kObjectType)) status = AddObjects(rules_, shape, rule_of, from, to);
   return status;

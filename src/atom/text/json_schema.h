@@ -24,8 +24,8 @@ namespace atom::text {
 
 struct JsonSchemaLimits {
   size_t max_bytes = size_t{256} << 10;  ///< of the schema
-  size_t max_states = size_t{1} << 17;   ///< of the grammar: about 100 bytes each
-  size_t max_branches = 1024;            ///< of all anyOf and oneOf together
+  size_t max_states = size_t{1} << 17;   ///< of the grammar: about 150 bytes each
+  size_t max_branches = 256;             ///< of all anyOf and oneOf together
 };
 
 Result<Grammar> CompileJsonSchema(std::string_view schema, const JsonSchemaLimits& limits = {});

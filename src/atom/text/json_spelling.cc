@@ -22,7 +22,7 @@ std::string EscapeOf(char32_t code) {
 std::string Utf8Of(char32_t code) {
   if (code < 0x80) return std::string(1, static_cast<char>(code));
   const int extra = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-  std::string bytes(1, static_cast<char>((0xF00 >> extra & 0xFF) | code >> (6 * extra)));
+  std::string bytes(1, static_cast<char>((0xF00 >> (extra + 1) & 0xFF) | code >> (6 * extra)));
   for (int i = extra - 1; i >= 0; --i) {
     bytes += static_cast<char>(0x80 | (code >> (6 * i) & 0x3F));
   }

@@ -146,7 +146,7 @@ Status AddObjects(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, u
   uint32_t next = builder.AddState();
   for (const Property& property : properties) {
     const SchemaSet schemas = SchemasOfProperty(shape, property.name);
-    if (property.required && HoldsFalse(schemas)) {
+    if (property.required && HoldsFalse(schemas) && !shape.branched) {
       return SchemaError(
           shape.path, "required",
           fmt::format("demands {}, whose schema is false", io::Quote(property.name)));
@@ -194,8 +194,10 @@ void AddArrays(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, uint
       shape.max_items ? static_cast<size_t>(*shape.max_items) : std::max(prefix, least) + 1;
   const uint32_t close = builder.AddState();
   builder.AddByte(close, ']', to);
-  uint32_t item = rules.AddByteAndSpace(from, '[');
-  if (least == 0) builder.AddEpsilon(item, close);
+  const uint32_t open = rules.AddByteAndSpace(from, '[');
+  uint32_t item = builder.AddState();
+  builder.AddEpsilon(open, item);
+  if (least == 0) builder.AddEpsilon(open, close);
   for (size_t i = 0; i < count && !builder.full(); ++i) {
     const uint32_t after = builder.AddState();
     builder.AddCall(item, rule_of(SchemasOfItem(shape, i)), after);

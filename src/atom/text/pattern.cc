@@ -11,7 +11,7 @@ namespace {
 
 using NodeSet = std::vector<uint32_t>;  // sorted
 
-constexpr size_t kMaxWork = 4'000'000;  // nodes looked at: some tens of milliseconds
+constexpr size_t kNodeCost = 10;  // steps that making a node of the network is worth
 
 Error TooLarge() { return MakeError("needs more than {} states", kMaxPatternStates); }
 
@@ -36,8 +36,11 @@ std::vector<CharRange> FindAtoms(const PatternNetwork& network) {
 // The subset construction.
 class Determinizer {
  public:
-  explicit Determinizer(const PatternNetwork& network)
-      : network_(network), atoms_(FindAtoms(network)), seen_(network.nodes.size(), 0) {}
+  Determinizer(const PatternNetwork& network, PatternBudget& budget)
+      : network_(network),
+        budget_(budget),
+        atoms_(FindAtoms(network)),
+        seen_(network.nodes.size(), 0) {}
 
   Result<PatternAutomaton> Run() && {
     const bool accepts = Contains(Close({network_.start}, true, true), network_.match);
@@ -45,7 +48,7 @@ class Determinizer {
     for (size_t i = 0; i < sets_.size(); ++i) {
       AddEdges(static_cast<uint32_t>(i));
       if (sets_.size() > kMaxPatternStates) return TooLarge();
-      if (work_ > kMaxWork) return TooMuchWork();
+      if (!budget_.Spend(0)) return TooMuchWork();
     }
     return std::move(automaton_);
   }
@@ -71,7 +74,7 @@ class Determinizer {
       if (at_start) enter(node.at_start);
       if (at_finish) enter(node.at_finish);
     }
-    work_ += closed.size();
+    budget_.Spend(closed.size());
     std::sort(closed.begin(), closed.end());
     return closed;
   }
@@ -95,14 +98,15 @@ class Determinizer {
       for (const CharRange& range : node.chars) {
         auto atom = std::lower_bound(atoms_.begin(), atoms_.end(), range.low,
                                      [](const CharRange& a, char32_t low) { return a.low < low; });
-        for (; atom != atoms_.end() && atom->low <= range.high; ++atom, ++work_) {
+        for (; atom != atoms_.end() && atom->low <= range.high; ++atom) {
+          budget_.Spend(1);
           targets[static_cast<size_t>(atom - atoms_.begin())].push_back(node.next);
         }
       }
     }
     std::map<uint32_t, std::vector<CharRange>> ranges;  // by the state they lead to
     uint32_t to = 0;
-    for (size_t i = 0; i < atoms_.size() && work_ <= kMaxWork; ++i) {
+    for (size_t i = 0; i < atoms_.size() && budget_.steps > 0; ++i) {
       if (targets[i].empty()) continue;
       if (i == 0 || targets[i] != targets[i - 1]) {
         const bool accepts = Contains(Close(targets[i], false, true), network_.match);
@@ -116,10 +120,10 @@ class Determinizer {
   }
 
   const PatternNetwork& network_;
+  PatternBudget& budget_;
   std::vector<CharRange> atoms_;
   std::vector<uint32_t> seen_;  // by node: the last round that entered it
   uint32_t round_ = 0;
-  size_t work_ = 0;
   std::map<std::pair<NodeSet, bool>, uint32_t> ids_;
   std::vector<const NodeSet*> sets_;  // by state: keys of ids_
   PatternAutomaton automaton_;
@@ -139,7 +143,8 @@ CharSet IntersectChars(const CharSet& a, const CharSet& b) {
 // edge of a pair of states and returns how many it looked at; `accepts(pair)` says whether the text
 // may end there.
 template <class AddEdges, class Accepts>
-Result<PatternAutomaton> BuildProduct(const AddEdges& add_edges, const Accepts& accepts) {
+Result<PatternAutomaton> BuildProduct(const AddEdges& add_edges, const Accepts& accepts,
+                                      PatternBudget& budget) {
   using Pair = std::pair<uint32_t, uint32_t>;
   PatternAutomaton product;
   std::map<Pair, uint32_t> ids;
@@ -153,27 +158,29 @@ Result<PatternAutomaton> BuildProduct(const AddEdges& add_edges, const Accepts& 
     return place->second;
   };
   state_of({0, 0});
-  size_t work = 0;
   for (uint32_t i = 0; i < pairs.size(); ++i) {
     if (pairs.size() > kMaxPatternStates) return TooLarge();
-    if (work > kMaxWork) return TooMuchWork();
-    work += add_edges(Pair(pairs[i]), [&](CharSet chars, const Pair& after) {
+    const size_t steps = add_edges(Pair(pairs[i]), [&](CharSet chars, const Pair& after) {
       const uint32_t to = state_of(after);
       product.states[i].edges.push_back({std::move(chars), to});
     });
+    if (!budget.Spend(steps)) return TooMuchWork();
   }
   return product;
 }
 
 }  // namespace
 
-Result<PatternAutomaton> BuildPattern(const PatternTree& tree) {
+Result<PatternAutomaton> BuildPattern(const PatternTree& tree, PatternBudget& budget) {
+  if (budget.steps == 0) return TooMuchWork();
   const Result<PatternNetwork> network = BuildNetwork(tree);
   if (!network.ok()) return network.error();
-  return Determinizer(*network).Run();
+  budget.Spend(kNodeCost * network->nodes.size());
+  return Determinizer(*network, budget).Run();
 }
 
-Result<PatternAutomaton> IntersectPatterns(const PatternAutomaton& a, const PatternAutomaton& b) {
+Result<PatternAutomaton> IntersectPatterns(const PatternAutomaton& a, const PatternAutomaton& b,
+                                           PatternBudget& budget) {
   return BuildProduct(
       [&](const auto& pair, const auto& edge) {
         const std::vector<PatternEdge>& others = b.states[pair.second].edges;
@@ -187,11 +194,12 @@ Result<PatternAutomaton> IntersectPatterns(const PatternAutomaton& a, const Patt
       },
       [&](const auto& pair) {
         return a.states[pair.first].accepts && b.states[pair.second].accepts;
-      });
+      },
+      budget);
 }
 
 Result<PatternAutomaton> LimitLength(const PatternAutomaton& pattern, size_t least,
-                                     std::optional<size_t> most) {
+                                     std::optional<size_t> most, PatternBudget& budget) {
   // The second of a pair counts characters, up to where more make no difference.
   const size_t enough = most.value_or(least);
   return BuildProduct(
@@ -203,7 +211,8 @@ Result<PatternAutomaton> LimitLength(const PatternAutomaton& pattern, size_t lea
         }
         return pattern.states[pair.first].edges.size();
       },
-      [&](const auto& pair) { return pattern.states[pair.first].accepts && pair.second >= least; });
+      [&](const auto& pair) { return pattern.states[pair.first].accepts && pair.second >= least; },
+      budget);
 }
 
 }  // namespace atom::text

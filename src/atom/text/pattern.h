@@ -7,6 +7,7 @@
 // what would take more states or work than the limits is an Error, found before it is built.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -33,16 +34,28 @@ struct PatternAutomaton {
 };
 
 /// States of one automaton, whether of a pattern or of what is made of it.
-inline constexpr size_t kMaxPatternStates = 16'384;
+inline constexpr size_t kMaxPatternStates = 8192;
+
+/// Steps that may still be taken for all patterns of one schema: some tens of milliseconds.
+struct PatternBudget {
+  size_t steps = 2'000'000;
+
+  /// False if there are not as many any more.
+  bool Spend(size_t count) {
+    steps -= std::min(count, steps);
+    return steps > 0;
+  }
+};
 
 /// Errors, here and below, are the end of a sentence, without a source.
-Result<PatternAutomaton> BuildPattern(const PatternTree& tree);
+Result<PatternAutomaton> BuildPattern(const PatternTree& tree, PatternBudget& budget);
 
 /// Texts that both allow.
-Result<PatternAutomaton> IntersectPatterns(const PatternAutomaton& a, const PatternAutomaton& b);
+Result<PatternAutomaton> IntersectPatterns(const PatternAutomaton& a, const PatternAutomaton& b,
+                                           PatternBudget& budget);
 
 /// Texts that `pattern` allows and that have `least` to `most` characters.
 Result<PatternAutomaton> LimitLength(const PatternAutomaton& pattern, size_t least,
-                                     std::optional<size_t> most);
+                                     std::optional<size_t> most, PatternBudget& budget);
 
 }  // namespace atom::text

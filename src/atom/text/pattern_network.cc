@@ -5,7 +5,7 @@
 namespace atom::text {
 namespace {
 
-constexpr size_t kMaxNodes = 16'384;
+constexpr size_t kMaxNodes = 8192;
 
 class NetworkBuilder {
  public:

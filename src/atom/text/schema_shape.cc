@@ -16,7 +16,7 @@ namespace {
 using Kind = SchemaValue::Kind;
 
 constexpr size_t kMaxFollowed = 64;  // $ref and allOf one behind the other
-constexpr size_t kMaxEnum = 10'000;
+constexpr size_t kMaxEnum = 5'000;
 constexpr size_t kMaxProperties = 2'000;
 constexpr int64_t kMaxCount = 10'000;  // of minLength, maxItems and the like
 
@@ -53,7 +53,11 @@ uint8_t TypeOf(const SchemaValue& value) {
 // Conjoins schemas into a Shape, one keyword after the other.
 class ShapeBuilder {
  public:
-  explicit ShapeBuilder(const SchemaValue& root) : root_(root) {}
+  ShapeBuilder(const SchemaValue& root, const SchemaSet& schemas) : root_(root) {
+    shape_.branched = std::any_of(schemas.begin(), schemas.end(), [](const SchemaRef& ref) {
+      return ref.any_chosen || ref.one_chosen;
+    });
+  }
 
   Status Add(const SchemaRef& ref);
   Result<Shape> Finish() &&;
@@ -71,6 +75,12 @@ class ShapeBuilder {
   }
   Error Expected(const KeywordUse& use, std::string_view what) const {
     return Refuse(use, fmt::format("expected {}, found {}", what, NameOf(use.value->kind)));
+  }
+  // No value of `types` is left. Within a branch others may still hold, else it is an Error.
+  Status Contradict(const KeywordUse& use, std::string_view what, uint8_t types) {
+    if (!shape_.branched) return Refuse(use, what);
+    shape_.types &= static_cast<uint8_t>(~types);
+    return {};
   }
   Result<const SchemaValue*> Resolve(const KeywordUse& use) const;
   Result<int64_t> Count(const KeywordUse& use) const;
@@ -186,6 +196,7 @@ Status ShapeBuilder::Add(const SchemaRef& ref) {
 }
 
 Result<Shape> ShapeBuilder::Finish() && {
+  shape_.never = shape_.never || shape_.types == 0;
   if (!shape_.values) return std::move(shape_);
   if (shape_.constraint) {
     return Refuse(*shape_.constraint, "is not supported beside enum and const");
@@ -194,7 +205,7 @@ Result<Shape> ShapeBuilder::Finish() && {
   std::erase_if(*shape_.values,
                 [&](const SchemaValue* value) { return (TypeOf(*value) & shape_.types) == 0; });
   for (const SchemaValue* value : *shape_.values) types |= TypeOf(*value);
-  if (shape_.values->empty() && !shape_.never) {
+  if (shape_.values->empty() && !shape_.never && !shape_.branched) {
     return MakeError("the schema at {}: no value of enum and const has the type it must have",
                      io::Quote(shape_.path));
   }
@@ -225,7 +236,7 @@ Status ShapeBuilder::ReadType(const KeywordUse& use) {
     if (!added.ok()) return added.error();
   }
   shape_.types &= types;
-  if (shape_.types == 0) return Refuse(use, "contradicts another type");
+  if (shape_.types == 0) return Contradict(use, "contradicts another type", kAllTypes);
   return {};
 }
 
@@ -234,7 +245,7 @@ Status ShapeBuilder::AddValues(const KeywordUse& use, std::vector<const SchemaVa
     std::set<std::string> others;
     for (const SchemaValue* value : *shape_.values) others.insert(MeaningOf(*value));
     std::erase_if(values, [&](const SchemaValue* v) { return !others.contains(MeaningOf(*v)); });
-    if (values.empty()) return Refuse(use, "contradicts another enum or const");
+    if (values.empty()) return Contradict(use, "contradicts another enum or const", kAllTypes);
   }
   shape_.values = std::move(values);
   return {};
@@ -356,7 +367,7 @@ Status ShapeBuilder::ReadLength(const KeywordUse& use) {
     shape_.max_length = std::min(shape_.max_length.value_or(*count), *count);
   }
   if (shape_.max_length && *shape_.max_length < shape_.min_length) {
-    return Refuse(use, "contradicts: minLength is larger than maxLength");
+    return Contradict(use, "contradicts: minLength is larger than maxLength", kStringType);
   }
   return {};
 }
@@ -370,7 +381,7 @@ Status ShapeBuilder::ReadItemCount(const KeywordUse& use) {
     shape_.max_items = std::min(shape_.max_items.value_or(*count), *count);
   }
   if (shape_.max_items && *shape_.max_items < shape_.min_items) {
-    return Refuse(use, "contradicts: minItems is larger than maxItems");
+    return Contradict(use, "contradicts: minItems is larger than maxItems", kArrayType);
   }
   return {};
 }
@@ -453,7 +464,7 @@ std::string JoinPath(const std::string& path, std::string_view key) {
 }
 
 Result<Shape> SchemaReader::Read(const SchemaSet& schemas) const {
-  ShapeBuilder builder(root_);
+  ShapeBuilder builder(root_, schemas);
   for (const SchemaRef& ref : schemas) {
     const Status added = builder.Add(ref);
     if (!added.ok()) return added.error();

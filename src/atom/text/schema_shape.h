@@ -63,8 +63,9 @@ struct Shape {
     KeywordUse use;  ///< pattern or format
   };
 
-  std::string path;   ///< of the first schema, for errors
-  SchemaSet schemas;  ///< what was conjoined, all followed
+  std::string path;       ///< of the first schema, for errors
+  SchemaSet schemas;      ///< what was conjoined, all followed
+  bool branched = false;  ///< a branch was chosen: if it contradicts the rest, others may not
   bool never = false;
   uint8_t types = kAllTypes;
   std::optional<std::vector<const SchemaValue*>> values;  ///< of enum and const

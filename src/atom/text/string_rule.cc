@@ -5,7 +5,6 @@
 
 #include "atom/io/quote.h"
 #include "atom/text/number_range.h"
-#include "atom/text/pattern.h"
 
 namespace atom::text {
 namespace {
@@ -16,20 +15,21 @@ Error RefusePattern(const Shape::Pattern& pattern, const Error& error) {
 }
 
 // All patterns and limits of the length in one automaton. REQUIRES: a pattern.
-Result<PatternAutomaton> ConjoinPatterns(const Shape& shape) {
+Result<PatternAutomaton> ConjoinPatterns(const Shape& shape, PatternBudget& budget) {
   std::optional<PatternAutomaton> all;
   for (const Shape::Pattern& pattern : shape.patterns) {
     const Result<PatternTree> tree = ParsePattern(pattern.text);
     if (!tree.ok()) return RefusePattern(pattern, tree.error());
-    Result<PatternAutomaton> automaton = BuildPattern(*tree);
-    if (automaton.ok() && all) automaton = IntersectPatterns(*all, *automaton);
+    Result<PatternAutomaton> automaton = BuildPattern(*tree, budget);
+    if (automaton.ok() && all) automaton = IntersectPatterns(*all, *automaton, budget);
     if (!automaton.ok()) return RefusePattern(pattern, automaton.error());
     all = *std::move(automaton);
   }
   if (shape.min_length == 0 && !shape.max_length) return *std::move(all);
   Result<PatternAutomaton> limited = LimitLength(
       *all, static_cast<size_t>(shape.min_length),
-      shape.max_length ? std::optional(static_cast<size_t>(*shape.max_length)) : std::nullopt);
+      shape.max_length ? std::optional(static_cast<size_t>(*shape.max_length)) : std::nullopt,
+      budget);
   if (!limited.ok()) {
     return SchemaError(shape.path, "pattern",
                        fmt::format("with minLength or maxLength {}", limited.error().message));
@@ -81,7 +81,8 @@ void Tighten(std::optional<int64_t>& bound, bool& strict, int64_t value, bool va
 
 }  // namespace
 
-Status AddStrings(JsonRules& rules, const Shape& shape, uint32_t from, uint32_t to) {
+Status AddStrings(JsonRules& rules, const Shape& shape, PatternBudget& budget, uint32_t from,
+                  uint32_t to) {
   if (shape.patterns.empty()) {
     if (shape.min_length == 0 && !shape.max_length) {
       rules.builder().AddCall(from, rules.String(), to);
@@ -90,7 +91,7 @@ Status AddStrings(JsonRules& rules, const Shape& shape, uint32_t from, uint32_t 
     }
     return {};
   }
-  const Result<PatternAutomaton> automaton = ConjoinPatterns(shape);
+  const Result<PatternAutomaton> automaton = ConjoinPatterns(shape, budget);
   if (!automaton.ok()) return automaton.error();
   AddAutomaton(rules, *automaton, from, to);
   return {};
@@ -115,6 +116,7 @@ Status AddShapeNumbers(JsonRules& rules, const Shape& shape, uint32_t from, uint
     const bool empty = range.least && range.most &&
                        (*range.least > *range.most ||
                         (*range.least == *range.most && (range.above_least || range.below_most)));
+    if (empty && shape.branched) return {};
     if (empty) return SchemaError(use.path, use.keyword, "contradicts: no number is left");
   }
   if (!range.bounded()) {
