@@ -113,8 +113,7 @@ struct IntegerTile {
   }
 
   template <int R, class Step>
-  static inline void AddStep(const PackedBlock& b, TilePlace at,
-                             F32x16 (&acc)[R][kPanelVectors]) {
+  static inline void AddStep(const PackedBlock& b, TilePlace at, F32x16 (&acc)[R][kPanelVectors]) {
     constexpr int V = kPanelVectors;
     const StepStream stream = FindStep(b, at);
     const StepPlace place(b, at, stream.codes);
