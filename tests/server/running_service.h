@@ -29,9 +29,11 @@ inline std::unique_ptr<text::Tokenizer> ByteTokenizer() {
 struct TinyServed {
   std::unique_ptr<text::Tokenizer> tokenizer = ByteTokenizer();
   text::ChatTemplate chat_template = text::ChatTemplate::FromName("plain").value();
+  text::TokenTrie trie{*tokenizer, 260};
   ServedModel model = {.name = "tiny",
                        .tokenizer = tokenizer.get(),
                        .chat_template = &chat_template,
+                       .trie = &trie,
                        .context = 64,
                        .vocab_size = 260,
                        .created = 1};

@@ -101,12 +101,15 @@ Status RunServe(ServeFlags& flags) {
   flags.service.log = !flags.no_log;
   flags.service.drain_time = std::chrono::seconds(flags.drain_seconds);
   flags.service.stuck_after = std::chrono::seconds(flags.stuck_seconds);
+  const int64_t vocab_size = opened->files.config.vocab_size;
+  const text::TokenTrie trie(*opened->tokenizer, vocab_size);
   const server::ServedModel served = {
       .name = flags.served_name.empty() ? NameOf(flags.model) : flags.served_name,
       .tokenizer = opened->tokenizer.get(),
       .chat_template = &*chat_template,
+      .trie = &trie,
       .context = plan->context,
-      .vocab_size = opened->files.config.vocab_size,
+      .vocab_size = vocab_size,
       .created = std::time(nullptr)};
   const std::string host = flags.service.address.host;
   const Result<std::unique_ptr<server::Service>> service =

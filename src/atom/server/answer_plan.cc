@@ -1,5 +1,7 @@
 #include "atom/server/answer_plan.h"
 
+#include <ctime>
+
 #include "atom/io/quote.h"
 #include "atom/server/constraint.h"
 
@@ -111,7 +113,11 @@ std::optional<ApiError> CheckModel(const std::string& name, const ServedModel& m
 
 OrApiError<std::vector<int32_t>> RenderChat(const std::vector<text::ChatMessage>& messages,
                                             const ServedModel& model) {
-  Result<std::vector<int32_t>> tokens = model.chat_template->Render(*model.tokenizer, messages);
+  text::ChatOptions options;
+  const std::time_t now = std::time(nullptr);
+  gmtime_r(&now, &options.now.emplace());
+  Result<std::vector<int32_t>> tokens =
+      model.chat_template->Render(*model.tokenizer, messages, options);
   if (!tokens.ok()) return ApiError{.message = tokens.error().message, .param = "messages"};
   return std::move(tokens).value();
 }
@@ -124,7 +130,7 @@ OrApiError<AnswerPlan> PlanCompletion(const CompletionRequest& request, const Se
   plan.shape.prompts = static_cast<int64_t>(request.prompts.size());
   plan.shape.best_of = request.best_of;
   const int64_t count = plan.shape.prompts * request.best_of;
-  auto constraints = MakeConstraints(options.format, model, count);
+  auto constraints = MakeConstraints(options, model, count);
   if (const auto* error = std::get_if<ApiError>(&constraints)) return *error;
 
   for (const Prompt& prompt : request.prompts) {
@@ -161,7 +167,7 @@ OrApiError<AnswerPlan> PlanChat(const ChatRequest& request, const ServedModel& m
   const auto& ids = std::get<std::vector<int32_t>>(tokens);
   auto length = AnswerLength(options, static_cast<int64_t>(ids.size()), std::nullopt, model);
   if (const auto* error = std::get_if<ApiError>(&length)) return *error;
-  auto constraints = MakeConstraints(options.format, model, options.n);
+  auto constraints = MakeConstraints(options, model, options.n);
   if (const auto* error = std::get_if<ApiError>(&constraints)) return *error;
 
   AnswerPlan plan = {.shape = ShapeOf(options, model), .requests = {}};

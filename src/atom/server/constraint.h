@@ -10,9 +10,11 @@
 
 namespace atom::server {
 
+using TokenConstraints = std::vector<std::unique_ptr<engine::TokenConstraint>>;
+
 /// One for each of `count` answers, compiled once; nulls for text. A form that cannot be kept to is
-/// refused, never ignored.
-OrApiError<std::vector<std::unique_ptr<engine::TokenConstraint>>> MakeConstraints(
-    const ResponseFormat& format, const ServedModel& model, int64_t count);
+/// refused, never ignored. `model` must outlive them.
+OrApiError<TokenConstraints> MakeConstraints(const AnswerOptions& options, const ServedModel& model,
+                                             int64_t count);
 
 }  // namespace atom::server
