@@ -4,6 +4,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -62,7 +63,12 @@ class ExpressionParser {
   bool AtTupleEnd() const;
 
   template <class Node>
-  ExpressionPtr Make(int line, Node node, int depth_below);
+  ExpressionPtr Make(int line, Node node, int depth_below) {
+    if (depth_below >= kMaxSyntaxDepth) {
+      cursor_.Fail(line, "more than {} expressions within each other", kMaxSyntaxDepth);
+    }
+    return std::make_unique<Expression>(Expression{line, depth_below + 1, std::move(node)});
+  }
 
   TokenCursor& cursor_;
   std::vector<std::pair<std::string, int>> called_;

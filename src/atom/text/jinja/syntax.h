@@ -134,6 +134,11 @@ struct Expression {
       node;
 };
 
+/// Levels of expressions in the deepest of them; 0 if there are none.
+int DepthOf(const ExpressionPtr& expression);
+int DepthOf(const std::vector<ExpressionPtr>& expressions);
+int DepthOf(const Arguments& arguments);
+
 /// What is assigned to: a name, an attribute of a namespace, or several names.
 struct Target {
   bool is_tuple = false;
