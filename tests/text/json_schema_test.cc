@@ -378,13 +378,15 @@ TEST(JsonSchemaRefuses, Patterns) {
 
 // Each alone is fine.
 TEST(JsonSchemaRefuses, TooManyPatterns) {
-  std::string schema = R"({"type": "object", "properties": {"a": {"type": "null"})";
-  for (int i = 0; i < 3000; ++i) {
-    schema += fmt::format(R"(, "{}": {{"pattern": "^[ab]{{{}}}$"}})", i, 3000 + i % 1000);
-  }
-  const std::string third = schema.substr(0, schema.find(R"(, "3")")) + "}}";
-  EXPECT_TRUE(CompileJsonSchema(third).ok()) << CompileJsonSchema(third).error().message;
-  ExpectRefused({schema.substr(0, schema.find(R"(, "2000")")) + "}}", {"too much work"}});
+  const auto with_patterns = [](int count) {
+    std::string schema = R"({"type": "object", "properties": {"a": {"type": "null"})";
+    for (int i = 0; i < count; ++i) {
+      schema += fmt::format(R"(, "{}": {{"type": "string", "pattern": "^(a?){{300}}$"}})", i);
+    }
+    return schema + "}}";
+  };
+  EXPECT_TRUE(CompileJsonSchema(with_patterns(1)).ok());
+  ExpectRefused({with_patterns(50), {"pattern", "too much work"}});
 }
 
 TEST(JsonSchemaRefuses, Masses) {

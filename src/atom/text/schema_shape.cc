@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <fmt/format.h>
 #include <set>
 #include <utility>
 
 #include "atom/io/quote.h"
+#include "atom/text/schema_pointer.h"
 #include "atom/text/string_formats.h"
 
 namespace atom::text {
@@ -82,7 +82,6 @@ class ShapeBuilder {
     shape_.types &= static_cast<uint8_t>(~types);
     return {};
   }
-  Result<const SchemaValue*> Resolve(const KeywordUse& use) const;
   Result<int64_t> Count(const KeywordUse& use) const;
   Status AddValues(const KeywordUse& use, std::vector<const SchemaValue*> values);
 
@@ -263,44 +262,12 @@ Status ShapeBuilder::ReadEnum(const KeywordUse& use) {
   return AddValues(use, std::move(values));
 }
 
-// A JSON pointer into this document.
-Result<const SchemaValue*> ShapeBuilder::Resolve(const KeywordUse& use) const {
-  if (!use.value->Is(Kind::kString)) return Expected(use, "a string");
-  std::string_view rest = use.value->text;
-  const auto refuse = [&](std::string_view what) {
-    return Refuse(use, fmt::format("{} {}", io::Quote(use.value->text), what));
-  };
-  if (!rest.starts_with("#")) return refuse("is not in this document, expected '#/…'");
-  rest.remove_prefix(1);
-  if (rest.find('%') != std::string_view::npos) return refuse("has a percent sign");
-  if (!rest.empty() && rest.front() != '/') return refuse("is an anchor, expected '#/…'");
-  const SchemaValue* at = &root_;
-  while (!rest.empty()) {
-    rest.remove_prefix(1);
-    const std::string_view token = rest.substr(0, rest.find('/'));
-    rest.remove_prefix(token.size());
-    std::string key;
-    for (size_t i = 0; i < token.size(); ++i) {
-      const bool escape = token[i] == '~' && i + 1 < token.size();
-      key += !escape ? token[i] : token[++i] == '1' ? '/' : '~';
-    }
-    size_t index = 0;
-    const char* const end = key.data() + key.size();
-    const bool number = std::from_chars(key.data(), end, index).ptr == end && !key.empty();
-    if (at->Is(Kind::kArray) && number && index < at->children.size()) {
-      at = &at->children[index];
-    } else if (at->Is(Kind::kObject) && at->Find(key) != nullptr) {
-      at = at->Find(key);
-    } else {
-      return refuse("leads nowhere");
-    }
-  }
-  return at;
-}
-
 Status ShapeBuilder::ReadRef(const KeywordUse& use) {
-  const Result<const SchemaValue*> target = Resolve(use);
-  if (!target.ok()) return target.error();
+  if (!use.value->Is(Kind::kString)) return Expected(use, "a string");
+  const Result<const SchemaValue*> target = FollowPointer(root_, use.value->text);
+  if (!target.ok()) {
+    return Refuse(use, fmt::format("{} {}", io::Quote(use.value->text), target.error().message));
+  }
   if (std::find(following_.begin(), following_.end(), *target) != following_.end()) {
     return Refuse(use, "leads back to the schema that it stands in");
   }
@@ -449,18 +416,6 @@ Status ShapeBuilder::ReadId(const KeywordUse& use) {
 
 Error SchemaError(const std::string& path, std::string_view keyword, std::string_view what) {
   return MakeError("the schema at {}: keyword {} {}", io::Quote(path), io::Quote(keyword), what);
-}
-
-std::string JoinPath(const std::string& path, std::string_view key) {
-  std::string joined = path + "/";
-  for (const char c : key) {
-    if (c == '~' || c == '/') {
-      joined += c == '~' ? "~0" : "~1";
-    } else {
-      joined += c;
-    }
-  }
-  return joined;
 }
 
 Result<Shape> SchemaReader::Read(const SchemaSet& schemas) const {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "atom/core/result.h"
+#include "atom/text/schema_pointer.h"
 #include "atom/text/schema_value.h"
 
 namespace atom::text {
@@ -85,9 +86,6 @@ struct Shape {
 
 /// "the schema at '#/a': keyword 'b' …"
 Error SchemaError(const std::string& path, std::string_view keyword, std::string_view what);
-
-/// "#/a" and "b/c": "#/a/b~1c".
-std::string JoinPath(const std::string& path, std::string_view key);
 
 class SchemaReader {
  public:

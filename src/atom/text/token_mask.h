@@ -5,8 +5,8 @@
 //   TokenTrie ──────┴ TokenMask::Fill ─> one bit a token ─> sampling
 //
 // The tree of tokens is walked with the grammar's states, one table look-up a byte: states and
-// their transitions are made when first met and kept, and so are whole masks. Memory is bounded:
-// past the limit everything kept is dropped and made again.
+// their transitions are made when first met and kept, and so are whole masks. Memory is bounded by
+// a limit, past which everything kept is dropped and made again, and what one walk adds to it.
 #pragma once
 
 #include <array>
