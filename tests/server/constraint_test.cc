@@ -64,12 +64,12 @@ TEST_F(ConstraintTest, WhatCannotBeKeptToIsRefused) {
   };
   EXPECT_TRUE(refused(Make(FormatKind::kJsonSchema, R"({"type": "nonsense"})")));
   EXPECT_TRUE(refused(Make(FormatKind::kJsonSchema, R"({"$ref": "#"})")));
-  EXPECT_TRUE(refused(Make(FormatKind::kJsonSchema, R"({"type": "string", "pattern": "(?<=x)"
-})")));
+  EXPECT_TRUE(
+      refused(Make(FormatKind::kJsonSchema, R"json({"type": "string", "pattern": "(?<=x)"})json")));
   AnswerOptions endless;
-endless.format.kind = FormatKind::kJsonObject;
-endless.stop.ignore_eos = true;
-EXPECT_TRUE(refused(MakeConstraints(endless, served_.model, 1)));
+  endless.format.kind = FormatKind::kJsonObject;
+  endless.stop.ignore_eos = true;
+  EXPECT_TRUE(refused(MakeConstraints(endless, served_.model, 1)));
 }
 
 }  // namespace
