@@ -179,6 +179,13 @@ TEST(OpenAiRequestTest, NothingFansOutBeyondTheLimits) {
             "response_format.json_schema");
 }
 
+TEST(OpenAiRequestTest, ASchemaKeepsItsOrder) {
+  const CompletionRequest request = Completion(
+      R"({"prompt": "x", "response_format": {"json_schema": {"name": "s", "schema": {"z": 1, "a": 2}},
+      "type": "json_schema"}})");
+  EXPECT_EQ(request.options.format.schema, R"({"z": 1, "a": 2})");
+}
+
 TEST(OpenAiRequestTest, BodiesThatAreNoObjects) {
   const std::string deep(100000, '[');
   const std::string nul("{\"prompt\": \"a\0b\"}", 17);

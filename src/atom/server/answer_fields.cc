@@ -5,6 +5,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "atom/io/json_text.h"
+
 namespace atom::server {
 namespace {
 
@@ -99,7 +101,17 @@ void ReadStop(RequestFields& fields, const RequestLimits& limits, engine::StopCo
   stop.include_string = fields.Bool("include_stop_str_in_output", false);
 }
 
-ResponseFormat ReadFormat(RequestFields& fields, const RequestLimits& limits) {
+/// The schema as the body has it: answers keep its order of properties, which io::Json sorts.
+/// REQUIRES: it is there.
+std::string_view SchemaText(std::string_view body) {
+  for (const std::string_view key : {"response_format", "json_schema", "schema"}) {
+    body = io::FindJsonText(body, key).value();
+  }
+  return body;
+}
+
+ResponseFormat ReadFormat(RequestFields& fields, std::string_view body,
+                          const RequestLimits& limits) {
   ResponseFormat format;
   const io::Json* object = fields.Object("response_format");
   if (object == nullptr) return format;
@@ -118,10 +130,12 @@ ResponseFormat ReadFormat(RequestFields& fields, const RequestLimits& limits) {
     if (schema == nullptr) {
       inner.Fail("json_schema", "expected an object with the schema in its field \"schema\"");
     } else {
-      format.schema = io::DumpJson(*schema, -1);
-      if (static_cast<int64_t>(format.schema.size()) > limits.schema_bytes) {
+      const std::string_view text = SchemaText(body);
+      if (static_cast<int64_t>(text.size()) > limits.schema_bytes) {
         inner.Fail("json_schema", fmt::format("expected a schema of at most {} bytes, found {}",
-                                              limits.schema_bytes, format.schema.size()));
+                                              limits.schema_bytes, text.size()));
+      } else {
+        format.schema = text;
       }
     }
   } else if (type != "text") {
@@ -217,7 +231,8 @@ std::vector<int32_t> ReadTokenIds(RequestFields& fields, std::string_view key,
   return ids;
 }
 
-AnswerOptions ReadAnswerOptions(RequestFields& fields, const RequestLimits& limits) {
+AnswerOptions ReadAnswerOptions(RequestFields& fields, std::string_view body,
+                                const RequestLimits& limits) {
   AnswerOptions options;
   options.model = fields.String("model").value_or("");
   options.n = fields.Int("n", {1, limits.choices}).value_or(1);
@@ -226,7 +241,7 @@ AnswerOptions ReadAnswerOptions(RequestFields& fields, const RequestLimits& limi
   ReadStream(fields, options);
   ReadSampling(fields, limits, options.sampling);
   ReadStop(fields, limits, options.stop);
-  options.format = ReadFormat(fields, limits);
+  options.format = ReadFormat(fields, body, limits);
   for (const std::string_view key : kIgnored) fields.Ignore(key);
   return options;
 }

@@ -9,7 +9,8 @@ namespace atom::server {
 
 /// Reads all shared fields but those for logprobs and the most tokens, and ignores what OpenAI's
 /// clients send that changes nothing here.
-AnswerOptions ReadAnswerOptions(RequestFields& fields, const RequestLimits& limits);
+AnswerOptions ReadAnswerOptions(RequestFields& fields, std::string_view body,
+                                const RequestLimits& limits);
 
 /// A body that must be a JSON object.
 OrApiError<io::Json> ParseBody(std::string_view body);

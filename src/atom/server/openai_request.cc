@@ -91,7 +91,7 @@ OrApiError<CompletionRequest> ParseCompletionRequest(std::string_view body,
   if (const auto* error = std::get_if<ApiError>(&json)) return *error;
   RequestFields fields(std::get<io::Json>(json));
   CompletionRequest request;
-  request.options = ReadAnswerOptions(fields, limits);
+  request.options = ReadAnswerOptions(fields, body, limits);
   request.options.max_tokens = fields.Int("max_tokens", kTokenCounts);
   request.options.logprobs =
       static_cast<int32_t>(fields.Int("logprobs", {0, limits.logprobs}).value_or(-1));
@@ -113,7 +113,7 @@ OrApiError<ChatRequest> ParseChatRequest(std::string_view body, const RequestLim
   if (const auto* error = std::get_if<ApiError>(&json)) return *error;
   RequestFields fields(std::get<io::Json>(json));
   ChatRequest request;
-  request.options = ReadAnswerOptions(fields, limits);
+  request.options = ReadAnswerOptions(fields, body, limits);
   const std::optional<int64_t> old_name = fields.Int("max_tokens", kTokenCounts);
   const std::optional<int64_t> new_name = fields.Int("max_completion_tokens", kTokenCounts);
   request.options.max_tokens = new_name.has_value() ? new_name : old_name;
