@@ -53,10 +53,10 @@ struct Request {
   int32_t priority = 0;          ///< smaller is served first
   int32_t logprobs = -1;         ///< of each token and of so many likeliest; -1: none
   int32_t prompt_logprobs = -1;  ///< the same for the prompt's tokens
-  /// The first of the prompt's tokens that prompt_logprobs speaks of: Output::prompt begins with it.
-  /// What lies before it may come from the prefix cache; with 0, everything is computed.
+  /// The first of the prompt's tokens that prompt_logprobs speaks of: Output::prompt begins with
+  /// it. What lies before it may come from the prefix cache; with 0, everything is computed.
   int64_t prompt_logprobs_from = 0;
-  double timeout_seconds = 0.0;  ///< from its arrival on; 0: none
+  double timeout_seconds = 0.0;                 ///< from its arrival on; 0: none
   std::unique_ptr<TokenConstraint> constraint;  ///< null: any token
 };
 

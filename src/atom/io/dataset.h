@@ -51,7 +51,7 @@ DataFolders FindDataFolders(const std::filesystem::path& data_flag);
 
 /// A file that a data folder may have, as it is or in `subfolder`.
 struct DataFile {
-  std::string_view dataset;      ///< what messages call it
+  std::string_view dataset;  ///< what messages call it
   std::string_view subfolder;
   std::string_view file;
   std::string_view distributed;  ///< what to say when it is absent
