@@ -4,6 +4,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "atom/io/quote.h"
+
 namespace atom::eval {
 
 Result<std::vector<std::string>> RequireStrings(const io::Json& object, std::string_view key,
@@ -13,7 +15,7 @@ Result<std::vector<std::string>> RequireStrings(const io::Json& object, std::str
   std::vector<std::string> strings;
   for (const io::Json& element : **array) {
     if (!element.is_string()) {
-      return MakeError("{}: {}: expected an array of strings, found {} in it", source, key,
+      return MakeError("{}: field {} holds {}, expected strings", source, io::Quote(key),
                        io::DescribeJson(element));
     }
     strings.push_back(element.get<std::string>());
@@ -36,7 +38,8 @@ Result<std::vector<std::string>> RequireEachString(const io::Json& object,
 Result<int64_t> RequireChoice(const io::Json& object, std::string_view key, int64_t first,
                               size_t choices, const std::string& source) {
   const auto field = object.find(key);
-  if (field == object.end()) return MakeError("{}: {} is missing", source, key);
+  if (field == object.end())
+    return MakeError("{}: field {} is missing, expected the right choice", source, io::Quote(key));
   const int64_t last = first + static_cast<int64_t>(choices) - 1;
   int64_t number = first - 1;
   if (field->is_string()) {
@@ -48,8 +51,8 @@ Result<int64_t> RequireChoice(const io::Json& object, std::string_view key, int6
     number = *value;
   }
   if (number < first || number > last) {
-    return MakeError("{}: {}: expected a choice from {} to {}, found {}", source, key, first, last,
-                     io::DescribeJson(*field));
+    return MakeError("{}: field {} is {}, expected a choice from {} to {}", source, io::Quote(key),
+                     io::DescribeJson(*field), first, last);
   }
   return number - first;
 }
@@ -67,7 +70,7 @@ Result<ChoiceItem> ItemOf(std::string_view context, const std::vector<std::strin
   ChoiceItem item{.choices = {}, .gold = gold};
   for (const std::string& choice : choices) {
     item.choices.push_back({.context = std::string(context),
-                            .continuation = " " + choice,
+                            .continuation = fmt::format(" {}", choice),
                             .length = CountCharacters(choice)});
   }
   return item;

@@ -43,7 +43,7 @@ Result<ChoiceItem> PartialItem(const Strings& contexts, std::string_view continu
   for (const std::string& context : contexts) {
     if (context.empty()) return MakeError("{}: the context is empty, expected a text", source);
     item.choices.push_back({.context = context,
-                            .continuation = " " + std::string(continuation),
+                            .continuation = fmt::format(" {}", continuation),
                             .length = CountCharacters(context)});
   }
   return item;
@@ -53,7 +53,8 @@ Result<ChoiceItem> ReadContextOptions(const Json& line, const std::string& sourc
   const Result<Strings> contexts = RequireStrings(line, "context_options", source);
   if (!contexts.ok()) return contexts.error();
   if (contexts->size() != 2) {
-    return MakeError("{}: context_options: expected two, found {}", source, contexts->size());
+    return MakeError("{}: field 'context_options' holds {}, expected two", source,
+                     contexts->size());
   }
   const Result<std::string> continuation = io::RequireString(line, "continuation", source);
   if (!continuation.ok()) return continuation.error();
@@ -85,12 +86,12 @@ Result<ChoiceItem> ReadArc(const Json& line, const std::string& source) {
   const Result<Strings> labels = RequireStrings(**choices, "label", source + ": choices");
   if (!labels.ok()) return labels.error();
   if (labels->size() != texts->size()) {
-    return MakeError("{}: choices: expected a label for each of {} texts, found {}", source,
-                     texts->size(), labels->size());
+    return MakeError("{}: field 'choices' holds {} labels, expected one for each of {} texts",
+                     source, labels->size(), texts->size());
   }
   const auto gold = std::ranges::find(*labels, (*fields)[1]);
   if (gold == labels->end()) {
-    return MakeError("{}: answerKey: expected a label of the choices, found {}", source,
+    return MakeError("{}: field 'answerKey' is {}, expected a label of the choices", source,
                      io::Quote((*fields)[1]));
   }
   return ItemOf(fmt::format("Question: {}{}", (*fields)[0], kAnswer), *texts,
@@ -131,7 +132,7 @@ Result<ChoiceItem> ReadWinogrande(const Json& line, const std::string& source) {
   const std::string_view sentence = (*fields)[0];
   const size_t gap = sentence.find('_');
   if (gap == std::string_view::npos) {
-    return MakeError("{}: sentence: expected a gap written _, found none", source);
+    return MakeError("{}: field 'sentence' has no gap, expected one written _", source);
   }
   const Result<int64_t> gold = RequireChoice(line, "answer", 1, 2, source);
   if (!gold.ok()) return gold.error();
