@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Prints the tables of docs/performance-cpu.md from the JSON files of `atom bench --json`.
 
-    tools/bench_table.py docs/performance/cpu_*.json
+    tools/bench_table.py docs/performance/epyc_*.json
 
-One Markdown table for each kind of bench that the files hold, rows in their order.
+For each processor one Markdown table for each kind of bench, rows in the order of the files.
 """
 
 import json
@@ -42,20 +42,29 @@ COLUMNS = {
 }
 
 
-def main(paths):
-    rows = {bench: [] for bench in COLUMNS}
+def read(paths):
+    """{processor: {bench: rows}}, in the order of the files."""
+    machines = {}
     for path in paths:
         with open(path, encoding="utf-8") as file:
-            for row in json.load(file)["rows"]:
-                rows[row["bench"]].append(row)
-    for bench, columns in COLUMNS.items():
-        if not rows[bench]:
-            continue
-        print("| " + " | ".join(heading for heading, _ in columns) + " |")
-        print("|" + " --- |" * len(columns))
-        for row in rows[bench]:
-            print("| " + " | ".join(str(show(row)) for _, show in columns) + " |")
-        print()
+            report = json.load(file)
+        rows = machines.setdefault(f"{report['cpu']}, {report['isa']}", {})
+        for row in report["rows"]:
+            rows.setdefault(row["bench"], []).append(row)
+    return machines
+
+
+def main(paths):
+    for machine, rows in read(paths).items():
+        print(f"### {machine}\n")
+        for bench, columns in COLUMNS.items():
+            if bench not in rows:
+                continue
+            print("| " + " | ".join(heading for heading, _ in columns) + " |")
+            print("|" + " --- |" * len(columns))
+            for row in rows[bench]:
+                print("| " + " | ".join(str(show(row)) for _, show in columns) + " |")
+            print()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 #include <array>
 #include <deque>
 #include <gtest/gtest.h>
-#include <map>
+#include <iterator>
 #include <set>
 
 #include "atom/core/rng.h"
@@ -73,72 +73,93 @@ TEST(BlockPool, TheSameContentInTwoPagesIsKeptOnce) {
   EXPECT_EQ(*pool.Take(), b);  // nobody can find it: free
 }
 
-/// A text of pages that a user holds, and what the pool should say of it.
-struct User {
-  std::vector<int32_t> text;   // the token of each page
-  std::vector<int32_t> pages;  // some of them shared
-  Content content = kNoContent;
-  size_t kept = 0;
-};
-
 uint64_t WeakHash(Content parent, PageTokens tokens) {
   return (parent + static_cast<uint64_t>(tokens[0])) % 2;
 }
 
+/// Users of a pool that do what they like, and what each page ought to hold.
+class RandomUsers {
+ public:
+  explicit RandomUsers(PageHash hash) : pool_(kPages, hash) {}
+
+  void Act() {
+    const int64_t action = random_.Below(8);
+    if (users_.empty() || action == 0) {
+      Begin();
+    } else if (action < 5) {
+      TakeAPage(Any());
+    } else if (action < 7) {
+      KeepPages(Any());
+    } else {
+      const auto gone = users_.begin() + random_.Below(static_cast<int64_t>(users_.size()));
+      for (; !gone->pages.empty(); gone->pages.pop_back()) pool_.Release(gone->pages.back());
+      users_.erase(gone);
+    }
+    ASSERT_EQ(pool_.used(), static_cast<int64_t>(InUse().size()));
+  }
+
+ private:
+  static constexpr int32_t kPages = 24;
+  using Text = std::vector<int32_t>;  // the token of each page
+  struct User {
+    Text text;
+    std::vector<int32_t> pages;
+    Content content = kNoContent;
+    size_t kept = 0;
+
+    Text UpToHere() const {
+      return {text.begin(), text.begin() + static_cast<int64_t>(pages.size())};
+    }
+  };
+
+  User& Any() { return users_[static_cast<size_t>(random_.Below(std::ssize(users_)))]; }
+  int32_t AnyToken() { return static_cast<int32_t>(random_.Below(2)); }
+  std::set<int32_t> InUse() const {
+    std::set<int32_t> pages;
+    for (const User& user : users_) pages.insert(user.pages.begin(), user.pages.end());
+    return pages;
+  }
+
+  /// A new text, with what is known of it.
+  void Begin() {
+    User& user = users_.emplace_back();
+    for (int64_t i = random_.Below(5); i >= 0; --i) user.text.push_back(AnyToken());
+    while (user.pages.size() < user.text.size()) {
+      const auto page = pool_.Find(user.content, PageOf(user.text[user.pages.size()]));
+      if (!page) break;
+      user.pages.push_back(*page);
+      user.content = pool_.ContentOf(*page);
+      ASSERT_EQ(holds_[static_cast<size_t>(*page)], user.UpToHere());
+    }
+    user.kept = user.pages.size();
+  }
+  /// A page that nobody else has.
+  void TakeAPage(User& user) {
+    const std::set<int32_t> in_use = InUse();
+    const std::optional<int32_t> page = pool_.Take();
+    ASSERT_EQ(page.has_value(), in_use.size() < kPages);
+    if (!page) return;
+    ASSERT_FALSE(in_use.contains(*page));
+    user.pages.push_back(*page);
+    if (user.text.size() < user.pages.size()) user.text.push_back(AnyToken());
+    holds_[static_cast<size_t>(*page)] = user.UpToHere();
+  }
+  void KeepPages(User& user) {
+    for (; user.kept < user.pages.size(); ++user.kept) {
+      user.content = pool_.Keep(user.content, PageOf(user.text[user.kept]), user.pages[user.kept]);
+    }
+  }
+
+  BlockPool pool_;
+  std::array<Text, kPages> holds_;  // the text up to the end of each page
+  std::deque<User> users_;
+  Rng random_{5};
+};
+
 TEST(BlockPool, RandomUseLeaksAndMixesNothing) {
   for (const PageHash hash : {&HashPage, &WeakHash}) {
-    constexpr int32_t kPages = 24;
-    BlockPool pool(kPages, hash);
-    std::vector<std::vector<int32_t>> holds(kPages);  // the text up to the end of each page
-    std::deque<User> users;
-    Rng random(5);
-    for (int step = 0; step < 20000; ++step) {
-      const int64_t action = random.Below(8);
-      if (users.empty() || action == 0) {  // a new text begins with what is known of it
-        User user;
-        for (int64_t i = random.Below(5); i >= 0; --i) {
-          user.text.push_back(static_cast<int32_t>(random.Below(2)));
-        }
-        while (user.pages.size() < user.text.size()) {
-          const auto page = pool.Find(user.content, PageOf(user.text[user.pages.size()]));
-          if (!page) break;
-          user.pages.push_back(*page);
-          user.content = pool.ContentOf(*page);
-          ASSERT_EQ(holds[static_cast<size_t>(*page)],
-                    std::vector(user.text.begin(),
-                                user.text.begin() + static_cast<int64_t>(user.pages.size())));
-        }
-        user.kept = user.pages.size();
-        users.push_back(std::move(user));
-      } else if (action < 5) {  // goes on, in a page that nobody else has
-        User& user = users[static_cast<size_t>(random.Below(static_cast<int64_t>(users.size())))];
-        const std::optional<int32_t> page = pool.Take();
-        std::set<int32_t> in_use;
-        for (const User& other : users) in_use.insert(other.pages.begin(), other.pages.end());
-        ASSERT_EQ(page.has_value(), in_use.size() < kPages);
-        if (!page) continue;
-        ASSERT_FALSE(in_use.contains(*page));
-        user.pages.push_back(*page);
-        if (user.text.size() < user.pages.size()) {
-          user.text.push_back(static_cast<int32_t>(random.Below(2)));
-        }
-        holds[static_cast<size_t>(*page)] = {
-            user.text.begin(), user.text.begin() + static_cast<int64_t>(user.pages.size())};
-      } else if (action < 7) {  // full pages may be found
-        User& user = users[static_cast<size_t>(random.Below(static_cast<int64_t>(users.size())))];
-        for (; user.kept < user.pages.size(); ++user.kept) {
-          user.content =
-              pool.Keep(user.content, PageOf(user.text[user.kept]), user.pages[user.kept]);
-        }
-      } else {
-        const auto gone = users.begin() + random.Below(static_cast<int64_t>(users.size()));
-        for (; !gone->pages.empty(); gone->pages.pop_back()) pool.Release(gone->pages.back());
-        users.erase(gone);
-      }
-      std::set<int32_t> in_use;
-      for (const User& user : users) in_use.insert(user.pages.begin(), user.pages.end());
-      ASSERT_EQ(pool.used(), static_cast<int64_t>(in_use.size()));
-    }
+    RandomUsers users(hash);
+    for (int step = 0; step < 20000 && !testing::Test::HasFatalFailure(); ++step) users.Act();
   }
 }
 

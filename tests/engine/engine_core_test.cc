@@ -2,7 +2,10 @@
 // prefix cache change no token.
 #include "atom/engine/engine_core.h"
 
+#include <fmt/format.h>
+
 #include "tests/engine/loaded_model.h"
+#include "tests/engine/quantized_model.h"
 
 namespace atom::engine {
 namespace {
@@ -67,9 +70,24 @@ void ExpectSame(const Transcripts& actual, const Transcripts& expected, const st
   }
 }
 
-class EngineCoreTest : public testing::TestWithParam<const char*> {
+/// A backend, and whether the model is an artifact.
+struct Case {
+  const char* backend;
+  bool quantized;
+  int requests;
+};
+
+std::unique_ptr<LoadedModel> Load(const Case& which) {
+  if (!which.quantized) return std::make_unique<LoadedModel>(which.backend);
+  const tests::TemporaryFolder folder;
+  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact");
+  return std::make_unique<LoadedModel>(folder / "artifact", which.backend,
+                                       model::Transformer::Limits{.rows = 512, .positions = 128});
+}
+
+class EngineCoreTest : public testing::TestWithParam<Case> {
  protected:
-  int requests() const { return GetParam() == std::string("cpu") ? 64 : 12; }
+  int requests() const { return GetParam().requests; }
 
   Transcripts Together(const EngineOptions& options, EngineStats* stats = nullptr) {
     EngineCore core(*model_.transformer, *model_.tokenizer, options);
@@ -80,7 +98,8 @@ class EngineCoreTest : public testing::TestWithParam<const char*> {
     return results;
   }
 
-  LoadedModel model_{GetParam()};
+  const std::unique_ptr<LoadedModel> loaded_ = Load(GetParam());
+  LoadedModel& model_ = *loaded_;
 };
 
 TEST_P(EngineCoreTest, ChunksAndNeighboursChangeNothing) {
@@ -120,7 +139,13 @@ TEST_P(EngineCoreTest, ThePrefixCacheChangesNothing) {
   EXPECT_GT(core.stats().prefix_hits, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, EngineCoreTest, testing::Values("cpu", "reference"));
+INSTANTIATE_TEST_SUITE_P(Backends, EngineCoreTest,
+                         testing::Values(Case{"cpu", false, 64}, Case{"cpu", true, 32},
+                                         Case{"reference", false, 12}, Case{"reference", true, 12}),
+                         [](const auto& which) {
+                           return fmt::format("{}{}", which.param.backend,
+                                              which.param.quantized ? "Quantized" : "");
+                         });
 
 }  // namespace
 }  // namespace atom::engine

@@ -87,6 +87,31 @@ TEST(Scheduler, TheLastInRankGivesItsPages) {
   EXPECT_LT(engine.end_of(a), engine.end_of(c));
 }
 
+TEST(Scheduler, APromptTakesPagesOfAStreamBehindIt) {
+  SimulatedEngine engine({.step_tokens = 4, .max_sequences = 8, .prefix_cache = false}, 9);
+  const RequestId a = engine.Add({.prompt = 10, .answer = 50, .priority = 1});
+  const RequestId b = engine.Add({.prompt = 10, .answer = 50, .priority = 1});
+  while (engine.start_of(b) == 0) engine.Step();
+  const RequestId prompt = engine.Add({.prompt = 64});
+  Steps steps;
+  while (engine.scheduler().preemptions() == 0) steps = engine.Step();
+  // The streams have grown to three pages each, the prompt asks for its fourth: though b had been
+  // given a token of this step, it is not in it.
+  EXPECT_EQ(steps, (Steps{{a, 1}, {prompt, 2}}));
+  EXPECT_EQ(engine.sequence(prompt).pages.size(), 4u);
+  engine.Run(1000);
+}
+
+TEST(Scheduler, NothingBeginsOnlyToBePreempted) {
+  SimulatedEngine engine({.step_tokens = 64, .max_sequences = 8, .prefix_cache = false}, 4);
+  engine.Add({.prompt = 14, .answer = 10});  // needs a second page soon
+  engine.Step();
+  const RequestId large = engine.Add({.prompt = 48});
+  engine.Run(100);
+  EXPECT_EQ(engine.scheduler().preemptions(), 0);
+  EXPECT_EQ(engine.start_of(large), engine.end_of(0) + 1);
+}
+
 TEST(Scheduler, ExhaustionStopsNobodyForEver) {
   for (const bool cache : {false, true}) {
     // Each needs all of the pages but one before it ends.

@@ -97,39 +97,7 @@ TEST(ChatTemplate, TemplateAndWordsAreOneText) {
   EXPECT_EQ(ids[1], tokenizer->FindToken("▁[")) << "after bos as at the start of a text";
 }
 
-TEST(ChatTemplate, IsRecognizedByItsMarks) {
-  const auto name = [](std::string_view jinja) -> std::string {
-    const Result<ChatTemplate> chat = ChatTemplate::Recognize(jinja, "f");
-    return chat.ok() ? std::string(chat->name()) : chat.error().message;
-  };
-  EXPECT_EQ(name("{{ bos_token + '[INST] ' }}{% set c = '<<SYS>>\\n' %}{{ ' [/INST]' }}"),
-            "llama-2");
-  EXPECT_EQ(name("{{ bos_token }}{{ '[INST] ' + message['content'] + ' [/INST]' }}"), "mistral");
-  EXPECT_EQ(name("{{ '[INST] ' + message['content'] + '[/INST]' }}"), "mistral-v3");
-  EXPECT_EQ(name("{{'<|start_header_id|>' + role + '<|end_header_id|>\\n\\n' + '<|eot_id|>'}}"),
-            "llama-3");
-  EXPECT_EQ(name("{{'<|im_start|>' + message['role'] + '\\n' + '<|im_end|>'}}"), "chatml");
-  EXPECT_EQ(name("{{ '<|user|>\\n' + content + eos_token }}{{ '<|assistant|>' }}"), "zephyr");
-  // Phi-3 and Mistral's version 7 look alike and are not the same.
-  for (const std::string_view unknown :
-       {"{{ '<|user|>' + '<|end|>' + '<|assistant|>' }}", "[SYSTEM_PROMPT]{{ '[INST] [/INST]' }}",
-        "{{ '### Instruction:' }}", ""}) {
-    EXPECT_EQ(name(unknown),
-              "f: its chat template is not known; known are plain, llama-3, chatml, llama-2, "
-              "mistral, mistral-v3, zephyr; choose one by name with --template");
-  }
-}
-
-TEST(ChatTemplate, BosIsTheProgramsChoice) {
-  const auto tokenizer = AnyTokenizer();
-  const auto first = [&](std::string_view jinja) {
-    const Result<ChatTemplate> chat = ChatTemplate::Recognize(jinja, "f");
-    EXPECT_TRUE(chat.ok());
-    return tokenizer->TokenBytes(Ids(*chat, *tokenizer, kOneTurn).front());
-  };
-  EXPECT_EQ(first("<|im_start|>"), "<|im_start|>");
-  EXPECT_EQ(first("{{ bos_token }}<|im_start|>"), "<s>");
-  // Chosen by name: as the tokenizer does with other texts.
+TEST(ChatTemplate, BosOfANamedOneIsTheTokenizersChoice) {
   const auto without = AnyTokenizer(false);
   const auto ids = Ids(*ChatTemplate::FromName("chatml"), *without, kOneTurn);
   EXPECT_EQ(without->TokenBytes(ids.front()), "<|im_start|>");
@@ -187,19 +155,18 @@ TEST(ChatTemplate, IsFoundInAModelDirectory) {
   EXPECT_EQ(name(), "plain");
   WriteAll(config, "{}");
   EXPECT_EQ(name(), "plain");
-  WriteAll(config, R"({"chat_template": "<|im_start|>"})");
-  EXPECT_EQ(name(), "chatml");
-  WriteAll(config, R"({"chat_template": [{"name": "rag", "template": ""},
-                                         {"name": "default", "template": "<|im_start|>"}]})");
-  EXPECT_EQ(name(), "chatml");
+  WriteAll(config, R"({"chat_template": "{{ messages[0].content }}"})");
+  EXPECT_EQ(name(), "the model's own");
   WriteAll(config, R"({"chat_template": [{"name": "rag", "template": ""}]})");
   EXPECT_THAT(name(), HasSubstr("tokenizer_config.json: chat_template has no entry named default"));
   WriteAll(config, R"({"chat_template": 7})");
   EXPECT_THAT(name(), HasSubstr("'chat_template' is the number 7"));
-  WriteAll(config, R"({"chat_template": "{% for i in range(10**12) %}"})");
-  EXPECT_THAT(name(), HasSubstr("its chat template is not known")) << "it is never run";
-  WriteAll(model.path() / "chat_template.jinja", "[INST]<<SYS>>");
-  EXPECT_EQ(name(), "llama-2");
+  WriteAll(config, R"({"chat_template": "\n{% include 'x' %}"})");
+  EXPECT_THAT(name(),
+              HasSubstr("tokenizer_config.json: line 2: the tag 'include' is not supported"));
+  EXPECT_THAT(name(), HasSubstr("--template chooses one by name"));
+  WriteAll(model.path() / "chat_template.jinja", "[INST]");
+  EXPECT_EQ(name(), "the model's own");
 }
 
 }  // namespace

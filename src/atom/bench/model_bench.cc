@@ -16,7 +16,7 @@ constexpr int64_t kMaxTokens = int64_t{1} << 20;
 constexpr int64_t kDeepTokens = 32;
 /// Tokens decoded between two looks at the ceiling: a slow model's repeat lasts seconds, in which
 /// bandwidth drifts.
-constexpr int64_t kSliceTokens = 16;
+constexpr int64_t kSliceTokens = 8;
 
 /// Runs the tests of one model.
 class ModelRunner {
@@ -40,14 +40,15 @@ class ModelRunner {
     const Ceiling ceiling = !test.prefill ? Ceiling::kDram
                             : integer_    ? Ceiling::kInteger
                                           : Ceiling::kFma;
-    const double work = test.prefill ? model_.cost.PrefillOperations(test.tokens)
-                                     : model_.cost.DecodeBytes(test.depth, test.tokens);
     Warm(test);
-    std::vector<double> seconds;
+    std::vector<Sample> samples;
     std::vector<double> rates;
-    for (int i = 0; i < repeats_; ++i) seconds.push_back(Repeat(test, ceiling, rates));
+    std::vector<double> seconds;
+    for (int i = 0; i < repeats_; ++i) seconds.push_back(Repeat(test, ceiling, samples, rates));
     Look(ceiling, rates);
-    return bench_.Summarize(ceiling, work, std::move(seconds), std::move(rates));
+    Measured measured = bench_.Summarize(ceiling, samples, rates);
+    measured.seconds = Median(std::move(seconds));  // of whole tests, not of slices
+    return measured;
   }
 
  private:
@@ -59,20 +60,23 @@ class ModelRunner {
   void Warm(const ModelTest& test) { test.prefill ? Step(0, test.tokens) : Step(test.depth, 1); }
 
   /// Seconds of the steps alone.
-  double Repeat(const ModelTest& test, Ceiling ceiling, std::vector<double>& rates) {
+  double Repeat(const ModelTest& test, Ceiling ceiling, std::vector<Sample>& samples,
+                std::vector<double>& rates) {
     double seconds = 0.0;
-    const int64_t slice = test.prefill ? test.tokens : kSliceTokens;
+    const int64_t slice = test.prefill ? test.tokens : std::min(kSliceTokens, test.tokens);
     for (int64_t done = 0; done < test.tokens; done += slice) {
+      const int64_t tokens = std::min(slice, test.tokens - done);
+      const double work = test.prefill ? model_.cost.PrefillOperations(tokens)
+                                       : model_.cost.DecodeBytes(test.depth + done, tokens);
       Look(ceiling, rates);
       const Stopwatch clock;
       if (test.prefill) {
-        Step(0, test.tokens);
+        Step(0, tokens);
       } else {
-        for (int64_t i = done; i < std::min(done + slice, test.tokens); ++i) {
-          Step(test.depth + i, 1);
-        }
+        for (int64_t i = done; i < done + tokens; ++i) Step(test.depth + i, 1);
       }
-      seconds += clock.Seconds();
+      samples.push_back({work, clock.Seconds()});
+      seconds += samples.back().seconds;
     }
     return seconds;
   }

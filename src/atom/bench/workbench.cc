@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "atom/core/check.h"
 #include "atom/core/cpu_info.h"
 #include "atom/kernels/registry.h"
 
@@ -22,24 +23,34 @@ Result<std::unique_ptr<Workbench>> Workbench::Make(const std::string& backend, i
 
 Measured Workbench::Measure(Ceiling ceiling, double work, const std::function<void()>& call) {
   const bool known = ceilings_.Has(ceiling);
-  std::vector<double> seconds;
+  std::vector<Sample> samples;
   std::vector<double> rates;
   TimeRepeat(effort_.repeat_seconds / 4, call);  // scratch grows, spinning threads of others stop
   for (int i = 0; i < effort_.repeats; ++i) {
     if (known) rates.push_back(ceilings_.MeasureOnce(ceiling));
-    seconds.push_back(TimeRepeat(effort_.repeat_seconds, call));
+    samples.push_back({work, TimeRepeat(effort_.repeat_seconds, call)});
   }
   if (known) rates.push_back(ceilings_.MeasureOnce(ceiling));
-  return Summarize(ceiling, work, std::move(seconds), std::move(rates));
+  return Summarize(ceiling, samples, rates);
 }
 
-Measured Workbench::Summarize(Ceiling ceiling, double work, std::vector<double> seconds,
-                              std::vector<double> rates) const {
+Measured Workbench::Summarize(Ceiling ceiling, const std::vector<Sample>& samples,
+                              const std::vector<double>& rates) const {
+  ATOM_CHECK(rates.empty() || rates.size() == samples.size() + 1, "{} samples, {} rates",
+             samples.size(), rates.size());
+  std::vector<double> seconds;
+  std::vector<double> shares;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    seconds.push_back(samples[i].seconds);
+    if (rates.empty()) continue;
+    const double rate = (rates[i] + rates[i + 1]) / 2.0;
+    shares.push_back(samples[i].work / samples[i].seconds / rate);
+  }
   Measured measured{.seconds = Median(std::move(seconds)),
                     .ceiling = std::string(ceilings_.Name(ceiling))};
   if (!rates.empty()) {
-    measured.ceiling_rate = Median(std::move(rates));
-    measured.ceiling_fraction = work / measured.seconds / measured.ceiling_rate;
+    measured.ceiling_rate = Median(rates);
+    measured.ceiling_fraction = Median(std::move(shares));
   }
   return measured;
 }

@@ -25,6 +25,12 @@ struct Measured {
   double ceiling_fraction = 0.0;  ///< 0 where the machine has no such loop
 };
 
+/// A piece of a row's time, and what it did of what the ceiling counts.
+struct Sample {
+  double work = 0.0;
+  double seconds = 0.0;
+};
+
 /// The speed of others, and by what factor the row is faster: their time over its time.
 using Ratios = std::vector<std::pair<std::string, double>>;
 
@@ -43,9 +49,11 @@ class Workbench {
   /// front of, between and behind them.
   Measured Measure(Ceiling ceiling, double work, const std::function<void()>& call);
 
-  /// The medians of a row's repeats and of the ceiling's rates between them.
-  Measured Summarize(Ceiling ceiling, double work, std::vector<double> seconds,
-                     std::vector<double> rates) const;
+  /// The median of the samples' seconds, and the median of their shares, each of the mean of the
+  /// rates right before and behind it: what both suffer from others on the machine falls out.
+  /// REQUIRES: one more rate than samples, or none where the machine has no such loop.
+  Measured Summarize(Ceiling ceiling, const std::vector<Sample>& samples,
+                     const std::vector<double>& rates) const;
 
   /// Processor, instruction set, backend, threads and the ceilings; measures these.
   std::string Header();

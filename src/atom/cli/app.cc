@@ -44,6 +44,7 @@ int Dispatch(int argc, char** argv) {
   AddAblate(app, exit_code);
   AddGenerate(app, exit_code);
   AddChat(app, exit_code);
+  AddServe(app, exit_code);
   AddTokenize(app, exit_code);
   AddInspect(app, exit_code);
   AddBench(app, exit_code);

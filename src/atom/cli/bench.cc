@@ -151,8 +151,9 @@ void AddModel(CLI::App& parent, int& exit_code) {
       ->capture_default_str();
   const std::map<std::string, DType> dtypes = {
       {"fp32", DType::kF32}, {"bf16", DType::kBF16}, {"fp16", DType::kF16}};
-  command->add_option("--lm-head", options.head, "Type of lm_head: bf16 (default), fp16, fp32")
-      ->transform(CLI::CheckedTransformer(dtypes));
+  command->add_option("--lm-head", options.head, "Type of lm_head: bf16, fp16, fp32")
+      ->transform(CLI::CheckedTransformer(dtypes))
+      ->option_text("TEXT=bf16");
 }
 
 }  // namespace

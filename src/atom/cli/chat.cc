@@ -1,5 +1,6 @@
 // `atom chat MODEL_DIR`: a conversation on the terminal, one line a turn.
 #include <CLI/CLI.hpp>
+#include <ctime>
 #include <fmt/core.h>
 #include <iostream>
 #include <memory>
@@ -27,6 +28,14 @@ bool ReadTurn(std::string& line) {
   return static_cast<bool>(std::getline(std::cin, line));
 }
 
+/// For templates that tell the model the date.
+std::tm LocalTime() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local = {};
+  localtime_r(&now, &local);
+  return local;
+}
+
 Status Converse(const ChatFlags& flags, const LoadedModel& loaded,
                 const text::ChatTemplate& chat_template) {
   const text::Tokenizer& tokenizer = *loaded.opened.tokenizer;
@@ -39,7 +48,8 @@ Status Converse(const ChatFlags& flags, const LoadedModel& loaded,
   while (ReadTurn(line)) {
     if (line.empty()) continue;
     messages.push_back({"user", line});
-    const Result<std::vector<int32_t>> prompt = chat_template.Render(tokenizer, messages);
+    const Result<std::vector<int32_t>> prompt =
+        chat_template.Render(tokenizer, messages, {.now = LocalTime()});
     if (!prompt.ok()) return prompt.error();
     std::string answer;
     const Result<engine::Generation> generation =

@@ -10,6 +10,7 @@ void AddEval(CLI::App& app, int& exit_code);
 void AddAblate(CLI::App& app, int& exit_code);
 void AddGenerate(CLI::App& app, int& exit_code);
 void AddChat(CLI::App& app, int& exit_code);
+void AddServe(CLI::App& app, int& exit_code);
 void AddTokenize(CLI::App& app, int& exit_code);
 void AddInspect(CLI::App& app, int& exit_code);
 void AddBench(CLI::App& app, int& exit_code);

@@ -1,6 +1,7 @@
 #include "atom/engine/engine_core.h"
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -81,6 +82,7 @@ class EngineCore::State {
   Sampler sampler_;
   Rng seeds_;
   std::unordered_map<RequestId, std::unique_ptr<ActiveRequest>> requests_;
+  std::set<std::pair<TimePoint, RequestId>> deadlines_;  // of those that have one
   int64_t arrivals_ = 0;
   std::vector<SampledRow> rows_;  // of the step under way
   std::vector<Output> ended_;     // since the last step, without one
@@ -146,6 +148,7 @@ void EngineCore::State::Add(Request request, TimePoint now) {
                                                               .deadline = deadline});
   const auto [place, added] = requests_.emplace(id, std::move(active));
   ATOM_CHECK(added, "two requests with the id {}", id);
+  if (deadline) deadlines_.emplace(*deadline, id);
   scheduler_.Add(place->second->sequence);
   Count();
 }
@@ -159,12 +162,9 @@ bool EngineCore::State::Cancel(RequestId id) {
 }
 
 void EngineCore::State::EndOverdue(TimePoint now) {
-  std::vector<ActiveRequest*> overdue;
-  for (const auto& [id, request] : requests_) {
-    if (request->deadline && *request->deadline <= now) overdue.push_back(request.get());
-  }
-  for (ActiveRequest* request : overdue) {
-    Finish(*request, FinishReason::kTimeout, ended_.emplace_back());
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    const RequestId id = deadlines_.begin()->second;
+    Finish(*requests_.at(id), FinishReason::kTimeout, ended_.emplace_back());
   }
 }
 
@@ -277,6 +277,7 @@ void EngineCore::State::Finish(ActiveRequest& request, FinishReason reason, Outp
   output.prompt_tokens = request.prompt_tokens;
   output.cached_tokens = request.cached_tokens;
   output.output_tokens = request.answer.tokens();
+  if (request.deadline) deadlines_.erase({*request.deadline, output.id});
   scheduler_.Remove(request.sequence);
   requests_.erase(output.id);
 }

@@ -1,13 +1,13 @@
-// The text of each known chat template, as parts: the template's words, which may spell special
-// tokens, and the users' words, which may not. chat_template.h chooses one and encodes what it
-// writes.
+// The text of each chat template that has a name, as parts: the template's words, which may spell
+// special tokens, and the users' words, which may not. chat_template.h chooses one and encodes what
+// it writes.
 #pragma once
 
 #include <span>
 #include <string>
 #include <vector>
 
-#include "atom/text/chat_template.h"
+#include "atom/text/chat_message.h"
 #include "atom/text/tokenizer.h"
 
 namespace atom::text {

@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include <optional>
 
-#include "atom/io/json.h"
 #include "atom/io/quote.h"
 #include "atom/text/chat_format.h"
 
@@ -14,9 +13,7 @@ namespace atom::text {
 struct ChatTemplateRow {
   std::string_view name;
   ChatFormat format;
-  std::array<std::string_view, 2> marks;  ///< a program of this kind has all of them,
-  std::array<std::string_view, 2> none;   ///< and none of these; "" stands for nothing
-  bool alternates;                        ///< user and assistant take turns, the user begins
+  bool alternates;  ///< user and assistant take turns, the user begins
   bool needs_eos;
   std::array<std::string_view, 3> needed;  ///< special tokens without which it makes no sense
   std::string_view end_of_turn;
@@ -24,66 +21,21 @@ struct ChatTemplateRow {
 
 namespace {
 
-constexpr int64_t kMaxTemplateBytes = int64_t{1} << 20;
-constexpr std::string_view kHint = "choose one by name with --template";
-
-// Recognized in this order: a mark that stands in several templates comes after the rarer ones.
 constexpr std::array<ChatTemplateRow, 7> kTemplates = {{
-    {"plain", FormatPlain, {}, {}, false, false, {}, ""},
+    {"plain", FormatPlain, false, false, {}, ""},
     {"llama-3",
      FormatLlama3,
-     {"<|start_header_id|>", "<|eot_id|>"},
-     {},
      false,
      false,
      {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
      "<|eot_id|>"},
-    {"chatml", FormatChatMl, {"<|im_start|>", ""}, {}, false, false, {}, "<|im_end|>"},
-    {"llama-2", FormatLlama2, {"[INST]", "<<SYS>>"}, {}, true, true, {}, ""},
-    {"mistral", FormatMistral, {"[INST]", " [/INST]"}, {"[SYSTEM_PROMPT]", ""}, true, true, {}, ""},
-    {"mistral-v3",
-     FormatMistralV3,
-     {"[INST]", "[/INST]"},
-     {"[SYSTEM_PROMPT]", ""},
-     true,
-     true,
-     {"[INST]", "[/INST]", ""},
-     ""},
-    {"zephyr",
-     FormatZephyr,
-     {"<|user|>", "<|assistant|>"},
-     {"<|end|>", "[gMASK]"},
-     false,
-     true,
-     {},
-     ""},
+    {"chatml", FormatChatMl, false, false, {}, "<|im_end|>"},
+    {"llama-2", FormatLlama2, true, true, {}, ""},
+    {"mistral", FormatMistral, true, true, {}, ""},
+    {"mistral-v3", FormatMistralV3, true, true, {"[INST]", "[/INST]", ""}, ""},
+    {"zephyr", FormatZephyr, false, true, {}, ""},
 }};
-constexpr const ChatTemplateRow& kPlain = kTemplates[0];
-
-bool IsRecognized(const ChatTemplateRow& row, std::string_view jinja) {
-  const auto has = [&](std::string_view mark) { return jinja.find(mark) != jinja.npos; };
-  const bool all = std::all_of(row.marks.begin(), row.marks.end(), has);
-  return &row != &kPlain && all &&
-         std::none_of(row.none.begin(), row.none.end(),
-                      [&](std::string_view mark) { return !mark.empty() && has(mark); });
-}
-
-// The program in tokenizer_config.json: a string, or a list of named ones with a "default".
-Result<std::optional<std::string>> FindJinja(const io::Json& config, const std::string& source) {
-  const auto field = config.find("chat_template");
-  if (field == config.end() || !field->is_array()) {
-    return io::OptionalString(config, "chat_template", source);
-  }
-  for (const io::Json& entry : *field) {
-    const Result<std::string> name = io::RequireString(entry, "name", source);
-    if (!name.ok()) return name.error();
-    if (*name != "default") continue;
-    Result<std::string> jinja = io::RequireString(entry, "template", source);
-    if (!jinja.ok()) return jinja.error();
-    return std::optional(*std::move(jinja));
-  }
-  return MakeError("{}: chat_template has no entry named default", source);
-}
+constexpr const ChatTemplateRow* kPlain = kTemplates.data();
 
 Status CheckRoles(std::span<const ChatMessage> messages, const ChatTemplateRow& row) {
   constexpr std::array<std::string_view, 3> kRoles = {"system", "user", "assistant"};
@@ -124,6 +76,25 @@ Status CheckTokens(const Tokenizer& tokenizer, const ChatTemplateRow& row) {
   return {};
 }
 
+Result<std::vector<TextPart>> RenderRow(const ChatTemplateRow& row, const Tokenizer& tokenizer,
+                                        std::span<const ChatMessage> messages) {
+  const Status roles = CheckRoles(messages, row);
+  if (!roles.ok()) return roles.error();
+  const Status tokens = CheckTokens(tokenizer, row);
+  if (!tokens.ok()) return tokens.error();
+  ChatEnds ends;
+  if (tokenizer.adds_bos() && tokenizer.bos_id()) {
+    ends.bos = tokenizer.TokenBytes(*tokenizer.bos_id());
+  }
+  if (!tokenizer.eos_ids().empty()) ends.eos = tokenizer.TokenBytes(tokenizer.eos_ids().front());
+  return row.format(messages, ends);
+}
+
+std::vector<int32_t> EndIdsOfRow(const ChatTemplateRow& row, const Tokenizer& tokenizer) {
+  const std::optional<int32_t> end = tokenizer.FindToken(row.end_of_turn);
+  return end && tokenizer.IsSpecial(*end) ? std::vector<int32_t>{*end} : std::vector<int32_t>{};
+}
+
 }  // namespace
 
 std::string ChatTemplate::KnownNames() {
@@ -134,62 +105,46 @@ std::string ChatTemplate::KnownNames() {
   return names;
 }
 
-std::string_view ChatTemplate::name() const { return row_->name; }
+std::string_view ChatTemplate::name() const {
+  const auto* row = std::get_if<const ChatTemplateRow*>(&kind_);
+  return row == nullptr ? "the model's own" : (*row)->name;
+}
 
 Result<ChatTemplate> ChatTemplate::FromName(std::string_view name) {
   for (const ChatTemplateRow& row : kTemplates) {
-    if (row.name == name) return ChatTemplate(&row, std::nullopt);
+    if (row.name == name) return ChatTemplate(&row);
   }
   return MakeError("chat template {} is not known; known are {}", io::Quote(name), KnownNames());
 }
 
-Result<ChatTemplate> ChatTemplate::Recognize(std::string_view jinja, const std::string& source) {
-  const bool writes_bos =
-      jinja.find("bos_token") != jinja.npos || jinja.find("<|begin_of_text|>") != jinja.npos;
-  for (const ChatTemplateRow& row : kTemplates) {
-    if (IsRecognized(row, jinja)) return ChatTemplate(&row, writes_bos);
-  }
-  return MakeError("{}: its chat template is not known; known are {}; {}", source, KnownNames(),
-                   kHint);
-}
-
 Result<ChatTemplate> ChatTemplate::Load(const std::filesystem::path& model_dir) {
-  std::error_code ignored;
-  const std::filesystem::path jinja_file = model_dir / "chat_template.jinja";
-  if (std::filesystem::exists(jinja_file, ignored)) {
-    const Result<std::string> jinja = io::ReadFile(jinja_file, kMaxTemplateBytes);
-    if (!jinja.ok()) return jinja.error();
-    return Recognize(*jinja, jinja_file.string());
+  Result<std::optional<ModelTemplate>> own = ModelTemplate::Find(model_dir);
+  if (!own.ok()) {
+    return MakeError("{}; --template chooses one by name", own.error().message);
   }
-  const std::filesystem::path config_file = model_dir / "tokenizer_config.json";
-  if (!std::filesystem::exists(config_file, ignored)) return ChatTemplate(&kPlain, std::nullopt);
-  const Result<io::Json> config = io::ReadJsonFile(config_file);
-  if (!config.ok()) return config.error();
-  const Result<std::optional<std::string>> jinja = FindJinja(*config, config_file.string());
-  if (!jinja.ok()) return jinja.error();
-  if (!jinja->has_value()) return ChatTemplate(&kPlain, std::nullopt);
-  return Recognize(**jinja, config_file.string());
+  if (!own->has_value()) return ChatTemplate(kPlain);
+  return ChatTemplate(**std::move(own));
 }
 
 Result<std::vector<int32_t>> ChatTemplate::Render(const Tokenizer& tokenizer,
-                                                  std::span<const ChatMessage> messages) const {
-  const Status roles = CheckRoles(messages, *row_);
-  if (!roles.ok()) return roles.error();
-  const Status tokens = CheckTokens(tokenizer, *row_);
-  if (!tokens.ok()) return tokens.error();
-  ChatEnds ends;
-  if (writes_bos_.value_or(tokenizer.adds_bos()) && tokenizer.bos_id()) {
-    ends.bos = tokenizer.TokenBytes(*tokenizer.bos_id());
-  }
-  if (!tokenizer.eos_ids().empty()) ends.eos = tokenizer.TokenBytes(tokenizer.eos_ids().front());
-  return tokenizer.EncodeParts(row_->format(messages, ends));
+                                                  std::span<const ChatMessage> messages,
+                                                  const ChatOptions& options) const {
+  const auto* own = std::get_if<ModelTemplate>(&kind_);
+  const Result<std::vector<TextPart>> parts =
+      own == nullptr ? RenderRow(*std::get<const ChatTemplateRow*>(kind_), tokenizer, messages)
+                     : own->Render(tokenizer, messages, options);
+  if (!parts.ok()) return parts.error();
+  return tokenizer.EncodeParts(*parts);
 }
 
 std::vector<int32_t> ChatTemplate::StopIds(const Tokenizer& tokenizer) const {
+  const auto* own = std::get_if<ModelTemplate>(&kind_);
+  const std::vector<int32_t> ends =
+      own == nullptr ? EndIdsOfRow(*std::get<const ChatTemplateRow*>(kind_), tokenizer)
+                     : own->EndIds(tokenizer);
   std::vector<int32_t> ids = tokenizer.eos_ids();
-  const std::optional<int32_t> end = tokenizer.FindToken(row_->end_of_turn);
-  if (end && tokenizer.IsSpecial(*end) && std::find(ids.begin(), ids.end(), *end) == ids.end()) {
-    ids.push_back(*end);
+  for (const int32_t end : ends) {
+    if (std::find(ids.begin(), ids.end(), end) == ids.end()) ids.push_back(end);
   }
   return ids;
 }

@@ -1,0 +1,209 @@
+// `atom serve MODEL_DIR`: the OpenAI API over HTTP. Plans the memory, loads the model, starts the
+// engine and serves until SIGTERM.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fmt/core.h>
+#include <memory>
+#include <sys/resource.h>
+
+#include "atom/cli/commands.h"
+#include "atom/cli/session.h"
+#include "atom/engine/engine.h"
+#include "atom/server/memory_plan.h"
+#include "atom/server/service.h"
+#include "atom/text/chat_template.h"
+
+namespace atom::cli {
+namespace {
+
+struct ServeFlags {
+  std::string model;
+  std::string served_name;
+  std::string key_file;
+  std::string chat_template;
+  BackendFlags backend;
+  server::MemoryQuestion memory;
+  server::ServiceOptions service;
+  engine::EngineOptions engine;
+  bool no_prefix_cache = false;
+  bool no_log = false;
+  int64_t drain_seconds = 30;
+  int64_t stuck_seconds = 60;
+};
+
+/// The key of $ATOM_API_KEY and those of the file.
+Result<server::ApiKeys> LoadKeys(const std::string& file) {
+  server::ApiKeys keys;
+  if (!file.empty()) {
+    Result<server::ApiKeys> loaded = server::ApiKeys::Load(file);
+    if (!loaded.ok()) return loaded.error();
+    keys = std::move(loaded).value();
+  }
+  if (const char* key = std::getenv("ATOM_API_KEY"); key != nullptr && *key != '\0') {
+    if (Status s = keys.Add(key); !s.ok()) {
+      return MakeError("ATOM_API_KEY: {}", s.error().message);
+    }
+  }
+  return keys;
+}
+
+/// Each connection is a descriptor.
+void AllowManyDescriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// "atom-demo" of "models/atom-demo/".
+std::string NameOf(const std::string& dir) {
+  const auto path = std::filesystem::weakly_canonical(dir);
+  return path.filename().empty() ? "model" : path.filename().string();
+}
+
+Result<text::ChatTemplate> ChooseTemplate(const ServeFlags& flags) {
+  if (!flags.chat_template.empty()) return text::ChatTemplate::FromName(flags.chat_template);
+  return text::ChatTemplate::Load(flags.model);
+}
+
+Status RunServe(ServeFlags& flags) {
+  Result<server::ApiKeys> keys = LoadKeys(flags.key_file);
+  if (!keys.ok()) return keys.error();
+  flags.service.keys = std::move(keys).value();
+  if (Status s = server::HttpServer::CheckAddress(flags.service.address); !s.ok()) return s;
+  Result<OpenedModel> opened = OpenModel(flags.model);
+  if (!opened.ok()) return opened.error();
+  const Result<text::ChatTemplate> chat_template = ChooseTemplate(flags);
+  if (!chat_template.ok()) return chat_template.error();
+
+  if (flags.memory.budget == 0) flags.memory.budget = server::AvailableMemory();
+  const Result<server::MemoryPlan> plan = server::PlanMemory(opened->files, flags.memory);
+  if (!plan.ok()) return plan.error();
+  fmt::print("memory: {}\n", plan->Description());
+  std::fflush(stdout);
+
+  const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
+  if (!backend.ok()) return backend.error();
+  const Result<std::unique_ptr<model::Transformer>> transformer =
+      model::LoadTransformer(opened->files, **backend,
+                             {.simulate = false,
+                              .dtype = DType::kF32,
+                              .limits = {.rows = flags.memory.rows, .positions = plan->context}});
+  if (!transformer.ok()) return transformer.error();
+
+  flags.engine.kv_pages = plan->pages;
+  flags.engine.max_sequences = flags.memory.max_sequences;
+  flags.engine.prefix_cache = !flags.no_prefix_cache;
+  engine::Engine engine(**transformer, *opened->tokenizer, flags.engine);
+  server::EngineThreadPort port(engine);
+  flags.service.log = !flags.no_log;
+  flags.service.drain_time = std::chrono::seconds(flags.drain_seconds);
+  flags.service.stuck_after = std::chrono::seconds(flags.stuck_seconds);
+  const int64_t vocab_size = opened->files.config.vocab_size;
+  const text::TokenTrie trie(*opened->tokenizer, vocab_size);
+  const server::ServedModel served = {
+      .name = flags.served_name.empty() ? NameOf(flags.model) : flags.served_name,
+      .tokenizer = opened->tokenizer.get(),
+      .chat_template = &*chat_template,
+      .trie = &trie,
+      .context = plan->context,
+      .vocab_size = vocab_size,
+      .created = std::time(nullptr)};
+  const std::string host = flags.service.address.host;
+  const Result<std::unique_ptr<server::Service>> service =
+      server::Service::Start(port, served, std::move(flags.service));
+  if (!service.ok()) return service.error();
+  const bool is_v6 = host.find(':') != std::string::npos;
+  fmt::print("serving {} on http://{}:{}\n", served.name, is_v6 ? "[" + host + "]" : host,
+             (*service)->port());
+  std::fflush(stdout);
+  (*service)->Run(true);
+  return {};
+}
+
+void AddServiceFlags(CLI::App& command, ServeFlags& flags) {
+  server::ServiceOptions& service = flags.service;
+  command.add_option("--host", service.address.host, "Numeric address to listen on")
+      ->capture_default_str();
+  command.add_option("--port", service.address.port, "0: a free one, which is printed")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command.add_option("--served-model-name", flags.served_name,
+                     "What clients call the model; default: the directory's name");
+  command.add_option("--api-key-file", flags.key_file,
+                     "Keys, one a line, that clients must bring; besides $ATOM_API_KEY");
+  command
+      .add_option("--max-requests-per-key", service.requests_per_key,
+                  "Requests of one key at once; 0: no limit")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+      ->capture_default_str();
+  command.add_option("--cors", service.cors, "The origin whose pages may ask, or *");
+  command.add_option("--max-connections", service.http.connections, "More are closed at once")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  command.add_option("--max-body", service.http.body_bytes, "Bytes of a request's body")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(int64_t{1024}, int64_t{1} << 30))
+      ->capture_default_str();
+  command
+      .add_option("--drain-timeout", flags.drain_seconds,
+                  "Seconds after SIGTERM for what runs to end")
+      ->check(CLI::Range(int64_t{0}, int64_t{86400}))
+      ->capture_default_str();
+  command
+      .add_option("--stuck-after", flags.stuck_seconds,
+                  "Seconds of one step after which /health fails")
+      ->check(CLI::Range(int64_t{1}, int64_t{86400}))
+      ->capture_default_str();
+  command.add_flag("--no-log", flags.no_log, "No line for each request on standard error");
+}
+
+void AddEngineFlags(CLI::App& command, ServeFlags& flags) {
+  command
+      .add_option("--memory", flags.memory.budget,
+                  "Weights, scratch and KV in all, as 24GiB; 0: what the machine has left")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+  command.add_option("--max-sequences", flags.memory.max_sequences, "Requests computed at once")
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
+      ->capture_default_str();
+  command
+      .add_option("--max-context", flags.memory.context,
+                  "Tokens of a prompt and its answer; 0: the model's, or what fits")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
+  command.add_option("--chunk", flags.memory.rows, "Tokens of one step")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
+      ->capture_default_str();
+  command.add_option("--max-queue", flags.engine.max_waiting, "Requests that wait; more get 429")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  command.add_option("--seed", flags.engine.seed, "For requests that bring none")
+      ->capture_default_str();
+  command.add_flag("--no-prefix-cache", flags.no_prefix_cache,
+                   "Compute every prompt, also what an earlier one began with");
+  command.add_option(
+      "--template", flags.chat_template,
+      "Chat template: " + text::ChatTemplate::KnownNames() + "; default: the model's");
+}
+
+}  // namespace
+
+void AddServe(CLI::App& app, int& exit_code) {
+  const auto flags = std::make_shared<ServeFlags>();
+  CLI::App* command = app.add_subcommand("serve", "The OpenAI API over HTTP, and a web page");
+  command->add_option("model", flags->model, "Model directory")->required();
+  AddServiceFlags(*command, *flags);
+  AddEngineFlags(*command, *flags);
+  flags->backend.AddTo(*command);
+  command->callback([flags, &exit_code] {
+    AllowManyDescriptors();
+    std::signal(SIGPIPE, SIG_IGN);  // a log that nobody reads is no reason to end
+    const Status status = RunServe(*flags);
+    if (!status.ok()) exit_code = Fail(status.error());
+  });
+}
+
+}  // namespace atom::cli

@@ -1,0 +1,43 @@
+// From a parsed request to what the engine is asked for: prompts as tokens, lengths held against
+// the context, one engine request for each answer. Runs beside the engine's thread; every limit is
+// checked before a prompt is copied for its answers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "atom/engine/request.h"
+#include "atom/server/openai_request.h"
+#include "atom/server/served_model.h"
+
+namespace atom::server {
+
+/// How the answer is to be written; what answer.h needs to know.
+struct AnswerShape {
+  bool chat = false;
+  std::string model = {};
+  int64_t prompts = 1;
+  int64_t n = 1;        ///< answers shown of each prompt
+  int64_t best_of = 1;  ///< answers made for each prompt
+  bool stream = false;
+  bool include_usage = false;
+  int32_t logprobs = -1;
+  std::vector<std::string> echo = {};  ///< the text of each prompt, if it is to be shown
+};
+
+struct AnswerPlan {
+  AnswerShape shape;
+  std::vector<engine::Request> requests;  ///< [prompts][best_of], without ids
+};
+
+OrApiError<AnswerPlan> PlanCompletion(const CompletionRequest& request, const ServedModel& model);
+OrApiError<AnswerPlan> PlanChat(const ChatRequest& request, const ServedModel& model);
+
+/// Refuses a name that is not the model's; an empty one is.
+std::optional<ApiError> CheckModel(const std::string& name, const ServedModel& model);
+
+/// The conversation as tokens.
+OrApiError<std::vector<int32_t>> RenderChat(const std::vector<text::ChatMessage>& messages,
+                                            const ServedModel& model);
+
+}  // namespace atom::server

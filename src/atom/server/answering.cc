@@ -1,0 +1,97 @@
+#include "atom/server/answering.h"
+
+#include <ctime>
+
+namespace atom::server {
+
+void Answering::Begin(ExchangeId exchange, const RequestRecord& record, AnswerPlan plan) {
+  const std::string id = NewId(plan.shape.chat ? "chatcmpl-" : "cmpl-");
+  Answer answer(std::move(plan.shape), *model_.tokenizer, id, std::time(nullptr));
+  UnderWay& under_way =
+      answers_.emplace(exchange, UnderWay{.record = record, .answer = std::move(answer)})
+          .first->second;
+  for (size_t i = 0; i < plan.requests.size(); ++i) {
+    engine::Request& request = plan.requests[i];
+    request.id = ++last_id_;
+    if (Status s = engine_.Submit(std::move(request)); !s.ok()) {
+      responder_.Reply(exchange, record, ErrorReply({.status = 429, .message = s.error().message}));
+      Cancel(under_way);
+      under_way.gone = true;  // what was taken is still followed to its end
+      break;
+    }
+    metrics_.OnAccepted();
+    under_way.ids.push_back(last_id_);
+    parts_.emplace(last_id_, Part{exchange, i, RequestClock(record.arrival)});
+  }
+  if (under_way.ids.empty()) answers_.erase(exchange);
+}
+
+void Answering::OnOutputs(const std::vector<engine::Output>& outputs) {
+  const auto now = std::chrono::steady_clock::now();
+  for (const engine::Output& output : outputs) {
+    const auto part = parts_.find(output.id);
+    if (part == parts_.end()) continue;
+    metrics_.OnOutput(output, now, part->second.clock);
+    const ExchangeId exchange = part->second.exchange;
+    UnderWay& under_way = answers_.at(exchange);
+    std::string events = under_way.answer.Add(part->second.index, output);
+    if (output.finish.has_value()) {
+      parts_.erase(part);
+      std::erase(under_way.ids, output.id);
+    }
+    if (!under_way.gone) Send(exchange, under_way, std::move(events));
+    if (under_way.ids.empty()) {
+      Finish(exchange, under_way);
+      answers_.erase(exchange);
+    }
+  }
+}
+
+void Answering::Send(ExchangeId exchange, UnderWay& under_way, std::string events) {
+  // An answer that fails before its first word gets an error's status: its head is not sent here.
+  if (events.empty() || (!under_way.streaming && !under_way.answer.error().empty())) return;
+  if (!under_way.streaming) {
+    under_way.streaming = true;
+    responder_.BeginStream(exchange, under_way.record, std::move(events));
+  } else {
+    responder_.Write(exchange, events);
+  }
+}
+
+void Answering::Finish(ExchangeId exchange, UnderWay& under_way) {
+  const Answer& answer = under_way.answer;
+  if (under_way.gone) return responder_.Gone(under_way.record, &answer);
+  if (under_way.streaming) {
+    responder_.Write(exchange, answer.End());
+    return responder_.EndStream(exchange, under_way.record, answer);
+  }
+  HttpReply reply = answer.error().empty() ? HttpReply{.body = answer.Body()}
+                                           : ErrorReply({.status = 500, .message = answer.error()});
+  responder_.Reply(exchange, under_way.record, std::move(reply), &answer);
+}
+
+void Answering::Cancel(UnderWay& under_way) {
+  for (const engine::RequestId id : under_way.ids) engine_.Cancel(id);
+}
+
+bool Answering::OnGone(ExchangeId exchange) {
+  const auto found = answers_.find(exchange);
+  if (found == answers_.end()) return false;
+  found->second.gone = true;
+  Cancel(found->second);
+  return true;
+}
+
+void Answering::CancelAll() {
+  for (auto& [exchange, under_way] : answers_) Cancel(under_way);
+}
+
+int64_t Answering::CountOf(size_t key) const {
+  int64_t count = 0;
+  for (const auto& [exchange, under_way] : answers_) {
+    count += under_way.record.key == key ? 1 : 0;
+  }
+  return count;
+}
+
+}  // namespace atom::server

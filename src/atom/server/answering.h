@@ -1,0 +1,62 @@
+// The answers under way: hands a plan to the engine, gives each of its outputs to the answer it
+// belongs to, and sends what that writes. All on the io thread.
+//
+// Promises: a plan is accepted whole or not at all; what was accepted is followed to its end and
+// counted once, also when its client is gone.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "atom/server/answer.h"
+#include "atom/server/engine_port.h"
+#include "atom/server/metrics.h"
+#include "atom/server/responder.h"
+#include "atom/server/served_model.h"
+
+namespace atom::server {
+
+class Answering {
+ public:
+  Answering(EnginePort& engine, const ServedModel& model, Metrics& metrics, Responder& responder)
+      : engine_(engine), model_(model), metrics_(metrics), responder_(responder) {}
+
+  void Begin(ExchangeId exchange, const RequestRecord& record, AnswerPlan plan);
+  void OnOutputs(const std::vector<engine::Output>& outputs);
+  /// Nobody takes the answer any more; false if there is none under way.
+  bool OnGone(ExchangeId exchange);
+  void CancelAll();
+  size_t under_way() const { return answers_.size(); }
+  /// HTTP requests under way that brought this key.
+  int64_t CountOf(size_t key) const;
+
+ private:
+  struct UnderWay {
+    RequestRecord record;
+    Answer answer;
+    std::vector<engine::RequestId> ids = {};
+    bool streaming = false;  // its head was sent
+    bool gone = false;
+  };
+  struct Part {  // one engine request
+    ExchangeId exchange;
+    size_t index;
+    RequestClock clock;
+  };
+
+  void Cancel(UnderWay& under_way);
+  void Send(ExchangeId exchange, UnderWay& under_way, std::string events);
+  void Finish(ExchangeId exchange, UnderWay& under_way);
+
+  EnginePort& engine_;
+  const ServedModel& model_;
+  Metrics& metrics_;
+  Responder& responder_;
+  engine::RequestId last_id_ = 0;
+  std::map<ExchangeId, UnderWay> answers_;
+  std::unordered_map<engine::RequestId, Part> parts_;
+};
+
+}  // namespace atom::server

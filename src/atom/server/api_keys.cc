@@ -1,0 +1,71 @@
+#include "atom/server/api_keys.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <sstream>
+
+#include "atom/io/json.h"
+
+namespace atom::server {
+namespace {
+
+constexpr size_t kLongestKey = 256;
+constexpr int64_t kMostFileBytes = int64_t{1} << 20;
+
+/// Looks at every byte there could be, whatever the texts are.
+bool SameBytes(std::string_view a, std::string_view b) {
+  unsigned different = a.size() == b.size() ? 0 : 1;
+  for (size_t i = 0; i < kLongestKey; ++i) {
+    const auto x = static_cast<unsigned char>(i < a.size() ? a[i] : 0);
+    const auto y = static_cast<unsigned char>(i < b.size() ? b[i] : 0);
+    different |= static_cast<unsigned>(x ^ y);
+  }
+  return different == 0;
+}
+
+}  // namespace
+
+Result<ApiKeys> ApiKeys::Load(const std::filesystem::path& path) {
+  const Result<std::string> text = io::ReadFile(path, kMostFileBytes);
+  if (!text.ok()) return text.error();
+  ApiKeys keys;
+  std::istringstream lines(*text);
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    while (!line.empty() && std::isspace(static_cast<unsigned char>(line.back())) != 0) {
+      line.pop_back();
+    }
+    if (line.empty() || line.front() == '#') continue;
+    if (Status s = keys.Add(line); !s.ok()) {
+      return MakeError("{}:{}: {}", path.string(), number, s.error().message);
+    }
+  }
+  if (keys.empty()) return MakeError("{}: has no key, expected one a line", path.string());
+  return keys;
+}
+
+Status ApiKeys::Add(std::string_view key) {
+  const bool printable =
+      std::all_of(key.begin(), key.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+  if (key.empty() || key.size() > kLongestKey || !printable) {
+    return MakeError("expected a key of 1 to {} printable characters without spaces", kLongestKey);
+  }
+  keys_.emplace_back(key);
+  return {};
+}
+
+std::optional<size_t> ApiKeys::Find(std::string_view authorization) const {
+  constexpr std::string_view kScheme = "Bearer ";
+  if (!authorization.starts_with(kScheme)) return std::nullopt;
+  authorization.remove_prefix(kScheme.size());
+  if (authorization.size() > kLongestKey) return std::nullopt;
+  std::optional<size_t> found;
+  for (size_t i = 0; i < keys_.size(); ++i) {
+    if (SameBytes(keys_[i], authorization)) found = i;
+  }
+  return found;
+}
+
+}  // namespace atom::server

@@ -1,0 +1,144 @@
+#include "atom/server/http_server.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <unordered_map>
+
+#include "atom/io/quote.h"
+#include "atom/server/http_connection.h"
+
+namespace atom::server {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using ErrorCode = boost::system::error_code;
+
+namespace {
+
+/// When the process has no descriptors left.
+constexpr Milliseconds kAcceptPause{100};
+
+Status OpenAcceptor(const ListenAddress& listen, tcp::acceptor& acceptor) {
+  ErrorCode error;
+  const asio::ip::address address = asio::ip::make_address(listen.host, error);
+  if (error) {
+    return MakeError("--host: expected a numeric address such as 127.0.0.1 or ::, found {}",
+                     io::Quote(listen.host));
+  }
+  const tcp::endpoint endpoint(address, static_cast<uint16_t>(listen.port));
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error) {
+    return MakeError("cannot listen on {} port {}: {}", listen.host, listen.port, error.message());
+  }
+  return {};
+}
+
+}  // namespace
+
+class HttpServer::Listener : public ConnectionOwner {
+ public:
+  Listener(asio::io_context& io, const HttpLimits& limits, HttpHandler& handler)
+      : limits_(limits), handler_(handler), acceptor_(io), pause_(io) {}
+
+  Status Open(const ListenAddress& address) {
+    if (Status s = OpenAcceptor(address, acceptor_); !s.ok()) return s;
+    Accept();
+    return {};
+  }
+
+  int port() const {
+    ErrorCode ignored;
+    return acceptor_.local_endpoint(ignored).port();
+  }
+  int64_t connections() const { return static_cast<int64_t>(connections_.size()); }
+  int64_t unfinished() const {
+    int64_t count = 0;
+    for (const auto& [id, connection] : connections_) count += connection->unfinished() ? 1 : 0;
+    return count;
+  }
+  HttpConnection* Find(ExchangeId exchange) {
+    const auto found = exchanges_.find(exchange);
+    return found == exchanges_.end() ? nullptr : found->second;
+  }
+
+  HttpHandler& handler() override { return handler_; }
+  const HttpLimits& limits() const override { return limits_; }
+  ExchangeId Begin(HttpConnection& connection) override {
+    exchanges_[++last_exchange_] = &connection;
+    return last_exchange_;
+  }
+  void End(ExchangeId exchange) override { exchanges_.erase(exchange); }
+  void Remove(HttpConnection& connection) override { connections_.erase(connection.id()); }
+
+ private:
+  void Accept() {
+    acceptor_.async_accept([this](const ErrorCode& error, tcp::socket socket) {
+      if (error == asio::error::operation_aborted) return;
+      if (error) return AcceptLater();
+      // Above the limit the socket closes here.
+      if (connections() < limits_.connections) {
+        const uint64_t id = ++last_connection_;
+        connections_[id] = std::make_unique<HttpConnection>(id, std::move(socket), *this);
+        connections_[id]->Start();
+      }
+      Accept();
+    });
+  }
+  void AcceptLater() {
+    pause_.expires_after(kAcceptPause);
+    pause_.async_wait([this](const ErrorCode& error) {
+      if (!error) Accept();
+    });
+  }
+
+  const HttpLimits limits_;
+  HttpHandler& handler_;
+  tcp::acceptor acceptor_;
+  asio::steady_timer pause_;
+  uint64_t last_connection_ = 0;
+  ExchangeId last_exchange_ = 0;
+  std::unordered_map<uint64_t, std::unique_ptr<HttpConnection>> connections_;
+  std::unordered_map<ExchangeId, HttpConnection*> exchanges_;
+};
+
+HttpServer::HttpServer(std::unique_ptr<Listener> listener) : listener_(std::move(listener)) {}
+HttpServer::~HttpServer() = default;
+
+Result<std::unique_ptr<HttpServer>> HttpServer::Listen(asio::io_context& io,
+                                                       const ListenAddress& address,
+                                                       const HttpLimits& limits,
+                                                       HttpHandler& handler) {
+  auto listener = std::make_unique<Listener>(io, limits, handler);
+  if (Status s = listener->Open(address); !s.ok()) return s.error();
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(listener)));
+}
+
+Status HttpServer::CheckAddress(const ListenAddress& address) {
+  asio::io_context io;
+  tcp::acceptor acceptor(io);
+  return OpenAcceptor(address, acceptor);
+}
+
+int HttpServer::port() const { return listener_->port(); }
+int64_t HttpServer::connections() const { return listener_->connections(); }
+int64_t HttpServer::unfinished() const { return listener_->unfinished(); }
+
+void HttpServer::Reply(ExchangeId exchange, const HttpReply& reply) {
+  if (HttpConnection* connection = listener_->Find(exchange)) connection->Reply(reply);
+}
+void HttpServer::BeginStream(ExchangeId exchange, const HttpReply& reply) {
+  if (HttpConnection* connection = listener_->Find(exchange)) connection->BeginStream(reply);
+}
+void HttpServer::Write(ExchangeId exchange, std::string_view bytes) {
+  if (HttpConnection* connection = listener_->Find(exchange)) connection->Write(bytes);
+}
+void HttpServer::EndStream(ExchangeId exchange) {
+  if (HttpConnection* connection = listener_->Find(exchange)) connection->EndStream();
+}
+
+}  // namespace atom::server

@@ -1,0 +1,39 @@
+// How a memory budget is spent, computed from the headers of the model's files before any weight is
+// read: weights, scratch of a step, and the rest as pages of KV.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "atom/core/result.h"
+#include "atom/model/model_files.h"
+
+namespace atom::server {
+
+struct MemoryQuestion {
+  int64_t budget = 0;   ///< bytes in all
+  int64_t rows = 256;   ///< of a step
+  int64_t context = 0;  ///< positions of a sequence; 0: the model's, or what there is room for
+  int64_t max_sequences = 64;
+};
+
+struct MemoryPlan {
+  int64_t weights = 0;     ///< bytes, packed
+  int64_t scratch = 0;     ///< bytes: a step's tensors, the program itself
+  int64_t page_bytes = 0;  ///< of a page in all layers
+  int64_t pages = 0;
+  int64_t context = 0;
+
+  int64_t total() const { return weights + scratch + pages * page_bytes; }
+  /// "weights 3.6 GiB, scratch 0.2 GiB, KV 1.0 GiB: 1024 pages, 16384 positions"
+  std::string Description() const;
+};
+
+/// An Error if there is no room for one sequence of the context, or of 256 positions if none was
+/// asked for. No more pages than max_sequences whole contexts need.
+Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const MemoryQuestion& question);
+
+/// What the machine has left now, in bytes.
+int64_t AvailableMemory();
+
+}  // namespace atom::server

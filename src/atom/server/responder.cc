@@ -1,0 +1,52 @@
+#include "atom/server/responder.h"
+
+#include <fmt/format.h>
+
+namespace atom::server {
+
+void Responder::AddHeaders(const RequestRecord& record, HttpReply& reply) const {
+  reply.headers.emplace_back("x-request-id", record.id);
+  reply.headers.emplace_back("X-Content-Type-Options", "nosniff");
+  if (cors_.empty()) return;
+  reply.headers.emplace_back("Access-Control-Allow-Origin", cors_);
+  reply.headers.emplace_back("Access-Control-Expose-Headers", "x-request-id");
+  reply.headers.emplace_back("Vary", "Origin");
+}
+
+void Responder::Log(const RequestRecord& record, std::string_view ended,
+                    const Answer* answer) const {
+  if (log_) LogRequest(record, ended, answer);
+}
+
+HttpReply Responder::Finished(const RequestRecord& record, HttpReply reply, const Answer* answer) {
+  AddHeaders(record, reply);
+  if (reply.status >= 400) metrics_.OnRefused(reply.status);
+  const std::string finish = answer == nullptr ? "" : " " + answer->FinishNames();
+  // Who looks at metrics and health does so all the time.
+  const bool looked = reply.status < 400 && record.endpoint.starts_with("GET");
+  if (!looked) Log(record, fmt::format("{}{}", reply.status, finish), answer);
+  return reply;
+}
+
+void Responder::Reply(ExchangeId exchange, const RequestRecord& record, HttpReply reply,
+                      const Answer* answer) {
+  server_->Reply(exchange, Finished(record, std::move(reply), answer));
+}
+
+void Responder::BeginStream(ExchangeId exchange, const RequestRecord& record, std::string first) {
+  HttpReply reply = {.content_type = "text/event-stream; charset=utf-8", .body = std::move(first)};
+  reply.headers.emplace_back("Cache-Control", "no-cache");
+  AddHeaders(record, reply);
+  server_->BeginStream(exchange, reply);
+}
+
+void Responder::EndStream(ExchangeId exchange, const RequestRecord& record, const Answer& answer) {
+  server_->EndStream(exchange);
+  Log(record, "200 " + answer.FinishNames(), &answer);
+}
+
+void Responder::Gone(const RequestRecord& record, const Answer* answer) {
+  Log(record, "gone", answer);
+}
+
+}  // namespace atom::server

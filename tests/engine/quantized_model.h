@@ -1,0 +1,46 @@
+// The small random model as an artifact: 4-bit weights and activations, 4-bit KV.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "atom/kernels/registry.h"
+#include "atom/pipeline/quantize_layer.h"
+#include "atom/pipeline/quantize_model.h"
+
+#include "tests/tiny_model.h"
+
+namespace atom::tests {
+
+/// Writes the checkpoint to `from` and its artifact to `to`; both are created.
+inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
+                                    const std::filesystem::path& to) {
+  std::filesystem::create_directory(from);
+  WriteTinyModel({}, from);
+  const model::ModelFiles files = model::ModelFiles::Open(from).value();
+  const auto tokenizer = text::Tokenizer::Load(from).value();
+  const io::Dataset text{.name = "tiny", .file = {}, .text = TinyText(3000), .documents = {}};
+  const pipeline::Calibration calibration =
+      pipeline::SampleCalibration(text, *tokenizer, {.samples = 4, .sequence_length = 96}).value();
+  const auto backend = kernels::MakeBackend("cpu", {.threads = 2}).value();
+  const auto algebra = quant::MakeCpuAlgebra();
+
+  artifact::QuantizationConfig config;
+  config.recipe = quant::FindRecipe("atom-w4a4").value();
+  config.tool_version = "test";
+  config.calibration = calibration.record;
+  Result<artifact::ArtifactWriter> writer =
+      artifact::ArtifactWriter::Open(to, artifact::ToJson(config), files.config.num_layers);
+  ASSERT_TRUE(writer.ok()) << writer.error().message;
+  pipeline::ArtifactSink sink(*writer);
+  const pipeline::QuantizeOptions options{
+      .recipe = config.recipe, .simulated = false, .spill_folder = from, .plan = nullptr};
+  const Result<pipeline::QuantizeReport> report =
+      pipeline::QuantizeModel(files, calibration, *backend, *algebra, options, sink);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  for (const pipeline::LayerReport& layer : report->layers) config.layers.push_back(layer.clips);
+  const Status finished = writer->Finish(files.checkpoint, config, ToJson(*report));
+  ASSERT_TRUE(finished.ok()) << finished.error().message;
+}
+
+}  // namespace atom::tests

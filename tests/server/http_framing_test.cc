@@ -1,0 +1,206 @@
+// Requests that are not what they should be, byte by byte: each gets its 4xx, quickly, and the
+// server goes on.
+#include <algorithm>
+
+#include "tests/server/running_service.h"
+
+namespace atom::server {
+namespace {
+
+struct BadBytes {
+  std::string name;
+  std::string bytes;
+  int status;
+};
+
+std::string Repeated(std::string_view text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+std::vector<BadBytes> AllBadBytes() {
+  const std::string post = "POST /v1/completions HTTP/1.1\r\nHost: x\r\n";
+  const std::string chunked = post + "Transfer-Encoding: chunked\r\n\r\n";
+  return {
+      {"not HTTP", "hello\r\n\r\n", 400},
+      {"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on\r\n\r\n", 400},
+      {"version 3", "GET /health HTTP/3.0\r\n\r\n", 400},
+      {"no body", post + "\r\n", 400},
+      {"empty body", Post("/v1/completions", ""), 400},
+      {"one byte", Post("/v1/completions", "x"), 400},
+      {"length and chunks",
+       post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+      {"chunks and length",
+       post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400},
+      {"two lengths", post + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400},
+      {"one length twice", post + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400},
+      {"length -1", post + "Content-Length: -1\r\n\r\n", 400},
+      {"length 2^64", post + "Content-Length: 18446744073709551616\r\n\r\n", 400},
+      {"length 2^63", post + "Content-Length: 9223372036854775808\r\n\r\n", 413},
+      {"length of 64 MB", post + "Content-Length: 67108864\r\n\r\n", 413},
+      {"chunk of 2^64", chunked + "10000000000000000\r\n", 400},
+      {"chunk of 2^64 - 1", chunked + "FFFFFFFFFFFFFFFF\r\n", 413},
+      {"chunk of -1", chunked + "-1\r\n", 400},
+      {"chunk of nothing", chunked + "\r\n", 400},
+      {"transfer gzip", post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
+      {"gzip", Post("/v1/completions", "{}", "Content-Encoding: gzip\r\n"), 415},
+      {"header of 1 MB", "GET /health HTTP/1.1\r\nX: " + std::string(1 << 20, 'x') + "\r\n\r\n",
+       431},
+      {"10,000 headers", "GET /health HTTP/1.1\r\n" + Repeated("X: y\r\n", 10000) + "\r\n", 431},
+      {"101 headers", "GET /health HTTP/1.1\r\n" + Repeated("X: y\r\n", 101) + "\r\n", 431},
+      {"long path", "GET /" + std::string(100000, 'x') + " HTTP/1.1\r\n\r\n", 431},
+      {"NUL in a header", std::string("GET /health HTTP/1.1\r\nX: a\0b\r\n\r\n", 33), 400},
+      {"space before the colon", "GET /health HTTP/1.1\r\nX : y\r\n\r\n", 400},
+      {"unknown path", Get("/v2/completions"), 404},
+      {"path upwards", Get("/v1/models/../../etc/passwd"), 404},
+      {"wrong method", Get("/v1/completions"), 405},
+      {"delete", "DELETE /v1/models/tiny HTTP/1.1\r\nHost: x\r\n\r\n", 405},
+      {"two keys", "GET /metrics HTTP/1.1\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n", 400},
+  };
+}
+
+TEST(HttpFramingTest, EachBadRequestGetsItsStatus) {
+  const RunningService service;
+  for (const BadBytes& bad : AllBadBytes()) {
+    HttpClient client(service.port());
+    client.Send(bad.bytes);
+    const std::string response = client.ReadResponse();
+    EXPECT_EQ(StatusOf(response), bad.status) << bad.name << "\n" << response;
+    const nlohmann::json body = nlohmann::json::parse(BodyOf(response), nullptr, false);
+    EXPECT_TRUE(body.is_object() && body["error"]["message"].is_string()) << bad.name;
+    EXPECT_TRUE(service.Healthy()) << bad.name;
+  }
+}
+
+TEST(HttpFramingTest, RejectsWithinMilliseconds) {
+  const RunningService service;
+  std::vector<double> milliseconds;
+  for (const BadBytes& bad : AllBadBytes()) {
+    HttpClient client(service.port());
+    const size_t last = std::min<size_t>(bad.bytes.size(), 16000) - 1;
+    client.Send(bad.bytes.substr(0, last));
+    std::this_thread::sleep_for(Milliseconds(2));
+    const auto start = std::chrono::steady_clock::now();
+    client.Send(bad.bytes.substr(last));
+    client.ReadUntil("\r\n");
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+    milliseconds.push_back(took.count());
+  }
+  std::sort(milliseconds.begin(), milliseconds.end());
+  const double median = milliseconds[milliseconds.size() / 2];
+  RecordProperty("median_ms", fmt::format("{:.3f}", median));
+  EXPECT_LT(median, 5.0);
+}
+
+TEST(HttpFramingTest, BodyOfAGetIsNotTheNextRequest) {
+  const RunningService service;
+  HttpClient client(service.port());
+  const std::string hidden = Get("/v1/models/hidden");
+  client.Send(fmt::format("GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{}",
+                          hidden.size(), hidden) +
+              Get("/v1/models"));
+  EXPECT_EQ(StatusOf(client.ReadResponse()), 200);
+  EXPECT_NE(client.ReadResponse().find("\"object\":\"list\""), std::string::npos);
+}
+
+TEST(HttpFramingTest, PipelinedRequestsAreAnsweredInOrder) {
+  const RunningService service;
+  HttpClient client(service.port());
+  std::string many;
+  for (int i = 0; i < 20; ++i) {
+    many += Post("/v1/completions", R"({"prompt": "x", "max_tokens": 2})") + Get("/v1/models");
+  }
+  client.Send(many);
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_NE(client.ReadResponse().find("\"text\":\"ab\""), std::string::npos) << i;
+    ASSERT_NE(client.ReadResponse().find("\"object\":\"list\""), std::string::npos) << i;
+  }
+}
+
+TEST(HttpFramingTest, ChunkedBodiesAndContinue) {
+  const RunningService service;
+  HttpClient client(service.port());
+  client.Send(
+      "POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n"
+      "Expect: 100-continue\r\n\r\n");
+  EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  client.Send("9;x=y\r\n{\"prompt\"\r\n");
+  client.Send("18\r\n: \"x\", \"max_tokens\": 1 }\r\n0\r\nTrailer: x\r\n\r\n");
+  EXPECT_EQ(StatusOf(client.ReadResponse()), 200);
+}
+
+TEST(HttpFramingTest, EndlessChunksAreCutOff) {
+  const RunningService service;
+  HttpClient client(service.port());
+  client.Send("POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+  const std::string chunk = "10000\r\n" + std::string(65536, ' ') + "\r\n";
+  for (int i = 0; i < 1000 && client.Send(chunk); ++i) {
+  }
+  EXPECT_EQ(StatusOf(client.ReadResponse()), 413);
+  EXPECT_TRUE(service.Healthy());
+}
+
+TEST(HttpFramingTest, OldClientsGetUnframedStreams) {
+  const RunningService service;
+  HttpClient client(service.port());
+  const std::string body = R"({"prompt": "x", "max_tokens": 2, "stream": true})";
+  client.Send(fmt::format("POST /v1/completions HTTP/1.0\r\nContent-Length: {}\r\n\r\n{}",
+                          body.size(), body));
+  const std::string text = client.ReadToEnd();
+  EXPECT_EQ(text.find("chunked"), std::string::npos);
+  EXPECT_TRUE(text.ends_with("data: [DONE]\n\n")) << text;
+}
+
+TEST(HttpFramingTest, SlowClientsAreLetGo) {
+  ServiceOptions options;
+  options.http.header_time = options.http.body_time = Milliseconds(100);
+  options.http.idle_time = Milliseconds(150);
+  const RunningService service(std::move(options));
+  HttpClient idle(service.port());
+  EXPECT_EQ(idle.ReadToEnd(), "");
+  HttpClient header(service.port());
+  header.Send("GET /health HTTP/1.1\r\nX-Slow");
+  EXPECT_EQ(StatusOf(header.ReadToEnd()), 408);
+  HttpClient body(service.port());
+  body.Send("POST /v1/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+  EXPECT_EQ(StatusOf(body.ReadToEnd()), 408);
+  EXPECT_TRUE(service.Healthy());
+}
+
+TEST(HttpFramingTest, HalfClosedConnections) {
+  RunningService service;
+  HttpClient cut(service.port());
+  cut.Send("POST /v1/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+  cut.FinishSending();
+  EXPECT_EQ(StatusOf(cut.ReadToEnd()), 400);
+  HttpClient whole(service.port());
+  whole.Send(Get("/health"));
+  whole.FinishSending();
+  EXPECT_EQ(StatusOf(whole.ReadToEnd()), 200);
+  service.engine.Hold(true);
+  HttpClient waiting(service.port());
+  waiting.Send(Post("/v1/completions", R"({"prompt": "x"})"));
+  waiting.FinishSending();  // as good as gone: nobody could tell the two apart
+  waiting.ReadToEnd();
+  EXPECT_TRUE(Soon([&] { return service.engine.stats().running == 0; }));
+}
+
+TEST(HttpFramingTest, ConnectionsAreLimited) {
+  ServiceOptions options;
+  options.http.connections = 3;
+  const RunningService service(std::move(options));
+  std::vector<std::unique_ptr<HttpClient>> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(std::make_unique<HttpClient>(service.port()));
+    clients.back()->Send(Get("/health"));
+    EXPECT_EQ(StatusOf(clients.back()->ReadResponse()), 200);
+  }
+  HttpClient fourth(service.port());
+  EXPECT_EQ(fourth.ReadToEnd(), "");
+  clients.clear();
+  EXPECT_TRUE(Soon([&] { return service.Healthy(); }));
+}
+
+}  // namespace
+}  // namespace atom::server

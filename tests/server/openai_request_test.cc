@@ -1,0 +1,278 @@
+// Bodies of requests: what is read out of good ones, and which parameter is named in bad ones.
+#include "atom/server/openai_request.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace atom::server {
+namespace {
+
+using nlohmann::json;
+
+struct BadField {
+  std::string name;
+  std::string value;  // JSON
+};
+
+template <class Request>
+std::string ParamOf(const OrApiError<Request>& parsed) {
+  const auto* error = std::get_if<ApiError>(&parsed);
+  if (error == nullptr) return "accepted";
+  EXPECT_EQ(error->status, 400);
+  EXPECT_FALSE(error->message.empty());
+  EXPECT_LT(error->message.size(), 600u);
+  EXPECT_EQ(error->message.find('\n'), std::string::npos);
+  EXPECT_NE(error->message.back(), '.');
+  return error->param;
+}
+
+std::string CompletionParam(const std::string& fields) {
+  return ParamOf(ParseCompletionRequest(R"({"prompt": "x", )" + fields + "}", {}));
+}
+std::string ChatParam(const std::string& fields) {
+  return ParamOf(
+      ParseChatRequest(R"({"messages": [{"role": "user", "content": "x"}], )" + fields + "}", {}));
+}
+CompletionRequest Completion(const std::string& body) {
+  auto parsed = ParseCompletionRequest(body, {});
+  const auto* error = std::get_if<ApiError>(&parsed);
+  EXPECT_EQ(error, nullptr) << error->message;
+  return error == nullptr ? std::get<CompletionRequest>(std::move(parsed)) : CompletionRequest{};
+}
+
+TEST(OpenAiRequestTest, ReadsEveryParameterOfACompletion) {
+  const CompletionRequest request = Completion(R"({
+      "model": "m", "prompt": ["a", "b"], "n": 2, "best_of": 3, "echo": true, "logprobs": 5,
+      "max_tokens": 7, "min_tokens": 3, "temperature": 0.5, "top_p": 0.25, "top_k": 40,
+      "min_p": 0.125, "seed": 9007199254740993, "presence_penalty": -2, "frequency_penalty": 2,
+      "repetition_penalty": 1.5, "logit_bias": {"17": -100, "3": 1.5}, "stop": ["x", "yz"],
+      "stop_token_ids": [4, 5], "include_stop_str_in_output": true, "ignore_eos": true,
+      "priority": -3, "add_special_tokens": false, "user": "someone", "suffix": null})");
+  EXPECT_EQ(request.options.model, "m");
+  ASSERT_EQ(request.prompts.size(), 2u);
+  EXPECT_EQ(std::get<std::string>(request.prompts[1]), "b");
+  EXPECT_EQ(request.options.n, 2);
+  EXPECT_EQ(request.best_of, 3);
+  EXPECT_TRUE(request.echo);
+  EXPECT_FALSE(request.add_special_tokens);
+  EXPECT_EQ(request.options.logprobs, 5);
+  EXPECT_EQ(request.options.max_tokens, 7);
+  EXPECT_EQ(request.options.priority, -3);
+  const engine::Sampling& sampling = request.options.sampling;
+  EXPECT_EQ(sampling.temperature, 0.5f);
+  EXPECT_EQ(sampling.top_p, 0.25f);
+  EXPECT_EQ(sampling.top_k, 40);
+  EXPECT_EQ(sampling.min_p, 0.125f);
+  EXPECT_EQ(sampling.seed, 9007199254740993u);  // more than a double can tell
+  EXPECT_EQ(sampling.presence_penalty, -2.0f);
+  EXPECT_EQ(sampling.frequency_penalty, 2.0f);
+  EXPECT_EQ(sampling.repetition_penalty, 1.5f);
+  ASSERT_EQ(sampling.logit_bias.size(), 2u);
+  EXPECT_EQ(sampling.logit_bias[0].id, 17);
+  EXPECT_EQ(sampling.logit_bias[0].value, -100.0f);
+  EXPECT_EQ(request.options.stop.strings, (std::vector<std::string>{"x", "yz"}));
+  EXPECT_EQ(request.options.stop.token_ids, (std::vector<int32_t>{4, 5}));
+  EXPECT_EQ(request.options.stop.min_tokens, 3);
+  EXPECT_TRUE(request.options.stop.ignore_eos);
+  EXPECT_TRUE(request.options.stop.include_string);
+}
+
+TEST(OpenAiRequestTest, DefaultsAreThoseOfTheApi) {
+  const CompletionRequest request = Completion(R"({"prompt": "x"})");
+  EXPECT_EQ(request.options.n, 1);
+  EXPECT_EQ(request.best_of, 1);
+  EXPECT_FALSE(request.options.max_tokens.has_value());
+  EXPECT_EQ(request.options.logprobs, -1);
+  EXPECT_EQ(request.options.sampling.temperature, 1.0f);
+  EXPECT_EQ(request.options.sampling.top_p, 1.0f);
+  EXPECT_EQ(request.options.sampling.top_k, 0);
+  EXPECT_FALSE(request.options.sampling.seed.has_value());
+  EXPECT_EQ(Completion(R"({"prompt": "x", "top_k": -1})").options.sampling.top_k, 0);
+  EXPECT_EQ(Completion(R"({"prompt": "x", "max_tokens": -0})").options.max_tokens, 0);
+  // A null is as good as nothing, also under a name that nobody knows.
+  EXPECT_EQ(Completion(R"({"prompt": "x", "n": null, "new": null})").options.n, 1);
+}
+
+TEST(OpenAiRequestTest, PromptsInFourForms) {
+  EXPECT_EQ(Completion(R"({"prompt": "x"})").prompts.size(), 1u);
+  EXPECT_EQ(Completion(R"({"prompt": ["x", "y"]})").prompts.size(), 2u);
+  const auto ids = Completion(R"({"prompt": [1, 2]})").prompts;
+  ASSERT_EQ(ids.size(), 1u);
+  EXPECT_EQ(std::get<std::vector<int32_t>>(ids[0]), (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(Completion(R"({"prompt": [[1], [2, 3]]})").prompts.size(), 2u);
+}
+
+TEST(OpenAiRequestTest, NumbersOutOfRangeAreNamed) {
+  const std::vector<std::string> never = {
+      "-7",   "1.5", "\"1\"", "[]", "{}", "true", "9223372036854775808", "99999999999999999999",
+      "1e300"};
+  for (const char* name : {"n", "best_of", "max_tokens", "min_tokens", "logprobs", "top_k"}) {
+    for (const std::string& value : never) {
+      EXPECT_EQ(CompletionParam(fmt::format("\"{}\": {}", name, value)), name) << value;
+    }
+    EXPECT_EQ(CompletionParam(fmt::format("\"{}\": 4294967296", name)), name);
+  }
+  for (const BadField& bad : std::vector<BadField>{
+           {"n", "0"},
+           {"n", "129"},
+           {"best_of", "0"},
+           {"logprobs", "21"},
+           {"top_k", "2147483648"},
+           {"seed", "-1"},
+           {"seed", "1.0"},
+           {"temperature", "-1"},
+           {"temperature", "1e30"},
+           {"temperature", "\"hot\""},
+           {"top_p", "0"},
+           {"top_p", "2"},
+           {"min_p", "-0.1"},
+           {"repetition_penalty", "0"},
+           {"presence_penalty", "2.1"},
+           {"frequency_penalty", "[]"},
+           {"priority", "1e3"},
+           {"echo", "1"},
+           {"stream", "\"yes\""},
+           {"suffix", "\"x\""},
+           {"stop", "\"\""},
+           {"stop", "7"},
+           {"stop", "[\"x\", 7]"},
+           {"stop_token_ids", "[-1]"},
+           {"stop_token_ids", "[1.5]"},
+           {"stop_token_ids", "7"},
+           {"logit_bias", "[]"},
+           {"logit_bias", "{\"x\": 1}"},
+           {"logit_bias", "{\"-1\": 1}"},
+           {"logit_bias", "{\"1\": 101}"},
+           {"logit_bias", "{\"1\": \"x\"}"},
+           {"logit_bias", "{\"99999999999\": 1}"},
+           {"model", "7"},
+           {"response_format", "\"json\""},
+           {"stream_options", "7"},
+           {"stream_options", "{}"},
+       }) {
+    EXPECT_EQ(CompletionParam(fmt::format("\"{}\": {}", bad.name, bad.value)), bad.name)
+        << bad.value;
+  }
+}
+
+TEST(OpenAiRequestTest, NothingFansOutBeyondTheLimits) {
+  json many = json::array();
+  for (int i = 0; i < 100000; ++i) many.push_back("x");
+  EXPECT_EQ(ParamOf(ParseCompletionRequest(json{{"prompt", many}}.dump(), {})), "prompt");
+  const json fan = {{"prompt", {"a", "b"}}, {"n", 100}};
+  EXPECT_EQ(ParamOf(ParseCompletionRequest(fan.dump(), {})), "n");
+  EXPECT_EQ(CompletionParam(R"("n": 3, "best_of": 2)"), "best_of");
+  EXPECT_EQ(CompletionParam(R"("best_of": 2, "stream": true)"), "best_of");
+  EXPECT_EQ(CompletionParam("\"stop\": " + json(std::vector<std::string>(10000, "x")).dump()),
+            "stop");
+  EXPECT_EQ(CompletionParam("\"stop\": \"" + std::string(1 << 20, 'x') + "\""), "stop");
+  EXPECT_EQ(CompletionParam("\"stop_token_ids\": " + json(std::vector<int>(129, 1)).dump()),
+            "stop_token_ids");
+  json biases = json::object();
+  for (int i = 0; i < 2000; ++i) biases[std::to_string(i)] = 1;
+  EXPECT_EQ(CompletionParam("\"logit_bias\": " + biases.dump()), "logit_bias");
+  json words = json::array();
+  for (int i = 0; i < 20000; ++i) words.push_back("word");
+  EXPECT_EQ(CompletionParam(R"("response_format": {"type": "json_schema", "json_schema": {"name":
+      "x", "schema": {"enum": )" +
+                            words.dump() + "}}}"),
+            "response_format.json_schema");
+}
+
+TEST(OpenAiRequestTest, ASchemaKeepsItsOrder) {
+  const CompletionRequest request = Completion(
+      R"({"prompt": "x", "response_format": {"json_schema": {"name": "s", "schema": {"z": 1, "a": 2}},
+      "type": "json_schema"}})");
+  EXPECT_EQ(request.options.format.schema, R"({"z": 1, "a": 2})");
+}
+
+TEST(OpenAiRequestTest, BodiesThatAreNoObjects) {
+  const std::string deep(100000, '[');
+  const std::string nul("{\"prompt\": \"a\0b\"}", 17);
+  for (const std::string& body :
+       {std::string(), std::string("x"), std::string("null"), std::string("[]"), std::string("7"),
+        std::string("{\"prompt\": \"x\""), std::string("{\"prompt\": \"x\"} x"),
+        std::string("\xEF\xBB\xBF{\"prompt\": \"x\"}"), std::string("{\"prompt\": \"\xFF\"}"),
+        std::string("{\"prompt\": \"\\ud800\"}"), std::string("{\"prompt\": \"\\udc00x\"}"), nul,
+        std::string("{\"prompt\": \"x\", \"prompt\": \"y\"}"),
+        std::string("{\"prompt\": \"x\", \"temperature\": 1e999}"),
+        std::string("{\"prompt\": \"x\", \"temperature\": NaN}"),
+        std::string("{\"prompt\": \"x\", \"temperature\": -Infinity}"),
+        std::string("{\"prompt\": \"x\", \"n\": 01}"), "{\"prompt\": " + deep,
+        "{\"prompt\": " + deep + std::string(100000, ']') + "}"}) {
+    EXPECT_EQ(ParamOf(ParseCompletionRequest(body, {})), "") << body.substr(0, 60);
+    EXPECT_EQ(ParamOf(ParseChatRequest(body, {})), "") << body.substr(0, 60);
+    EXPECT_EQ(ParamOf(ParseTokenizeRequest(body, {})), "") << body.substr(0, 60);
+    EXPECT_EQ(ParamOf(ParseDetokenizeRequest(body)), "") << body.substr(0, 60);
+  }
+}
+
+TEST(OpenAiRequestTest, PromptsThatAreNone) {
+  for (const char* prompt :
+       {"null", "7", "true", "{}", "[]", "[null]", "[\"x\", 7]", "[1, \"x\"]", "[[1], \"x\", {}]",
+        "[[\"x\"]]", "[1.5]", "[-1]", "[2147483648]", "[[[1]]]"}) {
+    EXPECT_EQ(ParamOf(ParseCompletionRequest(fmt::format(R"({{"prompt": {}}})", prompt), {})),
+              "prompt")
+        << prompt;
+  }
+  EXPECT_EQ(ParamOf(ParseCompletionRequest("{}", {})), "prompt");
+}
+
+TEST(OpenAiRequestTest, ConversationsAndTheirFaults) {
+  auto parsed = ParseChatRequest(R"({"messages": [
+      {"role": "developer", "content": "be brief"},
+      {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+      {"role": "assistant", "content": "c", "refusal": null}, {"role": "user", "content": "d"}],
+      "logprobs": true, "top_logprobs": 3, "max_tokens": 1, "max_completion_tokens": 2,
+      "tools": [], "tool_choice": "none"})",
+                                 {});
+  ASSERT_TRUE(std::holds_alternative<ChatRequest>(parsed)) << std::get<ApiError>(parsed).message;
+  const auto& request = std::get<ChatRequest>(parsed);
+  ASSERT_EQ(request.messages.size(), 4u);
+  EXPECT_EQ(request.messages[0].role, "system");
+  EXPECT_EQ(request.messages[1].content, "ab");
+  EXPECT_EQ(request.options.logprobs, 3);
+  EXPECT_EQ(request.options.max_tokens, 2);
+
+  const auto message_param = [](const std::string& messages) {
+    return ParamOf(ParseChatRequest("{\"messages\": " + messages + "}", {}));
+  };
+  EXPECT_EQ(message_param("[]"), "messages");
+  EXPECT_EQ(message_param("7"), "messages");
+  EXPECT_EQ(message_param("[7]"), "messages");
+  EXPECT_EQ(message_param(R"([{"role": "king", "content": "x"}])"), "messages[0].role");
+  EXPECT_EQ(message_param(R"([{"content": "x"}])"), "messages[0].role");
+  EXPECT_EQ(message_param(R"([{"role": "user"}])"), "messages[0].content");
+  EXPECT_EQ(message_param(R"([{"role": "user", "content": 7}])"), "messages[0].content");
+  EXPECT_EQ(message_param(R"([{"role": "user", "content": [{"type": "image_url"}]}])"),
+            "messages[0].content");
+  EXPECT_EQ(message_param(R"([{"role": "tool", "content": "x"}])"), "messages[0].role");
+  EXPECT_EQ(ChatParam(R"("top_logprobs": 3)"), "top_logprobs");
+  EXPECT_EQ(ChatParam(R"("logprobs": 3)"), "logprobs");
+  EXPECT_EQ(ChatParam(R"("tools": [{"type": "function"}])"), "tools");
+  EXPECT_EQ(ChatParam(R"("tool_choice": "required")"), "tool_choice");
+  EXPECT_EQ(ChatParam(R"("modalities": ["text", "audio"])"), "modalities");
+  EXPECT_EQ(ChatParam(R"("response_format": {"type": "yaml"})"), "response_format.type");
+  EXPECT_EQ(ChatParam(R"("response_format": {"type": "json_schema"})"),
+            "response_format.json_schema");
+}
+
+TEST(OpenAiRequestTest, UnknownParametersAreRefusedByName) {
+  const auto parsed = ParseCompletionRequest(R"({"prompt": "x", "temprature": 1})", {});
+  ASSERT_TRUE(std::holds_alternative<ApiError>(parsed));
+  EXPECT_NE(std::get<ApiError>(parsed).message.find("'temprature'"), std::string::npos);
+  EXPECT_EQ(CompletionParam(R"("max_completion_tokens": 3)"), "");  // the other endpoint's
+}
+
+TEST(OpenAiRequestTest, TokenizingAndBack) {
+  const auto tokenize = ParseTokenizeRequest(R"({"prompt": "x", "add_special_tokens": false})", {});
+  ASSERT_TRUE(std::holds_alternative<TokenizeRequest>(tokenize));
+  EXPECT_FALSE(std::get<TokenizeRequest>(tokenize).add_special_tokens);
+  EXPECT_EQ(ParamOf(ParseTokenizeRequest("{}", {})), "messages");
+  EXPECT_EQ(ParamOf(ParseTokenizeRequest(R"({"prompt": "x", "messages": []})", {})), "messages");
+  EXPECT_EQ(ParamOf(ParseDetokenizeRequest("{}")), "tokens");
+  EXPECT_EQ(ParamOf(ParseDetokenizeRequest(R"({"tokens": [1, "2"]})")), "tokens");
+}
+
+}  // namespace
+}  // namespace atom::server

@@ -1,0 +1,231 @@
+// The whole server on a loopback port: what it answers, streams, cancels, refuses and counts.
+#include "atom/server/service.h"
+
+#include "tests/server/running_service.h"
+
+namespace atom::server {
+namespace {
+
+using nlohmann::json;
+
+const std::string kAsk = R"({"model": "tiny", "prompt": "hello", "max_tokens": 3})";
+const std::string kLong = R"({"prompt": "hello", "max_tokens": 50})";
+const std::string kLongStream = R"({"prompt": "hello", "max_tokens": 50, "stream": true})";
+
+TEST(ServiceTest, CompletionAndChat) {
+  const RunningService service;
+  const json completion = service.AskJson("/v1/completions", kAsk);
+  EXPECT_EQ(completion["choices"][0]["text"], "abc");
+  EXPECT_EQ(completion["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(completion["object"], "text_completion");
+  EXPECT_EQ(completion["usage"]["prompt_tokens"], 7);  // bos, a space, five letters
+  EXPECT_EQ(completion["usage"]["completion_tokens"], 3);
+  EXPECT_EQ(completion["usage"]["total_tokens"], 10);
+
+  const json chat = service.AskJson(
+      "/v1/chat/completions",
+      R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
+          "max_completion_tokens": 2, "n": 2, "user": "me"})");
+  ASSERT_EQ(chat["choices"].size(), 2u) << chat;
+  EXPECT_EQ(chat["choices"][1]["message"]["content"], "ab");
+  EXPECT_EQ(chat["choices"][1]["index"], 1);
+  EXPECT_EQ(chat["object"], "chat.completion");
+}
+
+TEST(ServiceTest, StreamsEventsAndUsage) {
+  const RunningService service;
+  HttpClient client(service.port());
+  client.Send(Post("/v1/completions",
+                   R"({"prompt": "hello", "max_tokens": 3, "stream": true,
+                       "stream_options": {"include_usage": true}})"));
+  const std::string text = client.ReadUntil("0\r\n\r\n");
+  EXPECT_EQ(StatusOf(text), 200);
+  EXPECT_NE(text.find("Content-Type: text/event-stream"), std::string::npos);
+  EXPECT_NE(text.find("Transfer-Encoding: chunked"), std::string::npos);
+  EXPECT_LT(text.find("\"text\":\"a\""), text.find("\"text\":\"b\""));
+  EXPECT_NE(text.find("\"completion_tokens\":3"), std::string::npos);
+  EXPECT_LT(text.find("\"completion_tokens\":3"), text.find("data: [DONE]"));
+  // The connection lives on.
+  client.Send(Get("/health"));
+  EXPECT_EQ(StatusOf(client.ReadResponse()), 200);
+}
+
+TEST(ServiceTest, ListsTokenizesAndDetokenizes) {
+  const RunningService service;
+  const json models = json::parse(BodyOf(service.Ask(Get("/v1/models"))));
+  EXPECT_EQ(models["data"][0]["id"], "tiny");
+  EXPECT_EQ(models["data"][0]["max_model_len"], 64);
+  EXPECT_EQ(StatusOf(service.Ask(Get("/v1/models/tiny"))), 200);
+  EXPECT_EQ(StatusOf(service.Ask(Get("/v1/models/other"))), 404);
+  const json tokens =
+      service.AskJson("/tokenize", R"({"prompt": "hi", "return_token_strs": true})");
+  EXPECT_EQ(tokens["tokens"], json({1, 259, 3 + 'h', 3 + 'i'}));
+  EXPECT_EQ(tokens["token_strs"], json({"<s>", " ", "h", "i"}));
+  EXPECT_EQ(service.AskJson("/detokenize", R"({"tokens": [1, 259, 107, 108]})")["prompt"], "hi");
+  const json info = json::parse(BodyOf(service.Ask(Get("/tokenizer_info"))));
+  EXPECT_EQ(info["bos_token"], "<s>");
+  EXPECT_EQ(info["eos_token"], "</s>");
+  EXPECT_NE(service.Ask(Get("/")).find("<!doctype html>"), std::string::npos);
+}
+
+TEST(ServiceTest, DisconnectingCancelsInEveryState) {
+  RunningService service;
+  service.engine.step_time = Milliseconds(10);
+  service.engine.Hold(true);
+  {
+    HttpClient waiting(service.port());
+    waiting.Send(Post("/v1/completions", kLong));
+    ASSERT_TRUE(Soon([&] { return service.engine.submitted() == 1; }));
+  }
+  EXPECT_TRUE(Soon([&] { return service.engine.aborted() == 1; }));  // before the first token
+  service.engine.Hold(false);
+  {
+    HttpClient streaming(service.port());
+    streaming.Send(Post("/v1/completions", kLongStream));
+    streaming.ReadUntil("\"text\":\"b\"");
+  }
+  EXPECT_TRUE(Soon([&] { return service.engine.aborted() == 2; }));
+  EXPECT_TRUE(service.Healthy());
+  EXPECT_EQ(
+      service.Metric("vllm:request_success_total{model_name=\"tiny\",finished_reason=\"abort\""),
+      2.0);
+}
+
+TEST(ServiceTest, ReaderThatDoesNotReadIsCutOff) {
+  ServiceOptions options;
+  options.http.unsent_bytes = 64 << 10;
+  RunningService service(std::move(options));
+  service.engine.bytes_of_token = 512 << 10;
+  service.engine.step_time = Milliseconds(10);
+  HttpClient client(service.port(), 4096);
+  client.Send(Post("/v1/completions", kLongStream));
+  EXPECT_TRUE(Soon([&] { return service.engine.aborted() == 1; }));
+  EXPECT_TRUE(service.Healthy());
+}
+
+TEST(ServiceTest, FullQueueIsRefusedAsAWhole) {
+  RunningService service;
+  service.engine.capacity = 2;
+  service.engine.Hold(true);
+  const std::string reply =
+      service.Ask(Post("/v1/completions", R"({"prompt": "x", "max_tokens": 3, "n": 3})"));
+  EXPECT_EQ(StatusOf(reply), 429);
+  EXPECT_NE(reply.find("Retry-After: "), std::string::npos);
+  EXPECT_TRUE(Soon([&] { return service.engine.aborted() == 2; }));
+  service.engine.Hold(false);
+  EXPECT_EQ(StatusOf(service.Ask(Post("/v1/completions", kAsk))), 200);
+  EXPECT_EQ(service.Metric("atom:requests_accepted_total"), 3.0);
+}
+
+TEST(ServiceTest, EngineErrorsAreServerErrors) {
+  RunningService service;
+  service.engine.error = "out of paper";
+  const std::string reply = service.Ask(Post("/v1/completions", kLongStream));
+  EXPECT_EQ(StatusOf(reply), 500);
+  EXPECT_NE(reply.find("out of paper"), std::string::npos);
+  EXPECT_EQ(StatusOf(service.Ask(Post("/v1/completions", kAsk))), 500);
+}
+
+TEST(ServiceTest, KeysGuardAllButPageAndHealth) {
+  ServiceOptions options;
+  ASSERT_TRUE(options.keys.Add("secret-1").ok());
+  ASSERT_TRUE(options.keys.Add("secret-2").ok());
+  options.requests_per_key = 1;
+  RunningService service(std::move(options));
+  EXPECT_EQ(StatusOf(service.Ask(Get("/health"))), 200);
+  EXPECT_EQ(StatusOf(service.Ask(Get("/"))), 200);
+  for (const char* path : {"/metrics", "/v1/models"}) {
+    EXPECT_EQ(StatusOf(service.Ask(Get(path))), 401) << path;
+    EXPECT_EQ(StatusOf(service.Ask(Get(path, "Authorization: Bearer secret-2\r\n"))), 200) << path;
+  }
+  for (const char* header : {"", "Authorization: Bearer secret\r\n", "Authorization: secret-1\r\n",
+                             "Authorization: Bearer secret-11\r\n", "Authorization: Bearer \r\n"}) {
+    EXPECT_EQ(StatusOf(service.Ask(Post("/v1/completions", kAsk, header))), 401) << header;
+  }
+
+  service.engine.Hold(true);
+  HttpClient first(service.port());
+  first.Send(Post("/v1/completions", kAsk, "Authorization: Bearer secret-1\r\n"));
+  ASSERT_TRUE(Soon([&] { return service.engine.submitted() == 1; }));
+  const auto ask = [&](const std::string& key) {
+    HttpClient client(service.port());
+    client.Send(Post("/v1/completions", kAsk, "Authorization: Bearer " + key + "\r\n"));
+    return StatusOf(client.ReadResponse());
+  };
+  EXPECT_EQ(ask("secret-1"), 429);
+  service.engine.Hold(false);
+  EXPECT_EQ(StatusOf(first.ReadResponse()), 200);
+  EXPECT_EQ(ask("secret-2"), 200);
+  EXPECT_EQ(ask("secret-1"), 200);
+}
+
+TEST(ServiceTest, DrainingLetsRunningRequestsEnd) {
+  RunningService service;
+  service.engine.Hold(true);
+  HttpClient running(service.port());
+  running.Send(Post("/v1/completions", kAsk));
+  HttpClient idle(service.port());
+  ASSERT_TRUE(Soon([&] { return service.engine.submitted() == 1; }));
+  service.Drain();
+  ASSERT_TRUE(Soon([&] { return !service.Healthy(); }));
+  EXPECT_EQ(StatusOf(service.Ask(Post("/v1/completions", kAsk))), 503);
+  EXPECT_FALSE(service.finished());
+  service.engine.Hold(false);
+  EXPECT_EQ(StatusOf(running.ReadResponse()), 200);
+  EXPECT_TRUE(Soon([&] { return service.finished(); }));
+}
+
+TEST(ServiceTest, DrainingHasAnEnd) {
+  ServiceOptions options;
+  options.drain_time = Milliseconds(50);
+  RunningService service(std::move(options));
+  service.engine.Hold(true);
+  HttpClient running(service.port());
+  running.Send(Post("/v1/completions", kLong));
+  ASSERT_TRUE(Soon([&] { return service.engine.submitted() == 1; }));
+  service.Drain();
+  const json body = json::parse(BodyOf(running.ReadResponse()));
+  EXPECT_EQ(body["choices"][0]["finish_reason"], "abort");
+  EXPECT_TRUE(Soon([&] { return service.finished(); }));
+}
+
+TEST(ServiceTest, HealthIsTheEngines) {
+  RunningService service;
+  EXPECT_TRUE(service.Healthy());
+  service.engine.stuck = true;
+  EXPECT_EQ(StatusOf(service.Ask(Get("/health"))), 503);
+}
+
+TEST(ServiceTest, EveryAcceptedRequestIsCountedOnce) {
+  const RunningService service;
+  for (int i = 0; i < 5; ++i) {
+    service.Ask(Post("/v1/completions", R"({"prompt": ["a", "b"], "n": 2, "max_tokens": 2})"));
+  }
+  service.Ask(Post("/v1/completions", R"({"prompt": 7})"));
+  EXPECT_EQ(service.Metric("atom:requests_accepted_total"), 20.0);
+  EXPECT_EQ(
+      service.Metric("vllm:request_success_total{model_name=\"tiny\",finished_reason=\"length\""),
+      20.0);
+  EXPECT_EQ(service.Metric("vllm:time_to_first_token_seconds_count"), 20.0);
+  EXPECT_EQ(service.Metric("vllm:inter_token_latency_seconds_count"), 20.0);
+  EXPECT_EQ(service.Metric("vllm:e2e_request_latency_seconds_count"), 20.0);
+  EXPECT_EQ(service.Metric("atom:http_errors_total{model_name=\"tiny\",status=\"400\""), 1.0);
+}
+
+TEST(ServiceTest, RequestIdsAndOrigins) {
+  ServiceOptions options;
+  options.cors = "https://example.org";
+  const RunningService service(std::move(options));
+  const std::string reply = service.Ask(Get("/health", "X-Request-Id: abc-1\r\n"));
+  EXPECT_NE(reply.find("x-request-id: abc-1\r\n"), std::string::npos);
+  EXPECT_NE(reply.find("Access-Control-Allow-Origin: https://example.org\r\n"), std::string::npos);
+  EXPECT_EQ(service.Ask(Get("/health", "X-Request-Id: a b\r\n")).find("a b"), std::string::npos);
+  HttpClient client(service.port());
+  client.Send("OPTIONS /v1/completions HTTP/1.1\r\nHost: x\r\nOrigin: https://example.org\r\n\r\n");
+  EXPECT_EQ(StatusOf(client.ReadResponse()), 204);
+  const RunningService closed;
+  EXPECT_EQ(closed.Ask(Get("/health")).find("Access-Control"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace atom::server
