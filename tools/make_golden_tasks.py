@@ -135,7 +135,17 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("data/zeroshot"))
     parser.add_argument("--limit", type=int, default=20)
     arguments = parser.parse_args()
-    model = HFLM(pretrained=arguments.model, dtype=torch.float32, device="cpu", batch_size=1)
+    # tokenizer_config.json says whether a text begins with bos; what tokenizer.json's post-processor
+    # does is overruled, as Atom does.
+    with open(os.path.join(arguments.model, "tokenizer_config.json"), encoding="utf-8") as file:
+        add_bos = json.load(file).get("add_bos_token")
+    model = HFLM(
+        pretrained=arguments.model,
+        dtype=torch.float32,
+        device="cpu",
+        batch_size=1,
+        add_bos_token=add_bos,
+    )
     golden = {"lm_eval": lm_eval.__version__, "tasks": []}
     with tempfile.TemporaryDirectory() as folder:
         for name, definition, file in TASKS:
