@@ -52,10 +52,10 @@ TEST_F(CliTest, EveryCommandHasHelp) {
 TEST_F(CliTest, WrongFlagsExitWithTwo) {
   for (const char* arguments :
        {"", "nonsense", "eval", "eval --nonsense x", "eval x --windows -3",
-        "generate x --prompt y --top-p 7", "bench", "bench nonsense", "bench gemm --m 0",
-        "bench model --layers -1", "bench serve --url http://a --start b",
-        "bench serve --trace x --published", "bench serve --rate 1 --concurrency 2",
-        "bench serving-recipes --batches 0"}) {
+         "eval x --tasks piqa --limit -1", "generate x --prompt y --top-p 7", "bench",
+         "bench nonsense", "bench gemm --m 0", "bench model --layers -1",
+         "bench serve --url http://a --start b", "bench serve --trace x --published",
+         "bench serve --rate 1 --concurrency 2", "bench serving-recipes --batches 0"}) {
     const Outcome run = Atom(arguments);
     EXPECT_EQ(run.exit_code, 2) << arguments;
     EXPECT_NE(run.err.find("atom: "), std::string::npos) << arguments;
@@ -139,6 +139,23 @@ TEST_F(CliTest, QuantizeEvalInspectGenerate) {
   EXPECT_EQ(rows[0].at("tokens").get<size_t>(), ReadAll(text()).size() + 2);  // BOS, "▁"
   EXPECT_GT(rows[0].at("ppl").get<double>(), 1.0);
   EXPECT_TRUE(rows[0].contains("seconds"));
+
+  const std::string task = (folder_ / "task.jsonl").string();
+  std::ofstream(task) << R"({"goal": "g", "sol1": "a", "sol2": "b", "label": 0})" << '\n'
+                      << R"({"goal": "h", "sol1": "c", "sol2": "d", "label": 1})" << '\n';
+  const Outcome accuracy = Atom("eval " + out + " --json - --log-likelihoods --tasks piqa=" + task +
+                                ",arc_easy=" + task);
+  ExpectOneSentence(accuracy, "task.jsonl: line 1: field 'question'");
+  const Outcome tasks =
+      Atom("eval " + out + " --limit 1 --json - --log-likelihoods --tasks piqa=" + task +
+           " --windows 1 --ppl " + text().string());
+  ASSERT_EQ(tasks.exit_code, 0) << tasks.err;
+  EXPECT_EQ(nlohmann::json::parse(tasks.out).at("tasks")[0].at("n"), 1);
+  EXPECT_EQ(nlohmann::json::parse(tasks.out).at("perplexity").size(), 1u);
+  const Outcome table = Atom("eval " + out + " --tasks piqa=" + task);
+  ASSERT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_NE(table.out.find("acc_norm"), std::string::npos) << table.out;
+  EXPECT_EQ(table.out.find("perplexity"), std::string::npos) << "only what was asked for";
 
   const Outcome inspect = Atom("inspect --json --verify " + out);
   ASSERT_EQ(inspect.exit_code, 0) << inspect.err;

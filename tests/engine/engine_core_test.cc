@@ -26,7 +26,8 @@ std::vector<Request> ManyRequests(int count) {
     if (i % 8 == 5) request.sampling.frequency_penalty = 0.8f;
     if (i % 16 == 2) request.sampling.repetition_penalty = 1.3f;
     if (i % 16 == 1) request.logprobs = 3;
-    if (i % 16 == 6) request.prompt_logprobs = 2;
+    if (i % 8 == 6) request.prompt_logprobs = 2;
+    if (i % 16 == 14) request.prompt_logprobs_from = 17 + i / 16;
     requests.push_back(std::move(request));
   }
   return requests;
@@ -128,9 +129,11 @@ TEST_P(EngineCoreTest, ThePrefixCacheChangesNothing) {
     ExpectSame(results, alone, fmt::format("round {}", round));
     if (round == 0) continue;
     for (const Request& request : ManyRequests(requests())) {
-      const auto size = static_cast<int64_t>(request.prompt.size());
-      EXPECT_EQ(results.at(request.id).cached_tokens,
-                request.prompt_logprobs >= 0 ? 0 : (size - 1) / 16 * 16);
+      int64_t reusable = static_cast<int64_t>(request.prompt.size()) - 1;
+      if (request.prompt_logprobs >= 0) {
+        reusable = std::max<int64_t>(request.prompt_logprobs_from - 1, 0);
+      }
+      EXPECT_EQ(results.at(request.id).cached_tokens, reusable / 16 * 16);
     }
   }
   EXPECT_GT(core.stats().prefix_hits, 0);

@@ -201,6 +201,39 @@ TEST_F(RequestLife, NoTokensAreAPromptThatIsMeasured) {
   EXPECT_EQ(result.finishes, Once(FinishReason::kLength));
 }
 
+TEST_F(RequestLife, ThePartOfAPromptThatIsMeasuredIsThatOfTheWhole) {
+  const auto measure = [&](EngineCore& core, int64_t from) {
+    Request request = Make(1);
+    request.prompt = RandomPrompt(1, 60);
+    request.stop.max_tokens = 0;
+    request.prompt_logprobs = 1;
+    request.prompt_logprobs_from = from;
+    core.Add(std::move(request), {});
+    return Drain(core).at(1);
+  };
+  const Transcript whole = measure(core_, 0);
+  ASSERT_EQ(whole.prompt.size(), 60u);
+  for (const int64_t from : {1, 16, 17, 33, 59}) {
+    SCOPED_TRACE(from);
+    const Transcript found = measure(core_, from);  // the pages of `whole` are there
+    EngineCore fresh(*model_.transformer, *model_.tokenizer, {.kv_pages = 8});
+    const Transcript computed = measure(fresh, from);
+    EXPECT_EQ(found.cached_tokens, (from - 1) / 16 * 16);
+    EXPECT_EQ(computed.cached_tokens, 0);
+    ASSERT_EQ(found.prompt.size(), static_cast<size_t>(60 - from));
+    ASSERT_EQ(computed.prompt.size(), found.prompt.size());
+    for (size_t i = 0; i < found.prompt.size(); ++i) {
+      const TokenOutput& expected = whole.prompt[static_cast<size_t>(from) + i];
+      for (const Transcript* part : {&found, &computed}) {
+        EXPECT_EQ(part->prompt[i].id, expected.id);
+        EXPECT_EQ(part->prompt[i].logprob, expected.logprob);
+        ASSERT_EQ(part->prompt[i].top.size(), 1u);
+        EXPECT_EQ(part->prompt[i].top[0].id, expected.top[0].id);
+      }
+    }
+  }
+}
+
 TEST_F(RequestLife, SeedsDecideAndTheEngineDrawsThoseThatAreMissing) {
   const auto run = [&](EngineCore& core, std::optional<uint64_t> seed) {
     Request request = Make(1);

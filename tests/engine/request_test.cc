@@ -26,6 +26,7 @@ TEST(CheckRequest, AcceptsWhatIsAtTheEdge) {
   request.stop = {.max_tokens = 0, .token_ids = {99}, .strings = {"x"}};
   request.logprobs = 32;
   request.prompt_logprobs = 0;
+  request.prompt_logprobs_from = 31;
   const Status status = CheckRequest(request, kLimits);
   EXPECT_TRUE(status.ok()) << status.error().message;
 }
@@ -69,6 +70,9 @@ TEST(CheckRequest, NamesWhatIsOutOfRange) {
        }},
       {"logprobs: expected -1 to 32, found 33", [](Request& r) { r.logprobs = 33; }},
       {"prompt_logprobs", [](Request& r) { r.prompt_logprobs = -2; }},
+      {"prompt_logprobs_from: expected 0 to 2, found 3",
+       [](Request& r) { r.prompt_logprobs_from = 3; }},
+      {"prompt_logprobs_from", [](Request& r) { r.prompt_logprobs_from = -1; }},
       {"timeout", [](Request& r) { r.timeout_seconds = -1.0; }},
   };
   for (const auto& [message, spoil] : cases) {

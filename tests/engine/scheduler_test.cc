@@ -162,8 +162,21 @@ TEST(Scheduler, ReusesFullPagesButComputesTheLastToken) {
   EXPECT_EQ(engine.Step(), (Steps{{other, 64}}));
   const RequestId measured = engine.Add({.prompt = 64, .logits_below = 64});
   EXPECT_EQ(engine.Step(), (Steps{{measured, 64}}));
+  // What may be left out and was asked for: all but the last token, of the measured one nothing.
   EXPECT_EQ(engine.scheduler().prefix_hits(), 48 + 64);
-  EXPECT_EQ(engine.scheduler().prefix_queries(), 64 + 64 + 65 + 64);
+  EXPECT_EQ(engine.scheduler().prefix_queries(), 63 + 63 + 64 + 63);
+}
+
+TEST(Scheduler, ReusesWhatLiesBeforeTheFirstLogits) {
+  for (const auto& [from, found] : Steps{{0, 0}, {15, 0}, {16, 16}, {47, 32}, {48, 48}, {63, 48}}) {
+    SimulatedEngine engine({.step_tokens = 512, .max_sequences = 4}, 100);
+    engine.Add({.prompt = 64});
+    engine.Run(10);
+    const RequestId measured = engine.Add({.prompt = 64, .logits_below = 64, .logits_from = from});
+    EXPECT_EQ(engine.Step(), (Steps{{measured, 64 - found}}));
+    EXPECT_EQ(engine.scheduler().prefix_hits(), found);
+    EXPECT_EQ(engine.scheduler().prefix_queries(), 63 + from);
+  }
 }
 
 TEST(Scheduler, RandomLoadsEndAndLeaveNothing) {
@@ -182,7 +195,8 @@ TEST(Scheduler, RandomLoadsEndAndLeaveNothing) {
                                        .answer = answer,
                                        .priority = static_cast<int32_t>(random.Below(3)),
                                        .first_token = static_cast<int32_t>(random.Below(3)),
-                                       .logits_below = random.Below(5) == 0 ? prompt : 0});
+                                       .logits_below = random.Below(5) == 0 ? prompt : 0,
+                                       .logits_from = random.Below(prompt)});
       for (int64_t step = random.Below(5); step > 0; --step) engine.Step();
       const RequestId unlucky = random.Below(id + 1);
       if (random.Below(8) == 0 && !engine.ended(unlucky)) engine.Cancel(unlucky);

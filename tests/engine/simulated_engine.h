@@ -24,6 +24,7 @@ class SimulatedEngine {
     int32_t priority = 0;
     int32_t first_token = 0;  ///< prompts with the same one begin alike
     int64_t logits_below = 0;
+    int64_t logits_from = 0;
   };
   /// Gives the id.
   RequestId Add(const Work& work) {
@@ -31,6 +32,7 @@ class SimulatedEngine {
     job.sequence.id = static_cast<RequestId>(jobs_.size()) - 1;
     job.sequence.arrival = job.sequence.id;
     job.sequence.priority = work.priority;
+    job.sequence.logits_from = work.logits_from;
     job.sequence.logits_below = work.logits_below;
     job.end = work.prompt + work.answer;
     job.prompt = work.prompt;

@@ -77,5 +77,23 @@ TEST(IsWordChar, FollowsRegularExpressions) {
   }
 }
 
+TEST(Trim, TakesUnicodeSpaceFromOneEnd) {
+  const std::string text = "\u00A0 \ta b\u3000\n";
+  EXPECT_EQ(TrimStart(text), "a b\u3000\n");
+  EXPECT_EQ(TrimEnd(text), "\u00A0 \ta b");
+  EXPECT_EQ(TrimStart(" \n"), "");
+  EXPECT_EQ(TrimEnd(" \n"), "");
+  EXPECT_EQ(TrimEnd("a\xFF"), "a\xFF");
+}
+
+TEST(Capitalize, ChangesEveryLetter) {  // as Python's str.capitalize
+  EXPECT_EQ(Capitalize(""), "");
+  EXPECT_EQ(Capitalize("the Man in L.A. runs"), "The man in l.a. runs");
+  EXPECT_EQ(Capitalize(" The"), " the");
+  EXPECT_EQ(Capitalize("éCOLE ÉTÉ"), "École été");
+  EXPECT_EQ(Capitalize("ǆABC"), "ǅabc");
+  EXPECT_EQ(Capitalize("日本 X"), "日本 x");
+}
+
 }  // namespace
 }  // namespace atom::text

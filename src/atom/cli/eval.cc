@@ -1,4 +1,5 @@
-// `atom eval MODEL_DIR --ppl wikitext2,FILE`: perplexity of a checkpoint or an artifact.
+// `atom eval MODEL_DIR --ppl wikitext2,FILE --tasks piqa,arc_easy`: perplexity and accuracy on
+// multiple-choice tasks of a checkpoint or an artifact.
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 #include <map>
@@ -7,6 +8,7 @@
 
 #include "atom/cli/commands.h"
 #include "atom/cli/session.h"
+#include "atom/eval/multiple_choice.h"
 
 namespace atom::cli {
 namespace {
@@ -15,16 +17,80 @@ constexpr int64_t kStepRows = 512;
 
 struct EvalFlags {
   std::string model;
-  std::vector<std::string> texts = {"wikitext2"};
+  std::vector<std::string> texts;
+  std::vector<std::string> tasks;
   std::string data;
   std::string json;
   int64_t windows = 0;
+  int64_t limit = 0;
+  bool log_likelihoods = false;
   bool simulate = false;
   DType dtype = DType::kF32;
   BackendFlags backend;
 };
 
-Status RunEval(const EvalFlags& flags) {
+void PrintAccuracy(const std::string& metric, const eval::Accuracy& accuracy) {
+  const std::string error =
+      accuracy.standard_error ? fmt::format("{:.4f}", *accuracy.standard_error) : "";
+  fmt::print(" {:>8} {:>8.4f} {:>8}", metric, accuracy.mean, error);
+}
+
+void RunTexts(const EvalFlags& flags, model::Transformer& transformer,
+              const std::vector<eval::EvalText>& texts, nlohmann::json& json) {
+  if (flags.json != "-") {
+    fmt::print("{:<24} {:>12} {:>8} {:>10} {:>9}\n", "text", "perplexity", "windows", "tokens",
+               "seconds");
+  }
+  for (const eval::EvalText& text : texts) {
+    Progress progress(text.dataset, static_cast<int64_t>(text.windows.size()));
+    const eval::PerplexityResult result = eval::MeasurePerplexity(transformer, text, &progress);
+    json["perplexity"].push_back(eval::ToJson(result));
+    if (flags.json == "-") continue;
+    fmt::print("{:<24} {:>12.4f} {:>8} {:>10} {:>9.1f}\n", result.dataset, result.perplexity,
+               result.windows, result.tokens, result.seconds);
+    std::fflush(stdout);
+  }
+}
+
+Status RunTasks(const EvalFlags& flags, model::Transformer& transformer,
+                const text::Tokenizer& tokenizer, int64_t context,
+                const std::vector<eval::TaskItems>& tasks, nlohmann::json& json) {
+  if (flags.json != "-") {
+    fmt::print("{:<14} {:>6} {:>9} {:>8} {:>8} {:>8}\n", "task", "n", "seconds", "metric", "value",
+               "stderr");
+  }
+  for (const eval::TaskItems& task : tasks) {
+    Progress progress(task.task, static_cast<int64_t>(task.items.size()));
+    const Result<eval::TaskResult> result =
+        eval::MeasureTask(transformer, tokenizer, task, context, &progress);
+    if (!result.ok()) return result.error();
+    json["tasks"].push_back(eval::ToJson(*result, flags.log_likelihoods));
+    if (flags.json == "-") continue;
+    fmt::print("{:<14} {:>6} {:>9.1f}", result->task, result->n, result->seconds);
+    PrintAccuracy("acc", result->acc);
+    if (result->acc_norm) {
+      fmt::print("\n{:<14} {:>6} {:>9}", "", "", "");
+      PrintAccuracy("acc_norm", *result->acc_norm);
+    }
+    fmt::print("\n");
+    std::fflush(stdout);
+  }
+  return {};
+}
+
+Result<std::vector<eval::TaskItems>> LoadTasks(const EvalFlags& flags) {
+  std::vector<eval::TaskItems> tasks;
+  const io::DataFolders folders = io::FindDataFolders(flags.data);
+  for (const std::string& name : flags.tasks) {
+    Result<eval::TaskItems> task = eval::LoadTask(name, folders, flags.limit);
+    if (!task.ok()) return task.error();
+    tasks.push_back(std::move(task).value());
+  }
+  return tasks;
+}
+
+Status RunEval(EvalFlags flags) {
+  if (flags.texts.empty() && flags.tasks.empty()) flags.texts = {"wikitext2"};
   const Result<OpenedModel> model = OpenModel(flags.model);
   if (!model.ok()) return model.error();
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
@@ -32,27 +98,22 @@ Status RunEval(const EvalFlags& flags) {
   const Result<std::vector<eval::EvalText>> texts =
       LoadTexts(flags.texts, flags.data, *model, flags.windows);
   if (!texts.ok()) return texts.error();
+  const Result<std::vector<eval::TaskItems>> tasks = LoadTasks(flags);
+  if (!tasks.ok()) return tasks.error();
   const int64_t window = eval::WindowFor(model->files.config);
+  const int64_t positions = tasks->empty() ? window : eval::PositionsForTasks(window);
   const Result<std::unique_ptr<model::Transformer>> transformer = model::LoadTransformer(
       model->files, **backend,
       {.simulate = flags.simulate,
        .dtype = flags.dtype,
-       .limits = {.rows = std::min(kStepRows, window), .positions = window}});
+       .limits = {.rows = std::min(kStepRows, window), .positions = positions}});
   if (!transformer.ok()) return transformer.error();
 
-  nlohmann::json json = {{"perplexity", nlohmann::json::array()}};
-  if (flags.json != "-") {
-    fmt::print("{:<24} {:>12} {:>8} {:>10} {:>9}\n", "text", "perplexity", "windows", "tokens",
-               "seconds");
-  }
-  for (const eval::EvalText& text : *texts) {
-    Progress progress(text.dataset, static_cast<int64_t>(text.windows.size()));
-    const eval::PerplexityResult result = eval::MeasurePerplexity(**transformer, text, &progress);
-    json["perplexity"].push_back(eval::ToJson(result));
-    if (flags.json == "-") continue;
-    fmt::print("{:<24} {:>12.4f} {:>8} {:>10} {:>9.1f}\n", result.dataset, result.perplexity,
-               result.windows, result.tokens, result.seconds);
-    std::fflush(stdout);
+  nlohmann::json json = nlohmann::json::object();
+  if (!texts->empty()) RunTexts(flags, **transformer, *texts, json);
+  if (!tasks->empty()) {
+    const Status status = RunTasks(flags, **transformer, *model->tokenizer, window, *tasks, json);
+    if (!status.ok()) return status;
   }
   return WriteJson(flags.json, json);
 }
@@ -61,16 +122,26 @@ Status RunEval(const EvalFlags& flags) {
 
 void AddEval(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<EvalFlags>();
-  CLI::App* command = app.add_subcommand("eval", "Perplexity of a model");
+  CLI::App* command = app.add_subcommand("eval", "Perplexity and accuracy of a model");
   command->add_option("model", flags->model, "Model directory, checkpoint or artifact")->required();
   command
-      ->add_option("--ppl", flags->texts,
-                   "Texts, comma-separated: wikitext2, wikitext2-raw, ptb, c4 or files")
-      ->delimiter(',')
-      ->capture_default_str();
+      ->add_option(
+          "--ppl", flags->texts,
+          "Texts, comma-separated: wikitext2 (default without --tasks), wikitext2-raw, ptb, "
+          "c4 or files")
+      ->delimiter(',');
   command->add_option("--windows", flags->windows, "At most so many windows a text; 0: all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->capture_default_str();
+  command
+      ->add_option("--tasks", flags->tasks,
+                   "Tasks, or TASK=FILE, comma-separated: " + eval::KnownTasks())
+      ->delimiter(',');
+  command->add_option("--limit", flags->limit, "At most so many items a task; 0: all")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str();
+  command->add_flag("--log-likelihoods", flags->log_likelihoods,
+                    "Each choice's log-likelihood in the JSON");
   flags->backend.AddTo(*command);
   const std::map<std::string, DType> dtypes = {
       {"fp32", DType::kF32}, {"bf16", DType::kBF16}, {"fp16", DType::kF16}};

@@ -24,7 +24,11 @@ struct ActiveRequest {
 
   bool answering = false;                ///< the prompt is computed and told of
   int64_t cached_tokens = 0;             ///< of the prompt
-  std::vector<TokenOutput> prompt = {};  ///< as far as it is computed, if asked for
+  std::vector<TokenOutput> prompt = {};  ///< what is asked of it, as far as it is computed
+
+  TokenOutput& prompt_token(int64_t position) {
+    return prompt.at(static_cast<size_t>(position - request.prompt_logprobs_from));
+  }
 };
 
 }  // namespace atom::engine

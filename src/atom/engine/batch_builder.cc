@@ -27,7 +27,7 @@ void BatchBuilder::AddChunk(const Chunk& chunk) {
   std::ranges::copy(sequence.pages, batch_.block_tables.begin() + index * batch_.max_blocks);
   for (int64_t position = sequence.computed; position < end; ++position) {
     const bool last = chunk.last() && position + 1 == end;
-    if (last || position < sequence.logits_below) {
+    if (last || sequence.wants_logits(position)) {
       batch_.logit_rows.push_back(static_cast<int32_t>(batch_.tokens.size()));
       logit_rows_.push_back({&sequence, position, last});
     }

@@ -130,7 +130,11 @@ void EngineCore::State::Add(Request request, TimePoint now) {
                     .priority = request.priority,
                     .arrival = arrivals_++,
                     .tokens = std::move(request.prompt)};
-  if (request.prompt_logprobs >= 0) sequence.logits_below = prompt_tokens;
+  if (request.prompt_logprobs >= 0) {
+    // A token's log-probability comes from the logits in front of it.
+    sequence.logits_from = std::max(request.prompt_logprobs_from - 1, int64_t{0});
+    sequence.logits_below = prompt_tokens;
+  }
   const uint64_t seed = request.sampling.seed ? *request.sampling.seed : seeds_.Next();
   std::optional<TimePoint> deadline;
   if (request.timeout_seconds > 0.0) deadline = Deadline(now, request.timeout_seconds);
@@ -179,7 +183,7 @@ std::vector<Output> EngineCore::State::Step(TimePoint now) {
       if (row.chooses) {
         outputs.push_back(Publish(row));
       } else {
-        row.request->prompt[static_cast<size_t>(row.position) + 1] = std::move(row.token);
+        row.request->prompt_token(row.position + 1) = std::move(row.token);
       }
     }
     ++stats_.steps;
@@ -194,9 +198,10 @@ void EngineCore::State::TakeRows(const std::vector<LogitRow>& rows) {
   for (const LogitRow& row : rows) {
     ActiveRequest& request = *requests_.at(row.sequence->id);
     rows_.push_back({.request = &request, .position = row.position, .chooses = row.last});
-    if (row.position == 0 && request.sequence.logits_below > 0) {
-      request.prompt.assign(static_cast<size_t>(request.prompt_tokens), {});
-      request.prompt[0].id = request.sequence.tokens[0];
+    if (row.position == request.sequence.logits_from && request.sequence.logits_below > 0) {
+      const int64_t from = request.request.prompt_logprobs_from;
+      request.prompt.assign(static_cast<size_t>(request.prompt_tokens - from), {});
+      request.prompt[0].id = request.sequence.tokens[static_cast<size_t>(from)];
     }
     if (!row.last) {
       rows_.back().token.id = request.sequence.tokens[static_cast<size_t>(row.position) + 1];

@@ -1,5 +1,6 @@
 #include "atom/engine/request.h"
 
+#include <algorithm>
 #include <cmath>
 #include <unordered_set>
 
@@ -86,6 +87,8 @@ Status CheckRequest(const Request& request, const RequestLimits& limits) {
            CheckStop(request.stop, limits),
            CheckRange("logprobs", request.logprobs, -1, kMaxLogprobs),
            CheckRange("prompt_logprobs", request.prompt_logprobs, -1, kMaxLogprobs),
+           CheckRange("prompt_logprobs_from", request.prompt_logprobs_from, int64_t{0},
+                      std::max(static_cast<int64_t>(request.prompt.size()) - 1, int64_t{0})),
            CheckRange("timeout", request.timeout_seconds, 0.0, 1e9),
        }) {
     if (!status.ok()) return status;

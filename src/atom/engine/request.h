@@ -52,8 +52,11 @@ struct Request {
   StopConditions stop;
   int32_t priority = 0;          ///< smaller is served first
   int32_t logprobs = -1;         ///< of each token and of so many likeliest; -1: none
-  int32_t prompt_logprobs = -1;  ///< the same for the prompt's tokens, which are then all computed
-  double timeout_seconds = 0.0;  ///< from its arrival on; 0: none
+  int32_t prompt_logprobs = -1;  ///< the same for the prompt's tokens
+  /// The first of the prompt's tokens that prompt_logprobs speaks of: Output::prompt begins with
+  /// it. What lies before it may come from the prefix cache; with 0, everything is computed.
+  int64_t prompt_logprobs_from = 0;
+  double timeout_seconds = 0.0;                 ///< from its arrival on; 0: none
   std::unique_ptr<TokenConstraint> constraint;  ///< null: any token
 };
 
@@ -92,7 +95,7 @@ struct TokenOutput {
 
 struct Output {
   RequestId id = 0;
-  std::vector<TokenOutput> prompt;  ///< once, before the first token, if asked for
+  std::vector<TokenOutput> prompt;  ///< as asked for; once, before the first token
   std::vector<TokenOutput> tokens;  ///< new ones, without an end-of-text or stop token
   std::string text;  ///< what can be shown of them: valid UTF-8, never a part of a stop string
   std::optional<FinishReason> finish;

@@ -94,8 +94,8 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
     ReleasePages(sequence);
     return false;
   }
-  if (options_.prefix_cache && sequence.may_reuse()) {
-    prefix_queries_ += static_cast<int64_t>(sequence.tokens.size());
+  if (options_.prefix_cache) {
+    prefix_queries_ += sequence.reusable();
     prefix_hits_ += sequence.found;
   }
   waiting_.erase(&sequence);
@@ -105,9 +105,9 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
 
 void Scheduler::ReusePrefix(Sequence& sequence) {
   sequence.found = 0;
-  if (!options_.prefix_cache || !sequence.may_reuse()) return;
+  if (!options_.prefix_cache) return;
   // Never all tokens: the logits behind the last are wanted, and shared pages are not written.
-  const int64_t limit = (sequence.remaining() - 1) / kernels::kKvPagePositions;
+  const int64_t limit = sequence.reusable() / kernels::kKvPagePositions;
   for (int64_t page = 0; page < limit; ++page) {
     const std::optional<int32_t> hit = pool_.Find(sequence.content, TokensOfPage(sequence, page));
     if (!hit) break;

@@ -5,6 +5,7 @@
 //            ── computed ──▶             the rest is computed next; after the last comes a new one
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <tuple>
 #include <vector>
@@ -23,7 +24,8 @@ struct Sequence {
   int64_t computed = 0;             ///< of the tokens
   std::vector<int32_t> pages = {};  ///< room for at least `computed` positions
 
-  int64_t logits_below = 0;      ///< the logits of positions below are wanted besides the last
+  int64_t logits_from = 0;       ///< besides the last position's, the logits of positions in
+  int64_t logits_below = 0;      ///< [logits_from, logits_below) are wanted
   int64_t kept_pages = 0;        ///< full pages that the cache knows
   Content content = kNoContent;  ///< up to the end of the last of them
   int64_t found = 0;             ///< tokens found in the cache when it was last admitted
@@ -31,8 +33,15 @@ struct Sequence {
   int64_t remaining() const { return static_cast<int64_t>(tokens.size()) - computed; }
   /// Only the newest token has to be computed: a stream that a reader waits for.
   bool decoding() const { return remaining() == 1; }
-  /// Where all logits are wanted, nothing is left out because the cache has it.
-  bool may_reuse() const { return logits_below == 0; }
+  bool wants_logits(int64_t position) const {
+    return position >= logits_from && position < logits_below;
+  }
+  /// Tokens that need not be computed where the cache has them: those before the first whose
+  /// logits are wanted.
+  int64_t reusable() const {
+    const int64_t last = static_cast<int64_t>(tokens.size()) - 1;
+    return logits_from < logits_below ? std::min(logits_from, last) : last;
+  }
 };
 
 /// Who is served first.

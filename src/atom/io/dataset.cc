@@ -112,24 +112,12 @@ Result<std::string> ReadText(const fs::path& path) {
   return text;
 }
 
-Result<fs::path> Locate(const Row& row, std::string_view file, const DataFolders& folders) {
-  std::string places;
-  for (const fs::path& folder : folders.folders) {
-    const fs::path nested = folder / row.subfolder / file;
-    std::error_code failed;
-    for (const fs::path& candidate : {nested, folder / file}) {
-      if (fs::exists(candidate, failed)) return candidate;
-    }
-    places += fmt::format("{}{}", places.empty() ? "" : ", ", nested.string());
-  }
-  return MakeError(
-      "data set {}: {} was not found as {} ({}); --data DIR or $ATOM_DATA names a "
-      "folder to look in",
-      row.name, file, places.empty() ? "there is no data folder" : places, row.distributed);
-}
-
 Result<Dataset> LoadRow(const Row& row, std::string_view file, const DataFolders& folders) {
-  Result<fs::path> path = Locate(row, file, folders);
+  Result<fs::path> path = FindDataFile({.dataset = row.name,
+                                        .subfolder = row.subfolder,
+                                        .file = file,
+                                        .distributed = row.distributed},
+                                       folders);
   if (!path.ok()) return path.error();
   Result<std::string> text = ReadText(*path);
   if (!text.ok()) return text.error();
@@ -190,6 +178,23 @@ DataFolders FindDataFolders(const fs::path& data_flag) {
     above = above == above.root_path() ? fs::path() : above.parent_path();
   }
   return found;
+}
+
+Result<fs::path> FindDataFile(const DataFile& wanted, const DataFolders& folders) {
+  std::string places;
+  for (const fs::path& folder : folders.folders) {
+    const fs::path nested = folder / wanted.subfolder / wanted.file;
+    std::error_code failed;
+    for (const fs::path& candidate : {nested, folder / wanted.file}) {
+      if (fs::exists(candidate, failed)) return candidate;
+    }
+    places += fmt::format("{}{}", places.empty() ? "" : ", ", nested.string());
+  }
+  return MakeError(
+      "data set {}: {} was not found as {} ({}); --data DIR or $ATOM_DATA names a "
+      "folder to look in",
+      wanted.dataset, wanted.file, places.empty() ? "there is no data folder" : places,
+      wanted.distributed);
 }
 
 Result<Dataset> LoadEvalDataset(std::string_view name_or_file, const DataFolders& folders) {

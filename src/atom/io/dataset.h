@@ -49,6 +49,15 @@ struct DataFolders {
 /// tree. Folders that do not exist are kept: messages list where was looked.
 DataFolders FindDataFolders(const std::filesystem::path& data_flag);
 
+/// A file that a data folder may have, as it is or in `subfolder`.
+struct DataFile {
+  std::string_view dataset;  ///< what messages call it
+  std::string_view subfolder;
+  std::string_view file;
+  std::string_view distributed;  ///< what to say when it is absent
+};
+Result<std::filesystem::path> FindDataFile(const DataFile& wanted, const DataFolders& folders);
+
 /// `name_or_file` is a name from the table or else a path ("./c4" for a file called c4). Bytes are
 /// passed through as they are, NUL and invalid UTF-8 too; an empty file is an Error.
 Result<Dataset> LoadEvalDataset(std::string_view name_or_file, const DataFolders& folders);

@@ -144,4 +144,37 @@ bool IsWordChar(char32_t code) {
   return joiner || enclosed_letter;
 }
 
+std::string_view TrimStart(std::string_view text) {
+  while (!text.empty()) {
+    const Utf8Char character = NextChar(text, 0);
+    if (!IsSpace(character.code)) break;
+    text.remove_prefix(character.length);
+  }
+  return text;
+}
+
+std::string_view TrimEnd(std::string_view text) {
+  size_t end = 0;
+  for (size_t pos = 0; pos < text.size();) {
+    const Utf8Char character = NextChar(text, pos);
+    pos += character.length;
+    if (!IsSpace(character.code)) end = pos;
+  }
+  return text.substr(0, end);
+}
+
+std::string Capitalize(std::string_view text) {
+  std::string result;
+  for (size_t pos = 0; pos < text.size();) {
+    const Utf8Char character = NextChar(text, pos);
+    const auto code = static_cast<utf8proc_int32_t>(character.code);
+    std::array<utf8proc_uint8_t, 4> bytes;
+    const utf8proc_ssize_t size = utf8proc_encode_char(
+        pos == 0 ? utf8proc_totitle(code) : utf8proc_tolower(code), bytes.data());
+    result.append(reinterpret_cast<const char*>(bytes.data()), static_cast<size_t>(size));
+    pos += character.length;
+  }
+  return result;
+}
+
 }  // namespace atom::text

@@ -51,4 +51,12 @@ bool IsSpace(char32_t code);
 /// \w as regular expressions define it: letters, marks, decimal numbers, connectors, joiners.
 bool IsWordChar(char32_t code);
 
+/// `text` without the \s at its start, or at its end.
+std::string_view TrimStart(std::string_view text);
+std::string_view TrimEnd(std::string_view text);
+
+/// The first character in title case, the others in lower case. One character for one, so "ß"
+/// stays as it is.
+std::string Capitalize(std::string_view text);
+
 }  // namespace atom::text
