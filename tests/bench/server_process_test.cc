@@ -3,8 +3,6 @@
 #include <csignal>
 #include <gtest/gtest.h>
 
-#include "atom/bench/interrupt_watch.h"
-
 namespace atom::bench {
 namespace {
 
@@ -38,14 +36,6 @@ TEST(ServerProcessTest, OnlyTheServersOwnLineHasItsAddress) {
   EXPECT_EQ(AddressInLine("serving m on http://a:1 now"), "http://a:1");
   EXPECT_EQ(AddressInLine("see http://a:1"), "");
   EXPECT_EQ(AddressInLine("serving nothing"), "");
-}
-
-TEST(InterruptWatchTest, SeesAnInterruptThatEndsNothing) {
-  InterruptWatch watch;
-  EXPECT_FALSE(watch.Seen());
-  raise(SIGINT);
-  EXPECT_TRUE(watch.Seen());
-  EXPECT_TRUE(watch.Seen());
 }
 
 }  // namespace

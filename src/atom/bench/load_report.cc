@@ -70,6 +70,7 @@ LoadReport MakeLoadReport(const std::vector<CompletionRecord>& records, const La
 
 nlohmann::json ToJson(const LoadReport& report) {
   nlohmann::json json = {
+      {"model", report.model},
       {"requests", report.requests},
       {"completed", report.completed},
       {"cut", report.cut},

@@ -18,7 +18,8 @@ struct LatencyGoals {
 };
 
 struct LoadReport {
-  int64_t requests = 0;  ///< that were begun
+  std::string model = {};  ///< what the server calls it
+  int64_t requests = 0;    ///< that were begun
   int64_t completed = 0;
   int64_t cut = 0;       ///< to the model's context
   double seconds = 0.0;  ///< from the first request to the end of the last

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "atom/bench/interrupt_watch.h"
 #include "atom/bench/serving_prompts.h"
 #include "atom/io/json.h"
 #include "atom/io/quote.h"
@@ -11,6 +12,11 @@ namespace {
 
 constexpr int64_t kDefaultContext = 2048;
 constexpr int64_t kLeastContext = 4;
+
+const char* LengthsOf(const LoadOptions& load) {
+  if (!load.trace.empty()) return "trace";
+  return load.fixed ? "fixed" : "published";
+}
 
 }  // namespace
 
@@ -47,7 +53,7 @@ std::string CompletionBody(const std::string& model, const std::vector<int32_t>&
   return io::DumpJson(body, -1);
 }
 
-Result<LoadReport> RunServe(const ServeOptions& options, const std::function<bool()>& interrupted) {
+Result<LoadReport> RunServe(const ServeOptions& options) {
   const Result<std::string> models = Fetch(options.target, "/v1/models");
   if (!models.ok()) return models.error();
   const Result<ServedName> served = ParseModels(*models, options.model);
@@ -63,6 +69,7 @@ Result<LoadReport> RunServe(const ServeOptions& options, const std::function<boo
   const ServingPrompts prompts({.vocabulary = options.vocabulary,
                                 .shared_prefixes = options.shared_prefixes,
                                 .seed = load.seed});
+  InterruptWatch watch;
   const std::vector<CompletionRecord> records = RunLoad(
       options.target, *plan,
       [&](size_t index) {
@@ -71,10 +78,33 @@ Result<LoadReport> RunServe(const ServeOptions& options, const std::function<boo
                               prompts.Make(static_cast<int64_t>(index), lengths.prompt),
                               lengths.output);
       },
-      interrupted);
+      [&watch] { return watch.Seen(); });
   LoadReport report = MakeLoadReport(records, options.goals);
+  report.model = served->model;
   report.cut = plan->cut;
   return report;
+}
+
+nlohmann::json ToJson(const ServeOptions& options, const LoadReport& report) {
+  const LoadOptions& load = options.load;
+  nlohmann::json json = ToJson(report);
+  json["bench"] = "serve";
+  json["url"] = "http://" + options.target.url.HostHeader() + options.target.url.path;
+  json["load"] = {{"lengths", LengthsOf(load)},
+                  {"concurrency", load.concurrency},
+                  {"rate", load.rate},
+                  {"shared_prefixes", options.shared_prefixes},
+                  {"seed", load.seed},
+                  {"slo_ttft_ms", options.goals.first * 1e3},
+                  {"slo_itl_ms", options.goals.gap * 1e3}};
+  if (!load.trace.empty()) {
+    json["load"]["rate_scale"] = load.rate_scale;
+  } else if (load.fixed) {
+    json["load"]["fixed"] = {load.fixed->prompt, load.fixed->output};
+  } else {
+    json["load"]["scale"] = load.scale;
+  }
+  return json;
 }
 
 }  // namespace atom::bench

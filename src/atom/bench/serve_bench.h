@@ -3,7 +3,7 @@
 // is greedy.
 #pragma once
 
-#include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "atom/bench/load_client.h"
@@ -32,6 +32,10 @@ struct ServeOptions {
 std::string CompletionBody(const std::string& model, const std::vector<int32_t>& prompt,
                            int64_t output);
 
-Result<LoadReport> RunServe(const ServeOptions& options, const std::function<bool()>& interrupted);
+/// Once the load has begun, Ctrl-C ends it and the report is of what there is; before, the program.
+Result<LoadReport> RunServe(const ServeOptions& options);
+
+/// {"bench", "url", "load": what was asked for} and what the report has.
+nlohmann::json ToJson(const ServeOptions& options, const LoadReport& report);
 
 }  // namespace atom::bench

@@ -1,23 +1,12 @@
 #include "atom/bench/serving_memory.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <fmt/format.h>
-
-#include "atom/io/quote.h"
 
 namespace atom::bench {
 namespace {
 
 constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
-
-struct Unit {
-  std::string_view name;
-  double bytes;
-};
-constexpr std::array kUnits = {Unit{"", 1.0}, Unit{"KiB", 1024.0}, Unit{"MiB", 1024.0 * 1024.0},
-                               Unit{"GiB", kGib}};
 
 int64_t ScratchBytes(const model::Transformer& transformer) {
   constexpr int64_t kFloat = sizeof(float);
@@ -44,21 +33,6 @@ ServingMemory MemoryOf(const RandomModel& model) {
   return {.weights = model.cost.linear_bytes + 2 * model.cost.head_bytes,
           .scratch = ScratchBytes(*model.transformer),
           .page_bytes = model.cost.layers * layout.PageBytes()};
-}
-
-Result<int64_t> ParseByteSize(std::string_view text) {
-  double number = 0.0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  std::string_view name = text.substr(static_cast<size_t>(end - text.data()));
-  while (name.starts_with(' ')) name.remove_prefix(1);
-  for (const Unit& unit : kUnits) {
-    const double bytes = number * unit.bytes;
-    if (error == std::errc() && name == unit.name && bytes >= 1.0 && bytes < 1e15) {
-      return static_cast<int64_t>(bytes);
-    }
-  }
-  return MakeError("a size in memory: expected one such as 2.5GiB or 300MiB, found {}",
-                   io::Quote(text));
 }
 
 std::string GibText(int64_t bytes) {

@@ -4,10 +4,8 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "atom/bench/random_model.h"
-#include "atom/core/result.h"
 
 namespace atom::bench {
 
@@ -22,8 +20,6 @@ struct ServingMemory {
 };
 ServingMemory MemoryOf(const RandomModel& model);
 
-/// "2.5GiB", "300 MiB", "1024": bytes.
-Result<int64_t> ParseByteSize(std::string_view text);
 /// "2.50 GiB".
 std::string GibText(int64_t bytes);
 

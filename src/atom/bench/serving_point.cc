@@ -1,5 +1,6 @@
 #include "atom/bench/serving_point.h"
 
+#include <algorithm>
 #include <cmath>
 #include <unordered_map>
 
@@ -74,9 +75,11 @@ class PointRunner {
     point.gap = Summarize(std::move(gaps_));
   }
 
-  /// A step of an engine in which at least one request waits: what can run, runs.
+  /// A step of an engine in which so many wait that whoever can run, runs. While it fills, one
+  /// waits at a time: what still waits when it is full has an age, and nobody begins with one then.
   void Step() {
-    while (core_.stats().waiting == 0) Add();
+    const int64_t places = full_ ? options_.max_running - core_.stats().running : 1;
+    while (core_.stats().waiting < std::max<int64_t>(places, 1)) Add();
     const int64_t finished = finished_;
     const std::vector<engine::Output> outputs = core_.Step(Clock::now());
     const auto now = Clock::now();

@@ -1,9 +1,8 @@
 // One point of the serving comparison: an engine kept full of requests of the published lengths for
 // a while, without a network between, and what came out of it.
 //
-//   fill     requests as a server busy for long would hold them, each at some age: their prompts
-//   and
-//            what they have of their answers are computed. Then nothing more fits.
+//   fill     requests as a server busy for long would hold them, each at some age: prompts and what
+//            they have of their answers are computed, until nothing more fits
 //   measure  whoever finishes is replaced in the next step
 #pragma once
 

@@ -29,7 +29,7 @@ class Comparison {
 
   void Run(const quant::Recipe& recipe) {
     const RandomModel model =
-        MakeRandomModel(bench_.backend(), config_, recipe, options_.head,
+        MakeRandomModel(bench_.backend(), config_, recipe, DType::kBF16,
                         {.rows = MostRunning() + options_.chunk, .positions = longest_});
     ServingRow row{.geometry = geometry_.name,
                    .recipe = recipe.name,

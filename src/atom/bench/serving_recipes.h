@@ -17,7 +17,6 @@
 #include "atom/bench/serving_memory.h"
 #include "atom/bench/serving_point.h"
 #include "atom/bench/workbench.h"
-#include "atom/core/dtype.h"
 
 namespace atom::bench {
 
@@ -33,7 +32,6 @@ struct ServingOptions {
   bool aged = true;                   ///< begins as a server that has been busy for long
   double seconds = 60.0;              ///< of each point
   int64_t layers = 0;                 ///< shortens the model; 0: all
-  DType head = DType::kBF16;
   uint64_t seed = 0;
 };
 

@@ -3,7 +3,6 @@
 #include <optional>
 
 #include "atom/bench/geometry.h"
-#include "atom/bench/interrupt_watch.h"
 #include "atom/bench/serve_bench.h"
 #include "atom/bench/server_process.h"
 #include "atom/cli/bench_flags.h"
@@ -30,6 +29,7 @@ struct ServeBenchFlags {
 };
 
 void ServeBenchFlags::AddTo(CLI::App& command) {
+  options.load.context = 0;
   CLI::Option* to = command.add_option("--url", url, "The server, as http://127.0.0.1:8080");
   CLI::Option* started = command.add_option(
       "--start", start, "Start `atom serve` of this model directory, and end it afterwards");
@@ -40,12 +40,16 @@ void ServeBenchFlags::AddTo(CLI::App& command) {
       ->delimiter(',')
       ->needs(started);
   command.add_option("--model", options.model, "Its name there; default: the first it serves");
-  command.add_option("--api-key", options.target.api_key, "What the server asks for");
+  command.add_option("--api-key", options.target.api_key, "What the server asks for")
+      ->envname("ATOM_API_KEY");
   command.add_option("--context", options.load.context, "Most tokens; 0: what the server says")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
-  command.add_option("--vocab", options.vocabulary, "Prompts are random ids below")
+  command
+      .add_option("--vocab", options.vocabulary,
+                  "Prompts are random ids below; with --start, below the model's")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->excludes(started)
       ->capture_default_str();
   command.add_option("--slo-ttft", slo_ttft, "Latency goal for the first token, ms; 0: none")
       ->check(CLI::Range(0.0, 1e9));
@@ -58,7 +62,6 @@ void ServeBenchFlags::AddTo(CLI::App& command) {
 
 void ServeBenchFlags::AddLoadTo(CLI::App& command) {
   bench::LoadOptions& load = options.load;
-  load.context = 0;
   CLI::Option* of_trace = command.add_option("--trace", trace,
                                              "Lengths and times of a CSV: TIMESTAMP,ContextTokens,"
                                              "GeneratedTokens");
@@ -70,16 +73,19 @@ void ServeBenchFlags::AddLoadTo(CLI::App& command) {
   of_fixed->excludes(of_published);
   command.add_option("--scale", load.scale, "Multiplies the published lengths")
       ->check(CLI::Range(1e-3, 1.0))
+      ->excludes(of_trace)
+      ->excludes(of_fixed)
       ->capture_default_str();
   CLI::Option* rate = command.add_option("--rate", load.rate, "Requests per second, Poisson");
   rate->check(CLI::Range(1e-6, 1e6));
+  CLI::Option* closed =
+      command.add_option("--concurrency", load.concurrency, "Requests at once, one after another");
+  closed->check(CLI::Range(int64_t{1}, int64_t{1} << 16))->excludes(rate);
   command.add_option("--rate-scale", load.rate_scale, "How many times as fast as the trace")
       ->check(CLI::Range(1e-6, 1e6))
       ->needs(of_trace)
-      ->excludes(rate);
-  command.add_option("--concurrency", load.concurrency, "Requests at once, one after another")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
-      ->excludes(rate);
+      ->excludes(rate)
+      ->excludes(closed);
   command.add_option("--requests", load.requests, "How many; 0: the trace's, else 100")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 24))
       ->capture_default_str();
@@ -98,7 +104,8 @@ Result<bench::ServerProcess> StartServer(ServeBenchFlags& flags) {
   const Result<bench::Geometry> model = bench::FindGeometry(flags.start);
   if (!model.ok()) return model.error();
   flags.options.vocabulary = model->config.vocab_size;
-  std::vector<std::string> command = {"/proc/self/exe", "serve", flags.start, "--port", "0"};
+  std::vector<std::string> command = {"/proc/self/exe", "serve", flags.start,
+                                      "--port",         "0",     "--no-log"};
   command.insert(command.end(), flags.server_flags.begin(), flags.server_flags.end());
   return bench::ServerProcess::Start(command);
 }
@@ -118,7 +125,6 @@ Status RunServeBench(ServeBenchFlags& flags) {
   options.goals = {.first = flags.slo_ttft / 1e3, .gap = flags.slo_itl / 1e3};
 
   std::signal(SIGPIPE, SIG_IGN);  // a server that closes is an error of that request
-  bench::InterruptWatch watch;
   std::optional<bench::ServerProcess> server;
   if (!flags.start.empty()) {
     Result<bench::ServerProcess> started = StartServer(flags);
@@ -129,15 +135,14 @@ Status RunServeBench(ServeBenchFlags& flags) {
   const Result<bench::ServiceUrl> url = bench::ParseServiceUrl(flags.url);
   if (!url.ok()) return url.error();
   options.target.url = *url;
-  const Result<bench::LoadReport> report =
-      bench::RunServe(options, [&watch] { return watch.Seen(); });
+  const Result<bench::LoadReport> report = bench::RunServe(options);
   if (!report.ok()) return report.error();
   if (flags.json != "-") fmt::print("{}", bench::Table(*report));
   if (!flags.plot.empty()) {
-    const std::string svg = bench::Plot(*report, "Latencies of " + flags.url);
+    const std::string svg = bench::Plot(*report, "Latencies of " + report->model);
     if (Status s = io::WriteFileAtomically(flags.plot, svg); !s.ok()) return s;
   }
-  return WriteJson(flags.json, bench::ToJson(*report));
+  return WriteJson(flags.json, bench::ToJson(options, *report));
 }
 
 }  // namespace

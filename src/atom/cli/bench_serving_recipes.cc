@@ -1,6 +1,4 @@
 // `atom bench serving-recipes`: formats compared in serving, at equal batches and in equal memory.
-#include <map>
-
 #include "atom/bench/interrupt_watch.h"
 #include "atom/bench/serving_recipes.h"
 #include "atom/cli/bench_flags.h"
@@ -11,17 +9,10 @@ namespace {
 
 struct ServingRecipesFlags : BenchFlags {
   bench::ServingOptions options;
-  std::vector<std::string> budgets;
   std::string plot;
 };
 
 Status RunServingRecipes(ServingRecipesFlags& flags) {
-  flags.options.budgets.clear();
-  for (const std::string& text : flags.budgets) {
-    const Result<int64_t> bytes = bench::ParseByteSize(text);
-    if (!bytes.ok()) return bytes.error();
-    flags.options.budgets.push_back(*bytes);
-  }
   bench::InterruptWatch watch;  // before the backend's threads, which inherit it
   std::vector<bench::ServingRow> rows;
   const Status status = RunBench<bench::ServingRow>(
@@ -43,6 +34,9 @@ void AddOptions(CLI::App& command, bench::ServingOptions& options) {
   AddList(command, "--recipes", options.recipes, "Formats; none: bf16");
   AddList(command, "--batches", options.batches, "Sequences at once, with KV for all")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}));
+  AddList(command, "--budgets", options.budgets, "Weights, scratch and KV within: 900MiB,3GiB")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 50));
   command
       .add_option("--budget-sequences", options.budget_running,
                   "Most sequences at once within a budget")
@@ -76,8 +70,6 @@ void AddBenchServingRecipes(CLI::App& parent, int& exit_code) {
       parent, "serving-recipes", "Formats compared in serving, with random weights", flags,
       exit_code, RunServingRecipes);
   AddOptions(*command, flags->options);
-  command->add_option("--budgets", flags->budgets, "Weights, scratch and KV within: 2.5GiB,3GiB")
-      ->delimiter(',');
   command->add_option("--plot", flags->plot, "Draw throughput and latency as SVG");
 }
 
