@@ -158,9 +158,10 @@ TEST_F(CliTest, AnInterruptedBenchOfServingKeepsWhatItHas) {
       {ATOM_PROGRAM, "serve", model().string(), "--port", "0", "--threads", "2", "--no-log"});
   ASSERT_TRUE(server.ok()) << server.error().message;
   const std::string json = (folder_ / "serve.json").string();
-  const pid_t child = StartShell(fmt::format(
-      "exec {} bench serve --url {} --fixed 8,4 --concurrency 1 --requests 1000000 --json {}",
-      ATOM_PROGRAM, server->url(), json));
+  const pid_t child =
+      StartShell(fmt::format("exec {} bench serve --url {} --vocab 200 --fixed 8,4 --concurrency 1 "
+                             "--requests 1000000 --json {}",
+                             ATOM_PROGRAM, server->url(), json));
   const bench::LoadTarget target{.url = bench::ParseServiceUrl(server->url()).value(),
                                  .api_key = ""};
   const std::string ended =
