@@ -39,6 +39,20 @@ TEST(CompletionReaderTest, AServerWithoutUsageIsCounted) {
   EXPECT_EQ(record.output_tokens, 2);
 }
 
+TEST(CompletionReaderTest, CountsThatCannotBeAreNone) {
+  for (const char* count : {"-1", "9000000000000000000", "1.5", "\"3\""}) {
+    CompletionRecord record;
+    CompletionReader reader(record);
+    const std::string usage =
+        fmt::format(R"({{"prompt_tokens": {0}, "completion_tokens": {0}}})", count);
+    reader.Push(Text("a") + Event(R"({"choices": [], "usage": )" + usage + "}") + kDone, 1.0);
+    reader.Finish(1.0);
+    EXPECT_TRUE(record.ok()) << record.error;
+    EXPECT_EQ(record.prompt_tokens, 0) << count;
+    EXPECT_EQ(record.output_tokens, 1) << count;
+  }
+}
+
 TEST(CompletionReaderTest, EveryFailureHasItsKind) {
   const auto read = [](const std::string& body) {
     CompletionRecord record;
@@ -54,9 +68,9 @@ TEST(CompletionReaderTest, EveryFailureHasItsKind) {
   EXPECT_EQ(read(Event("{}") + kDone).failure, RequestFailure::kProtocol);
   const CompletionRecord error = read(Event(R"({"error": {"message": "no room"}})") + kDone);
   EXPECT_EQ(error.failure, RequestFailure::kStream);
-  EXPECT_EQ(error.error, "no room");
-  EXPECT_EQ(read(Event(R"({"error": "short"})")).error, "short");
-  EXPECT_EQ(read(Event(R"({"error": {"code": 5}})")).error, R"({"code":5})");
+  EXPECT_EQ(error.error, "the server says 'no room'");
+  EXPECT_EQ(read(Event(R"({"error": "short"})")).error, "the server says 'short'");
+  EXPECT_EQ(read(Event(R"({"error": {"code": 5}})")).error, R"(the server says '{"code":5}')");
 }
 
 TEST(CompletionReaderTest, TheFirstFailureCounts) {

@@ -132,7 +132,7 @@ TEST(LoadClientTest, EveryFailureIsARecord) {
   EXPECT_NE(records[0].error.find("429: 'busy'"), std::string::npos) << records[0].error;
   EXPECT_EQ(Name(records[1].failure), "incomplete");
   EXPECT_EQ(Name(records[2].failure), "stream");
-  EXPECT_EQ(records[2].error, "sorry");
+  EXPECT_EQ(records[2].error, "the server says 'sorry'");
   EXPECT_EQ(Name(records[3].failure), "connect");
 }
 

@@ -20,9 +20,11 @@ std::string ErrorOf(const io::Json& error) {
   return io::DumpJson(error, -1);
 }
 
+/// 0 for a number that cannot be one of tokens.
 int64_t CountOf(const io::Json& usage, std::string_view key) {
+  constexpr int64_t kMost = int64_t{1} << 30;
   const Result<int64_t> count = io::RequireInt(usage, key, "usage");
-  return count.ok() ? *count : 0;
+  return count.ok() && *count >= 0 && *count <= kMost ? *count : 0;
 }
 
 bool HasText(const io::Json& choice) {
@@ -48,7 +50,10 @@ void CompletionReader::TakeEvent(const std::string& data, double now) {
     return Fail(RequestFailure::kProtocol,
                 "an event: expected an object, found " + io::Quote(data));
   }
-  if (json->contains("error")) return Fail(RequestFailure::kStream, ErrorOf(json->at("error")));
+  if (json->contains("error")) {
+    return Fail(RequestFailure::kStream,
+                "the server says " + io::Quote(ErrorOf(json->at("error")), 300));
+  }
   const Result<const io::Json*> usage = io::OptionalObject(*json, "usage", std::string(kSource));
   if (usage.ok() && *usage != nullptr) {
     record_.prompt_tokens = CountOf(**usage, "prompt_tokens");
