@@ -8,11 +8,27 @@
 #include <thread>
 #include <unistd.h>
 
+#include "atom/bench/load_client.h"
+#include "atom/bench/server_process.h"
+
 #include "tests/cli/program.h"
 #include "tests/tiny_model.h"
 
 namespace atom::cli {
 namespace {
+
+/// Without output.
+pid_t StartShell(const std::string& command) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const int null = open("/dev/null", O_WRONLY);
+    dup2(null, STDOUT_FILENO);
+    dup2(null, STDERR_FILENO);
+    execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    _exit(127);
+  }
+  return child;
+}
 
 class CliTest : public ::testing::Test {
  protected:
@@ -37,8 +53,9 @@ class CliTest : public ::testing::Test {
 };
 
 TEST_F(CliTest, EveryCommandHasHelp) {
-  for (const char* command : {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize",
-                              "inspect", "bench", "bench gemm", "bench attention", "bench model"}) {
+  for (const char* command :
+       {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize", "inspect", "bench",
+        "bench gemm", "bench attention", "bench model", "bench serve", "bench serving-recipes"}) {
     const Outcome run = Atom(std::string(command) + " --help");
     EXPECT_EQ(run.exit_code, 0) << command;
     EXPECT_NE(run.out.find("Usage"), std::string::npos) << command;
@@ -52,7 +69,10 @@ TEST_F(CliTest, WrongFlagsExitWithTwo) {
   for (const char* arguments :
        {"", "nonsense", "eval", "eval --nonsense x", "eval x --windows -3",
         "eval x --tasks piqa --limit -1", "generate x --prompt y --top-p 7", "bench",
-        "bench nonsense", "bench gemm --m 0", "bench model --layers -1"}) {
+        "bench nonsense", "bench gemm --m 0", "bench model --layers -1",
+        "bench serve --url http://a --start b", "bench serve --trace x --published",
+        "bench serve --rate 1 --concurrency 2", "bench serving-recipes --batches 0",
+        "bench serving-recipes --budgets 2XB"}) {
     const Outcome run = Atom(arguments);
     EXPECT_EQ(run.exit_code, 2) << arguments;
     EXPECT_NE(run.err.find("atom: "), std::string::npos) << arguments;
@@ -91,6 +111,74 @@ TEST_F(CliTest, BenchWritesRowsOrASentence) {
   ASSERT_EQ(table.exit_code, 0) << table.err;
   EXPECT_NE(table.out.find("1/2"), std::string::npos) << table.out;
   EXPECT_EQ(nlohmann::json::parse(ReadAll(json)).at("rows").size(), 2u);
+}
+
+TEST_F(CliTest, BenchOfServingWritesRowsOrASentence) {
+  ExpectOneSentence(Atom("bench serve --concurrency 1"), "--start");
+  ExpectOneSentence(Atom("bench serve --url ftp://x --concurrency 1"), "ftp://x");
+  ExpectOneSentence(Atom("bench serve --url http://127.0.0.1:1 --concurrency 1"), "127.0.0.1:1");
+  ExpectOneSentence(Atom("bench serve --url http://a --trace " + text().string()), "TIMESTAMP");
+  ExpectOneSentence(Atom("bench serve --start /nonexistent --concurrency 1"), "/nonexistent");
+  ExpectOneSentence(Atom("bench serving-recipes llama-9"), "tinyllama-1.1b");
+
+  const std::string json = (folder_ / "rows.json").string();
+  const std::string svg = (folder_ / "rows.svg").string();
+  const Outcome run = Atom("bench serving-recipes --quick --seconds 0.05 --max-length 64 " +
+                           model().string() + " --recipes none,atom-w4a4 --batches 2 --budgets " +
+                           "1KiB --json " + json + " --plot " + svg);
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("random weights"), std::string::npos) << run.out;
+  EXPECT_NE(run.out.find("does not fit"), std::string::npos) << run.out;
+  EXPECT_EQ(nlohmann::json::parse(ReadAll(json)).at("rows").size(), 4u);
+  EXPECT_NE(ReadAll(svg).find("Throughput at equal batches"), std::string::npos);
+}
+
+TEST_F(CliTest, BenchStartsAServerAndEndsIt) {
+  const std::string json = (folder_ / "serve.json").string();
+  const std::string svg = (folder_ / "serve.svg").string();
+  const Outcome run = Atom("bench serve --start " + model().string() +
+                           " --serve-flags --threads,2 --fixed 100,50 --context 40 --concurrency 2"
+                           " --requests 5 --slo-itl 100000 --json " +
+                           json + " --plot " + svg);
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("5 of 5 requests completed"), std::string::npos) << run.out;
+  const auto report = nlohmann::json::parse(ReadAll(json));
+  EXPECT_EQ(report.at("model"), "model");
+  EXPECT_EQ(report.at("cut"), 5);
+  EXPECT_EQ(report.at("prompt_tokens"), 5 * 1);  // what 39 tokens of output leave of 40
+  EXPECT_EQ(report.at("output_tokens"), 5 * 39);
+  EXPECT_EQ(report.at("good"), 5);
+  EXPECT_NE(ReadAll(svg).find("Latencies of model"), std::string::npos);
+  const std::string url = report.at("url");
+  ExpectOneSentence(Atom("bench serve --concurrency 1 --url " + url), "refused");
+}
+
+TEST_F(CliTest, AnInterruptedBenchOfServingKeepsWhatItHas) {
+  const Result<bench::ServerProcess> server = bench::ServerProcess::Start(
+      {ATOM_PROGRAM, "serve", model().string(), "--port", "0", "--threads", "2", "--no-log"});
+  ASSERT_TRUE(server.ok()) << server.error().message;
+  const std::string json = (folder_ / "serve.json").string();
+  const pid_t child =
+      StartShell(fmt::format("exec {} bench serve --url {} --vocab 200 --fixed 8,4 --concurrency 1 "
+                             "--requests 1000000 --json {}",
+                             ATOM_PROGRAM, server->url(), json));
+  const bench::LoadTarget target{.url = bench::ParseServiceUrl(server->url()).value(),
+                                 .api_key = ""};
+  const std::string ended =
+      "vllm:request_success_total{model_name=\"model\",finished_reason=\"length\"} ";
+  for (std::string metrics; metrics.find(ended) == std::string::npos ||
+                            metrics[metrics.find(ended) + ended.size()] == '0';) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    metrics = bench::Fetch(target, "/metrics").value();
+  }
+  kill(child, SIGINT);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  const auto report = nlohmann::json::parse(ReadAll(json));
+  EXPECT_GE(report.at("requests"), 1);
+  EXPECT_LT(report.at("requests"), 1000000);
+  EXPECT_LE(report.at("requests").get<int64_t>() - report.at("completed").get<int64_t>(), 1);
 }
 
 TEST_F(CliTest, QuantizeEvalInspectGenerate) {
@@ -175,14 +263,7 @@ TEST_F(CliTest, AKilledRunIsResumedToTheSameBytes) {
   for (int delay = 0; delay < 400; delay += 40) {
     const std::string name = fmt::format("killed-{}", delay);
     const std::string command = "exec " + std::string(ATOM_PROGRAM) + " " + QuantizeArguments(name);
-    const pid_t child = fork();
-    if (child == 0) {
-      const int null = open("/dev/null", O_WRONLY);
-      dup2(null, STDOUT_FILENO);
-      dup2(null, STDERR_FILENO);
-      execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
-      _exit(127);
-    }
+    const pid_t child = StartShell(command);
     std::this_thread::sleep_for(std::chrono::milliseconds(delay));
     kill(child, SIGKILL);
     int status = 0;

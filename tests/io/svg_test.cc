@@ -110,5 +110,23 @@ TEST(SvgDeathTest, SeriesOfTheWrongLength) {
   EXPECT_DEATH((void)RenderSvg(chart), "series books holds -1");
 }
 
+TEST(SvgTest, PanelsStandBelowEachOther) {
+  Chart second = Ladder();
+  second.title = "Second";
+  const std::vector<Chart> panels = {Ladder(), second};
+  const std::string svg = RenderSvg(std::span<const Chart>(panels));
+  EXPECT_THAT(svg, AllOf(StartsWith("<svg "), EndsWith("</svg>\n"),
+                         HasSubstr("<title>Ladder; Second</title>"),
+                         HasSubstr("viewBox=\"0 0 960 1080\"")));
+  EXPECT_EQ(Count(svg, "<svg "), 1u);
+  EXPECT_EQ(Count(svg, "<g transform="), 2u);
+  EXPECT_THAT(svg, HasSubstr("translate(0 540)"));
+  // Each panel is what it is alone, so the bars come twice.
+  std::vector<double> tops = BarTops(RenderSvg(Ladder()));
+  const std::vector<double> once = tops;
+  tops.insert(tops.end(), once.begin(), once.end());
+  EXPECT_EQ(BarTops(svg), tops);
+}
+
 }  // namespace
 }  // namespace atom::io

@@ -1,33 +1,16 @@
 // `atom bench gemm|attention|model`: speed on this machine, each row beside the ceiling that bounds
-// it, measured in the same run.
-#include <CLI/CLI.hpp>
-#include <fmt/core.h>
-#include <functional>
+// it, measured in the same run. Serving is in bench_serve.cc and bench_serving_recipes.cc.
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "atom/bench/attention_bench.h"
 #include "atom/bench/gemm_bench.h"
 #include "atom/bench/model_bench.h"
+#include "atom/cli/bench_flags.h"
 #include "atom/cli/commands.h"
-#include "atom/cli/session.h"
 
 namespace atom::cli {
 namespace {
-
-/// What the three have in common.
-struct BenchFlags {
-  BackendFlags backend;
-  std::string json;
-  bool quick = false;
-
-  void AddTo(CLI::App& command) {
-    backend.AddTo(command);
-    command.add_option("--json", json, "Write the rows here; - for stdout");
-    command.add_flag("--quick", quick, "Short and inexact, to see that everything runs");
-  }
-};
 
 struct GemmFlags : BenchFlags {
   bench::GemmOptions options;
@@ -42,32 +25,6 @@ struct ModelFlags : BenchFlags {
   bench::ModelOptions options;
 };
 
-/// Prints the table as it grows and writes the rows at the end: an interrupted run leaves no file.
-template <class Row>
-Status RunBench(
-    const BenchFlags& flags, const std::string& table_header,
-    const std::function<Status(bench::Workbench&, const std::function<void(const Row&)>&)>& run) {
-  const bench::Effort effort = flags.quick ? bench::QuickEffort() : bench::Effort{};
-  const Result<std::unique_ptr<bench::Workbench>> made =
-      bench::Workbench::Make(flags.backend.backend, flags.backend.threads, effort);
-  if (!made.ok()) return made.error();
-  bench::Workbench& workbench = **made;
-  const bool table = flags.json != "-";
-  nlohmann::json rows = nlohmann::json::array();
-  const Status status = run(workbench, [&](const Row& row) {
-    if (rows.empty()) {  // now all flags are known to be good
-      const std::string header = workbench.Header();
-      if (table) fmt::print("{}\n{}\n", header, table_header);
-    }
-    rows.push_back(bench::ToJson(row, workbench));
-    if (!table) return;
-    fmt::print("{}\n", bench::TableLine(row));
-    std::fflush(stdout);
-  });
-  if (!status.ok()) return status;
-  return WriteJson(flags.json, workbench.Report(std::move(rows)));
-}
-
 Status RunGemmBench(GemmFlags& flags) {
   flags.options.shapes.clear();
   for (const std::string& text : flags.shapes) {
@@ -81,28 +38,10 @@ Status RunGemmBench(GemmFlags& flags) {
                                   });
 }
 
-template <class Flags>
-CLI::App* AddCommand(CLI::App& parent, const char* name, const char* text,
-                     const std::shared_ptr<Flags>& flags, int& exit_code,
-                     const std::function<Status(Flags&)>& run) {
-  CLI::App* command = parent.add_subcommand(name, text);
-  flags->AddTo(*command);
-  command->callback([flags, run, &exit_code] {
-    const Status status = run(*flags);
-    if (!status.ok()) exit_code = Fail(status.error());
-  });
-  return command;
-}
-
-template <class T>
-CLI::Option* AddList(CLI::App& command, const char* name, T& values, const char* text) {
-  return command.add_option(name, values, text)->delimiter(',')->capture_default_str();
-}
-
 void AddGemm(CLI::App& parent, int& exit_code) {
   const auto flags = std::make_shared<GemmFlags>();
-  CLI::App* command = AddCommand<GemmFlags>(parent, "gemm", "One linear, of each kind of kernel",
-                                            flags, exit_code, RunGemmBench);
+  CLI::App* command = AddBenchCommand<GemmFlags>(
+      parent, "gemm", "One linear, of each kind of kernel", flags, exit_code, RunGemmBench);
   bench::GemmOptions& options = flags->options;
   AddList(*command, "--kernels", options.kernels, "Kernels, comma-separated");
   AddList(*command, "--m", options.rows, "Numbers of rows (tokens)")
@@ -114,7 +53,7 @@ void AddGemm(CLI::App& parent, int& exit_code) {
 
 void AddAttention(CLI::App& parent, int& exit_code) {
   const auto flags = std::make_shared<AttentionFlags>();
-  CLI::App* command = AddCommand<AttentionFlags>(
+  CLI::App* command = AddBenchCommand<AttentionFlags>(
       parent, "attention", "Attention alone, over the KV cache", flags, exit_code,
       [](AttentionFlags& f) {
         return RunBench<bench::AttentionRow>(
@@ -131,7 +70,7 @@ void AddAttention(CLI::App& parent, int& exit_code) {
 
 void AddModel(CLI::App& parent, int& exit_code) {
   const auto flags = std::make_shared<ModelFlags>();
-  CLI::App* command = AddCommand<ModelFlags>(
+  CLI::App* command = AddBenchCommand<ModelFlags>(
       parent, "model", "A whole model with random weights", flags, exit_code, [](ModelFlags& f) {
         return RunBench<bench::ModelRow>(f, bench::ModelTableHeader(),
                                          [&](bench::Workbench& workbench, const auto& on_row) {
@@ -164,6 +103,8 @@ void AddBench(CLI::App& app, int& exit_code) {
   AddGemm(*command, exit_code);
   AddAttention(*command, exit_code);
   AddModel(*command, exit_code);
+  AddBenchServingRecipes(*command, exit_code);
+  AddBenchServe(*command, exit_code);
 }
 
 }  // namespace atom::cli

@@ -221,9 +221,7 @@ std::string LineFigures(const Chart& chart, const Axis& axis) {
   return svg;
 }
 
-}  // namespace
-
-std::string RenderSvg(const Chart& chart) {
+void CheckSeries(const Chart& chart) {
   for (const ChartSeries& series : chart.series) {
     ATOM_CHECK(series.values.size() == chart.categories.size(),
                "series {}: {} values, {} categories", series.name, series.values.size(),
@@ -232,17 +230,41 @@ std::string RenderSvg(const Chart& chart) {
       ATOM_CHECK(!(value < 0), "series {} holds {}", series.name, value);
     }
   }
+}
+
+std::string Body(const Chart& chart) {
+  CheckSeries(chart);
   const Axis axis(chart);
-  std::string svg = fmt::format(
+  std::string svg = Frame(chart, axis) + Legend(chart);
+  if (chart.style == ChartStyle::kBars && !chart.series.empty()) svg += Bars(chart, axis);
+  if (chart.style == ChartStyle::kLines) svg += Lines(chart, axis) + LineFigures(chart, axis);
+  return svg;
+}
+
+/// Around the bodies of charts that are `height` units high in all.
+std::string Document(std::string_view title, double height, std::string_view bodies) {
+  return fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
       "height=\"{1}\" role=\"img\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" "
       "font-size=\"12\" fill=\"#222222\">\n<title>{2}</title>\n"
-      "<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n",
-      kWidth, kHeight, Escape(chart.title));
-  svg += Frame(chart, axis) + Legend(chart);
-  if (chart.style == ChartStyle::kBars && !chart.series.empty()) svg += Bars(chart, axis);
-  if (chart.style == ChartStyle::kLines) svg += Lines(chart, axis) + LineFigures(chart, axis);
-  return svg + "</svg>\n";
+      "<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n{3}</svg>\n",
+      kWidth, height, Escape(title), bodies);
+}
+
+}  // namespace
+
+std::string RenderSvg(const Chart& chart) { return Document(chart.title, kHeight, Body(chart)); }
+
+std::string RenderSvg(std::span<const Chart> panels) {
+  std::string bodies;
+  std::string title;
+  double top = 0.0;
+  for (const Chart& panel : panels) {
+    bodies += fmt::format("<g transform=\"translate(0 {})\">\n{}</g>\n", top, Body(panel));
+    title += (title.empty() ? "" : "; ") + panel.title;
+    top += kHeight;
+  }
+  return Document(title, top, bodies);
 }
 
 }  // namespace atom::io

@@ -3,6 +3,7 @@
 // no library to make and nothing but a browser to look at.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,5 +33,7 @@ struct Chart {
 /// A complete SVG document of 960 × 540 units, valid XML if the texts are valid UTF-8. Values must
 /// not be negative, and each series must have one value a category (checked).
 std::string RenderSvg(const Chart& chart);
+/// The same of several charts, one below the other.
+std::string RenderSvg(std::span<const Chart> panels);
 
 }  // namespace atom::io

@@ -1,0 +1,58 @@
+// How long the requests of a load are: fixed, or the distribution that the published serving
+// benchmark draws. Lengths only; what the tokens are does not matter to speed (serving_prompts.h).
+#pragma once
+
+#include <cstdint>
+
+#include "atom/core/rng.h"
+
+namespace atom::bench {
+
+/// Tokens of a request.
+struct RequestLengths {
+  int64_t prompt = 0;
+  int64_t output = 0;
+
+  int64_t total() const { return prompt + output; }
+  bool operator==(const RequestLengths&) const = default;
+};
+
+/// The published distribution: a prompt of 18 · exp(0.8 z) − 1 tokens, z standard normal, clipped
+/// to [1, max_length − 2]; in all a uniform integer of [0, max_length), at least prompt + 2.
+/// Fractions are cut off. At 2,048 that is 23 tokens of prompt and about 1,000 of output in the
+/// mean.
+class PublishedLengths {
+ public:
+  /// `scale` multiplies both lengths of what was drawn, for machines that are small. REQUIRES:
+  /// max_length >= 4, 0 < scale <= 1.
+  PublishedLengths(uint64_t seed, int64_t max_length, double scale = 1.0);
+
+  int64_t max_length() const { return max_length_; }
+  RequestLengths Next();
+
+ private:
+  Rng random_;
+  int64_t max_length_;
+  double scale_;
+};
+
+/// A request that is under way when somebody looks.
+struct AgedRequest {
+  RequestLengths lengths = {};
+  int64_t done = 0;  ///< of its output
+};
+
+/// A look into a server that has been busy for long: longer requests are met more often, in
+/// proportion to their output, and at any age alike.
+class StationaryRequests {
+ public:
+  StationaryRequests(uint64_t seed, int64_t max_length, double scale = 1.0)
+      : lengths_(seed, max_length, scale), random_(seed + 1) {}
+  AgedRequest Next();
+
+ private:
+  PublishedLengths lengths_;
+  Rng random_;
+};
+
+}  // namespace atom::bench
