@@ -62,6 +62,8 @@ TEST(ServiceTest, ListsTokenizesAndDetokenizes) {
   EXPECT_EQ(tokens["tokens"], json({1, 259, 3 + 'h', 3 + 'i'}));
   EXPECT_EQ(tokens["token_strs"], json({"<s>", " ", "h", "i"}));
   EXPECT_EQ(service.AskJson("/detokenize", R"({"tokens": [1, 259, 107, 108]})")["prompt"], "hi");
+  // A bos that is there already is not given twice.
+  EXPECT_EQ(service.AskJson("/tokenize", R"({"prompt": "<s> hi"})")["tokens"], tokens["tokens"]);
   const json info = json::parse(BodyOf(service.Ask(Get("/tokenizer_info"))));
   EXPECT_EQ(info["bos_token"], "<s>");
   EXPECT_EQ(info["eos_token"], "</s>");

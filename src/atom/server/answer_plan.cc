@@ -11,16 +11,12 @@ namespace {
 /// The API's default for /v1/completions.
 constexpr int64_t kCompletionTokens = 16;
 
-OrApiError<std::vector<int32_t>> EncodePrompt(const Prompt& prompt, bool add_special_tokens,
+OrApiError<std::vector<int32_t>> PromptTokens(const Prompt& prompt, bool add_special_tokens,
                                               const ServedModel& model) {
-  std::vector<int32_t> tokens;
-  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) {
-    tokens = *ids;
-  } else {
-    // Who writes the whole prompt may write special tokens; in a chat only the template may.
-    tokens = model.tokenizer->Encode(std::get<std::string>(prompt),
-                                     {.add_bos = add_special_tokens, .parse_special = true});
-  }
+  const auto* ids = std::get_if<std::vector<int32_t>>(&prompt);
+  std::vector<int32_t> tokens =
+      ids != nullptr ? *ids
+                     : EncodePrompt(std::get<std::string>(prompt), add_special_tokens, model);
   if (tokens.empty()) {
     return ApiError{.message = "prompt: expected at least one token, found none",
                     .param = "prompt"};
@@ -111,6 +107,17 @@ std::optional<ApiError> CheckModel(const std::string& name, const ServedModel& m
                   .code = "model_not_found"};
 }
 
+std::vector<int32_t> EncodePrompt(const std::string& text, bool add_special_tokens,
+                                  const ServedModel& model) {
+  const text::Tokenizer& tokenizer = *model.tokenizer;
+  std::vector<int32_t> tokens = tokenizer.Encode(text, {.add_bos = false, .parse_special = true});
+  const bool begun = !tokens.empty() && tokens.front() == tokenizer.bos_id();
+  if (add_special_tokens && tokenizer.adds_bos() && !begun) {
+    tokens.insert(tokens.begin(), *tokenizer.bos_id());
+  }
+  return tokens;
+}
+
 OrApiError<std::vector<int32_t>> RenderChat(const std::vector<text::ChatMessage>& messages,
                                             const ServedModel& model) {
   text::ChatOptions options;
@@ -134,7 +141,7 @@ OrApiError<AnswerPlan> PlanCompletion(const CompletionRequest& request, const Se
   if (const auto* error = std::get_if<ApiError>(&constraints)) return *error;
 
   for (const Prompt& prompt : request.prompts) {
-    auto tokens = EncodePrompt(prompt, request.add_special_tokens, model);
+    auto tokens = PromptTokens(prompt, request.add_special_tokens, model);
     if (const auto* error = std::get_if<ApiError>(&tokens)) return *error;
     const auto& ids = std::get<std::vector<int32_t>>(tokens);
     auto length = AnswerLength(options, static_cast<int64_t>(ids.size()), kCompletionTokens, model);

@@ -22,8 +22,7 @@ Prepared Tokenize(const TokenizeRequest& request, const ServedModel& model) {
   if (auto error = CheckModel(request.model, model)) return *error;
   std::vector<int32_t> tokens;
   if (request.prompt.has_value()) {
-    tokens = model.tokenizer->Encode(
-        *request.prompt, {.add_bos = request.add_special_tokens, .parse_special = true});
+    tokens = EncodePrompt(*request.prompt, request.add_special_tokens, model);
   } else {
     auto rendered = RenderChat(request.messages, model);
     if (const auto* error = std::get_if<ApiError>(&rendered)) return *error;

@@ -14,38 +14,45 @@ inline void PrefetchLine(const uint8_t* next, int64_t offset) {
   if (next != nullptr) __builtin_prefetch(next + offset);
 }
 
-/// scores[R][64] = q · K. A chain a position, channels ascending; four pages side by side hide the
-/// latency of a chain.
-template <class Words, int R>
-inline void DecodeScores(const DecodeTile& t, int64_t row) {
+/// scores[R][P pages] = q · K. A chain a position, channels ascending: as many rows and pages side
+/// by side as hide its latency. A channel's keys serve all rows before the next: the compiler would
+/// keep the rows' channels otherwise, which are more than there are registers.
+template <class Words, int R, int P>
+inline void DecodeScores(const DecodeTile& t, int64_t row, int page) {
   const float* q = t.q + row * t.row_stride;
-  KeyScales<Words> scales[kTilePages];
-  F32x16 sum[R][kTilePages];
+  KeyScales<Words> scales[P];
+  F32x16 sum[R][P];
 #pragma GCC unroll 4
-  for (int v = 0; v < kTilePages; ++v) {
-    scales[v] = KeyScales<Words>::Of(t.keys[v]);
-#pragma GCC unroll 4
+  for (int v = 0; v < P; ++v) {
+    scales[v] = KeyScales<Words>::Of(t.keys[page + v]);
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) sum[r][v] = Zero();
   }
   for (int64_t first = 0; first < t.head_dim; first += Words::kChannels) {
     const int64_t line = first / Words::kChannels * kWordLineBytes;
+    I32x16 word[P];
 #pragma GCC unroll 4
-    for (int v = 0; v < kTilePages; ++v) {
-      PrefetchLine(t.next_keys[v], line);
-      Words::ForEach(LoadBytes(t.keys[v].values + line), [&](int64_t j, F32x16 value) {
-        const F32x16 key = scales[v].Apply(value);
-#pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) {
-          sum[r][v] = Fma(Set(q[r * t.row_stride + first + j]), key, sum[r][v]);
-        }
-      });
+    for (int v = 0; v < P; ++v) {
+      PrefetchLine(t.next_keys[page + v], line);
+      word[v] = LoadBytes(t.keys[page + v].values + line);
     }
-  }
+    ForEachChannel<Words>([&](auto j) __attribute__((always_inline)) {
+      F32x16 key[P];
 #pragma GCC unroll 4
+      for (int v = 0; v < P; ++v) key[v] = scales[v].Apply(Words::template Value<j>(word[v]));
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const F32x16 channel = Set(q[r * t.row_stride + first + j]);
+#pragma GCC unroll 4
+        for (int v = 0; v < P; ++v) sum[r][v] = Fma(channel, key[v], sum[r][v]);
+      }
+    });
+  }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kTilePages; ++v) {
-      Store(t.scores + (row + r) * kScoreStride + v * 16, sum[r][v]);
+    for (int v = 0; v < P; ++v) {
+      Store(t.scores + (row + r) * kScoreStride + (page + v) * 16, sum[r][v]);
     }
   }
 }
@@ -123,7 +130,9 @@ inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
 
 template <class Words, class Chunk, int R>
 inline void DecodeRows(const DecodeTile& t, int64_t row) {
-  DecodeScores<Words, R>(t, row);
+  constexpr int kPages = R == 1 ? kTilePages : kTilePages / 2;
+  for (int page = 0; page < kTilePages; page += kPages)
+    DecodeScores<Words, R, kPages>(t, row, page);
   for (int64_t r = row; r < row + R; ++r) {
     t.tile_max[r] = ExpScores(t.scores + r * kScoreStride, t.visible, t.root);
   }

@@ -3,62 +3,60 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "atom/kernels/cpu/kernel_table.h"
 
 namespace atom::kernels::cpu {
 namespace {
 
-// Words of K: ForEach calls each(j, values) for the j-th channel of a word; values are code -
-// kCenter where they are quantized.
+// Words of K: Value<j> is the j-th channel of each word; code - kCenter where they are quantized.
 struct Int4Words {
   static constexpr bool kQuantized = true;
   static constexpr float kCenter = 8.0f;
-  static constexpr int64_t kChannels = 8;
-  template <class Each>
-  [[gnu::always_inline]] static inline void ForEach(I32x16 w, const Each& each) {
-    each(0, NibbleValue<0>(w));
-    each(1, NibbleValue<4>(w));
-    each(2, NibbleValue<8>(w));
-    each(3, NibbleValue<12>(w));
-    each(4, NibbleValue<16>(w));
-    each(5, NibbleValue<20>(w));
-    each(6, NibbleValue<24>(w));
-    each(7, NibbleValue<28>(w));
+  static constexpr int kChannels = 8;
+  template <int kChannel>
+  static F32x16 Value(I32x16 w) {
+    return NibbleValue<4 * kChannel>(w);
   }
 };
 struct Int8Words {
   static constexpr bool kQuantized = true;
   static constexpr float kCenter = 128.0f;
-  static constexpr int64_t kChannels = 4;
-  template <class Each>
-  [[gnu::always_inline]] static inline void ForEach(I32x16 w, const Each& each) {
-    each(0, ByteValue<0>(w));
-    each(1, ByteValue<8>(w));
-    each(2, ByteValue<16>(w));
-    each(3, ByteValue<24>(w));
+  static constexpr int kChannels = 4;
+  template <int kChannel>
+  static F32x16 Value(I32x16 w) {
+    return ByteValue<8 * kChannel>(w);
   }
 };
 template <class T>  // BFloat16 or Half
 struct HalfWords {
   static constexpr bool kQuantized = false;
   static constexpr float kCenter = 0.0f;
-  static constexpr int64_t kChannels = 2;
-  template <class Each>
-  [[gnu::always_inline]] static inline void ForEach(I32x16 w, const Each& each) {
-    each(0, HalfOfWord<T, 0>(w));
-    each(1, HalfOfWord<T, 1>(w));
+  static constexpr int kChannels = 2;
+  template <int kChannel>
+  static F32x16 Value(I32x16 w) {
+    return HalfOfWord<T, kChannel>(w);
   }
 };
 struct FloatWords {
   static constexpr bool kQuantized = false;
   static constexpr float kCenter = 0.0f;
-  static constexpr int64_t kChannels = 1;
-  template <class Each>
-  [[gnu::always_inline]] static inline void ForEach(I32x16 w, const Each& each) {
-    each(0, AsFloats(w));
+  static constexpr int kChannels = 1;
+  template <int kChannel>
+  static F32x16 Value(I32x16 w) {
+    return AsFloats(w);
   }
 };
+
+/// Calls each(std::integral_constant<int, j>) for the channels of a word, ascending.
+template <class Words, class Each>
+[[gnu::always_inline]] inline void ForEachChannel(const Each& each) {
+  [&]<int... kChannel>(std::integer_sequence<int, kChannel...>) {
+    (each(std::integral_constant<int, kChannel>()), ...);
+  }
+  (std::make_integer_sequence<int, Words::kChannels>());
+}
 
 /// Scales and zero points of 16 positions: scale * (code - zero) as one fma, which is exact too.
 template <class Words>
@@ -88,9 +86,9 @@ void LoadKeys(const KvRows& rows, float* out) {
   const KeyScales<Words> scales = KeyScales<Words>::Of(rows);
   for (int64_t first = 0; first < rows.head_dim; first += Words::kChannels) {
     const I32x16 word = LoadBytes(rows.values + first / Words::kChannels * kWordLineBytes);
-    Words::ForEach(word, [&](int64_t j, F32x16 value) {
+    ForEachChannel<Words>([&](auto j) {
       if (first + j < rows.head_dim) {
-        Store(out + (first + j) * kPanelOutputs, scales.Apply(value));
+        Store(out + (first + j) * kPanelOutputs, scales.Apply(Words::template Value<j>(word)));
       }
     });
   }
