@@ -2,7 +2,6 @@
 #include <csignal>
 #include <optional>
 
-#include "atom/bench/geometry.h"
 #include "atom/bench/serve_bench.h"
 #include "atom/bench/server_process.h"
 #include "atom/cli/bench_flags.h"
@@ -101,9 +100,10 @@ void ServeBenchFlags::AddLoadTo(CLI::App& command) {
 }
 
 Result<bench::ServerProcess> StartServer(ServeBenchFlags& flags) {
-  const Result<bench::Geometry> model = bench::FindGeometry(flags.start);
+  const Result<OpenedModel> model =
+      OpenModel(flags.start);  // one that is none gets its sentence here
   if (!model.ok()) return model.error();
-  flags.options.vocabulary = model->config.vocab_size;
+  flags.options.vocabulary = model->files.config.vocab_size;
   std::vector<std::string> command = {"/proc/self/exe", "serve", flags.start,
                                       "--port",         "0",     "--no-log"};
   command.insert(command.end(), flags.server_flags.begin(), flags.server_flags.end());
