@@ -26,8 +26,9 @@ TEST(CrowdTest, ThoseWhoseAnswerIsUnderWayStay) {
   // The same three wait now, and may be closed.
   EXPECT_TRUE(service.Healthy());
   int open = 0;
-  for (const auto& client : clients)
+  for (const auto& client : clients) {
     open += client->Send(Get("/health")) && StatusOf(client->ReadResponse()) == 200 ? 1 : 0;
+  }
   EXPECT_EQ(open, 2);
 }
 
