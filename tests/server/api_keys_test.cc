@@ -20,6 +20,32 @@ TEST(ApiKeysTest, FindsOnlyWholeKeys) {
   EXPECT_FALSE(ApiKeys().Find("Bearer ").has_value());
 }
 
+/// Counts how often it is compared.
+struct WatchedUnit {
+  int value;
+  int* compared;
+  friend int operator^(const WatchedUnit& a, const WatchedUnit& b) {
+    ++*a.compared;
+    return a.value ^ b.value;
+  }
+};
+
+// A clock would only be sure that this machine hides the difference today.
+TEST(ApiKeysTest, ComparingCostsTheSameWhereverKeysDiffer) {
+  int compared = 0;
+  std::array<WatchedUnit, ApiKeys::kLongest> key;
+  key.fill({.value = 'k', .compared = &compared});
+  EXPECT_TRUE(SameThroughout(key, key));
+  EXPECT_EQ(compared, 256);
+  for (const size_t at : {0, 1, 128, 255}) {
+    compared = 0;
+    auto other = key;
+    other[at].value = -1;
+    EXPECT_FALSE(SameThroughout(key, other));
+    EXPECT_EQ(compared, 256);
+  }
+}
+
 TEST(ApiKeysTest, FilesHaveOneKeyALine) {
   const tests::TemporaryFolder folder;
   tests::WriteText(folder / "keys", "# ours\none\n\ntwo \r\n");

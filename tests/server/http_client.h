@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <array>
 #include <chrono>
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -16,7 +17,17 @@ namespace atom::server {
 
 class HttpClient {
  public:
-  explicit HttpClient(int port, int receive_buffer = 0) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+  /// A socket that is not connected yet; its number is at least `least`.
+  static int NewSocket(int least = 0) {
+    const int low = socket(AF_INET, SOCK_STREAM, 0);
+    if (low >= least) return low;
+    const int high = fcntl(low, F_DUPFD, least);
+    close(low);
+    return high;
+  }
+
+  explicit HttpClient(int port, int receive_buffer = 0, int new_socket = NewSocket())
+      : socket_(new_socket) {
     if (receive_buffer > 0) {
       setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
     }

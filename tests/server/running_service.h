@@ -39,21 +39,18 @@ struct TinyServed {
                        .created = 1};
 };
 
-class RunningService {
+/// A server in front of any engine, seen from its port.
+class RunningServer {
  public:
-  explicit RunningService(ServiceOptions options = {}) {
+  RunningServer(EnginePort& engine, const ServedModel& model, ServiceOptions options) {
     options.address.port = 0;
-    options.log = false;
-    service_ = Service::Start(engine, served.model, std::move(options)).value();
+    service_ = Service::Start(engine, model, std::move(options)).value();
     thread_ = std::jthread([this] {
       service_->Run(false);
       finished_ = true;
     });
   }
-  ~RunningService() {
-    engine.Hold(false);
-    service_->Drain();
-  }
+  ~RunningServer() { service_->Drain(); }
 
   int port() const { return service_->port(); }
   void Drain() { service_->Drain(); }
@@ -75,15 +72,34 @@ class RunningService {
     const size_t space = text.find("} ", at);
     return std::stod(text.substr(space + 2));
   }
+  /// Accepted requests that ended so.
+  double Finished(std::string_view reason) const {
+    return Metric(fmt::format(
+        "vllm:request_success_total{{model_name=\"tiny\",finished_reason=\"{}\"", reason));
+  }
   bool Healthy() const { return StatusOf(Ask(Get("/health"))) == 200; }
-
-  TinyServed served;
-  ScriptedEngine engine;
 
  private:
   std::unique_ptr<Service> service_;
   std::atomic<bool> finished_{false};
   std::jthread thread_;
+};
+
+struct ScriptedModel {
+  TinyServed served;
+  ScriptedEngine engine;
+};
+
+inline ServiceOptions WithoutLog(ServiceOptions options) {
+  options.log = false;
+  return options;
+}
+
+class RunningService : public ScriptedModel, public RunningServer {
+ public:
+  explicit RunningService(ServiceOptions options = {})
+      : RunningServer(engine, served.model, WithoutLog(std::move(options))) {}
+  ~RunningService() { engine.Hold(false); }
 };
 
 /// Whether `condition` comes true within five seconds.

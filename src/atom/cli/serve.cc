@@ -4,9 +4,11 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <memory>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "atom/cli/commands.h"
 #include "atom/cli/session.h"
@@ -55,6 +57,15 @@ void AllowManyDescriptors() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// The number of a standard stream that is closed would go to a client, and the log with it.
+void FillStandardStreams() {
+  int opened = 0;
+  do {
+    opened = open("/dev/null", O_RDWR);
+  } while (opened >= 0 && opened <= STDERR_FILENO);
+  if (opened >= 0) close(opened);
 }
 
 /// "atom-demo" of "models/atom-demo/".
@@ -140,7 +151,8 @@ void AddServiceFlags(CLI::App& command, ServeFlags& flags) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
       ->capture_default_str();
   command.add_option("--cors", service.cors, "The origin whose pages may ask, or *");
-  command.add_option("--max-connections", service.http.connections, "More are closed at once")
+  command
+      .add_option("--max-connections", service.http.connections, "More are closed, idle ones first")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
   command.add_option("--max-body", service.http.body_bytes, "Bytes of a request's body")
@@ -199,6 +211,7 @@ void AddServe(CLI::App& app, int& exit_code) {
   AddEngineFlags(*command, *flags);
   flags->backend.AddTo(*command);
   command->callback([flags, &exit_code] {
+    FillStandardStreams();
     AllowManyDescriptors();
     std::signal(SIGPIPE, SIG_IGN);  // a log that nobody reads is no reason to end
     const Status status = RunServe(*flags);

@@ -16,7 +16,7 @@ void Answering::Begin(ExchangeId exchange, const RequestRecord& record, AnswerPl
     if (Status s = engine_.Submit(std::move(request)); !s.ok()) {
       responder_.Reply(exchange, record, ErrorReply({.status = 429, .message = s.error().message}));
       Cancel(under_way);
-      under_way.gone = true;  // what was taken is still followed to its end
+      under_way.unheard = under_way.logged = true;  // what was taken is still followed to its end
       break;
     }
     metrics_.OnAccepted();
@@ -39,7 +39,7 @@ void Answering::OnOutputs(const std::vector<engine::Output>& outputs) {
       parts_.erase(part);
       std::erase(under_way.ids, output.id);
     }
-    if (!under_way.gone) Send(exchange, under_way, std::move(events));
+    if (!under_way.unheard) Send(exchange, under_way, std::move(events));
     if (under_way.ids.empty()) {
       Finish(exchange, under_way);
       answers_.erase(exchange);
@@ -60,7 +60,8 @@ void Answering::Send(ExchangeId exchange, UnderWay& under_way, std::string event
 
 void Answering::Finish(ExchangeId exchange, UnderWay& under_way) {
   const Answer& answer = under_way.answer;
-  if (under_way.gone) return responder_.Gone(under_way.record, &answer);
+  if (under_way.logged) return;
+  if (under_way.unheard) return responder_.Gone(under_way.record, &answer);
   if (under_way.streaming) {
     responder_.Write(exchange, answer.End());
     return responder_.EndStream(exchange, under_way.record, answer);
@@ -77,7 +78,7 @@ void Answering::Cancel(UnderWay& under_way) {
 bool Answering::OnGone(ExchangeId exchange) {
   const auto found = answers_.find(exchange);
   if (found == answers_.end()) return false;
-  found->second.gone = true;
+  found->second.unheard = true;
   Cancel(found->second);
   return true;
 }

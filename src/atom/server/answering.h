@@ -38,7 +38,8 @@ class Answering {
     Answer answer;
     std::vector<engine::RequestId> ids = {};
     bool streaming = false;  // its head was sent
-    bool gone = false;
+    bool unheard = false;    // its client is gone, or was told that there is no room for all of it
+    bool logged = false;
   };
   struct Part {  // one engine request
     ExchangeId exchange;

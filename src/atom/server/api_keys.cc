@@ -1,7 +1,6 @@
 #include "atom/server/api_keys.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <sstream>
 
@@ -10,19 +9,7 @@
 namespace atom::server {
 namespace {
 
-constexpr size_t kLongestKey = 256;
 constexpr int64_t kMostFileBytes = int64_t{1} << 20;
-
-/// Looks at every byte there could be, whatever the texts are.
-bool SameBytes(std::string_view a, std::string_view b) {
-  unsigned different = a.size() == b.size() ? 0 : 1;
-  for (size_t i = 0; i < kLongestKey; ++i) {
-    const auto x = static_cast<unsigned char>(i < a.size() ? a[i] : 0);
-    const auto y = static_cast<unsigned char>(i < b.size() ? b[i] : 0);
-    different |= static_cast<unsigned>(x ^ y);
-  }
-  return different == 0;
-}
 
 }  // namespace
 
@@ -49,21 +36,30 @@ Result<ApiKeys> ApiKeys::Load(const std::filesystem::path& path) {
 Status ApiKeys::Add(std::string_view key) {
   const bool printable =
       std::all_of(key.begin(), key.end(), [](char c) { return c > 0x20 && c < 0x7F; });
-  if (key.empty() || key.size() > kLongestKey || !printable) {
-    return MakeError("expected a key of 1 to {} printable characters without spaces", kLongestKey);
+  if (key.empty() || key.size() > kLongest || !printable) {
+    return MakeError("expected a key of 1 to {} printable characters without spaces", kLongest);
   }
-  keys_.emplace_back(key);
+  keys_.push_back(Pad(key));
   return {};
+}
+
+ApiKeys::Padded ApiKeys::Pad(std::string_view key) {
+  Padded padded;
+  padded.fill(-1);
+  std::transform(key.begin(), key.end(), padded.begin(),
+                 [](char c) { return static_cast<unsigned char>(c); });
+  return padded;
 }
 
 std::optional<size_t> ApiKeys::Find(std::string_view authorization) const {
   constexpr std::string_view kScheme = "Bearer ";
   if (!authorization.starts_with(kScheme)) return std::nullopt;
   authorization.remove_prefix(kScheme.size());
-  if (authorization.size() > kLongestKey) return std::nullopt;
+  if (authorization.size() > kLongest) return std::nullopt;
+  const Padded brought = Pad(authorization);
   std::optional<size_t> found;
   for (size_t i = 0; i < keys_.size(); ++i) {
-    if (SameBytes(keys_[i], authorization)) found = i;
+    if (SameThroughout(keys_[i], brought)) found = i;
   }
   return found;
 }

@@ -3,9 +3,10 @@
 // Promises: how long a comparison takes says nothing about the keys, and no key is ever printed.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,8 +14,18 @@
 
 namespace atom::server {
 
+/// Whether all are equal. Looks at every pair and decides nothing before the last.
+template <class Unit, size_t kSize>
+bool SameThroughout(const std::array<Unit, kSize>& a, const std::array<Unit, kSize>& b) {
+  int different = 0;
+  for (size_t i = 0; i < kSize; ++i) different |= a[i] ^ b[i];
+  return different == 0;
+}
+
 class ApiKeys {
  public:
+  static constexpr size_t kLongest = 256;
+
   /// One key a line; empty lines and lines that start with # are none.
   static Result<ApiKeys> Load(const std::filesystem::path& path);
 
@@ -26,7 +37,12 @@ class ApiKeys {
   std::optional<size_t> Find(std::string_view authorization) const;
 
  private:
-  std::vector<std::string> keys_;
+  /// A key's bytes, and then what no byte is.
+  using Padded = std::array<int16_t, kLongest>;
+  /// REQUIRES: at most kLongest bytes.
+  static Padded Pad(std::string_view key);
+
+  std::vector<Padded> keys_;
 };
 
 }  // namespace atom::server

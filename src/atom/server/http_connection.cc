@@ -22,6 +22,12 @@ constexpr size_t kReadBytes = 4096;
 constexpr size_t kMostReadAhead = size_t{64} << 10;
 constexpr Milliseconds kLingerTime{2000};
 
+/// What is held of a request besides its body. Headers end before that; so must a chunk's own
+/// header and trailers, which the parser does not limit.
+size_t MostReceived(const HttpLimits& limits) {
+  return static_cast<size_t>(limits.header_bytes) + kMostReadAhead + kReadBytes;
+}
+
 std::string FieldOf(const http::request<http::string_body>& message, http::field field) {
   return std::string(message[field]);
 }
@@ -41,7 +47,11 @@ HttpHead HeadOf(const http::request<http::string_body>& message) {
 }  // namespace
 
 HttpConnection::HttpConnection(uint64_t id, tcp::socket socket, ConnectionOwner& owner)
-    : id_(id), socket_(std::move(socket)), owner_(owner), deadline_(socket_.get_executor()) {
+    : id_(id),
+      socket_(std::move(socket)),
+      owner_(owner),
+      deadline_(socket_.get_executor()),
+      received_(MostReceived(owner.limits())) {
   ErrorCode ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
 }
@@ -60,6 +70,7 @@ void HttpConnection::Start() { AwaitRequest(); }
 
 void HttpConnection::AwaitRequest() {
   phase_ = Phase::kIdle;
+  owner_.MayClose(*this);
   SetDeadline(owner_.limits().idle_time);
   ErrorCode ignored;
   if (received_.size() == 0) {
@@ -180,7 +191,12 @@ void HttpConnection::OnReadError(const ErrorCode& error) {
   if (timed_out_) return Refuse(handler.Malformed(408, "the request did not arrive in time"));
   const bool of_http = error.category() == ErrorCode(http::error::end_of_stream).category();
   if (!of_http || error == http::error::end_of_stream) return Close();
-  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+  if (error == http::error::buffer_overflow) {
+    return Refuse(handler.Malformed(
+        431, fmt::format("the body's chunk header or trailers are longer than {} bytes",
+                         MostReceived(owner_.limits()))));
+  }
+  if (error == http::error::header_limit) {
     return Refuse(handler.Malformed(
         431, fmt::format("the header is longer than {} bytes", owner_.limits().header_bytes)));
   }
@@ -280,6 +296,7 @@ void HttpConnection::OnFlushed() {
   ErrorCode ignored;
   socket_.shutdown(tcp::socket::shutdown_send, ignored);
   phase_ = Phase::kLinger;
+  owner_.MayClose(*this);
   SetDeadline(kLingerTime);
   received_.clear();
   if (!reading_) ReadSome();

@@ -30,6 +30,8 @@ class ConnectionOwner {
   virtual const HttpLimits& limits() const = 0;
   virtual ExchangeId Begin(HttpConnection& connection) = 0;
   virtual void End(ExchangeId exchange) = 0;
+  /// Until its next Begin it has no whole request: it may be closed to make room for another.
+  virtual void MayClose(HttpConnection& connection) = 0;
   /// Destroys it.
   virtual void Remove(HttpConnection& connection) = 0;
 };
@@ -39,6 +41,7 @@ class HttpConnection {
   HttpConnection(uint64_t id, boost::asio::ip::tcp::socket socket, ConnectionOwner& owner);
 
   void Start();
+  void Close();
   uint64_t id() const { return id_; }
   /// Whether something of an answer is still to be sent.
   bool unfinished() const { return writing_ || exchange_.has_value(); }
@@ -77,7 +80,6 @@ class HttpConnection {
 
   void SetDeadline(Milliseconds time);
   void OnDeadline();
-  void Close();
 
   const uint64_t id_;
   boost::asio::ip::tcp::socket socket_;

@@ -4,6 +4,7 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <map>
 #include <unordered_map>
 
 #include "atom/io/quote.h"
@@ -17,7 +18,7 @@ using ErrorCode = boost::system::error_code;
 
 namespace {
 
-/// When the process has no descriptors left.
+/// When the process has no descriptors left and no client is without a request.
 constexpr Milliseconds kAcceptPause{100};
 
 Status OpenAcceptor(const ListenAddress& listen, tcp::acceptor& acceptor) {
@@ -58,7 +59,7 @@ class HttpServer::Listener : public ConnectionOwner {
   int64_t connections() const { return static_cast<int64_t>(connections_.size()); }
   int64_t unfinished() const {
     int64_t count = 0;
-    for (const auto& [id, connection] : connections_) count += connection->unfinished() ? 1 : 0;
+    for (const auto& [id, client] : connections_) count += client.connection->unfinished() ? 1 : 0;
     return count;
   }
   HttpConnection* Find(ExchangeId exchange) {
@@ -69,32 +70,57 @@ class HttpServer::Listener : public ConnectionOwner {
   HttpHandler& handler() override { return handler_; }
   const HttpLimits& limits() const override { return limits_; }
   ExchangeId Begin(HttpConnection& connection) override {
+    waiting_.erase(connections_.at(connection.id()).waits);
     exchanges_[++last_exchange_] = &connection;
     return last_exchange_;
   }
   void End(ExchangeId exchange) override { exchanges_.erase(exchange); }
-  void Remove(HttpConnection& connection) override { connections_.erase(connection.id()); }
+  void MayClose(HttpConnection& connection) override {
+    uint64_t& waits = connections_.at(connection.id()).waits;
+    waiting_.erase(waits);
+    waits = ++last_wait_;
+    waiting_.emplace(waits, &connection);
+  }
+  void Remove(HttpConnection& connection) override {
+    const auto found = connections_.find(connection.id());
+    waiting_.erase(found->second.waits);
+    connections_.erase(found);
+  }
 
  private:
   void Accept() {
     acceptor_.async_accept([this](const ErrorCode& error, tcp::socket socket) {
       if (error == asio::error::operation_aborted) return;
-      if (error) return AcceptLater();
-      // Above the limit the socket closes here.
-      if (connections() < limits_.connections) {
+      if (error) return AcceptLater(error);
+      // Above the limit the socket closes here, unless another makes room for it.
+      if (connections() < limits_.connections || CloseLongestWaiting()) {
         const uint64_t id = ++last_connection_;
-        connections_[id] = std::make_unique<HttpConnection>(id, std::move(socket), *this);
-        connections_[id]->Start();
+        Client& client = connections_[id];
+        client.connection = std::make_unique<HttpConnection>(id, std::move(socket), *this);
+        client.connection->Start();
       }
       Accept();
     });
   }
-  void AcceptLater() {
+  void AcceptLater(const ErrorCode& why) {
+    if (why == asio::error::no_descriptors && CloseLongestWaiting()) return Accept();
     pause_.expires_after(kAcceptPause);
     pause_.async_wait([this](const ErrorCode& error) {
       if (!error) Accept();
     });
   }
+  bool CloseLongestWaiting() {
+    if (waiting_.empty()) return false;
+    HttpConnection* connection = waiting_.begin()->second;
+    waiting_.erase(waiting_.begin());
+    connection->Close();
+    return true;
+  }
+
+  struct Client {
+    std::unique_ptr<HttpConnection> connection;
+    uint64_t waits = 0;  // its place in waiting_, if it has one
+  };
 
   const HttpLimits limits_;
   HttpHandler& handler_;
@@ -102,7 +128,9 @@ class HttpServer::Listener : public ConnectionOwner {
   asio::steady_timer pause_;
   uint64_t last_connection_ = 0;
   ExchangeId last_exchange_ = 0;
-  std::unordered_map<uint64_t, std::unique_ptr<HttpConnection>> connections_;
+  uint64_t last_wait_ = 0;
+  std::unordered_map<uint64_t, Client> connections_;
+  std::map<uint64_t, HttpConnection*> waiting_;  // those that may close, the longest idle first
   std::unordered_map<ExchangeId, HttpConnection*> exchanges_;
 };
 

@@ -5,7 +5,9 @@
 //                                         ← Reply, or BeginStream · Write… · EndStream
 //
 // Promises: no request is framed in two ways (a length and chunks, two lengths); nobody holds a
-// connection without using it; a client that does not read is cut off, and OnGone says so.
+// connection without using it; a client that does not read is cut off, and OnGone says so. Where no
+// connection or descriptor is left, the one that has waited longest without a whole request makes
+// room: idle clients keep nobody out.
 #pragma once
 
 #include <memory>

@@ -32,8 +32,8 @@ void LogRequest(const RequestRecord& record, std::string_view ended, const Answe
   std::string line = fmt::format("{} {} {} {}", time, record.id, record.endpoint, ended);
   if (answer != nullptr) {
     const Answer::Counts counts = answer->counts();
-    line +=
-        fmt::format(" prompt={} cached={} output={}", counts.prompt, counts.cached, counts.output);
+    line += fmt::format(" {} prompt={} cached={} output={}", answer->FinishNames(), counts.prompt,
+                        counts.cached, counts.output);
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - record.arrival;
   line += fmt::format(" seconds={:.3f}", took.count());

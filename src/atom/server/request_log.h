@@ -24,7 +24,7 @@ std::string RequestIdFor(const HttpHead& head);
 /// `prefix` and random letters: "chatcmpl-…".
 std::string NewId(std::string_view prefix);
 
-/// `ended`: "200 stop", "400", "gone".
+/// `ended`: "200", "400", "gone"; how its choices ended is the answer's to say.
 void LogRequest(const RequestRecord& record, std::string_view ended, const Answer* answer);
 
 }  // namespace atom::server

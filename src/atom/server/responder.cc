@@ -21,10 +21,9 @@ void Responder::Log(const RequestRecord& record, std::string_view ended,
 HttpReply Responder::Finished(const RequestRecord& record, HttpReply reply, const Answer* answer) {
   AddHeaders(record, reply);
   if (reply.status >= 400) metrics_.OnRefused(reply.status);
-  const std::string finish = answer == nullptr ? "" : " " + answer->FinishNames();
   // Who looks at metrics and health does so all the time.
   const bool looked = reply.status < 400 && record.endpoint.starts_with("GET");
-  if (!looked) Log(record, fmt::format("{}{}", reply.status, finish), answer);
+  if (!looked) Log(record, std::to_string(reply.status), answer);
   return reply;
 }
 
@@ -42,7 +41,7 @@ void Responder::BeginStream(ExchangeId exchange, const RequestRecord& record, st
 
 void Responder::EndStream(ExchangeId exchange, const RequestRecord& record, const Answer& answer) {
   server_->EndStream(exchange);
-  Log(record, "200 " + answer.FinishNames(), &answer);
+  Log(record, "200", &answer);
 }
 
 void Responder::Gone(const RequestRecord& record, const Answer* answer) {

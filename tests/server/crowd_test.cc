@@ -1,0 +1,107 @@
+// More clients than there is room for: who asks is served, who only holds a connection makes room.
+#include <sys/resource.h>
+
+#include "tests/server/refusals.h"
+
+namespace atom::server {
+namespace {
+
+const std::string kAsk = R"({"prompt": "x", "max_tokens": 1})";
+
+TEST(CrowdTest, ThoseWhoseAnswerIsUnderWayStay) {
+  ServiceOptions options;
+  options.http.connections = 3;
+  RunningService service(std::move(options));
+  service.engine.Hold(true);
+  std::vector<std::unique_ptr<HttpClient>> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(std::make_unique<HttpClient>(service.port()));
+    clients.back()->Send(Post("/v1/completions", kAsk));
+  }
+  ASSERT_TRUE(Soon([&] { return service.engine.submitted() == 3; }));
+  HttpClient fourth(service.port());
+  EXPECT_EQ(fourth.ReadToEnd(), "");
+  service.engine.Hold(false);
+  for (const auto& client : clients) EXPECT_EQ(StatusOf(client->ReadResponse()), 200);
+  // The same three wait now, and may be closed.
+  EXPECT_TRUE(service.Healthy());
+  int open = 0;
+  for (const auto& client : clients) {
+    open += client->Send(Get("/health")) && StatusOf(client->ReadResponse()) == 200 ? 1 : 0;
+  }
+  EXPECT_EQ(open, 2);
+}
+
+TEST(CrowdTest, TheLongestIdleMakesRoom) {
+  ServiceOptions options;
+  options.http.connections = 3;
+  const RunningService service(std::move(options));
+  HttpClient first(service.port());
+  HttpClient slow(service.port());
+  slow.Send("POST /v1/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+  HttpClient third(service.port());
+  for (HttpClient* client : {&third, &first}) {
+    client->Send(Get("/health"));
+    EXPECT_EQ(StatusOf(client->ReadResponse()), 200);
+  }
+  HttpClient fourth(service.port());
+  EXPECT_EQ(slow.ReadToEnd(), "");
+  HttpClient fifth(service.port());
+  EXPECT_EQ(third.ReadToEnd(), "");
+  for (HttpClient* client : {&first, &fourth, &fifth}) {
+    client->Send(Get("/health"));
+    EXPECT_EQ(StatusOf(client->ReadResponse()), 200);
+  }
+}
+
+/// For a while, no more descriptors than these.
+class DescriptorLimit {
+ public:
+  explicit DescriptorLimit(rlim_t most) {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit limit = {.rlim_cur = most, .rlim_max = before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  }
+  ~DescriptorLimit() { setrlimit(RLIMIT_NOFILE, &before_); }
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+// Ten thousand, or what the machine allows: twice that many descriptors, as both ends are here.
+TEST(CrowdTest, TenThousandIdleClients) {
+  rlimit allowed{};
+  getrlimit(RLIMIT_NOFILE, &allowed);
+  const DescriptorLimit all(allowed.rlim_max);
+  const auto count = std::min<rlim_t>(10000, allowed.rlim_max / 2 - 100);
+  const RunningService service;
+  const int64_t descriptors = OpenDescriptors();
+  std::vector<std::unique_ptr<HttpClient>> idle;
+  for (rlim_t i = 0; i < count; ++i) idle.push_back(std::make_unique<HttpClient>(service.port()));
+  EXPECT_TRUE(service.Healthy());
+  idle.clear();
+  ExpectUnharmed(service, descriptors);
+}
+
+TEST(CrowdTest, AnswersWithoutAFreeDescriptor) {
+  const RunningService service;
+  ASSERT_TRUE(service.Healthy());
+  std::vector<std::unique_ptr<HttpClient>> idle;
+  const int64_t descriptors = OpenDescriptors();
+  // These go first to where the limit does not reach.
+  std::vector<int> sockets;
+  for (int i = 0; i < 300; ++i) sockets.push_back(HttpClient::NewSocket(512));
+  const DescriptorLimit few(static_cast<rlim_t>(descriptors) + 20);
+  for (const int one : sockets) {
+    idle.push_back(std::make_unique<HttpClient>(service.port(), 0, one));
+  }
+  idle.back()->Send(Get("/health"));
+  EXPECT_EQ(StatusOf(idle.back()->ReadResponse()), 200);
+  idle.back()->Send(Post("/v1/completions", kAsk));
+  EXPECT_EQ(StatusOf(idle.back()->ReadResponse()), 200);
+}
+
+}  // namespace
+}  // namespace atom::server

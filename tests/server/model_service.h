@@ -1,0 +1,41 @@
+// A service in front of the real engine, with the small random model and little KV memory.
+#pragma once
+
+#include "atom/engine/engine.h"
+
+#include "tests/engine/loaded_model.h"
+#include "tests/server/running_service.h"
+
+namespace atom::server {
+
+struct EngineOfModel {
+  explicit EngineOfModel(const engine::EngineOptions& options)
+      : engine(*loaded.transformer, *loaded.tokenizer, options) {}
+
+  engine::LoadedModel loaded{"cpu"};
+  text::ChatTemplate chat_template = text::ChatTemplate::FromName("plain").value();
+  text::TokenTrie trie{*loaded.tokenizer, 260};
+  ServedModel model = {.name = "tiny",
+                       .tokenizer = loaded.tokenizer.get(),
+                       .chat_template = &chat_template,
+                       .trie = &trie,
+                       .context = 128,
+                       .vocab_size = 260,
+                       .created = 1};
+  engine::Engine engine;
+  EngineThreadPort port_of_engine{engine};
+};
+
+class ModelService : public EngineOfModel, public RunningServer {
+ public:
+  explicit ModelService(const engine::EngineOptions& engine_options, ServiceOptions options)
+      : EngineOfModel(engine_options), RunningServer(port_of_engine, model, std::move(options)) {}
+
+  /// Nothing runs or waits, and pages are held by the prefix cache alone.
+  bool AtRest() const {
+    const engine::EngineStats stats = engine.stats();
+    return stats.running == 0 && stats.waiting == 0 && stats.kv_pages_used == 0;
+  }
+};
+
+}  // namespace atom::server
