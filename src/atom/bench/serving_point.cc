@@ -38,6 +38,9 @@ class PointRunner {
       if (interrupted()) return std::nullopt;
       Step();
     }
+    // Who still waits has an age; computing that now would hold up everybody else.
+    if (!last_token_.contains(next_id_ - 1)) core_.Cancel(next_id_ - 1);
+    Step();
     point.fill_seconds = fill.Seconds();
 
     const engine::EngineStats before = core_.stats();
@@ -76,7 +79,7 @@ class PointRunner {
   }
 
   /// A step of an engine in which so many wait that whoever can run, runs. While it fills, one
-  /// waits at a time: what still waits when it is full has an age, and nobody begins with one then.
+  /// waits at a time.
   void Step() {
     const int64_t places = full_ ? options_.max_running - core_.stats().running : 1;
     while (core_.stats().waiting < std::max<int64_t>(places, 1)) Add();
