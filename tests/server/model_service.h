@@ -31,10 +31,12 @@ class ModelService : public EngineOfModel, public RunningServer {
   explicit ModelService(const engine::EngineOptions& engine_options, ServiceOptions options)
       : EngineOfModel(engine_options), RunningServer(port_of_engine, model, std::move(options)) {}
 
-  /// Nothing runs or waits, and pages are held by the prefix cache alone.
+  /// Nothing runs or waits, pages are held by the prefix cache alone, and every end is counted,
+  /// which is a moment later.
   bool AtRest() const {
     const engine::EngineStats stats = engine.stats();
-    return stats.running == 0 && stats.waiting == 0 && stats.kv_pages_used == 0;
+    return stats.running == 0 && stats.waiting == 0 && stats.kv_pages_used == 0 &&
+           Ended() == Metric("atom:requests_accepted_total");
   }
 };
 

@@ -77,6 +77,12 @@ class RunningServer {
     return Metric(fmt::format(
         "vllm:request_success_total{{model_name=\"tiny\",finished_reason=\"{}\"", reason));
   }
+  /// Accepted requests that ended at all.
+  double Ended() const {
+    double ended = 0.0;
+    for (const std::string_view reason : engine::kFinishReasonNames) ended += Finished(reason);
+    return ended;
+  }
   bool Healthy() const { return StatusOf(Ask(Get("/health"))) == 200; }
 
  private:
