@@ -27,6 +27,7 @@ POINT = [
     ("layers", lambda r: f"{r['layers']} of {r['model_layers']}"),
     ("recipe", lambda r: r["recipe"]),
     ("KV bits", lambda r: r["kv_bits"]),
+    ("lengths", lambda r: f"× {r['scale']:g}"),
 ]
 MEASURED = [
     ("tokens/s", lambda r: f"{r['output_tokens_per_second']:.1f}"),
@@ -92,9 +93,9 @@ def main(paths):
             loads.append({**report, "file": pathlib.Path(path).stem})
         else:
             machine = f"{report['cpu']}, {report['isa']}, {report['threads']} threads"
+            compare(report["rows"])  # what ran together
             machines.setdefault(machine, []).extend(report["rows"])
     for machine, rows in machines.items():
-        compare(rows)
         print_table(f"Equal batches: {machine}", BATCHES, [r for r in rows if "batch" in r])
         print_table(f"Equal memory: {machine}", BUDGETS, [r for r in rows if "budget_bytes" in r])
     print_table("Loads", LOADS, loads)

@@ -19,7 +19,7 @@ import serving_table as tool  # noqa: E402
 
 def point(recipe, speed, **where):
     row = {"geometry": "g", "layers": 2, "model_layers": 4, "recipe": recipe, "kv_bits": 4,
-           "weight_bytes": 3 << 20, "fits": speed is not None, **where}
+           "weight_bytes": 3 << 20, "scale": 0.25, "fits": speed is not None, **where}
     if speed is not None:
         row.update(output_tokens_per_second=speed, decode_ms={"p50": 1.25, "p99": 20.0},
                    mean_running=7.5, preemptions=3)
@@ -58,12 +58,12 @@ class ServingTableTest(unittest.TestCase):
 
     def test_each_point_is_held_against_none_at_the_same_point(self):
         self.assertIn("### Equal batches: C, avx2, 2 threads\n", self.text)
-        self.assertIn("| g | 2 of 4 | w4 | 4 | 1 | 30.0 | 3.00 | 1.2 / 20.0 |", self.text)
-        self.assertIn("| g | 2 of 4 | w4 | 4 | 4 | 50.0 | 1.25 | 1.2 / 20.0 |", self.text)
+        self.assertIn("| g | 2 of 4 | w4 | 4 | × 0.25 | 1 | 30.0 | 3.00 | 1.2 / 20.0 |", self.text)
+        self.assertIn("| g | 2 of 4 | w4 | 4 | × 0.25 | 4 | 50.0 | 1.25 | 1.2 / 20.0 |", self.text)
 
     def test_what_does_not_fit_is_said(self):
-        self.assertIn("| none | 4 | 5 MiB | 3 MiB | does not fit |", self.text)
-        self.assertIn("| w4 | 4 | 5 MiB | 3 MiB | 7.5 | 60.0 |  | 1.2 / 20.0 | 3 |", self.text)
+        self.assertIn("| none | 4 | × 0.25 | 5 MiB | 3 MiB | does not fit |", self.text)
+        self.assertIn("| w4 | 4 | × 0.25 | 5 MiB | 3 MiB | 7.5 | 60.0 |  | 1.2 / 20.0 | 3 |", self.text)
 
     def test_a_load_is_a_row(self):
         row = "| chat | m | 9 of 10 | 1.50 | 0.50 | 99.0 | 5.0 / 6.0 | 7.0 / 8.0 |"
