@@ -22,8 +22,8 @@ enum class CachePolicy : uint64_t {
 __device__ __forceinline__ void BulkLoad(uint32_t to, const void* from, uint32_t bytes,
                                          uint32_t barrier) {
   asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-          to),
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(to),
       "l"(from), "r"(bytes), "r"(barrier)
       : "memory");
 }
@@ -64,13 +64,14 @@ __device__ __forceinline__ void BulkStore(void* to, uint32_t from, uint32_t byte
 /// describes; `x` counts in the innermost dimension. What lies outside the tensor is not written.
 __device__ __forceinline__ void TensorStore2D(const void* map, uint32_t from, int32_t x,
                                               int32_t y) {
-  asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%2, %3}], [%1];" ::
-                   "l"(map),
-               "r"(from), "r"(x), "r"(y)
-               : "memory");
+  asm volatile(
+      "cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%2, %3}], [%1];" ::"l"(map),
+      "r"(from), "r"(x), "r"(y)
+      : "memory");
 }
 
-/// A box of a tensor → this CTA's shared memory; outside the tensor it is zero, and counts as bytes.
+/// A box of a tensor → this CTA's shared memory; outside the tensor it is zero, and counts as
+/// bytes.
 __device__ __forceinline__ void TensorLoad2D(uint32_t to, const void* map, int32_t x, int32_t y,
                                              uint32_t barrier) {
   asm volatile(

@@ -31,10 +31,10 @@ __device__ __forceinline__ void StMatrix4(uint32_t address, const uint32_t (&r)[
 }
 
 __device__ __forceinline__ void StMatrix4Trans(uint32_t address, const uint32_t (&r)[4]) {
-  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(
-                   address),
-               "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3])
-               : "memory");
+  asm volatile(
+      "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
+      "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3])
+      : "memory");
 }
 
 /// Transposes an 8 × 8 matrix held by the warp. PTX ISA 9.7.14.5.17 "movmatrix".

@@ -40,8 +40,8 @@ __device__ __forceinline__ void KeepRegister(uint32_t& r) { asm volatile("" : "+
 __device__ __forceinline__ void KeepRegister(float& r) { asm volatile("" : "+f"(r)::"memory"); }
 
 /// Descriptor of an operand in 128-byte-swizzled atoms of 8 rows × 128 bytes (1,024 bytes, aligned
-/// to it), K along the 128 bytes, the atoms of further rows `stride` bytes apart. One k-step further
-/// is 32 bytes: add 2. PTX ISA 9.7.15.5.1 "matrix descriptor".
+/// to it), K along the 128 bytes, the atoms of further rows `stride` bytes apart. One k-step
+/// further is 32 bytes: add 2. PTX ISA 9.7.15.5.1 "matrix descriptor".
 __device__ __forceinline__ uint64_t Swizzle128Descriptor(uint32_t address, uint32_t stride = 1024) {
   return static_cast<uint64_t>((address & 0x3ffff) >> 4) | (uint64_t{1} << 16) |
          (static_cast<uint64_t>(stride >> 4) << 32) | (uint64_t{1} << 62);
