@@ -1,0 +1,147 @@
+#include "atom/kernels/cuda/gemm/gemm_plan.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+
+#include "atom/core/check.h"
+#include "atom/kernels/cuda/gemm/tile_layout.h"
+
+namespace atom::kernels::cuda {
+namespace {
+
+constexpr std::array<std::string_view, 5> kRecipeNames = {"integer", "group", "int8", "w4a16",
+                                                          "dense"};
+constexpr std::array<std::string_view, 3> kOutputNames = {"fp16", "bf16", "fp32"};
+
+constexpr GemmKernelInfo kKernels[] = {
+    // kernel, name, recipe, rows, tokens, warpgroups, cluster, stages
+    {GemmKernel::kInteger256, "integer_256", GemmRecipe::kInteger, 128, 256, 2, 2, 4},
+    {GemmKernel::kInteger128, "integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6},
+    {GemmKernel::kInteger64, "integer_64", GemmRecipe::kInteger, 128, 64, 2, 2, 8},
+    {GemmKernel::kGroup128, "group_128", GemmRecipe::kGroup, 192, 128, 3, 2, 5},
+    {GemmKernel::kInt8x256, "int8_256", GemmRecipe::kInt8, 128, 256, 2, 2, 4},
+    {GemmKernel::kInt8x128, "int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5},
+};
+
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Steps of 32 outlier columns that have a place of their own in shared memory.
+int OutlierSteps(const GemmDesc& desc) {
+  return desc.recipe == GemmRecipe::kInt8 ? 0 : static_cast<int>(DivideUp(desc.k8, kStepColumns));
+}
+
+// The most stages that fit, at least two more than the outlier blocks that are held together.
+int Stages(const GemmDesc& desc, const GemmDevice& device, const GemmKernelInfo& info) {
+  const int outlier_blocks =
+      desc.recipe == GemmRecipe::kInt8 ? 0 : static_cast<int>(DivideUp(desc.k8, kBlockColumns));
+  for (int stages = info.max_stages; stages >= std::max(2, outlier_blocks); --stages) {
+    const TileLayout layout =
+        MakeTileLayout(desc.recipe, info.warpgroups, info.tile_tokens, stages, OutlierSteps(desc));
+    if (layout.bytes <= device.shared_bytes) return stages;
+  }
+  return 0;
+}
+
+// Clocks of the slowest CTA: tiles one after another, each bound by the tensor cores (8,192
+// operations a clock), by what L2 delivers, or by unpacking; measured constants in
+// docs/performance-gpu.md.
+double EstimateClocks(const GemmDesc& desc, const GemmDevice& device, const GemmKernelInfo& info,
+                      int64_t tiles) {
+  constexpr double kSupply = 28;        // bytes a clock and multiprocessor
+  constexpr double kTileClocks = 4500;  // epilogue of a 128 × 256 tile
+  constexpr double kStart = 4000;       // launch, first loads, last stores
+  const double waves = static_cast<double>(DivideUp(tiles, device.multiprocessors));
+  const double values = static_cast<double>(info.tile_rows) * info.tile_tokens;
+  const double multiply = values * 2 * kBlockColumns / 8192;
+  const double bytes =
+      static_cast<double>(info.tile_rows) * (desc.recipe == GemmRecipe::kInt8 ? 128 : 66) +
+      static_cast<double>(info.tile_tokens) * 128 / info.cluster;
+  const double unpack = 256.0 * info.warpgroups;
+  const double block = std::max({multiply * 1.12, bytes / kSupply, unpack});
+  const double blocks =
+      static_cast<double>(DivideUp(desc.k4, kBlockColumns) + DivideUp(desc.k8, kBlockColumns));
+  return kStart + waves * (blocks * block + kTileClocks * values / (128 * 256));
+}
+
+}  // namespace
+
+std::string_view Name(GemmRecipe recipe) { return kRecipeNames[static_cast<size_t>(recipe)]; }
+std::string_view Name(GemmOutput output) { return kOutputNames[static_cast<size_t>(output)]; }
+
+std::span<const GemmKernelInfo> GemmKernels() { return kKernels; }
+
+const GemmKernelInfo& Info(GemmKernel kernel) {
+  const GemmKernelInfo& info = kKernels[static_cast<size_t>(kernel)];
+  ATOM_CHECK(info.kernel == kernel, "kernel {} is not at its place", info.name);
+  return info;
+}
+
+std::string_view Name(GemmKernel kernel) { return Info(kernel).name; }
+
+std::string WhyNotComputed(const GemmDesc& desc) {
+  if (desc.m <= 0 || desc.total_n() <= 0 || desc.k() <= 0) {
+    return fmt::format("a product of {} × {} × {} is empty", desc.m, desc.total_n(), desc.k());
+  }
+  if (desc.k4 > 65536) return fmt::format("{} low-bit columns: INT32 sums hold 65,536", desc.k4);
+  const bool group = desc.recipe == GemmRecipe::kGroup;
+  const PackedWeightLayout layout{desc.n[0], desc.k4, desc.k8, desc.group,
+                                  group ? GroupScale::kHalf : GroupScale::kInteger};
+  if (std::string why = WhyNotPacked(layout); !why.empty()) return why;
+  if (group && desc.group % kBlockColumns != 0) {
+    return fmt::format("groups of {} with fp16 scales: a multiple of 128 is needed", desc.group);
+  }
+  if (desc.recipe == GemmRecipe::kInt8 && desc.k4 != 0) {
+    return fmt::format("8-bit weights with {} 4-bit columns", desc.k4);
+  }
+  for (const GemmKernelInfo& info : kKernels) {
+    if (PlanGemm(desc, GemmDevice{}, info.kernel)) return "";
+  }
+  return fmt::format("no kernel for recipe {} with {} low-bit and {} outlier columns",
+                     Name(desc.recipe), desc.k4, desc.k8);
+}
+
+std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device,
+                                 GemmKernel kernel) {
+  const GemmKernelInfo& info = Info(kernel);
+  if (info.recipe != desc.recipe) return std::nullopt;
+  GemmPlan plan;
+  plan.kernel = kernel;
+  plan.stages = Stages(desc, device, info);
+  if (plan.stages == 0) return std::nullopt;
+  for (int64_t n : desc.n) plan.row_tiles += DivideUp(n, info.tile_rows);
+  plan.row_tiles = DivideUp(plan.row_tiles, info.cluster) * info.cluster;
+  plan.token_tiles = DivideUp(desc.m, info.tile_tokens);
+  const int64_t tiles = plan.row_tiles * plan.token_tiles;
+  const int64_t resident = device.multiprocessors / info.cluster * info.cluster;
+  plan.grid = static_cast<int>(std::min(tiles, resident));
+  plan.threads = (info.warpgroups + 1) * 128;
+  plan.shared_bytes = MakeTileLayout(desc.recipe, info.warpgroups, info.tile_tokens, plan.stages,
+                                     OutlierSteps(desc))
+                          .bytes;
+  plan.estimated_clocks = EstimateClocks(desc, device, info, tiles);
+  return plan;
+}
+
+GemmPlan PlanGemm(const GemmDesc& desc, const GemmDevice& device) {
+  std::optional<GemmPlan> best;
+  for (const GemmKernelInfo& info : kKernels) {
+    std::optional<GemmPlan> plan = PlanGemm(desc, device, info.kernel);
+    if (plan && (!best || plan->estimated_clocks < best->estimated_clocks)) best = plan;
+  }
+  ATOM_CHECK(best.has_value(), "{}", WhyNotComputed(desc));
+  return *best;
+}
+
+std::string ToString(const GemmPlan& plan) {
+  const GemmKernelInfo& info = Info(plan.kernel);
+  const int64_t tiles = plan.row_tiles * plan.token_tiles;
+  return fmt::format(
+      "{}: {} × {} tiles, {} stages, clusters of {}, {} warpgroups; grid {} × {} threads, {} "
+      "tiles, "
+      "{} waves, {} bytes of shared memory",
+      info.name, info.tile_rows, info.tile_tokens, plan.stages, info.cluster, info.warpgroups,
+      plan.grid, plan.threads, tiles, DivideUp(tiles, plan.grid), plan.shared_bytes);
+}
+
+}  // namespace atom::kernels::cuda
