@@ -69,8 +69,9 @@ struct GemmOperands {
   std::array<GemmWeight, kMaxSegments> weights = {};
   const int8_t* x = nullptr;            ///< PackedActivationLayout
   const TokenScales* tokens = nullptr;  ///< [M8]
-  /// kGroup: [groups][M8] fp32; null where tokens[].scale is the scale of every group.
+  /// kGroup: [groups][M8] fp32, or [M8] where one scale serves all groups of a token.
   const float* group_scales = nullptr;
+  bool one_group_scale = false;
   void* y = nullptr;     ///< [M] rows of GemmDesc::output, y_stride elements apart
   int64_t y_stride = 0;  ///< ≥ total_n
 };

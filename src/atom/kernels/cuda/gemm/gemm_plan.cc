@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "atom/core/check.h"
-#include "atom/kernels/cuda/gemm/tile_layout.h"
+#include "atom/kernels/cuda/gemm/tiled/tile_layout.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -19,26 +19,28 @@ constexpr GemmKernelInfo kKernels[] = {
     {GemmKernel::kInteger256, "integer_256", GemmRecipe::kInteger, 128, 256, 2, 2, 4},
     {GemmKernel::kInteger128, "integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6},
     {GemmKernel::kInteger64, "integer_64", GemmRecipe::kInteger, 128, 64, 2, 2, 8},
-    {GemmKernel::kGroup128, "group_128", GemmRecipe::kGroup, 192, 128, 3, 2, 5},
+    {GemmKernel::kGroup192x128, "group_192x128", GemmRecipe::kGroup, 192, 128, 3, 2, 5},
+    {GemmKernel::kGroup128x128, "group_128x128", GemmRecipe::kGroup, 128, 128, 2, 2, 6},
     {GemmKernel::kInt8x256, "int8_256", GemmRecipe::kInt8, 128, 256, 2, 2, 4},
     {GemmKernel::kInt8x128, "int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5},
 };
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Steps of 32 outlier columns that have a place of their own in shared memory.
-int OutlierSteps(const GemmDesc& desc) {
-  return desc.recipe == GemmRecipe::kInt8 ? 0 : static_cast<int>(DivideUp(desc.k8, kStepColumns));
+// K blocks of outlier columns that have a place of their own in shared memory.
+int OutlierBlocks(const GemmDesc& desc) {
+  return desc.recipe == GemmRecipe::kInt8 ? 0 : static_cast<int>(DivideUp(desc.k8, kBlockColumns));
 }
 
-// The most stages that fit, at least two more than the outlier blocks that are held together.
+int64_t SharedBytes(const GemmDesc& desc, const GemmKernelInfo& info, int stages) {
+  return MakeTileLayout(desc.recipe, info.warpgroups, info.tile_tokens, stages, OutlierBlocks(desc))
+      .bytes;
+}
+
+// The most stages that fit; a tile's outlier blocks are held together.
 int Stages(const GemmDesc& desc, const GemmDevice& device, const GemmKernelInfo& info) {
-  const int outlier_blocks =
-      desc.recipe == GemmRecipe::kInt8 ? 0 : static_cast<int>(DivideUp(desc.k8, kBlockColumns));
-  for (int stages = info.max_stages; stages >= std::max(2, outlier_blocks); --stages) {
-    const TileLayout layout =
-        MakeTileLayout(desc.recipe, info.warpgroups, info.tile_tokens, stages, OutlierSteps(desc));
-    if (layout.bytes <= device.shared_bytes) return stages;
+  for (int stages = info.max_stages; stages >= std::max(2, OutlierBlocks(desc)); --stages) {
+    if (SharedBytes(desc, info, stages) <= device.shared_bytes) return stages;
   }
   return 0;
 }
@@ -116,9 +118,7 @@ std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device,
   const int64_t resident = device.multiprocessors / info.cluster * info.cluster;
   plan.grid = static_cast<int>(std::min(tiles, resident));
   plan.threads = (info.warpgroups + 1) * 128;
-  plan.shared_bytes = MakeTileLayout(desc.recipe, info.warpgroups, info.tile_tokens, plan.stages,
-                                     OutlierSteps(desc))
-                          .bytes;
+  plan.shared_bytes = SharedBytes(desc, info, plan.stages);
   plan.estimated_clocks = EstimateClocks(desc, device, info, tiles);
   return plan;
 }

@@ -20,7 +20,8 @@ enum class GemmKernel {
   kInteger256,
   kInteger128,
   kInteger64,
-  kGroup128,
+  kGroup192x128,
+  kGroup128x128,
   kInt8x256,
   kInt8x128,
 };

@@ -2,7 +2,7 @@
 // and for the kernel alike.
 //
 //   | activations        | output staging         | 4-bit (or main 8-bit)  | outlier weights  |
-//   | [stages][T × 128 B]| [warpgroups][2][8 KiB] | weights [stages]       | [K8/32][wg][2 KiB]|
+//   | [stages][T × 128 B]| [warpgroups][2][8 KiB] | weights [stages]       | [wg][4 b][2 KiB]   |
 //   | token scales [T] 16 B | row scales [R] 16 B | group scales [stages][T] fp32 | barriers    |
 //
 // T tokens and R = 64 · warpgroups outputs a tile. What wgmma and tensor stores read in their
@@ -35,9 +35,10 @@ struct TileLayout {
   int32_t bytes;
 };
 
-/// `steps8`: outlier steps of 32 columns (0 for kInt8, whose 8-bit weights go through the stages).
+/// `outlier_blocks`: K blocks b of outliers (0 for kInt8, whose 8-bit weights go through the
+/// stages).
 constexpr TileLayout MakeTileLayout(GemmRecipe recipe, int warpgroups, int tile_tokens, int stages,
-                                    int steps8) {
+                                    int outlier_blocks) {
   TileLayout layout = {};
   layout.x_stage = tile_tokens * static_cast<int>(kBlockColumns);
   layout.w_stage =
@@ -47,7 +48,7 @@ constexpr TileLayout MakeTileLayout(GemmRecipe recipe, int warpgroups, int tile_
   layout.staging = stages * layout.x_stage;
   layout.w = layout.staging + warpgroups * kStagingBuffers * kStagingBytes;
   layout.outliers = layout.w + stages * layout.w_stage;
-  layout.tokens = layout.outliers + steps8 * warpgroups * static_cast<int>(kStep8Bytes);
+  layout.tokens = layout.outliers + outlier_blocks * 4 * warpgroups * static_cast<int>(kStep8Bytes);
   layout.rows = layout.tokens + tile_tokens * 16;
   layout.groups = layout.rows + warpgroups * 64 * 16;
   layout.barriers = layout.groups + stages * layout.group_stage;
