@@ -1,7 +1,8 @@
 # The CUDA backend: finds nvcc and the toolkit, and teaches CMake what a CUDA source needs.
 #   atom_cuda_sources(TARGET)     adds kernels/cuda/**.cu to the room
 #   atom_cuda_programs(FOLDER)    cuda_tests of every *_test.{cc,cu} of tests/FOLDER, and one program
-#                                 cuda_NAME_bench of every NAME_bench.cu
+#                                 cuda_NAME_bench of every NAME_bench.cc; the other sources of the
+#                                 folder belong to all of them
 # Included only with ATOM_CUDA.
 
 set(ATOM_CUDA_ARCHITECTURES "90a-real" CACHE STRING
@@ -35,8 +36,9 @@ endif()
 # modules of the same templates in one process do not share their function-local statics.
 add_library(atom_cuda_flags INTERFACE)
 target_link_libraries(atom_cuda_flags INTERFACE CUDA::cudart_static)
-# FMT_CONSTEVAL: nvcc cannot evaluate fmt's check of format strings, which g++ does for .cc files.
-set(cuda_options --expt-relaxed-constexpr -DFMT_CONSTEVAL= -Werror=all-warnings
+# nvcc cannot compile fmt's checks of format strings, so .cu files return cudaError_t, and .cc files
+# make sentences of them.
+set(cuda_options --expt-relaxed-constexpr -Werror=all-warnings
     -Xcompiler=-Wall,-Wextra,-Werror,-fno-gnu-unique)
 if(ATOM_CUDA_DEBUG)
   list(APPEND cuda_options -lineinfo)
@@ -50,9 +52,20 @@ function(atom_cuda_sources target)
 endfunction()
 
 function(atom_cuda_programs folder)
-  file(GLOB_RECURSE tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cc
-       ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cu)
-  file(GLOB_RECURSE benches CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_bench.cu)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cc
+       ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cu)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$|_test\\.cu$")
+  set(benches ${sources})
+  list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
+  list(REMOVE_ITEM sources ${tests} ${benches})
+  set(shared)
+  if(sources)
+    add_library(atom_cuda_inputs STATIC ${sources})
+    target_link_libraries(atom_cuda_inputs PUBLIC atom_kernels GTest::gtest)
+    target_include_directories(atom_cuda_inputs PUBLIC ${PROJECT_SOURCE_DIR})
+    set(shared atom_cuda_inputs)
+  endif()
   add_executable(cuda_tests ${tests})
   target_link_libraries(cuda_tests PRIVATE GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME cuda COMMAND cuda_tests)
@@ -63,7 +76,7 @@ function(atom_cuda_programs folder)
     list(APPEND programs cuda_${name})
   endforeach()
   foreach(program ${programs})
-    target_link_libraries(${program} PRIVATE atom_kernels)
+    target_link_libraries(${program} PRIVATE ${shared} atom_kernels)
     target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR})
     # What a program does not use need not be there where it runs.
     target_link_options(${program} PRIVATE -Wl,--as-needed)
