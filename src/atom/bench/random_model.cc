@@ -87,8 +87,8 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelConfig&
   made.cost.shape = ShapeOf(config);
   made.cost.layers = config.num_layers;
   made.cost.linear_weights = model::LinearWeightCount(config);
-  const kernels::KvPageLayout layout{layer.kv, config.num_kv_heads, config.head_dim};
-  made.cost.kv_bytes_per_position = config.num_layers * KvBytesPerPosition(layout);
+  const kernels::KvShape kv{layer.kv, config.num_kv_heads, config.head_dim};
+  made.cost.kv_bytes_per_position = config.num_layers * KvBytesPerPosition(kv);
   return made;
 }
 

@@ -5,31 +5,30 @@
 
 #include "atom/kernels/reference/dot.h"
 #include "atom/kernels/reference/exp.h"
-#include "atom/kernels/reference/kv_rows.h"
 #include "atom/kernels/reference/reference_backend.h"
+#include "atom/kernels/reference/reference_kv_layer.h"
 
 namespace atom::kernels::reference {
 namespace {
 
 constexpr int64_t kTilePositions = 64;
 
-/// One KV head of one sequence, dequantized: [length][head_dim] each.
+/// One KV head of one sequence: [length][head_dim] each.
 struct History {
   std::vector<float> keys;
   std::vector<float> values;
 };
 
-History ReadHistory(const KvLayer& kv, int64_t kv_head, const int32_t* blocks, int64_t length) {
-  const auto d = static_cast<size_t>(kv.layout.head_dim);
-  History history{std::vector<float>(static_cast<size_t>(length) * d),
-                  std::vector<float>(static_cast<size_t>(length) * d)};
+History ReadHistory(const ReferenceKvLayer& kv, int64_t kv_head, std::span<const int32_t> pages,
+                    int64_t length) {
+  History history;
   for (int64_t position = 0; position < length; ++position) {
-    const std::byte* page = static_cast<const std::byte*>(kv.data.data()) +
-                            blocks[position / kKvPagePositions] * kv.layout.PageBytes();
-    const int64_t in_page = position % kKvPagePositions;
-    const size_t first = static_cast<size_t>(position) * d;
-    LoadKvRow(kv.layout, {0, kv_head, in_page}, page, std::span(history.keys).subspan(first, d));
-    LoadKvRow(kv.layout, {1, kv_head, in_page}, page, std::span(history.values).subspan(first, d));
+    const int64_t slot = pages[static_cast<size_t>(position / kPagePositions)] * kPagePositions +
+                         position % kPagePositions;
+    const std::span<const float> key = kv.Key(slot, kv_head);
+    const std::span<const float> value = kv.Value(slot, kv_head);
+    history.keys.insert(history.keys.end(), key.begin(), key.end());
+    history.values.insert(history.values.end(), value.begin(), value.end());
   }
   return history;
 }
@@ -94,15 +93,16 @@ void ReferenceBackend::Attention(const DeviceTensor& qkv, const AttentionShape& 
   const auto d = static_cast<size_t>(shape.head_dim);
   const int64_t group = shape.heads / shape.kv_heads;  // query heads that share a KV head
 
-  pool_.ParallelFor(batch().sequences() * shape.kv_heads, [&](int64_t task, int) {
+  const ReferenceKvLayer& own = ReferenceKvLayer::Of(kv);
+  pool_.ParallelFor(step().sequences() * shape.kv_heads, [&](int64_t task, int) {
     const int64_t sequence = task / shape.kv_heads;
     const int64_t kv_head = task % shape.kv_heads;
     const auto s = static_cast<size_t>(sequence);
+    const auto first_page = static_cast<size_t>(step().page_starts[s]);
     const History history =
-        ReadHistory(kv, kv_head, batch().block_tables.data() + sequence * batch().max_blocks,
-                    batch().kv_lengths[s]);
-    for (int64_t row = batch().query_starts[s]; row < batch().query_starts[s + 1]; ++row) {
-      const int64_t visible = batch().positions[static_cast<size_t>(row)] + 1;
+        ReadHistory(own, kv_head, step().pages.subspan(first_page), step().kv_lengths[s]);
+    for (int64_t row = step().query_starts[s]; row < step().query_starts[s + 1]; ++row) {
+      const int64_t visible = step().positions[static_cast<size_t>(row)] + 1;
       for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
         const size_t column = static_cast<size_t>(head) * d;
         Attend(Row(qkv, row).subspan(column, d), history, visible,

@@ -9,17 +9,17 @@ namespace atom::kernels::reference {
 void ReferenceBackend::Embed(const DeviceBuffer& table, DType dtype, const DeviceTensor& out) {
   const int64_t row_bytes = out.cols * DTypeSize(dtype);
   const auto vocabulary = static_cast<int64_t>(table.bytes()) / row_bytes;
-  ATOM_CHECK(out.rows == batch().rows(), "{} rows, {} tokens", out.rows, batch().rows());
+  ATOM_CHECK(out.rows == step().rows(), "{} rows, {} tokens", out.rows, step().rows());
   const TensorView view{dtype, {vocabulary, out.cols}, static_cast<const std::byte*>(table.data())};
   pool_.ParallelFor(out.rows, [&](int64_t row, int) {
-    const int64_t token = batch().tokens[static_cast<size_t>(row)];
+    const int64_t token = step_.TokenOf(row);
     ATOM_CHECK(token >= 0 && token < vocabulary, "token {}, a vocabulary of {}", token, vocabulary);
     ReadFloats(view, token * out.cols, Row(out, row));
   });
 }
 
 void ReferenceBackend::GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) {
-  const std::vector<int32_t>& rows = batch().logit_rows;
+  const std::span<const int32_t> rows = step().logit_rows;
   ATOM_CHECK(out.rows == static_cast<int64_t>(rows.size()) && out.cols == x.cols,
              "output {} x {}, expected {} x {}", out.rows, out.cols, rows.size(), x.cols);
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -29,9 +29,9 @@ void ReferenceBackend::GatherLogitRows(const DeviceTensor& x, const DeviceTensor
 
 void ReferenceBackend::NegativeLogLikelihood(const DeviceTensor& logits,
                                              std::span<const int32_t> targets,
-                                             std::span<double> out) {
-  ATOM_CHECK(static_cast<int64_t>(targets.size()) == logits.rows && out.size() == targets.size(),
-             "{} rows, {} targets, {} results", logits.rows, targets.size(), out.size());
+                                             DeviceSpan<double> out) {
+  ATOM_CHECK(std::ssize(targets) == logits.rows && out.size >= logits.rows,
+             "{} rows, {} targets, room for {} results", logits.rows, targets.size(), out.size);
   pool_.ParallelFor(logits.rows, [&](int64_t row, int) {
     const std::span<const float> z = Row(logits, row);
     const auto target = static_cast<size_t>(targets[static_cast<size_t>(row)]);
@@ -39,31 +39,33 @@ void ReferenceBackend::NegativeLogLikelihood(const DeviceTensor& logits,
     const double max = double{*std::ranges::max_element(z)};
     double sum = 0.0;
     for (const float value : z) sum += std::exp(double{value} - max);
-    out[static_cast<size_t>(row)] = std::log(sum) - (double{z[target]} - max);
+    out.data[row] = std::log(sum) - (double{z[target]} - max);
   });
 }
 
-void ReferenceBackend::Sample(const DeviceTensor& logits, std::span<const SamplingParams> params,
-                              std::span<const double> uniforms, std::span<int32_t> tokens) {
-  const auto rows = static_cast<size_t>(logits.rows);
-  ATOM_CHECK(params.size() == rows && uniforms.size() == rows && tokens.size() == rows,
-             "{} rows, {} params, {} uniforms, {} tokens", rows, params.size(), uniforms.size(),
-             tokens.size());
-  pool_.ParallelFor(logits.rows, [&](int64_t row, int) {
-    const auto i = static_cast<size_t>(row);
-    tokens[i] = SampleToken(Row(logits, row), params[i], uniforms[i]);
+void ReferenceBackend::Sample(const DeviceTensor& logits, std::span<const SampleRow> rows,
+                              DeviceSpan<int32_t> tokens) {
+  ATOM_CHECK(tokens.size >= logits.rows, "{} rows, room for {} tokens", logits.rows, tokens.size);
+  pool_.ParallelFor(std::ssize(rows), [&](int64_t index, int) {
+    const SampleRow& row = rows[static_cast<size_t>(index)];
+    ATOM_CHECK(row.row >= 0 && row.row < logits.rows, "row {} of {}", row.row, logits.rows);
+    tokens.data[row.row] = SampleToken(Row(logits, row.row), row.params, row.uniform);
   });
+  for (const SampleRow& row : rows) step_.KeepToken(row.slot, tokens.data[row.row]);
 }
 
 void ReferenceBackend::TokenLogProbs(const DeviceTensor& logits,
                                      std::span<const LogProbQuery> queries,
-                                     std::span<LogProbs> out) {
-  ATOM_CHECK(queries.size() == out.size(), "{} queries, {} results", queries.size(), out.size());
-  pool_.ParallelFor(static_cast<int64_t>(queries.size()), [&](int64_t query, int) {
-    const auto i = static_cast<size_t>(query);
-    ATOM_CHECK(queries[i].row >= 0 && queries[i].row < logits.rows, "row {} of {}", queries[i].row,
-               logits.rows);
-    out[i] = LogProbsOf(Row(logits, queries[i].row), queries[i]);
+                                     DeviceSpan<int32_t> tokens, const DeviceLogProbs& out) {
+  ATOM_CHECK(out.targets.size >= std::ssize(queries), "{} queries, room for {} results",
+             queries.size(), out.targets.size);
+  pool_.ParallelFor(std::ssize(queries), [&](int64_t index, int) {
+    LogProbQuery query = queries[static_cast<size_t>(index)];
+    ATOM_CHECK(query.row >= 0 && query.row < logits.rows, "row {} of {}", query.row, logits.rows);
+    if (query.target == kChosenToken) query.target = tokens.data[query.row];
+    const LogProbs found = LogProbsOf(Row(logits, query.row), query);
+    out.targets.data[index] = found.target;
+    std::ranges::copy(found.top, out.top.data + index * kMostTopTokens);
   });
 }
 
