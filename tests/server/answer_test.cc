@@ -44,7 +44,7 @@ class AnswerTest : public ::testing::Test {
     shape.model = "m";
     return Answer(std::move(shape), *tokenizer_, "id-1", 7);
   }
-  std::unique_ptr<text::Tokenizer> tokenizer_ = ByteTokenizer();
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_ = ByteTokenizer();
 };
 
 TEST_F(AnswerTest, BodyOfACompletion) {

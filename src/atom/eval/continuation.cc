@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "atom/text/unicode.h"
+#include "atom/tokenizer/unicode.h"
 
 namespace atom::eval {
 namespace {
@@ -72,11 +72,12 @@ class Run {
 
 }  // namespace
 
-Result<Continuation> EncodePair(const text::Tokenizer& tokenizer, std::string_view context_text,
-                                std::string_view continuation, int64_t context) {
+Result<Continuation> EncodePair(const tokenizer::Tokenizer& tokenizer,
+                                std::string_view context_text, std::string_view continuation,
+                                int64_t context) {
   const std::string whole = std::string(context_text).append(continuation);
-  const std::string_view given = text::TrimEnd(context_text);
-  const text::EncodeOptions options{.add_bos = true, .parse_special = true};
+  const std::string_view given = tokenizer::TrimEnd(context_text);
+  const tokenizer::EncodeOptions options{.add_bos = true, .parse_special = true};
   Continuation pair{.tokens = tokenizer.Encode(given, options)};
   pair.begin = static_cast<int64_t>(pair.tokens.size());
   const std::vector<int32_t> all = tokenizer.Encode(whole, options);

@@ -6,7 +6,7 @@
 
 #include "atom/core/check.h"
 #include "atom/server/logprobs_json.h"
-#include "atom/text/unicode.h"
+#include "atom/tokenizer/unicode.h"
 
 namespace atom::server {
 namespace {
@@ -25,7 +25,8 @@ double MeanLogprob(std::span<const engine::TokenOutput> tokens) {
 
 }  // namespace
 
-Answer::Answer(AnswerShape shape, const text::Tokenizer& tokenizer, std::string id, int64_t created)
+Answer::Answer(AnswerShape shape, const tokenizer::Tokenizer& tokenizer, std::string id,
+               int64_t created)
     : shape_(std::move(shape)),
       tokenizer_(tokenizer),
       id_(std::move(id)),
@@ -93,7 +94,7 @@ std::string Answer::AddToStream(size_t index, const engine::Output& output) {
   if (shape_.chat) {
     one["delta"] = text.empty() ? io::Json::object() : io::Json{{"content", text}};
   } else {
-    one["text"] = text::ToValidUtf8(text);
+    one["text"] = tokenizer::ToValidUtf8(text);
   }
   if (lists) one["logprobs"] = LogprobsJson(output.prompt, tokens, choice.offset);
   one["finish_reason"] = FinishJson(output.finish);

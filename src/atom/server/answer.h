@@ -12,7 +12,7 @@
 #include "atom/engine/request.h"
 #include "atom/io/json.h"
 #include "atom/server/answer_plan.h"
-#include "atom/text/tokenizer.h"
+#include "atom/tokenizer/tokenizer.h"
 
 namespace atom::server {
 
@@ -20,7 +20,7 @@ class Answer {
  public:
   /// `id` is the answer's, "chatcmpl-…"; `created` is in seconds since 1970. `tokenizer` must
   /// outlive this.
-  Answer(AnswerShape shape, const text::Tokenizer& tokenizer, std::string id, int64_t created);
+  Answer(AnswerShape shape, const tokenizer::Tokenizer& tokenizer, std::string id, int64_t created);
 
   const AnswerShape& shape() const { return shape_; }
   /// What request `index` of the plan gave. Returns events to send, if this is a stream.
@@ -65,7 +65,7 @@ class Answer {
   std::string_view EchoOf(size_t index) const;
 
   const AnswerShape shape_;
-  const text::Tokenizer& tokenizer_;
+  const tokenizer::Tokenizer& tokenizer_;
   const std::string id_;
   const int64_t created_;
   std::vector<Choice> choices_;

@@ -182,8 +182,8 @@ std::string ReadContent(RequestFields& fields, const io::Json* content) {
   return text;
 }
 
-text::ChatMessage ReadMessage(RequestFields& fields) {
-  text::ChatMessage message;
+chat::ChatMessage ReadMessage(RequestFields& fields) {
+  chat::ChatMessage message;
   message.role = fields.String("role").value_or("");
   if (message.role == "developer") message.role = "system";  // its newer name
   if (message.role != "system" && message.role != "user" && message.role != "assistant") {
@@ -246,8 +246,8 @@ AnswerOptions ReadAnswerOptions(RequestFields& fields, std::string_view body,
   return options;
 }
 
-std::vector<text::ChatMessage> ReadMessages(RequestFields& fields, const RequestLimits& limits) {
-  std::vector<text::ChatMessage> messages;
+std::vector<chat::ChatMessage> ReadMessages(RequestFields& fields, const RequestLimits& limits) {
+  std::vector<chat::ChatMessage> messages;
   const io::Json* array = fields.Array("messages");
   if (array == nullptr || array->empty()) {
     fields.Fail("messages", "expected at least one message");

@@ -20,6 +20,6 @@ std::vector<int32_t> ReadTokenIds(RequestFields& fields, std::string_view key,
                                   const io::Json& array);
 
 /// "messages": at least one, each with a role and a text.
-std::vector<text::ChatMessage> ReadMessages(RequestFields& fields, const RequestLimits& limits);
+std::vector<chat::ChatMessage> ReadMessages(RequestFields& fields, const RequestLimits& limits);
 
 }  // namespace atom::server

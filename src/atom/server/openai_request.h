@@ -12,9 +12,9 @@
 #include <variant>
 #include <vector>
 
+#include "atom/chat/chat_template.h"
 #include "atom/engine/request.h"
 #include "atom/server/api_error.h"
-#include "atom/text/chat_template.h"
 
 namespace atom::server {
 
@@ -63,13 +63,13 @@ struct CompletionRequest {
 
 struct ChatRequest {
   AnswerOptions options;
-  std::vector<text::ChatMessage> messages;
+  std::vector<chat::ChatMessage> messages;
 };
 
 struct TokenizeRequest {
   std::string model;
   std::optional<std::string> prompt;        ///< or
-  std::vector<text::ChatMessage> messages;  ///< a conversation
+  std::vector<chat::ChatMessage> messages;  ///< a conversation
   bool add_special_tokens = true;
   bool with_strings = false;
 };

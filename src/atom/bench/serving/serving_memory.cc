@@ -1,0 +1,42 @@
+#include "atom/bench/serving/serving_memory.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace atom::bench {
+namespace {
+
+constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
+
+int64_t ScratchBytes(const model::Transformer& transformer) {
+  constexpr int64_t kFloat = sizeof(float);
+  const model::ModelConfig& config = transformer.config();
+  const model::Transformer::Limits& limits = transformer.limits();
+  const int64_t heads = config.num_heads * config.head_dim;
+  const int64_t qkv = heads + 2 * config.num_kv_heads * config.head_dim;
+  const int64_t tensors = 2 * config.hidden_size + qkv + heads + 2 * config.intermediate_size;
+  // The linears' inputs, unquantized at the most, so that the same is set aside for all recipes.
+  const int64_t inputs = 2 * config.hidden_size + heads + config.intermediate_size;
+  const int64_t logits = 2 * transformer.head_rows() * config.vocab_size;  // the sampler's copy
+  return kFloat * (limits.rows * (tensors + inputs) + logits + limits.positions * config.head_dim);
+}
+
+}  // namespace
+
+int64_t ServingMemory::PagesWithin(int64_t budget) const {
+  return std::max<int64_t>(budget - weights - scratch, 0) / page_bytes;
+}
+
+ServingMemory MemoryOf(const RandomModel& model) {
+  const model::ModelConfig& config = model.transformer->config();
+  const kernels::KvPageLayout layout{model.kv, config.num_kv_heads, config.head_dim};
+  return {.weights = model.cost.linear_bytes + 2 * model.cost.head_bytes,
+          .scratch = ScratchBytes(*model.transformer),
+          .page_bytes = model.cost.layers * layout.PageBytes()};
+}
+
+std::string GibText(int64_t bytes) {
+  return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / kGib);
+}
+
+}  // namespace atom::bench
