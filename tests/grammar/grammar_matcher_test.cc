@@ -46,7 +46,7 @@ TEST(GrammarMatcher, ForgetsTheContextsThatAreClosed) {
       ASSERT_TRUE(matcher.Accept(static_cast<uint8_t>(byte)));
     }
   }
-  EXPECT_LT(matcher.contexts().size(), 200u);
+  EXPECT_LT(matcher.stacks().size(), 200u);
   EXPECT_TRUE(matcher.AcceptAll("0]}"));
   EXPECT_TRUE(matcher.CanEnd());
 }

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "atom/chat/jinja/data.h"
-#include "atom/chat/jinja/run.h"
+#include "atom/chat/jinja/render_state.h"
 
 namespace atom::chat {
 

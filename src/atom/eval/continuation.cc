@@ -12,9 +12,9 @@ namespace {
 using Groups = std::vector<std::vector<Continuation>>;
 
 /// Keeps the requests of all groups going.
-class Run {
+class Scorer {
  public:
-  Run(engine::EngineCore& core, const Groups& groups) : core_(core), groups_(groups) {
+  Scorer(engine::EngineCore& core, const Groups& groups) : core_(core), groups_(groups) {
     for (const auto& group : groups) {
       first_ids_.push_back(requests_);
       requests_ += static_cast<engine::RequestId>(group.size());
@@ -96,7 +96,7 @@ Result<Continuation> EncodePair(const tokenizer::Tokenizer& tokenizer,
 Result<std::vector<std::vector<double>>> LogLikelihoods(engine::EngineCore& core,
                                                         const Groups& groups,
                                                         const std::function<void()>& on_group) {
-  Run run(core, groups);
+  Scorer run(core, groups);
   if (Status s = run.Start(); !s.ok()) return s.error();
   while (core.HasWork()) {
     for (const engine::Output& output : core.Step(std::chrono::steady_clock::now())) {

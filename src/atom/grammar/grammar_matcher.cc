@@ -7,13 +7,12 @@
 namespace atom::grammar {
 namespace {
 
-constexpr size_t kFewContexts = 64;  // not worth a clean-up
+constexpr size_t kFewStacks = 64;  // not worth a clean-up
 
 // Follows everything that takes no byte: epsilons, the ends of rules, and then calls.
 class Closure {
  public:
-  Closure(const Grammar& grammar, ContextStore& contexts)
-      : grammar_(grammar), contexts_(contexts) {}
+  Closure(const Grammar& grammar, StackGraph& stacks) : grammar_(grammar), stacks_(stacks) {}
 
   void Add(Item item) { items_.push_back(item); }
 
@@ -25,7 +24,7 @@ class Closure {
       calls_.erase(calls_.begin());
       Normalize(call.callers);
       const size_t first = items_.size();
-      items_.push_back({grammar_.rule(call.rule).start, contexts_.Intern(call.callers)});
+      items_.push_back({grammar_.rule(call.rule).start, stacks_.Intern(call.callers)});
       Follow(first);
     }
     Normalize(items_);
@@ -53,21 +52,21 @@ class Closure {
       if (!known_.insert(item).second) continue;
       items_.push_back(item);
       const GrammarState& state = grammar_.state(item.state);
-      for (const uint32_t to : state.epsilons) pending.push_back({to, item.context});
+      for (const uint32_t to : state.epsilons) pending.push_back({to, item.stack});
       if (state.final) {
-        const ItemSet& returns = contexts_.entries(item.context);
+        const ItemSet& returns = stacks_.entries(item.stack);
         pending.insert(pending.end(), returns.begin(), returns.end());
       }
       for (const CallEdge& edge : state.calls) {
         Call& call = calls_[grammar_.rule(edge.rule).rank];
         call.rule = edge.rule;
-        call.callers.push_back({edge.to, item.context});
+        call.callers.push_back({edge.to, item.stack});
       }
     }
   }
 
   const Grammar& grammar_;
-  ContextStore& contexts_;
+  StackGraph& stacks_;
   ItemSet items_;
   std::set<Item> known_;
   std::map<uint32_t, Call> calls_;  // by rank
@@ -75,42 +74,41 @@ class Closure {
 
 }  // namespace
 
-ContextStore::ContextStore() { Intern({{Grammar::kEnd, kBottom}}); }
+StackGraph::StackGraph() { Intern({{Grammar::kEnd, kBottom}}); }
 
-uint32_t ContextStore::Intern(const ItemSet& entries) {
-  const auto [place, added] = ids_.emplace(entries, static_cast<uint32_t>(contexts_.size()));
-  if (added) contexts_.push_back(&place->first);
+uint32_t StackGraph::Intern(const ItemSet& entries) {
+  const auto [place, added] = ids_.emplace(entries, static_cast<uint32_t>(stacks_.size()));
+  if (added) stacks_.push_back(&place->first);
   return place->second;
 }
 
-ItemSet StartItems(const Grammar& grammar, ContextStore& contexts) {
-  Closure closure(grammar, contexts);
-  closure.Add({grammar.rule(grammar.root()).start, ContextStore::kBottom});
+ItemSet StartItems(const Grammar& grammar, StackGraph& stacks) {
+  Closure closure(grammar, stacks);
+  closure.Add({grammar.rule(grammar.root()).start, StackGraph::kBottom});
   return std::move(closure).Finish();
 }
 
-ItemSet StepItems(const Grammar& grammar, ContextStore& contexts, const ItemSet& items,
-                  uint8_t byte) {
-  Closure closure(grammar, contexts);
+ItemSet StepItems(const Grammar& grammar, StackGraph& stacks, const ItemSet& items, uint8_t byte) {
+  Closure closure(grammar, stacks);
   for (const Item& item : items) {
     for (const ByteEdge& edge : grammar.state(item.state).bytes) {
-      if (edge.low <= byte && byte <= edge.high) closure.Add({edge.to, item.context});
+      if (edge.low <= byte && byte <= edge.high) closure.Add({edge.to, item.stack});
     }
   }
   return std::move(closure).Finish();
 }
 
-ItemSet TransferItems(const ContextStore& from, const ItemSet& items, ContextStore& to) {
-  // Which contexts are alive: entries name earlier contexts only.
+ItemSet TransferItems(const StackGraph& from, const ItemSet& items, StackGraph& to) {
+  // Which stacks are alive: entries name earlier stacks only.
   std::vector<bool> alive(from.size(), false);
-  for (const Item& item : items) alive[item.context] = true;
+  for (const Item& item : items) alive[item.stack] = true;
   for (size_t i = from.size(); i-- > 0;) {
     if (!alive[i]) continue;
-    for (const Item& entry : from.entries(static_cast<uint32_t>(i))) alive[entry.context] = true;
+    for (const Item& entry : from.entries(static_cast<uint32_t>(i))) alive[entry.stack] = true;
   }
-  std::vector<uint32_t> moved(from.size(), ContextStore::kBottom);
+  std::vector<uint32_t> moved(from.size(), StackGraph::kBottom);
   const auto translate = [&](ItemSet set) {
-    for (Item& item : set) item.context = moved[item.context];
+    for (Item& item : set) item.stack = moved[item.stack];
     std::sort(set.begin(), set.end());
     return set;
   };
@@ -123,11 +121,11 @@ ItemSet TransferItems(const ContextStore& from, const ItemSet& items, ContextSto
 bool CanEnd(const ItemSet& items) { return !items.empty() && items.front().state == Grammar::kEnd; }
 
 GrammarMatcher::GrammarMatcher(const Grammar& grammar)
-    : grammar_(&grammar), items_(StartItems(grammar, contexts_)), forget_at_(kFewContexts) {}
+    : grammar_(&grammar), items_(StartItems(grammar, stacks_)), forget_at_(kFewStacks) {}
 
 GrammarMatcher::GrammarMatcher(const GrammarMatcher& other)
     : grammar_(other.grammar_),
-      items_(TransferItems(other.contexts_, other.items_, contexts_)),
+      items_(TransferItems(other.stacks_, other.items_, stacks_)),
       forget_at_(other.forget_at_) {}
 
 GrammarMatcher& GrammarMatcher::operator=(const GrammarMatcher& other) {
@@ -135,30 +133,30 @@ GrammarMatcher& GrammarMatcher::operator=(const GrammarMatcher& other) {
 }
 
 bool GrammarMatcher::Accept(uint8_t byte) {
-  ItemSet next = StepItems(*grammar_, contexts_, items_, byte);
+  ItemSet next = StepItems(*grammar_, stacks_, items_, byte);
   if (next.empty()) return false;
   items_ = std::move(next);
-  if (contexts_.size() >= forget_at_) ForgetContexts();
+  if (stacks_.size() >= forget_at_) ForgetStacks();
   return true;
 }
 
 bool GrammarMatcher::AcceptAll(std::string_view bytes) {
   ItemSet next = items_;
   for (const char byte : bytes) {
-    next = StepItems(*grammar_, contexts_, next, static_cast<uint8_t>(byte));
+    next = StepItems(*grammar_, stacks_, next, static_cast<uint8_t>(byte));
     if (next.empty()) return false;
   }
   items_ = std::move(next);
-  if (contexts_.size() >= forget_at_) ForgetContexts();
+  if (stacks_.size() >= forget_at_) ForgetStacks();
   return true;
 }
 
-// Leaves the contexts that are in use; the next time is when as many again have come.
-void GrammarMatcher::ForgetContexts() {
-  ContextStore alive;
-  items_ = TransferItems(contexts_, items_, alive);
-  contexts_ = std::move(alive);
-  forget_at_ = std::max(kFewContexts, 2 * contexts_.size());
+// Leaves the stacks that are in use; the next time is when as many again have come.
+void GrammarMatcher::ForgetStacks() {
+  StackGraph alive;
+  items_ = TransferItems(stacks_, items_, alive);
+  stacks_ = std::move(alive);
+  forget_at_ = std::max(kFewStacks, 2 * stacks_.size());
 }
 
 }  // namespace atom::grammar

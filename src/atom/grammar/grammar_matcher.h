@@ -2,9 +2,10 @@
 //
 //   text so far ─ Accept(byte) … ─ CanEnd()?
 //
-// A way is an Item: a state, and the Context it was called in. Contexts are the stack of a stack
-// machine, shared: one holds the return states of every caller that reached a rule at the same
-// byte, so that ambiguous schemas cost a sum over their branches and not a product over depths.
+// A way is an Item: a state, and the stack node it was called in. Stack nodes form a
+// graph-structured stack (Tomita 1985): one holds the return states of every caller that reached a
+// rule at the same byte, so that ambiguous schemas cost a sum over their branches and not a product
+// over depths.
 //
 // Promises: after any accepted bytes some byte can follow or the text can end; a step costs the
 // number of items times their edges, not the length of the text.
@@ -21,10 +22,10 @@
 
 namespace atom::grammar {
 
-/// A state, or a state to return to, and the id of a context.
+/// A state, or a state to return to, and the id of a stack.
 struct Item {
   uint32_t state;
-  uint32_t context;
+  uint32_t stack;
 
   auto operator<=>(const Item&) const = default;
 };
@@ -32,32 +33,31 @@ struct Item {
 /// Sorted, none twice.
 using ItemSet = std::vector<Item>;
 
-/// Contexts by number, equal ones stored once. Those that an entry names come before its own.
-class ContextStore {
+/// Stack nodes by number, equal ones stored once. Those that an entry names come before its own.
+class StackGraph {
  public:
   /// What the whole text is called in.
   static constexpr uint32_t kBottom = 0;
 
-  ContextStore();
+  StackGraph();
   uint32_t Intern(const ItemSet& entries);
-  const ItemSet& entries(uint32_t context) const { return *contexts_[context]; }
-  size_t size() const { return contexts_.size(); }
+  const ItemSet& entries(uint32_t stack) const { return *stacks_[stack]; }
+  size_t size() const { return stacks_.size(); }
 
  private:
   friend class GrammarMatcher;
   std::map<ItemSet, uint32_t> ids_;
-  std::vector<const ItemSet*> contexts_;  // keys of ids_
+  std::vector<const ItemSet*> stacks_;  // keys of ids_
 };
 
 /// The items before the first byte.
-ItemSet StartItems(const Grammar& grammar, ContextStore& contexts);
+ItemSet StartItems(const Grammar& grammar, StackGraph& stacks);
 
 /// The items after `byte`; empty if it cannot come next.
-ItemSet StepItems(const Grammar& grammar, ContextStore& contexts, const ItemSet& items,
-                  uint8_t byte);
+ItemSet StepItems(const Grammar& grammar, StackGraph& stacks, const ItemSet& items, uint8_t byte);
 
 /// `items` of one store as items of another.
-ItemSet TransferItems(const ContextStore& from, const ItemSet& items, ContextStore& to);
+ItemSet TransferItems(const StackGraph& from, const ItemSet& items, StackGraph& to);
 
 bool CanEnd(const ItemSet& items);
 
@@ -79,13 +79,13 @@ class GrammarMatcher {
 
   const Grammar& grammar() const { return *grammar_; }
   const ItemSet& items() const { return items_; }
-  const ContextStore& contexts() const { return contexts_; }
+  const StackGraph& stacks() const { return stacks_; }
 
  private:
-  void ForgetContexts();
+  void ForgetStacks();
 
   const Grammar* grammar_;
-  ContextStore contexts_;
+  StackGraph stacks_;
   ItemSet items_;
   size_t forget_at_;
 };

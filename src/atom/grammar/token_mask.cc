@@ -22,7 +22,7 @@ bool TokenMask::Fill(const GrammarMatcher& matcher, std::span<uint32_t> mask) {
   ATOM_CHECK(mask.size() == MaskWords(trie_.vocab_size()), "{} words for {} tokens", mask.size(),
              trie_.vocab_size());
   if (bytes_kept_ > max_bytes_) Forget();
-  const uint32_t state = Intern(TransferItems(matcher.contexts(), matcher.items(), contexts_));
+  const uint32_t state = Intern(TransferItems(matcher.stacks(), matcher.items(), stacks_));
   if (states_[state].mask.empty()) {
     std::vector<uint32_t> made(mask.size(), 0);
     Walk(state, made);
@@ -75,7 +75,7 @@ void TokenMask::StepLikeBytes(uint32_t state, uint8_t byte) {
       }
     }
   }
-  ItemSet items = StepItems(grammar_, contexts_, *states_[state].items, byte);
+  ItemSet items = StepItems(grammar_, stacks_, *states_[state].items, byte);
   const uint32_t next = items.empty() ? kDead : Intern(std::move(items));
   std::fill(states_[state].next.begin() + low, states_[state].next.begin() + high + 1, next);
 }
@@ -88,7 +88,7 @@ uint32_t TokenMask::Intern(ItemSet items) {
     State& state = states_.emplace_back();
     state.items = &place->first;
     state.next.fill(kUnknown);
-    // A context is made with about every state, and is about as large.
+    // A stack is made with about every state, and is about as large.
     bytes_kept_ += sizeof(State) + 4 * item_count * sizeof(Item);
   }
   return place->second;
@@ -97,7 +97,7 @@ uint32_t TokenMask::Intern(ItemSet items) {
 void TokenMask::Forget() {
   ids_.clear();
   states_.clear();
-  contexts_ = ContextStore();
+  stacks_ = StackGraph();
   bytes_kept_ = 0;
 }
 

@@ -64,7 +64,7 @@ class TokenMask {
   const TokenTrie& trie_;
   size_t max_bytes_;
   size_t bytes_kept_ = 0;
-  ContextStore contexts_;
+  StackGraph stacks_;
   std::map<ItemSet, uint32_t> ids_;
   std::vector<State> states_;
   std::vector<uint32_t> path_;  // states of the walk, by depth

@@ -28,9 +28,9 @@ int32_t Greedy(std::span<const float> logits) {
 
 /// The tokens in order of falling probability (ties: rising id), drawn one by one. Weights are
 /// probabilities up to a factor; the likeliest token has weight 1.
-class FallingTokens {
+class SortedCandidates {
  public:
-  FallingTokens(std::span<const float> logits, float temperature)
+  SortedCandidates(std::span<const float> logits, float temperature)
       : logits_(logits), temperature_(temperature), heap_(logits.size()) {
     std::iota(heap_.begin(), heap_.end(), 0);
     std::make_heap(heap_.begin(), heap_.end(), Before{logits});
@@ -99,7 +99,7 @@ struct Kept {
   double mass = 0.0;
 };
 
-Kept KeepLikeliest(FallingTokens& tokens, size_t size, const SamplingParams& params) {
+Kept KeepLikeliest(SortedCandidates& tokens, size_t size, const SamplingParams& params) {
   const auto min_p = double{params.min_p};
   Kept kept;
   if (params.top_k > 0 && static_cast<size_t>(params.top_k) < size) {
@@ -128,7 +128,7 @@ Kept KeepLikeliest(FallingTokens& tokens, size_t size, const SamplingParams& par
 
 int32_t Choose(std::span<const float> logits, const SamplingParams& params, double uniform) {
   if (params.temperature <= 0.0f || params.top_k == 1) return Greedy(logits);
-  FallingTokens tokens(logits, params.temperature);
+  SortedCandidates tokens(logits, params.temperature);
   const Kept kept = KeepLikeliest(tokens, logits.size(), params);
 
   // The sum is in another order than `mass` where every token is kept: rounding may leave the

@@ -1,4 +1,4 @@
-// UTF-8 and the few Unicode properties that tokenizers look at. Bottom of the text room.
+// UTF-8 and the few Unicode properties that tokenizers look at. Bottom of the tokenizer module.
 //
 // Promises: any bytes are accepted. What is not UTF-8 is reported, never skipped: as in the WHATWG
 // decoder (and Python's and Rust's "replace"), each maximal ill-formed part counts as one U+FFFD.

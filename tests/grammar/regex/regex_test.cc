@@ -9,20 +9,20 @@
 namespace atom::grammar {
 namespace {
 
-PatternAutomaton MustBuild(std::string_view pattern) {
-  PatternBudget budget;
-  const Result<PatternTree> tree = ParsePattern(pattern);
+Dfa MustBuild(std::string_view pattern) {
+  RegexBudget budget;
+  const Result<RegexTree> tree = ParseRegex(pattern);
   EXPECT_TRUE(tree.ok()) << pattern << ": " << tree.error().message;
-  Result<PatternAutomaton> automaton = BuildPattern(*tree, budget);
+  Result<Dfa> automaton = BuildDfa(*tree, budget);
   EXPECT_TRUE(automaton.ok()) << pattern << ": " << automaton.error().message;
   return *std::move(automaton);
 }
 
-bool Matches(const PatternAutomaton& automaton, const std::u32string& text) {
+bool Matches(const Dfa& automaton, const std::u32string& text) {
   uint32_t state = 0;
   for (const char32_t code : text) {
-    const PatternEdge* taken = nullptr;
-    for (const PatternEdge& edge : automaton.states[state].edges) {
+    const DfaEdge* taken = nullptr;
+    for (const DfaEdge& edge : automaton.states[state].edges) {
       for (const CharRange& range : edge.chars) {
         if (code < range.low || code > range.high) continue;
         EXPECT_EQ(taken, nullptr) << "two edges for one character";
@@ -91,7 +91,7 @@ TEST(Pattern, AgreesWithStdRegex) {
                               "b^a",
                               "^(ab?|1){2}$",
                               "[^]"}) {
-    const PatternAutomaton automaton = MustBuild(pattern);
+    const Dfa automaton = MustBuild(pattern);
     const std::string narrow(pattern);
     const bool empty_class = narrow == "[^]";  // any character, but libstdc++ does not know it
     const std::wregex regex(empty_class ? L"[\\s\\S]" : std::wstring(narrow.begin(), narrow.end()));
@@ -125,12 +125,12 @@ TEST(Pattern, CharactersAreCodePoints) {
 
 TEST(Pattern, ProductsAgreeWithTheirSides) {
   const std::vector<std::u32string> texts = ShortTexts(U"ab1", 6);
-  PatternBudget budget;
-  const PatternAutomaton first = MustBuild("^[ab]*1?");
-  const PatternAutomaton second = MustBuild("(ab|1)$");
-  const Result<PatternAutomaton> both = IntersectPatterns(first, second, budget);
-  const Result<PatternAutomaton> limited = LimitLength(second, 2, 4, budget);
-  const Result<PatternAutomaton> at_least = LimitLength(second, 3, std::nullopt, budget);
+  RegexBudget budget;
+  const Dfa first = MustBuild("^[ab]*1?");
+  const Dfa second = MustBuild("(ab|1)$");
+  const Result<Dfa> both = IntersectDfas(first, second, budget);
+  const Result<Dfa> limited = LimitLength(second, 2, 4, budget);
+  const Result<Dfa> at_least = LimitLength(second, 3, std::nullopt, budget);
   ASSERT_TRUE(both.ok() && limited.ok() && at_least.ok());
   for (const std::u32string& text : texts) {
     const bool ends = Matches(second, text);
@@ -141,13 +141,13 @@ TEST(Pattern, ProductsAgreeWithTheirSides) {
 }
 
 TEST(Pattern, StopsWhenTheBudgetIsSpent) {
-  const Result<PatternTree> tree = ParsePattern("^[ab]{50}$");
+  const Result<RegexTree> tree = ParseRegex("^[ab]{50}$");
   ASSERT_TRUE(tree.ok());
-  PatternBudget budget = {.steps = 3000};
-  EXPECT_TRUE(BuildPattern(*tree, budget).ok());
+  RegexBudget budget = {.steps = 3000};
+  EXPECT_TRUE(BuildDfa(*tree, budget).ok());
   EXPECT_LT(budget.steps, 3000u);
-  while (budget.steps > 0) static_cast<void>(BuildPattern(*tree, budget).ok());
-  EXPECT_FALSE(BuildPattern(*tree, budget).ok());
+  while (budget.steps > 0) static_cast<void>(BuildDfa(*tree, budget).ok());
+  EXPECT_FALSE(BuildDfa(*tree, budget).ok());
 }
 
 }  // namespace

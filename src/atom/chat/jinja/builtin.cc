@@ -6,7 +6,7 @@
 
 namespace atom::chat::jinja {
 
-bool Bind(Run& run, std::string_view what, const Signature& signature,
+bool Bind(RenderState& run, std::string_view what, const Signature& signature,
           const CallArguments& arguments, Bound& bound) {
   const auto& names = signature.parameters;
   const size_t known =
@@ -35,7 +35,7 @@ bool Bind(Run& run, std::string_view what, const Signature& signature,
   return true;
 }
 
-int64_t IntArgument(Run& run, const std::optional<Value>& argument, int64_t otherwise) {
+int64_t IntArgument(RenderState& run, const std::optional<Value>& argument, int64_t otherwise) {
   if (!argument || Is<None>(*argument)) return otherwise;
   if (const auto* integer = std::get_if<int64_t>(&*argument)) return *integer;
   if (const auto* boolean = std::get_if<bool>(&*argument)) return *boolean ? 1 : 0;
@@ -43,11 +43,11 @@ int64_t IntArgument(Run& run, const std::optional<Value>& argument, int64_t othe
   return otherwise;
 }
 
-bool BoolArgument(Run& run, const std::optional<Value>& argument, bool otherwise) {
+bool BoolArgument(RenderState& run, const std::optional<Value>& argument, bool otherwise) {
   return IntArgument(run, argument, otherwise ? 1 : 0) != 0;
 }
 
-const MarkedText* TextArgument(Run& run, const std::optional<Value>& argument,
+const MarkedText* TextArgument(RenderState& run, const std::optional<Value>& argument,
                                const MarkedText* otherwise) {
   if (!argument || Is<None>(*argument)) return otherwise;
   if (const MarkedText* text = AsText(*argument)) return text;
@@ -55,7 +55,7 @@ const MarkedText* TextArgument(Run& run, const std::optional<Value>& argument,
   return otherwise;
 }
 
-const MarkedText& RequireText(Run& run, const std::optional<Value>& argument) {
+const MarkedText& RequireText(RenderState& run, const std::optional<Value>& argument) {
   if (argument && AsText(*argument) != nullptr) return *AsText(*argument);
   run.Fail("an argument is {}, expected a string", argument ? TypeName(*argument) : "missing");
   return *run.NewText(MarkedText());

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "atom/chat/jinja/run.h"
+#include "atom/chat/jinja/render_state.h"
 #include "atom/chat/jinja/value.h"
 
 namespace atom::chat::jinja {
@@ -30,17 +30,17 @@ struct Signature {
 using Bound = std::array<std::optional<Value>, 4>;
 
 /// False, with an error that names `what`, if they do not fit.
-bool Bind(Run& run, std::string_view what, const Signature& signature,
+bool Bind(RenderState& run, std::string_view what, const Signature& signature,
           const CallArguments& arguments, Bound& bound);
 
 /// An argument of the type that a builtin expects, or `otherwise` if it was not given or is none.
 /// Anything else is an error.
-int64_t IntArgument(Run& run, const std::optional<Value>& argument, int64_t otherwise);
-bool BoolArgument(Run& run, const std::optional<Value>& argument, bool otherwise);
-const MarkedText* TextArgument(Run& run, const std::optional<Value>& argument,
+int64_t IntArgument(RenderState& run, const std::optional<Value>& argument, int64_t otherwise);
+bool BoolArgument(RenderState& run, const std::optional<Value>& argument, bool otherwise);
+const MarkedText* TextArgument(RenderState& run, const std::optional<Value>& argument,
                                const MarkedText* otherwise);
 
 /// Of an argument that must be a string; an empty one after an error.
-const MarkedText& RequireText(Run& run, const std::optional<Value>& argument);
+const MarkedText& RequireText(RenderState& run, const std::optional<Value>& argument);
 
 }  // namespace atom::chat::jinja

@@ -5,14 +5,14 @@
 
 #include "atom/chat/jinja/blanks.h"
 #include "atom/chat/jinja/numbers.h"
-#include "atom/chat/jinja/written_value.h"
+#include "atom/chat/jinja/repr.h"
 #include "atom/tokenizer/unicode.h"
 
 namespace atom::chat::jinja {
 namespace {
 
 // A list equals none of another kind, a tuple say.
-bool EqualLists(Run& run, const List& a, const List& b) {
+bool EqualLists(RenderState& run, const List& a, const List& b) {
   if (a.kind != b.kind || a.items.size() != b.items.size()) return false;
   const bool by_items = a.kind != ListKind::kGenerator && a.kind != ListKind::kView;
   if (!by_items) return &a == &b;
@@ -22,7 +22,7 @@ bool EqualLists(Run& run, const List& a, const List& b) {
   return run.ok();
 }
 
-bool EqualDicts(Run& run, const Dict& a, const Dict& b) {
+bool EqualDicts(RenderState& run, const Dict& a, const Dict& b) {
   if (a.is_namespace || b.is_namespace) return &a == &b;
   if (a.entries.size() != b.entries.size()) return false;
   for (const auto& [key, value] : a.entries) {
@@ -32,7 +32,7 @@ bool EqualDicts(Run& run, const Dict& a, const Dict& b) {
   return run.ok();
 }
 
-bool LessLists(Run& run, const List& a, const List& b) {
+bool LessLists(RenderState& run, const List& a, const List& b) {
   const size_t both = std::min(a.items.size(), b.items.size());
   for (size_t i = 0; i < both && run.Step(); ++i) {
     if (!Equal(run, a.items[i], b.items[i])) return Less(run, a.items[i], b.items[i]);
@@ -40,7 +40,7 @@ bool LessLists(Run& run, const List& a, const List& b) {
   return a.items.size() < b.items.size();
 }
 
-const List* Characters(Run& run, const MarkedText& text) {
+const List* Characters(RenderState& run, const MarkedText& text) {
   List* items = run.NewList();
   for (size_t pos = 0; pos < text.size() && run.ok();) {
     const size_t length = tokenizer::NextChar(text.bytes(), pos).length;
@@ -64,7 +64,7 @@ bool IsTrue(const Value& value) {
   return !Is<Undefined>(value) && !Is<None>(value);
 }
 
-void WriteText(Run& run, const Value& value, MarkedText& to) {
+void WriteText(RenderState& run, const Value& value, MarkedText& to) {
   if (const MarkedText* text = AsText(value)) {
     run.Append(to, *text);
   } else if (!Is<Undefined>(value)) {
@@ -72,14 +72,14 @@ void WriteText(Run& run, const Value& value, MarkedText& to) {
   }
 }
 
-const MarkedText* ToText(Run& run, const Value& value) {
+const MarkedText* ToText(RenderState& run, const Value& value) {
   if (const MarkedText* text = AsText(value)) return text;
   MarkedText text;
   WriteText(run, value, text);
   return run.NewText(std::move(text));
 }
 
-const List* ToItems(Run& run, const Value& value) {
+const List* ToItems(RenderState& run, const Value& value) {
   List* items = AsList(value);
   if (items != nullptr && items->kind != ListKind::kGenerator) return items;
   if (const MarkedText* text = AsText(value)) return Characters(run, *text);
@@ -94,7 +94,7 @@ const List* ToItems(Run& run, const Value& value) {
   return copy;
 }
 
-int64_t Length(Run& run, const Value& value) {
+int64_t Length(RenderState& run, const Value& value) {
   if (const MarkedText* text = AsText(value)) {
     return run.Scan(text->size()) ? static_cast<int64_t>(CountChars(text->bytes())) : 0;
   }
@@ -110,8 +110,8 @@ int64_t Length(Run& run, const Value& value) {
   return 0;
 }
 
-bool Equal(Run& run, const Value& a, const Value& b) {
-  const Run::Nest nest(run);
+bool Equal(RenderState& run, const Value& a, const Value& b) {
+  const RenderState::Nest nest(run);
   if (!run.Step()) return false;
   const std::optional<int64_t> int_a = AsInt(a);
   const std::optional<int64_t> int_b = AsInt(b);
@@ -137,8 +137,8 @@ bool Equal(Run& run, const Value& a, const Value& b) {
   return Is<Undefined>(a) || Is<None>(a);
 }
 
-bool Less(Run& run, const Value& a, const Value& b) {
-  const Run::Nest nest(run);
+bool Less(RenderState& run, const Value& a, const Value& b) {
+  const RenderState::Nest nest(run);
   if (!run.Step()) return false;
   const std::optional<int64_t> int_a = AsInt(a);
   const std::optional<int64_t> int_b = AsInt(b);
@@ -161,7 +161,7 @@ bool Less(Run& run, const Value& a, const Value& b) {
   return false;
 }
 
-bool Contains(Run& run, const Value& container, const Value& item) {
+bool Contains(RenderState& run, const Value& container, const Value& item) {
   if (const MarkedText* text = AsText(container)) {
     const MarkedText* part = AsText(item);
     if (part == nullptr) {
@@ -180,14 +180,14 @@ bool Contains(Run& run, const Value& container, const Value& item) {
   return false;
 }
 
-const Value* Find(Run& run, const Dict& dict, const Value& key) {
+const Value* Find(RenderState& run, const Dict& dict, const Value& key) {
   for (const auto& [each, value] : dict.entries) {
     if (Equal(run, each, key)) return &value;
   }
   return nullptr;
 }
 
-const Value* Find(Run& run, const Dict& dict, std::string_view key) {
+const Value* Find(RenderState& run, const Dict& dict, std::string_view key) {
   if (!run.Scan(dict.entries.size() * 8)) return nullptr;
   for (const auto& [each, value] : dict.entries) {
     const MarkedText* text = AsText(each);
@@ -196,7 +196,7 @@ const Value* Find(Run& run, const Dict& dict, std::string_view key) {
   return nullptr;
 }
 
-void Set(Run& run, Dict& dict, const Value& key, const Value& value) {
+void Set(RenderState& run, Dict& dict, const Value& key, const Value& value) {
   const List* list = AsList(key);
   const bool is_key = list == nullptr ? AsDict(key) == nullptr : list->kind == ListKind::kTuple;
   if (!is_key) run.Fail("{} can be no key of a dictionary", TypeName(key));

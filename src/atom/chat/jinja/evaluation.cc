@@ -10,7 +10,7 @@
 namespace atom::chat::jinja {
 
 Value Interpreter::Evaluate(const Expression& expression) {
-  const Run::Nest nest(run_);
+  const RenderState::Nest nest(run_);
   run_.set_line(expression.line);
   if (!run_.Step()) return Undefined();
   return std::visit([&](const auto& node) { return Evaluate(node); }, expression.node);

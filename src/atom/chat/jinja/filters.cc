@@ -18,9 +18,9 @@ const FilterRow* FindFilter(std::string_view name) {
   return nullptr;
 }
 
-Value ApplyFilter(Run& run, const FilterRow& filter, const Value& subject,
+Value ApplyFilter(RenderState& run, const FilterRow& filter, const Value& subject,
                   const CallArguments& arguments) {
-  const Run::Nest nest(run);
+  const RenderState::Nest nest(run);
   if (!run.Step()) return Undefined();
   if (filter.apply_all != nullptr) return filter.apply_all(run, subject, arguments);
   Bound bound;

@@ -11,9 +11,10 @@ namespace atom::chat::jinja {
 struct FilterRow {
   std::string_view name;
   Signature signature;
-  Value (*apply)(Run& run, const Value& subject, const Bound& arguments);
+  Value (*apply)(RenderState& run, const Value& subject, const Bound& arguments);
   /// In place of `apply` for those that pass arguments on to another filter or test.
-  Value (*apply_all)(Run& run, const Value& subject, const CallArguments& arguments) = nullptr;
+  Value (*apply_all)(RenderState& run, const Value& subject,
+                     const CallArguments& arguments) = nullptr;
   /// The result escapes what is added to it, which is not imitated: only as the last filter of {{
   /// }}.
   bool is_markup = false;
@@ -22,7 +23,7 @@ struct FilterRow {
 /// nullptr if there is none.
 const FilterRow* FindFilter(std::string_view name);
 
-Value ApplyFilter(Run& run, const FilterRow& filter, const Value& subject,
+Value ApplyFilter(RenderState& run, const FilterRow& filter, const Value& subject,
                   const CallArguments& arguments);
 
 }  // namespace atom::chat::jinja

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kMaxRange = 100'000;  // of Jinja2's sandbox
 
-Value Range(Run& run, const CallArguments& arguments, const std::tm*) {
+Value Range(RenderState& run, const CallArguments& arguments, const std::tm*) {
   Bound bound;
   if (!Bind(run, "range", {{"start", "stop", "step"}, 1}, arguments, bound)) return Undefined();
   const int64_t first = IntArgument(run, bound[0], 0);
@@ -39,7 +39,7 @@ Value Range(Run& run, const CallArguments& arguments, const std::tm*) {
 }
 
 // dict(other, name=value, …)
-Value MakeDict(Run& run, const CallArguments& arguments, const std::tm*) {
+Value MakeDict(RenderState& run, const CallArguments& arguments, const std::tm*) {
   Dict* dict = run.NewDict();
   if (arguments.positional.size() > 1) return run.Fail("more than one dictionary to copy");
   for (const Value& other : arguments.positional) {
@@ -52,20 +52,20 @@ Value MakeDict(Run& run, const CallArguments& arguments, const std::tm*) {
   return dict;
 }
 
-Value MakeNamespace(Run& run, const CallArguments& arguments, const std::tm* now) {
+Value MakeNamespace(RenderState& run, const CallArguments& arguments, const std::tm* now) {
   const Value made = MakeDict(run, arguments, now);
   if (Dict* dict = AsDict(made)) dict->is_namespace = true;
   return made;
 }
 
-Value RaiseException(Run& run, const CallArguments& arguments, const std::tm*) {
+Value RaiseException(RenderState& run, const CallArguments& arguments, const std::tm*) {
   Bound bound;
   if (!Bind(run, "raise_exception", {{"message"}, 1}, arguments, bound)) return Undefined();
   return run.Fail("the template refuses: {}",
                   io::Quote(ToText(run, *bound[0])->bytes(), /*max_bytes=*/300));
 }
 
-Value StrftimeNow(Run& run, const CallArguments& arguments, const std::tm* now) {
+Value StrftimeNow(RenderState& run, const CallArguments& arguments, const std::tm* now) {
   constexpr std::string_view kDirectives = "aAbBdHIjmMpSUwWyY%";
   Bound bound;
   if (!Bind(run, "strftime_now", {{"format"}, 1}, arguments, bound)) return Undefined();

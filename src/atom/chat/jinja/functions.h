@@ -11,7 +11,7 @@ namespace atom::chat::jinja {
 
 struct FunctionRow {
   std::string_view name;
-  Value (*call)(Run& run, const CallArguments& arguments, const std::tm* now);
+  Value (*call)(RenderState& run, const CallArguments& arguments, const std::tm* now);
   bool needs_clock = false;  ///< defined only where there is one
 };
 

@@ -16,7 +16,7 @@ void Interpreter::SetContext(const Data::Dict& context) {
 }
 
 Value Interpreter::Import(const Data& data) {
-  const Run::Nest nest(run_);
+  const RenderState::Nest nest(run_);
   if (!run_.Step()) return Undefined();
   const Data::Variant& value = data.value();
   if (const auto* boolean = std::get_if<bool>(&value)) return *boolean;
@@ -58,7 +58,7 @@ Interpreter::Flow Interpreter::ExecuteBody(const Body& body) {
 }
 
 Interpreter::Flow Interpreter::ExecuteStatement(const Statement& statement) {
-  const Run::Nest nest(run_);
+  const RenderState::Nest nest(run_);
   run_.set_line(statement.line);
   if (!run_.Step()) return Flow::kNext;
   return std::visit([&](const auto& node) { return Execute(node); }, statement.node);

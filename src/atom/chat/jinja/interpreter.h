@@ -8,7 +8,7 @@
 
 #include "atom/chat/jinja/builtin.h"
 #include "atom/chat/jinja/data.h"
-#include "atom/chat/jinja/run.h"
+#include "atom/chat/jinja/render_state.h"
 #include "atom/chat/jinja/syntax.h"
 
 namespace atom::chat::jinja {
@@ -16,7 +16,7 @@ namespace atom::chat::jinja {
 class Interpreter {
  public:
   /// `now` is what strftime_now tells; nullptr: a template finds no such function.
-  Interpreter(Run& run, const std::tm* now) : run_(run), now_(now) {}
+  Interpreter(RenderState& run, const std::tm* now) : run_(run), now_(now) {}
 
   /// Gives the template the entries of `context` as variables. REQUIRES: it outlives this.
   void SetContext(const Data::Dict& context);
@@ -73,7 +73,7 @@ class Interpreter {
   void SetVariable(std::string_view name, const Value& value);
   const Value* FindVariable(std::string_view name);
 
-  Run& run_;
+  RenderState& run_;
   const std::tm* now_;
   Scope context_;
   Scope top_;                  // what the template sets outside of all blocks; macros see it

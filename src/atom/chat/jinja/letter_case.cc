@@ -40,7 +40,7 @@ bool BecomesUpper(CaseRule rule, bool first, char32_t before) {
 
 }  // namespace
 
-const MarkedText* ChangeCase(Run& run, const MarkedText& text, CaseRule rule) {
+const MarkedText* ChangeCase(RenderState& run, const MarkedText& text, CaseRule rule) {
   MarkedText changed;
   char32_t before = 0;
   for (size_t pos = 0; pos < text.size() && run.Step();) {
@@ -63,7 +63,7 @@ const MarkedText* ChangeCase(Run& run, const MarkedText& text, CaseRule rule) {
   return run.NewText(std::move(changed));
 }
 
-bool IsAllCase(Run& run, const MarkedText& text, bool upper) {
+bool IsAllCase(RenderState& run, const MarkedText& text, bool upper) {
   bool found = false;
   for (size_t pos = 0; pos < text.size() && run.Step();) {
     const tokenizer::Utf8Char c = tokenizer::NextChar(text.bytes(), pos);

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "atom/chat/jinja/run.h"
+#include "atom/chat/jinja/render_state.h"
 
 namespace atom::chat::jinja {
 
@@ -16,9 +16,9 @@ enum class CaseRule : uint8_t {
   kTitleFilter,  ///< Jinja's title: what follows a blank, "-", "(", "{", "[" or "<" upper
 };
 
-const MarkedText* ChangeCase(Run& run, const MarkedText& text, CaseRule rule);
+const MarkedText* ChangeCase(RenderState& run, const MarkedText& text, CaseRule rule);
 
 /// str.isupper and str.islower: has letters of that case and none of the other.
-bool IsAllCase(Run& run, const MarkedText& text, bool upper);
+bool IsAllCase(RenderState& run, const MarkedText& text, bool upper);
 
 }  // namespace atom::chat::jinja

@@ -29,7 +29,7 @@ Value LoopAttribute(const Loop& loop, std::string_view name) {
   return Undefined{name};
 }
 
-Value FailUndefined(Run& run, std::string_view name) {
+Value FailUndefined(RenderState& run, std::string_view name) {
   return run.Fail("'{}' is undefined", name.empty() ? "a value" : name);
 }
 
@@ -40,7 +40,7 @@ std::optional<size_t> PlaceOf(int64_t index, size_t size) {
   return static_cast<size_t>(index < 0 ? index + count : index);
 }
 
-Value CharacterAt(Run& run, const MarkedText& text, int64_t index) {
+Value CharacterAt(RenderState& run, const MarkedText& text, int64_t index) {
   if (!run.Scan(2 * text.size())) return Undefined();
   const std::optional<size_t> place = PlaceOf(index, CountChars(text.bytes()));
   if (!place) return Undefined();
@@ -58,7 +58,8 @@ struct SliceRange {
 };
 
 // Python's slice.indices; nullopt after an error.
-std::optional<SliceRange> IndicesOf(Run& run, int64_t size, const std::optional<Value>& begin,
+std::optional<SliceRange> IndicesOf(RenderState& run, int64_t size,
+                                    const std::optional<Value>& begin,
                                     const std::optional<Value>& end,
                                     const std::optional<Value>& step) {
   SliceRange range{};
@@ -79,7 +80,7 @@ std::optional<SliceRange> IndicesOf(Run& run, int64_t size, const std::optional<
   return range;
 }
 
-Value SliceText(Run& run, const MarkedText& text, const std::optional<Value>& begin,
+Value SliceText(RenderState& run, const MarkedText& text, const std::optional<Value>& begin,
                 const std::optional<Value>& end, const std::optional<Value>& step) {
   if (!run.Scan(4 * text.size())) return Undefined();
   const std::string& bytes = text.bytes();
@@ -103,7 +104,7 @@ Value SliceText(Run& run, const MarkedText& text, const std::optional<Value>& be
 
 }  // namespace
 
-Value Attribute(Run& run, const Value& object, std::string_view name) {
+Value Attribute(RenderState& run, const Value& object, std::string_view name) {
   if (const auto* undefined = std::get_if<Undefined>(&object)) {
     return FailUndefined(run, undefined->name);
   }
@@ -121,7 +122,7 @@ Value Attribute(Run& run, const Value& object, std::string_view name) {
   return loop == nullptr ? Undefined{name} : LoopAttribute(**loop, name);
 }
 
-Value Subscript(Run& run, const Value& object, const Value& index) {
+Value Subscript(RenderState& run, const Value& object, const Value& index) {
   if (const auto* undefined = std::get_if<Undefined>(&object)) {
     return FailUndefined(run, undefined->name);
   }
@@ -146,7 +147,7 @@ Value Subscript(Run& run, const Value& object, const Value& index) {
   return at ? list->items[*at] : Value(Undefined());
 }
 
-Value Slice(Run& run, const Value& object, const std::optional<Value>& begin,
+Value Slice(RenderState& run, const Value& object, const std::optional<Value>& begin,
             const std::optional<Value>& end, const std::optional<Value>& step) {
   if (const auto* undefined = std::get_if<Undefined>(&object)) {
     return FailUndefined(run, undefined->name);
@@ -167,7 +168,7 @@ Value Slice(Run& run, const Value& object, const std::optional<Value>& begin,
   return picked;
 }
 
-Value FollowPath(Run& run, const Value& object, const Value& path) {
+Value FollowPath(RenderState& run, const Value& object, const Value& path) {
   const MarkedText* text = AsText(path);
   if (text == nullptr) return Subscript(run, object, path);
   Value value = object;

@@ -17,43 +17,43 @@ struct MethodRow {
   std::string_view name;
   Signature signature;
   /// nullptr: of a string, not supported; of others, it changes them, which is not allowed.
-  Value (*call)(Run& run, const Value& object, const Bound& arguments);
+  Value (*call)(RenderState& run, const Value& object, const Bound& arguments);
 };
 
 const MarkedText& Self(const Value& object) { return *AsText(object); }
 
 template <Side side>
-Value StripText(Run& run, const Value& object, const Bound& arguments) {
+Value StripText(RenderState& run, const Value& object, const Bound& arguments) {
   return Strip(run, Self(object), TextArgument(run, arguments[0], nullptr), side);
 }
 
 template <CaseRule rule>
-Value ChangeCaseOf(Run& run, const Value& object, const Bound&) {
+Value ChangeCaseOf(RenderState& run, const Value& object, const Bound&) {
   return ChangeCase(run, Self(object), rule);
 }
 
 template <bool upper>
-Value IsCase(Run& run, const Value& object, const Bound&) {
+Value IsCase(RenderState& run, const Value& object, const Bound&) {
   return IsAllCase(run, Self(object), upper);
 }
 
-Value SplitText(Run& run, const Value& object, const Bound& arguments) {
+Value SplitText(RenderState& run, const Value& object, const Bound& arguments) {
   return Split(run, Self(object), TextArgument(run, arguments[0], nullptr),
                IntArgument(run, arguments[1], -1));
 }
 
-Value SplitTextFromRight(Run& run, const Value& object, const Bound& arguments) {
+Value SplitTextFromRight(RenderState& run, const Value& object, const Bound& arguments) {
   return SplitFromRight(run, Self(object), TextArgument(run, arguments[0], nullptr),
                         IntArgument(run, arguments[1], -1));
 }
 
-Value SplitTextLines(Run& run, const Value& object, const Bound&) {
+Value SplitTextLines(RenderState& run, const Value& object, const Bound&) {
   return SplitLines(run, Self(object));
 }
 
 // Whether the text has one of the strings at its start or end.
 template <bool start>
-Value HasAffix(Run& run, const Value& object, const Bound& arguments) {
+Value HasAffix(RenderState& run, const Value& object, const Bound& arguments) {
   const std::string_view text = Self(object).bytes();
   const auto has = [&](const Value& value) {
     const MarkedText& affix = RequireText(run, value);
@@ -66,21 +66,21 @@ Value HasAffix(Run& run, const Value& object, const Bound& arguments) {
 }
 
 template <bool start>
-Value RemoveAffix(Run& run, const Value& object, const Bound& arguments) {
+Value RemoveAffix(RenderState& run, const Value& object, const Bound& arguments) {
   const MarkedText& text = Self(object);
   const size_t size = RequireText(run, arguments[0]).size();
   if (!IsTrue(HasAffix<start>(run, object, arguments))) return object;
   return run.NewPiece(text, start ? size : 0, text.size() - size);
 }
 
-Value ReplaceText(Run& run, const Value& object, const Bound& arguments) {
+Value ReplaceText(RenderState& run, const Value& object, const Bound& arguments) {
   const MarkedText& text = Self(object);
   const MarkedText& old = RequireText(run, arguments[0]);
   const MarkedText& with = RequireText(run, arguments[1]);
   return Replace(run, text, old, with, IntArgument(run, arguments[2], -1));
 }
 
-Value FindText(Run& run, const Value& object, const Bound& arguments) {
+Value FindText(RenderState& run, const Value& object, const Bound& arguments) {
   const std::string_view text = Self(object).bytes();
   const MarkedText& part = RequireText(run, arguments[0]);
   if (!run.Scan(2 * text.size())) return Undefined();
@@ -88,18 +88,18 @@ Value FindText(Run& run, const Value& object, const Bound& arguments) {
   return at == text.npos ? int64_t{-1} : static_cast<int64_t>(CountChars(text.substr(0, at)));
 }
 
-Value IndexOfText(Run& run, const Value& object, const Bound& arguments) {
+Value IndexOfText(RenderState& run, const Value& object, const Bound& arguments) {
   const Value at = FindText(run, object, arguments);
   const int64_t* place = std::get_if<int64_t>(&at);
   if (place != nullptr && *place < 0) return run.Fail("the string has no such part");
   return at;
 }
 
-Value CountText(Run& run, const Value& object, const Bound& arguments) {
+Value CountText(RenderState& run, const Value& object, const Bound& arguments) {
   return CountOf(run, Self(object), RequireText(run, arguments[0]));
 }
 
-Value JoinTexts(Run& run, const Value& object, const Bound& arguments) {
+Value JoinTexts(RenderState& run, const Value& object, const Bound& arguments) {
   MarkedText joined;
   bool first = true;
   for (const Value& item : ToItems(run, *arguments[0])->items) {
@@ -115,12 +115,12 @@ Value JoinTexts(Run& run, const Value& object, const Bound& arguments) {
   return run.NewText(std::move(joined));
 }
 
-Value IsSpaceText(Run& run, const Value& object, const Bound&) {
+Value IsSpaceText(RenderState& run, const Value& object, const Bound&) {
   const std::string& text = Self(object).bytes();
   return run.Scan(text.size()) && !text.empty() && LeadingBlanks(text) == text.size();
 }
 
-Value IsDigitText(Run& run, const Value& object, const Bound&) {
+Value IsDigitText(RenderState& run, const Value& object, const Bound&) {
   const std::string& text = Self(object).bytes();
   if (std::any_of(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; })) {
     return run.Fail("isdigit is supported for ASCII only");
@@ -129,7 +129,7 @@ Value IsDigitText(Run& run, const Value& object, const Bound&) {
          text.find_first_not_of("0123456789") == text.npos;
 }
 
-Value CountItems(Run& run, const Value& object, const Bound& arguments) {
+Value CountItems(RenderState& run, const Value& object, const Bound& arguments) {
   int64_t count = 0;
   for (const Value& item : AsList(object)->items) {
     if (!run.Step()) break;
@@ -138,7 +138,7 @@ Value CountItems(Run& run, const Value& object, const Bound& arguments) {
   return count;
 }
 
-Value IndexOfItem(Run& run, const Value& object, const Bound& arguments) {
+Value IndexOfItem(RenderState& run, const Value& object, const Bound& arguments) {
   const std::vector<Value>& items = AsList(object)->items;
   for (size_t i = 0; i < items.size() && run.Step(); ++i) {
     if (Equal(run, items[i], *arguments[0])) return static_cast<int64_t>(i);
@@ -146,7 +146,7 @@ Value IndexOfItem(Run& run, const Value& object, const Bound& arguments) {
   return run.Fail("the list has no such item");
 }
 
-Value Items(Run& run, const Value& object, const Bound&) {
+Value Items(RenderState& run, const Value& object, const Bound&) {
   List* items = run.NewList(ListKind::kView);
   for (const auto& [key, value] : AsDict(object)->entries) {
     List* pair = run.NewList(ListKind::kTuple);
@@ -158,7 +158,7 @@ Value Items(Run& run, const Value& object, const Bound&) {
 }
 
 template <bool keys>
-Value KeysOrValues(Run& run, const Value& object, const Bound&) {
+Value KeysOrValues(RenderState& run, const Value& object, const Bound&) {
   List* items = run.NewList(ListKind::kView);
   for (const auto& [key, value] : AsDict(object)->entries) {
     if (!run.Push(*items, keys ? key : value)) break;
@@ -166,12 +166,12 @@ Value KeysOrValues(Run& run, const Value& object, const Bound&) {
   return items;
 }
 
-Value Get(Run& run, const Value& object, const Bound& arguments) {
+Value Get(RenderState& run, const Value& object, const Bound& arguments) {
   const Value* value = Find(run, *AsDict(object), *arguments[0]);
   return value != nullptr ? *value : arguments[1].value_or(None());
 }
 
-Value CopyDict(Run& run, const Value& object, const Bound&) {
+Value CopyDict(RenderState& run, const Value& object, const Bound&) {
   Dict* copy = run.NewDict();
   for (const auto& [key, value] : AsDict(object)->entries) run.Push(*copy, key, value);
   return copy;
@@ -291,7 +291,7 @@ bool IsForbiddenMethod(const Value& object, std::string_view name) {
   return AsText(object) == nullptr && Find(object, name) != nullptr && !HasMethod(object, name);
 }
 
-Value CallMethod(Run& run, const Value& object, std::string_view name,
+Value CallMethod(RenderState& run, const Value& object, std::string_view name,
                  const CallArguments& arguments) {
   const MethodRow* row = Find(object, name);
   if (row->call == nullptr) return run.Fail("the method '{}' is not supported", name);

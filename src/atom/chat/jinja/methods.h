@@ -18,7 +18,7 @@ bool HasMethod(const Value& object, std::string_view name);
 bool IsForbiddenMethod(const Value& object, std::string_view name);
 
 /// REQUIRES: HasMethod(object, name).
-Value CallMethod(Run& run, const Value& object, std::string_view name,
+Value CallMethod(RenderState& run, const Value& object, std::string_view name,
                  const CallArguments& arguments);
 
 }  // namespace atom::chat::jinja

@@ -12,7 +12,7 @@
 namespace atom::chat::jinja {
 namespace {
 
-Value ToInt(Run& run, const Value& subject, const Bound& arguments) {
+Value ToInt(RenderState& run, const Value& subject, const Bound& arguments) {
   const Value otherwise = arguments[0].value_or(int64_t{0});
   if (const std::optional<int64_t> integer = AsInt(subject)) return *integer;
   std::optional<double> number = AsNumber(subject);
@@ -32,7 +32,7 @@ Value ToInt(Run& run, const Value& subject, const Bound& arguments) {
   return *truncated;
 }
 
-Value ToFloat(Run& run, const Value& subject, const Bound& arguments) {
+Value ToFloat(RenderState& run, const Value& subject, const Bound& arguments) {
   std::optional<double> number = AsNumber(subject);
   if (const MarkedText* text = AsText(subject)) {
     if (!run.Scan(text->size())) return Undefined();
@@ -41,14 +41,14 @@ Value ToFloat(Run& run, const Value& subject, const Bound& arguments) {
   return number ? *number : arguments[0].value_or(0.0);
 }
 
-Value Absolute(Run& run, const Value& subject, const Bound&) {
+Value Absolute(RenderState& run, const Value& subject, const Bound&) {
   if (const auto* real = std::get_if<double>(&subject)) return std::abs(*real);
   const std::optional<int64_t> integer = AsInt(subject);
   if (!integer) return run.Fail("abs of {}, expected a number", TypeName(subject));
   return *integer < 0 ? ApplyUnary(run, UnaryOperator::kMinus, *integer) : Value(*integer);
 }
 
-Value Round(Run& run, const Value& subject, const Bound& arguments) {
+Value Round(RenderState& run, const Value& subject, const Bound& arguments) {
   constexpr int64_t kMaxPrecision = 15;
   const int64_t precision = IntArgument(run, arguments[0], 0);
   const MarkedText* method = TextArgument(run, arguments[1], nullptr);
@@ -71,9 +71,11 @@ Value Round(Run& run, const Value& subject, const Bound& arguments) {
   return (up ? std::ceil(scaled) : std::floor(scaled)) / scale;
 }
 
-Value LengthOf(Run& run, const Value& subject, const Bound&) { return Length(run, subject); }
+Value LengthOf(RenderState& run, const Value& subject, const Bound&) {
+  return Length(run, subject);
+}
 
-Value Sum(Run& run, const Value& subject, const Bound& arguments) {
+Value Sum(RenderState& run, const Value& subject, const Bound& arguments) {
   Value sum = arguments[1].value_or(int64_t{0});
   for (const Value& item : ToItems(run, subject)->items) {
     if (!run.Step()) break;

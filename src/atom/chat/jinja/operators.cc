@@ -9,13 +9,15 @@
 namespace atom::chat::jinja {
 namespace {
 
-Value FailTypes(Run& run, Operator op, const Value& a, const Value& b) {
+Value FailTypes(RenderState& run, Operator op, const Value& a, const Value& b) {
   return run.Fail("{} {} {} is not possible", TypeName(a), Name(op), TypeName(b));
 }
 
-Value FailOverflow(Run& run) { return run.Fail("an integer is too large, expected an int64"); }
+Value FailOverflow(RenderState& run) {
+  return run.Fail("an integer is too large, expected an int64");
+}
 
-Value RepeatText(Run& run, const MarkedText& text, int64_t count) {
+Value RepeatText(RenderState& run, const MarkedText& text, int64_t count) {
   MarkedText repeated;
   if (count <= 0 || text.empty()) return run.NewText(std::move(repeated));
   const auto times = static_cast<size_t>(count);
@@ -24,7 +26,7 @@ Value RepeatText(Run& run, const MarkedText& text, int64_t count) {
   return run.NewText(std::move(repeated));
 }
 
-Value RepeatList(Run& run, const List& list, int64_t count) {
+Value RepeatList(RenderState& run, const List& list, int64_t count) {
   List* repeated = run.NewList(list.kind);
   for (int64_t i = 0; i < count && !list.items.empty() && run.Step(); ++i) {
     for (const Value& item : list.items) run.Push(*repeated, item);
@@ -36,7 +38,7 @@ bool IsPlainList(const List* list) {
   return list != nullptr && (list->kind == ListKind::kList || list->kind == ListKind::kTuple);
 }
 
-Value Multiply(Run& run, const Value& a, const Value& b) {
+Value Multiply(RenderState& run, const Value& a, const Value& b) {
   const Value& sequence = AsText(a) != nullptr || AsList(a) != nullptr ? a : b;
   const std::optional<int64_t> count = AsInt(&sequence == &a ? b : a);
   const MarkedText* text = AsText(sequence);
@@ -46,7 +48,7 @@ Value Multiply(Run& run, const Value& a, const Value& b) {
   return FailTypes(run, Operator::kMultiply, a, b);
 }
 
-Value Add(Run& run, const Value& a, const Value& b) {
+Value Add(RenderState& run, const Value& a, const Value& b) {
   const MarkedText* text_a = AsText(a);
   const MarkedText* text_b = AsText(b);
   if (text_a != nullptr && text_b != nullptr) {
@@ -66,7 +68,7 @@ Value Add(Run& run, const Value& a, const Value& b) {
   return FailTypes(run, Operator::kAdd, a, b);
 }
 
-Value IntPower(Run& run, int64_t base, int64_t exponent) {
+Value IntPower(RenderState& run, int64_t base, int64_t exponent) {
   if (exponent < 0) {
     if (base == 0) return run.Fail("0 ** {} is not possible", exponent);
     return std::pow(static_cast<double>(base), static_cast<double>(exponent));
@@ -83,7 +85,7 @@ Value IntPower(Run& run, int64_t base, int64_t exponent) {
 // The quotient rounded down, whose remainder has the sign of `b`.
 int64_t FloorDivide(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
 
-Value ApplyToInts(Run& run, Operator op, int64_t a, int64_t b) {
+Value ApplyToInts(RenderState& run, Operator op, int64_t a, int64_t b) {
   constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
   int64_t result = 0;
   switch (op) {
@@ -108,7 +110,7 @@ Value ApplyToInts(Run& run, Operator op, int64_t a, int64_t b) {
   return op == Operator::kFloorDivide ? quotient : a - quotient * b;
 }
 
-Value ApplyToNumbers(Run& run, Operator op, double a, double b) {
+Value ApplyToNumbers(RenderState& run, Operator op, double a, double b) {
   switch (op) {
     case Operator::kAdd:
       return a + b;
@@ -136,7 +138,7 @@ Value ApplyToNumbers(Run& run, Operator op, double a, double b) {
   return op == Operator::kModulo ? remainder : std::round(quotient);
 }
 
-Value Arithmetic(Run& run, Operator op, const Value& a, const Value& b) {
+Value Arithmetic(RenderState& run, Operator op, const Value& a, const Value& b) {
   const std::optional<int64_t> int_a = AsInt(a);
   const std::optional<int64_t> int_b = AsInt(b);
   if (int_a && int_b) return ApplyToInts(run, op, *int_a, *int_b);
@@ -148,14 +150,14 @@ Value Arithmetic(Run& run, Operator op, const Value& a, const Value& b) {
   return FailTypes(run, op, a, b);
 }
 
-Value Concatenate(Run& run, const Value& a, const Value& b) {
+Value Concatenate(RenderState& run, const Value& a, const Value& b) {
   MarkedText text;
   WriteText(run, a, text);
   WriteText(run, b, text);
   return run.NewText(std::move(text));
 }
 
-bool IsUndefined(Run& run, const Value& value) {
+bool IsUndefined(RenderState& run, const Value& value) {
   const auto* undefined = std::get_if<Undefined>(&value);
   if (undefined == nullptr) return false;
   if (undefined->name.empty()) {
@@ -168,7 +170,7 @@ bool IsUndefined(Run& run, const Value& value) {
 
 }  // namespace
 
-Value ApplyUnary(Run& run, UnaryOperator op, const Value& operand) {
+Value ApplyUnary(RenderState& run, UnaryOperator op, const Value& operand) {
   if (op == UnaryOperator::kNot) return !IsTrue(operand);
   if (IsUndefined(run, operand)) return Undefined();
   const bool negate = op == UnaryOperator::kMinus;
@@ -179,7 +181,7 @@ Value ApplyUnary(Run& run, UnaryOperator op, const Value& operand) {
   return run.Fail("{}{} is not possible", Name(op), TypeName(operand));
 }
 
-Value ApplyBinary(Run& run, Operator op, const Value& a, const Value& b) {
+Value ApplyBinary(RenderState& run, Operator op, const Value& a, const Value& b) {
   switch (op) {
     case Operator::kConcatenate:
       return Concatenate(run, a, b);

@@ -6,28 +6,28 @@
 #include <optional>
 #include <string_view>
 
-#include "atom/chat/jinja/run.h"
+#include "atom/chat/jinja/render_state.h"
 #include "atom/chat/jinja/syntax.h"
 #include "atom/chat/jinja/value.h"
 
 namespace atom::chat::jinja {
 
-Value ApplyUnary(Run& run, UnaryOperator op, const Value& operand);
+Value ApplyUnary(RenderState& run, UnaryOperator op, const Value& operand);
 
 /// REQUIRES: not kOr or kAnd, which evaluate their right side only if they must.
-Value ApplyBinary(Run& run, Operator op, const Value& a, const Value& b);
+Value ApplyBinary(RenderState& run, Operator op, const Value& a, const Value& b);
 
 /// `object.name`: undefined if it has none. `name` must live as long as the rendering.
-Value Attribute(Run& run, const Value& object, std::string_view name);
+Value Attribute(RenderState& run, const Value& object, std::string_view name);
 
 /// `object[index]`
-Value Subscript(Run& run, const Value& object, const Value& index);
+Value Subscript(RenderState& run, const Value& object, const Value& index);
 
 /// `object[begin:end:step]`
-Value Slice(Run& run, const Value& object, const std::optional<Value>& begin,
+Value Slice(RenderState& run, const Value& object, const std::optional<Value>& begin,
             const std::optional<Value>& end, const std::optional<Value>& step);
 
 /// What the path "a.b.0" leads to, as in map(attribute=…).
-Value FollowPath(Run& run, const Value& object, const Value& path);
+Value FollowPath(RenderState& run, const Value& object, const Value& path);
 
 }  // namespace atom::chat::jinja

@@ -18,15 +18,16 @@ struct Keyed {
 };
 
 // What an item is ordered by: itself or what `path` leads to.
-Value KeyOf(Run& run, const Value& item, const std::optional<Value>& path, bool case_sensitive) {
+Value KeyOf(RenderState& run, const Value& item, const std::optional<Value>& path,
+            bool case_sensitive) {
   const bool by_path = path && !Is<None>(*path);
   const Value key = by_path ? FollowPath(run, item, *path) : item;
   const MarkedText* text = AsText(key);
   return text == nullptr || case_sensitive ? key : ChangeCase(run, *text, CaseRule::kLower);
 }
 
-std::vector<Keyed> WithKeys(Run& run, const Value& subject, const std::optional<Value>& path,
-                            bool case_sensitive) {
+std::vector<Keyed> WithKeys(RenderState& run, const Value& subject,
+                            const std::optional<Value>& path, bool case_sensitive) {
   std::vector<Keyed> keyed;
   for (const Value& item : ToItems(run, subject)->items) {
     if (!run.Step() || !run.Reserve(sizeof(Keyed))) break;
@@ -36,7 +37,7 @@ std::vector<Keyed> WithKeys(Run& run, const Value& subject, const std::optional<
 }
 
 // Stable both ways, as Python's sorted.
-List* Sorted(Run& run, std::vector<Keyed> keyed, bool reverse) {
+List* Sorted(RenderState& run, std::vector<Keyed> keyed, bool reverse) {
   if (reverse) std::reverse(keyed.begin(), keyed.end());
   std::stable_sort(keyed.begin(), keyed.end(),
                    [&](const Keyed& a, const Keyed& b) { return Less(run, a.key, b.key); });
@@ -46,13 +47,13 @@ List* Sorted(Run& run, std::vector<Keyed> keyed, bool reverse) {
   return list;
 }
 
-Value Sort(Run& run, const Value& subject, const Bound& arguments) {
+Value Sort(RenderState& run, const Value& subject, const Bound& arguments) {
   const bool reverse = BoolArgument(run, arguments[0], false);
   const bool case_sensitive = BoolArgument(run, arguments[1], false);
   return Sorted(run, WithKeys(run, subject, arguments[2], case_sensitive), reverse);
 }
 
-Value DictSort(Run& run, const Value& subject, const Bound& arguments) {
+Value DictSort(RenderState& run, const Value& subject, const Bound& arguments) {
   const Dict* dict = AsDict(subject);
   if (dict == nullptr || dict->is_namespace) {
     return run.Fail("dictsort of {}, expected a dictionary", TypeName(subject));
@@ -69,7 +70,7 @@ Value DictSort(Run& run, const Value& subject, const Bound& arguments) {
   return Sorted(run, WithKeys(run, items, path, case_sensitive), reverse);
 }
 
-Value Unique(Run& run, const Value& subject, const Bound& arguments) {
+Value Unique(RenderState& run, const Value& subject, const Bound& arguments) {
   const bool case_sensitive = BoolArgument(run, arguments[0], false);
   List* list = run.NewList(ListKind::kGenerator);
   List* seen = run.NewList();
@@ -83,7 +84,7 @@ Value Unique(Run& run, const Value& subject, const Bound& arguments) {
 }
 
 template <bool largest>
-Value Extreme(Run& run, const Value& subject, const Bound& arguments) {
+Value Extreme(RenderState& run, const Value& subject, const Bound& arguments) {
   const bool case_sensitive = BoolArgument(run, arguments[0], false);
   const std::vector<Keyed> keyed = WithKeys(run, subject, arguments[1], case_sensitive);
   if (keyed.empty()) return Undefined{largest ? "max" : "min"};

@@ -14,14 +14,14 @@
 namespace atom::chat::jinja {
 namespace {
 
-Value Default(Run& run, const Value& subject, const Bound& arguments) {
+Value Default(RenderState& run, const Value& subject, const Bound& arguments) {
   const bool also_false = BoolArgument(run, arguments[1], false);
   const bool missing = Is<Undefined>(subject) || (also_false && !IsTrue(subject));
   if (!missing) return subject;
   return arguments[0] ? *arguments[0] : Value(run.NewText(MarkedText()));
 }
 
-Value First(Run& run, const Value& subject, const Bound&) {
+Value First(RenderState& run, const Value& subject, const Bound&) {
   List* list = AsList(subject);
   if (list != nullptr && list->kind == ListKind::kGenerator && !list->items.empty()) {
     const Value first = list->items.front();
@@ -36,7 +36,7 @@ Value First(Run& run, const Value& subject, const Bound&) {
   return items->items.empty() ? Value(Undefined{"first"}) : items->items.front();
 }
 
-Value Last(Run& run, const Value& subject, const Bound&) {
+Value Last(RenderState& run, const Value& subject, const Bound&) {
   const List* list = AsList(subject);
   if (list != nullptr && list->kind == ListKind::kGenerator) {
     return run.Fail("a generator has no last item; the filter 'list' makes a list of it");
@@ -45,7 +45,7 @@ Value Last(Run& run, const Value& subject, const Bound&) {
   return items->items.empty() ? Value(Undefined{"last"}) : items->items.back();
 }
 
-Value ToList(Run& run, const Value& subject, const Bound&) {
+Value ToList(RenderState& run, const Value& subject, const Bound&) {
   List* list = run.NewList();
   for (const Value& item : ToItems(run, subject)->items) {
     if (!run.Push(*list, item)) break;
@@ -53,7 +53,7 @@ Value ToList(Run& run, const Value& subject, const Bound&) {
   return list;
 }
 
-Value Reverse(Run& run, const Value& subject, const Bound&) {
+Value Reverse(RenderState& run, const Value& subject, const Bound&) {
   const List* items = ToItems(run, subject);
   List* list = run.NewList(ListKind::kGenerator);
   for (auto item = items->items.rbegin(); item != items->items.rend(); ++item) {
@@ -65,7 +65,7 @@ Value Reverse(Run& run, const Value& subject, const Bound&) {
   return run.NewText(std::move(text));
 }
 
-Value Items(Run& run, const Value& subject, const Bound&) {
+Value Items(RenderState& run, const Value& subject, const Bound&) {
   if (Is<Undefined>(subject)) return run.NewList(ListKind::kGenerator);
   const Dict* dict = AsDict(subject);
   if (dict == nullptr || dict->is_namespace) {
@@ -85,7 +85,7 @@ CallArguments Rest(const CallArguments& arguments, size_t count) {
 }
 
 // map(attribute=path, default=…)
-Value MapToAttribute(Run& run, const Value& subject, const CallArguments& arguments) {
+Value MapToAttribute(RenderState& run, const Value& subject, const CallArguments& arguments) {
   Bound bound;
   if (!Bind(run, "the filter 'map'", {{"attribute", "default"}, 1}, arguments, bound)) {
     return Undefined();
@@ -100,7 +100,7 @@ Value MapToAttribute(Run& run, const Value& subject, const CallArguments& argume
 }
 
 // map("filter", arguments…)
-Value Map(Run& run, const Value& subject, const CallArguments& arguments) {
+Value Map(RenderState& run, const Value& subject, const CallArguments& arguments) {
   if (arguments.positional.empty()) return MapToAttribute(run, subject, arguments);
   const MarkedText* name = AsText(arguments.positional[0]);
   const FilterRow* filter = name == nullptr ? nullptr : FindFilter(name->bytes());
@@ -118,7 +118,7 @@ Value Map(Run& run, const Value& subject, const CallArguments& arguments) {
 
 // The items, or with `by_attribute` those whose attribute, passes a test (or is true) as `wanted`.
 template <bool by_attribute, bool wanted>
-Value Filtered(Run& run, const Value& subject, const CallArguments& arguments) {
+Value Filtered(RenderState& run, const Value& subject, const CallArguments& arguments) {
   constexpr size_t kOffset = by_attribute ? 1 : 0;
   const std::vector<Value>& given = arguments.positional;
   if (given.size() < kOffset) return run.Fail("an attribute's name is missing");

@@ -33,7 +33,7 @@ Result<Template> Template::Compile(std::string_view text, const std::string& sou
 }
 
 Result<MarkedText> Template::Render(const Data::Dict& context, const RenderOptions& options) const {
-  Run run(options.limits);
+  RenderState run(options.limits);
   Interpreter interpreter(run, options.now ? &*options.now : nullptr);
   interpreter.SetContext(context);
   MarkedText output = interpreter.Execute(program_->body);

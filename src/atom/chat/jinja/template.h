@@ -15,7 +15,7 @@
 
 #include "atom/chat/jinja/data.h"
 #include "atom/chat/jinja/marked_text.h"
-#include "atom/chat/jinja/run.h"
+#include "atom/chat/jinja/render_state.h"
 #include "atom/core/result.h"
 
 namespace atom::chat::jinja {

@@ -5,29 +5,31 @@
 #include "atom/chat/jinja/filter_rows.h"
 #include "atom/chat/jinja/letter_case.h"
 #include "atom/chat/jinja/operators.h"
+#include "atom/chat/jinja/repr.h"
 #include "atom/chat/jinja/text_pieces.h"
-#include "atom/chat/jinja/written_value.h"
 
 namespace atom::chat::jinja {
 namespace {
 
 template <CaseRule rule>
-Value ChangeCaseOf(Run& run, const Value& subject, const Bound&) {
+Value ChangeCaseOf(RenderState& run, const Value& subject, const Bound&) {
   return ChangeCase(run, *ToText(run, subject), rule);
 }
 
-Value Trim(Run& run, const Value& subject, const Bound& arguments) {
+Value Trim(RenderState& run, const Value& subject, const Bound& arguments) {
   return Strip(run, *ToText(run, subject), TextArgument(run, arguments[0], nullptr), Side::kBoth);
 }
 
-Value ReplaceIn(Run& run, const Value& subject, const Bound& arguments) {
+Value ReplaceIn(RenderState& run, const Value& subject, const Bound& arguments) {
   return Replace(run, *ToText(run, subject), *ToText(run, *arguments[0]),
                  *ToText(run, *arguments[1]), IntArgument(run, arguments[2], -1));
 }
 
-Value AsString(Run& run, const Value& subject, const Bound&) { return ToText(run, subject); }
+Value AsString(RenderState& run, const Value& subject, const Bound&) {
+  return ToText(run, subject);
+}
 
-Value EscapeHtml(Run& run, const Value& subject, const Bound&) {
+Value EscapeHtml(RenderState& run, const Value& subject, const Bound&) {
   constexpr std::string_view kSpecial = "&<>'\"";
   constexpr std::array<std::string_view, 5> kEscapes = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
   const MarkedText& text = *ToText(run, subject);
@@ -44,7 +46,7 @@ Value EscapeHtml(Run& run, const Value& subject, const Bound&) {
   return run.NewText(std::move(escaped));
 }
 
-Value Join(Run& run, const Value& subject, const Bound& arguments) {
+Value Join(RenderState& run, const Value& subject, const Bound& arguments) {
   const MarkedText* between = arguments[0] ? ToText(run, *arguments[0]) : run.NewText(MarkedText());
   MarkedText joined;
   bool first = true;
@@ -58,7 +60,7 @@ Value Join(Run& run, const Value& subject, const Bound& arguments) {
 }
 
 // `count` spaces; the indention that an argument gives as a number.
-const MarkedText* Spaces(Run& run, int64_t count) {
+const MarkedText* Spaces(RenderState& run, int64_t count) {
   MarkedText text;
   if (count > 0 && run.Reserve(static_cast<size_t>(count))) {
     text.Append(std::string(static_cast<size_t>(count), ' '), Origin::kTemplate);
@@ -66,7 +68,7 @@ const MarkedText* Spaces(Run& run, int64_t count) {
   return run.NewText(std::move(text));
 }
 
-Value Indent(Run& run, const Value& subject, const Bound& arguments) {
+Value Indent(RenderState& run, const Value& subject, const Bound& arguments) {
   const bool first = BoolArgument(run, arguments[1], false);
   const bool blank = BoolArgument(run, arguments[2], false);
   const MarkedText* width = arguments[0] ? AsText(*arguments[0]) : nullptr;
@@ -86,7 +88,7 @@ Value Indent(Run& run, const Value& subject, const Bound& arguments) {
 }
 
 // Hugging Face's: no escapes for HTML, characters beyond ASCII as they are.
-Value ToJson(Run& run, const Value& subject, const Bound& arguments) {
+Value ToJson(RenderState& run, const Value& subject, const Bound& arguments) {
   JsonStyle style;
   style.ascii_only = BoolArgument(run, arguments[0], false);
   style.sorts_keys = BoolArgument(run, arguments[3], false);

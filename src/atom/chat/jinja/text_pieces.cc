@@ -10,13 +10,13 @@
 namespace atom::chat::jinja {
 namespace {
 
-void PushPiece(Run& run, List& list, const MarkedText& text, size_t begin, size_t end) {
+void PushPiece(RenderState& run, List& list, const MarkedText& text, size_t begin, size_t end) {
   run.Push(list, run.NewPiece(text, begin, end - begin));
 }
 
 size_t Limit(int64_t most) { return most < 0 ? std::string_view::npos : static_cast<size_t>(most); }
 
-List* SplitAtBlanks(Run& run, const MarkedText& text, int64_t most) {
+List* SplitAtBlanks(RenderState& run, const MarkedText& text, int64_t most) {
   List* pieces = run.NewList();
   const std::string_view bytes = text.bytes();
   size_t begin = LeadingBlanks(bytes);
@@ -35,7 +35,7 @@ List* SplitAtBlanks(Run& run, const MarkedText& text, int64_t most) {
   return pieces;
 }
 
-bool RefusesEmpty(Run& run, const MarkedText* separator) {
+bool RefusesEmpty(RenderState& run, const MarkedText* separator) {
   if (separator == nullptr || !separator->empty()) return false;
   run.Fail("split by an empty string");
   return true;
@@ -43,7 +43,8 @@ bool RefusesEmpty(Run& run, const MarkedText* separator) {
 
 }  // namespace
 
-const MarkedText* Strip(Run& run, const MarkedText& text, const MarkedText* chars, Side side) {
+const MarkedText* Strip(RenderState& run, const MarkedText& text, const MarkedText* chars,
+                        Side side) {
   const std::string& bytes = text.bytes();
   if (!run.Scan(bytes.size() * (chars == nullptr ? 1 : 1 + chars->size()))) return &text;
   size_t begin = bytes.size();  // of what stays
@@ -62,7 +63,7 @@ const MarkedText* Strip(Run& run, const MarkedText& text, const MarkedText* char
   return run.NewPiece(text, begin, std::max(begin, end) - begin);
 }
 
-List* Split(Run& run, const MarkedText& text, const MarkedText* separator, int64_t most) {
+List* Split(RenderState& run, const MarkedText& text, const MarkedText* separator, int64_t most) {
   if (RefusesEmpty(run, separator)) return run.NewList();
   if (separator == nullptr) return SplitAtBlanks(run, text, most);
   List* pieces = run.NewList();
@@ -77,7 +78,8 @@ List* Split(Run& run, const MarkedText& text, const MarkedText* separator, int64
   return pieces;
 }
 
-List* SplitFromRight(Run& run, const MarkedText& text, const MarkedText* separator, int64_t most) {
+List* SplitFromRight(RenderState& run, const MarkedText& text, const MarkedText* separator,
+                     int64_t most) {
   if (RefusesEmpty(run, separator) || most < 0) return Split(run, text, separator, most);
   List* pieces = run.NewList();
   if (separator == nullptr) {
@@ -105,7 +107,7 @@ List* SplitFromRight(Run& run, const MarkedText& text, const MarkedText* separat
   return pieces;
 }
 
-List* SplitLines(Run& run, const MarkedText& text) {
+List* SplitLines(RenderState& run, const MarkedText& text) {
   List* lines = run.NewList();
   size_t next = 0;
   for (size_t pos = 0; pos < text.size() && run.Step(); pos = next) {
@@ -114,7 +116,7 @@ List* SplitLines(Run& run, const MarkedText& text) {
   return lines;
 }
 
-const MarkedText* Replace(Run& run, const MarkedText& text, const MarkedText& old,
+const MarkedText* Replace(RenderState& run, const MarkedText& text, const MarkedText& old,
                           const MarkedText& with, int64_t most) {
   MarkedText replaced;
   size_t begin = 0;  // of what is not yet written
@@ -134,7 +136,7 @@ const MarkedText* Replace(Run& run, const MarkedText& text, const MarkedText& ol
   return run.NewText(std::move(replaced));
 }
 
-int64_t CountOf(Run& run, const MarkedText& text, const MarkedText& part) {
+int64_t CountOf(RenderState& run, const MarkedText& text, const MarkedText& part) {
   if (part.empty()) return Length(run, &text) + 1;
   int64_t count = 0;
   size_t pos = 0;

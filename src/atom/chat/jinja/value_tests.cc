@@ -13,32 +13,34 @@ namespace atom::chat::jinja {
 namespace {
 
 template <class T>
-bool IsA(Run&, const Value& value, const Bound&) {
+bool IsA(RenderState&, const Value& value, const Bound&) {
   return Is<T>(value);
 }
 
-bool IsDefined(Run&, const Value& value, const Bound&) { return !Is<Undefined>(value); }
+bool IsDefined(RenderState&, const Value& value, const Bound&) { return !Is<Undefined>(value); }
 
 template <bool wanted>
-bool IsBool(Run&, const Value& value, const Bound&) {
+bool IsBool(RenderState&, const Value& value, const Bound&) {
   const bool* boolean = std::get_if<bool>(&value);
   return boolean != nullptr && *boolean == wanted;
 }
 
-bool IsNumber(Run&, const Value& value, const Bound&) { return AsNumber(value).has_value(); }
+bool IsNumber(RenderState&, const Value& value, const Bound&) {
+  return AsNumber(value).has_value();
+}
 
-bool IsMapping(Run&, const Value& value, const Bound&) {
+bool IsMapping(RenderState&, const Value& value, const Bound&) {
   const Dict* dict = AsDict(value);
   return dict != nullptr && !dict->is_namespace;
 }
 
-bool IsIterable(Run& run, const Value& value, const Bound& arguments) {
+bool IsIterable(RenderState& run, const Value& value, const Bound& arguments) {
   return AsText(value) != nullptr || AsList(value) != nullptr || Is<Undefined>(value) ||
          Is<Loop*>(value) || IsMapping(run, value, arguments);
 }
 
 // What has a length and items by index or key.
-bool IsSequence(Run& run, const Value& value, const Bound& arguments) {
+bool IsSequence(RenderState& run, const Value& value, const Bound& arguments) {
   const List* list = AsList(value);
   if (list == nullptr) {
     return AsText(value) != nullptr || Is<Undefined>(value) || IsMapping(run, value, arguments);
@@ -46,31 +48,31 @@ bool IsSequence(Run& run, const Value& value, const Bound& arguments) {
   return list->kind != ListKind::kView && list->kind != ListKind::kGenerator;
 }
 
-bool IsCallable(Run&, const Value& value, const Bound&) {
+bool IsCallable(RenderState&, const Value& value, const Bound&) {
   return Is<const MacroStatement*>(value) || Is<const FunctionRow*>(value) || Is<Method>(value);
 }
 
 template <int64_t remainder>
-bool HasRemainder(Run& run, const Value& value, const Bound&) {
+bool HasRemainder(RenderState& run, const Value& value, const Bound&) {
   return Equal(run, ApplyBinary(run, Operator::kModulo, value, int64_t{2}), remainder);
 }
 
-bool IsDivisible(Run& run, const Value& value, const Bound& arguments) {
+bool IsDivisible(RenderState& run, const Value& value, const Bound& arguments) {
   return Equal(run, ApplyBinary(run, Operator::kModulo, value, *arguments[0]), int64_t{0});
 }
 
 template <Operator op>
-bool Compares(Run& run, const Value& value, const Bound& arguments) {
+bool Compares(RenderState& run, const Value& value, const Bound& arguments) {
   return IsTrue(ApplyBinary(run, op, value, *arguments[0]));
 }
 
 template <bool upper>
-bool IsCase(Run& run, const Value& value, const Bound&) {
+bool IsCase(RenderState& run, const Value& value, const Bound&) {
   return IsAllCase(run, *ToText(run, value), upper);
 }
 
 // Python's "is" of what a template can tell apart: one object, or the same none or boolean.
-bool IsSame(Run& run, const Value& value, const Bound& arguments) {
+bool IsSame(RenderState& run, const Value& value, const Bound& arguments) {
   if (value.index() != arguments[0]->index()) return false;
   if (Is<None>(value) || Is<bool>(value)) return Equal(run, value, *arguments[0]);
   const List* list = AsList(value);
@@ -121,7 +123,7 @@ constexpr std::array<TestRow, 37> kTests = {{
     {"greaterthan", kOther, Compares<Operator::kGreater>},
     {">=", kOther, Compares<Operator::kGreaterEqual>},
     {"ge", kOther, Compares<Operator::kGreaterEqual>},
-    {"escaped", kNothing, [](Run&, const Value&, const Bound&) { return false; }},
+    {"escaped", kNothing, [](RenderState&, const Value&, const Bound&) { return false; }},
 }};
 
 }  // namespace
@@ -132,7 +134,7 @@ const TestRow* FindTest(std::string_view name) {
   return row == kTests.end() ? nullptr : &*row;
 }
 
-bool ApplyTest(Run& run, const TestRow& test, const Value& subject,
+bool ApplyTest(RenderState& run, const TestRow& test, const Value& subject,
                const CallArguments& arguments) {
   Bound bound;
   const std::string what = fmt::format("the test '{}'", test.name);

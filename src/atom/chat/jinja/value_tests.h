@@ -10,12 +10,13 @@ namespace atom::chat::jinja {
 struct TestRow {
   std::string_view name;
   Signature signature;
-  bool (*holds)(Run& run, const Value& subject, const Bound& arguments);
+  bool (*holds)(RenderState& run, const Value& subject, const Bound& arguments);
 };
 
 /// nullptr if there is none.
 const TestRow* FindTest(std::string_view name);
 
-bool ApplyTest(Run& run, const TestRow& test, const Value& subject, const CallArguments& arguments);
+bool ApplyTest(RenderState& run, const TestRow& test, const Value& subject,
+               const CallArguments& arguments);
 
 }  // namespace atom::chat::jinja

@@ -56,7 +56,7 @@ class SchemaCompiler {
   std::map<SetKey, uint32_t> ids_;
   std::vector<Task> queue_;
   size_t branches_ = 0;
-  PatternBudget patterns_;
+  RegexBudget patterns_;
 };
 
 Result<Grammar> SchemaCompiler::Compile() && {

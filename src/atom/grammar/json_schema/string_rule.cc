@@ -15,18 +15,18 @@ Error RefusePattern(const Shape::Pattern& pattern, const Error& error) {
 }
 
 // All patterns and limits of the length in one automaton. REQUIRES: a pattern.
-Result<PatternAutomaton> ConjoinPatterns(const Shape& shape, PatternBudget& budget) {
-  std::optional<PatternAutomaton> all;
+Result<Dfa> ConjoinPatterns(const Shape& shape, RegexBudget& budget) {
+  std::optional<Dfa> all;
   for (const Shape::Pattern& pattern : shape.patterns) {
-    const Result<PatternTree> tree = ParsePattern(pattern.text);
+    const Result<RegexTree> tree = ParseRegex(pattern.text);
     if (!tree.ok()) return RefusePattern(pattern, tree.error());
-    Result<PatternAutomaton> automaton = BuildPattern(*tree, budget);
-    if (automaton.ok() && all) automaton = IntersectPatterns(*all, *automaton, budget);
+    Result<Dfa> automaton = BuildDfa(*tree, budget);
+    if (automaton.ok() && all) automaton = IntersectDfas(*all, *automaton, budget);
     if (!automaton.ok()) return RefusePattern(pattern, automaton.error());
     all = *std::move(automaton);
   }
   if (shape.min_length == 0 && !shape.max_length) return *std::move(all);
-  Result<PatternAutomaton> limited = LimitLength(
+  Result<Dfa> limited = LimitLength(
       *all, static_cast<size_t>(shape.min_length),
       shape.max_length ? std::optional(static_cast<size_t>(*shape.max_length)) : std::nullopt,
       budget);
@@ -37,7 +37,7 @@ Result<PatternAutomaton> ConjoinPatterns(const Shape& shape, PatternBudget& budg
   return limited;
 }
 
-void AddAutomaton(JsonRules& rules, const PatternAutomaton& automaton, uint32_t from, uint32_t to) {
+void AddAutomaton(JsonRules& rules, const Dfa& automaton, uint32_t from, uint32_t to) {
   GrammarBuilder& builder = rules.builder();
   std::vector<uint32_t> ids;
   for (size_t i = 0; i < automaton.states.size() && !builder.full(); ++i) {
@@ -46,7 +46,7 @@ void AddAutomaton(JsonRules& rules, const PatternAutomaton& automaton, uint32_t 
   if (builder.full()) return;
   builder.AddByte(from, '"', ids.front());
   for (size_t i = 0; i < ids.size(); ++i) {
-    for (const PatternEdge& edge : automaton.states[i].edges) {
+    for (const DfaEdge& edge : automaton.states[i].edges) {
       rules.speller().AddChars(ids[i], edge.chars, ids[edge.to]);
     }
     if (automaton.states[i].accepts) builder.AddByte(ids[i], '"', to);
@@ -81,7 +81,7 @@ void Tighten(std::optional<int64_t>& bound, bool& strict, int64_t value, bool va
 
 }  // namespace
 
-Status AddStrings(JsonRules& rules, const Shape& shape, PatternBudget& budget, uint32_t from,
+Status AddStrings(JsonRules& rules, const Shape& shape, RegexBudget& budget, uint32_t from,
                   uint32_t to) {
   if (shape.patterns.empty()) {
     if (shape.min_length == 0 && !shape.max_length) {
@@ -91,7 +91,7 @@ Status AddStrings(JsonRules& rules, const Shape& shape, PatternBudget& budget, u
     }
     return {};
   }
-  const Result<PatternAutomaton> automaton = ConjoinPatterns(shape, budget);
+  const Result<Dfa> automaton = ConjoinPatterns(shape, budget);
   if (!automaton.ok()) return automaton.error();
   AddAutomaton(rules, *automaton, from, to);
   return {};

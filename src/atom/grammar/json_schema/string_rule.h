@@ -11,7 +11,7 @@
 namespace atom::grammar {
 
 /// from ─ a string of `shape` ─> to
-Status AddStrings(JsonRules& rules, const Shape& shape, PatternBudget& budget, uint32_t from,
+Status AddStrings(JsonRules& rules, const Shape& shape, RegexBudget& budget, uint32_t from,
                   uint32_t to);
 
 /// from ─ a number of `shape`, an integer if its types say so ─> to

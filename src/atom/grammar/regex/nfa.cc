@@ -7,11 +7,11 @@ namespace {
 
 constexpr size_t kMaxNodes = 8192;
 
-class NetworkBuilder {
+class NfaBuilder {
  public:
-  explicit NetworkBuilder(const PatternTree& tree) : tree_(tree) {}
+  explicit NfaBuilder(const RegexTree& tree) : tree_(tree) {}
 
-  Result<PatternNetwork> Build() && {
+  Result<Nfa> Build() && {
     network_.start = Add();
     AddLoop(network_.start);
     const uint32_t begin = Add();
@@ -23,7 +23,7 @@ class NetworkBuilder {
   }
 
  private:
-  using Node = PatternNetwork::Node;
+  using Node = Nfa::Node;
 
   uint32_t Add() {
     full_ = full_ || network_.nodes.size() >= kMaxNodes;
@@ -40,39 +40,39 @@ class NetworkBuilder {
   // Adds what matches the tree's node after `from`, a node without characters yet; returns the
   // node, likewise without, where the match ends.
   uint32_t Emit(uint32_t index, uint32_t from) {
-    const PatternNode& node = tree_.nodes[index];
+    const RegexNode& node = tree_.nodes[index];
     const uint32_t to = Add();
     if (full_) return 0;
     switch (node.kind) {
-      case PatternNode::Kind::kChars:
+      case RegexNode::Kind::kChars:
         network_.nodes[from].chars = node.chars;
         network_.nodes[from].next = to;
         break;
-      case PatternNode::Kind::kStart:
+      case RegexNode::Kind::kStart:
         network_.nodes[from].at_start.push_back(to);
         break;
-      case PatternNode::Kind::kFinish:
+      case RegexNode::Kind::kFinish:
         network_.nodes[from].at_finish.push_back(to);
         break;
-      case PatternNode::Kind::kSequence:
+      case RegexNode::Kind::kSequence:
         for (const uint32_t child : node.children) from = Emit(child, from);
         Join(from, to);
         break;
-      case PatternNode::Kind::kAlternatives:
+      case RegexNode::Kind::kAlternatives:
         for (const uint32_t child : node.children) {
           const uint32_t begin = Add();
           Join(from, begin);
           Join(Emit(child, begin), to);
         }
         break;
-      case PatternNode::Kind::kRepeat:
+      case RegexNode::Kind::kRepeat:
         EmitRepeat(node, from, to);
         break;
     }
     return to;
   }
 
-  void EmitRepeat(const PatternNode& node, uint32_t from, uint32_t to) {
+  void EmitRepeat(const RegexNode& node, uint32_t from, uint32_t to) {
     const uint32_t child = node.children.front();
     for (uint32_t i = 0; i < node.least && !full_; ++i) from = Emit(child, from);
     if (!node.most) {
@@ -94,15 +94,13 @@ class NetworkBuilder {
     Join(from, to);
   }
 
-  const PatternTree& tree_;
-  PatternNetwork network_;
+  const RegexTree& tree_;
+  Nfa network_;
   bool full_ = false;
 };
 
 }  // namespace
 
-Result<PatternNetwork> BuildNetwork(const PatternTree& tree) {
-  return NetworkBuilder(tree).Build();
-}
+Result<Nfa> BuildNfa(const RegexTree& tree) { return NfaBuilder(tree).Build(); }
 
 }  // namespace atom::grammar

@@ -1,5 +1,5 @@
-// A pattern as a nondeterministic automaton (Thompson's construction), the step between its syntax
-// tree and the deterministic automaton of pattern.h.
+// A regular expression as an NFA (Thompson's construction), the step between its syntax tree and
+// the DFA of regex.h.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace atom::grammar {
 
-struct PatternNetwork {
+struct Nfa {
   struct Node {
     CharSet chars;  ///< taken on the way to `next`; empty: there is no such way
     uint32_t next = 0;
@@ -25,7 +25,7 @@ struct PatternNetwork {
   uint32_t match = 0;  ///< the pattern has been found; any characters may follow
 };
 
-/// An Error, the end of a sentence, if the network would be too large.
-Result<PatternNetwork> BuildNetwork(const PatternTree& tree);
+/// An Error, the end of a sentence, if the NFA would be too large.
+Result<Nfa> BuildNfa(const RegexTree& tree);
 
 }  // namespace atom::grammar

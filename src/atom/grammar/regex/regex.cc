@@ -11,16 +11,16 @@ namespace {
 
 using NodeSet = std::vector<uint32_t>;  // sorted
 
-constexpr size_t kNodeCost = 10;  // steps that making a node of the network is worth
+constexpr size_t kNodeCost = 10;  // steps that making a node of the nfa is worth
 
-Error TooLarge() { return MakeError("needs more than {} states", kMaxPatternStates); }
+Error TooLarge() { return MakeError("needs more than {} states", kMaxDfaStates); }
 
 Error TooMuchWork() { return MakeError("takes too much work"); }
 
-// Characters that no edge of the network tells apart, as ranges in order.
-std::vector<CharRange> FindAtoms(const PatternNetwork& network) {
+// Characters that no edge of the nfa tells apart, as ranges in order.
+std::vector<CharRange> FindAtoms(const Nfa& nfa) {
   std::vector<char32_t> starts;
-  for (const PatternNetwork::Node& node : network.nodes) {
+  for (const Nfa::Node& node : nfa.nodes) {
     for (const CharRange& range : node.chars) {
       starts.push_back(range.low);
       starts.push_back(range.high + 1);
@@ -36,18 +36,15 @@ std::vector<CharRange> FindAtoms(const PatternNetwork& network) {
 // The subset construction.
 class Determinizer {
  public:
-  Determinizer(const PatternNetwork& network, PatternBudget& budget)
-      : network_(network),
-        budget_(budget),
-        atoms_(FindAtoms(network)),
-        seen_(network.nodes.size(), 0) {}
+  Determinizer(const Nfa& nfa, RegexBudget& budget)
+      : network_(nfa), budget_(budget), atoms_(FindAtoms(nfa)), seen_(nfa.nodes.size(), 0) {}
 
-  Result<PatternAutomaton> Run() && {
+  Result<Dfa> Run() && {
     const bool accepts = Contains(Close({network_.start}, true, true), network_.match);
     StateOf(Close({network_.start}, true, false), accepts);
     for (size_t i = 0; i < sets_.size(); ++i) {
       AddEdges(static_cast<uint32_t>(i));
-      if (sets_.size() > kMaxPatternStates) return TooLarge();
+      if (sets_.size() > kMaxDfaStates) return TooLarge();
       if (!budget_.Spend(0)) return TooMuchWork();
     }
     return std::move(automaton_);
@@ -69,7 +66,7 @@ class Determinizer {
     };
     enter(nodes);
     for (size_t i = 0; i < closed.size(); ++i) {
-      const PatternNetwork::Node& node = network_.nodes[closed[i]];
+      const Nfa::Node& node = network_.nodes[closed[i]];
       enter(node.always);
       if (at_start) enter(node.at_start);
       if (at_finish) enter(node.at_finish);
@@ -94,7 +91,7 @@ class Determinizer {
   void AddEdges(uint32_t state) {
     std::vector<NodeSet> targets(atoms_.size());
     for (const uint32_t index : *sets_[state]) {
-      const PatternNetwork::Node& node = network_.nodes[index];
+      const Nfa::Node& node = network_.nodes[index];
       for (const CharRange& range : node.chars) {
         auto atom = std::lower_bound(atoms_.begin(), atoms_.end(), range.low,
                                      [](const CharRange& a, char32_t low) { return a.low < low; });
@@ -119,14 +116,14 @@ class Determinizer {
     }
   }
 
-  const PatternNetwork& network_;
-  PatternBudget& budget_;
+  const Nfa& network_;
+  RegexBudget& budget_;
   std::vector<CharRange> atoms_;
   std::vector<uint32_t> seen_;  // by node: the last round that entered it
   uint32_t round_ = 0;
   std::map<std::pair<NodeSet, bool>, uint32_t> ids_;
   std::vector<const NodeSet*> sets_;  // by state: keys of ids_
-  PatternAutomaton automaton_;
+  Dfa automaton_;
 };
 
 CharSet IntersectChars(const CharSet& a, const CharSet& b) {
@@ -143,10 +140,9 @@ CharSet IntersectChars(const CharSet& a, const CharSet& b) {
 // edge of a pair of states and returns how many it looked at; `accepts(pair)` says whether the text
 // may end there.
 template <class AddEdges, class Accepts>
-Result<PatternAutomaton> BuildProduct(const AddEdges& add_edges, const Accepts& accepts,
-                                      PatternBudget& budget) {
+Result<Dfa> BuildProduct(const AddEdges& add_edges, const Accepts& accepts, RegexBudget& budget) {
   using Pair = std::pair<uint32_t, uint32_t>;
-  PatternAutomaton product;
+  Dfa product;
   std::map<Pair, uint32_t> ids;
   std::vector<Pair> pairs;
   const auto state_of = [&](const Pair& pair) {
@@ -159,7 +155,7 @@ Result<PatternAutomaton> BuildProduct(const AddEdges& add_edges, const Accepts& 
   };
   state_of({0, 0});
   for (uint32_t i = 0; i < pairs.size(); ++i) {
-    if (pairs.size() > kMaxPatternStates) return TooLarge();
+    if (pairs.size() > kMaxDfaStates) return TooLarge();
     const size_t steps = add_edges(Pair(pairs[i]), [&](CharSet chars, const Pair& after) {
       const uint32_t to = state_of(after);
       product.states[i].edges.push_back({std::move(chars), to});
@@ -171,21 +167,20 @@ Result<PatternAutomaton> BuildProduct(const AddEdges& add_edges, const Accepts& 
 
 }  // namespace
 
-Result<PatternAutomaton> BuildPattern(const PatternTree& tree, PatternBudget& budget) {
+Result<Dfa> BuildDfa(const RegexTree& tree, RegexBudget& budget) {
   if (budget.steps == 0) return TooMuchWork();
-  const Result<PatternNetwork> network = BuildNetwork(tree);
-  if (!network.ok()) return network.error();
-  budget.Spend(kNodeCost * network->nodes.size());
-  return Determinizer(*network, budget).Run();
+  const Result<Nfa> nfa = BuildNfa(tree);
+  if (!nfa.ok()) return nfa.error();
+  budget.Spend(kNodeCost * nfa->nodes.size());
+  return Determinizer(*nfa, budget).Run();
 }
 
-Result<PatternAutomaton> IntersectPatterns(const PatternAutomaton& a, const PatternAutomaton& b,
-                                           PatternBudget& budget) {
+Result<Dfa> IntersectDfas(const Dfa& a, const Dfa& b, RegexBudget& budget) {
   return BuildProduct(
       [&](const auto& pair, const auto& edge) {
-        const std::vector<PatternEdge>& others = b.states[pair.second].edges;
-        for (const PatternEdge& first : a.states[pair.first].edges) {
-          for (const PatternEdge& second : others) {
+        const std::vector<DfaEdge>& others = b.states[pair.second].edges;
+        for (const DfaEdge& first : a.states[pair.first].edges) {
+          for (const DfaEdge& second : others) {
             CharSet chars = IntersectChars(first.chars, second.chars);
             if (!chars.empty()) edge(std::move(chars), {first.to, second.to});
           }
@@ -198,15 +193,15 @@ Result<PatternAutomaton> IntersectPatterns(const PatternAutomaton& a, const Patt
       budget);
 }
 
-Result<PatternAutomaton> LimitLength(const PatternAutomaton& pattern, size_t least,
-                                     std::optional<size_t> most, PatternBudget& budget) {
+Result<Dfa> LimitLength(const Dfa& pattern, size_t least, std::optional<size_t> most,
+                        RegexBudget& budget) {
   // The second of a pair counts characters, up to where more make no difference.
   const size_t enough = most.value_or(least);
   return BuildProduct(
       [&](const auto& pair, const auto& edge) -> size_t {
         if (most && pair.second == *most) return 0;
         const auto count = static_cast<uint32_t>(std::min<size_t>(pair.second + 1, enough));
-        for (const PatternEdge& next : pattern.states[pair.first].edges) {
+        for (const DfaEdge& next : pattern.states[pair.first].edges) {
           edge(next.chars, {next.to, count});
         }
         return pattern.states[pair.first].edges.size();

@@ -1,7 +1,7 @@
 // The texts that regular expressions and length limits allow, as deterministic automata over
 // characters. The schema compiler spells their edges as bytes.
 //
-//   ParsePattern ─ tree ─ BuildPattern ─ automaton ─ IntersectPatterns, LimitLength
+//   ParseRegex ─ tree ─ BuildDfa ─ automaton ─ IntersectDfas, LimitLength
 //
 // Promises: a pattern may match anywhere in the text unless it says ^ or $, as JSON Schema has it;
 // what would take more states or work than the limits is an Error, found before it is built.
@@ -19,25 +19,25 @@
 
 namespace atom::grammar {
 
-struct PatternEdge {
+struct DfaEdge {
   CharSet chars;  ///< disjoint from those of the state's other edges
   uint32_t to;
 };
 
-struct PatternState {
-  std::vector<PatternEdge> edges;
+struct DfaState {
+  std::vector<DfaEdge> edges;
   bool accepts = false;
 };
 
-struct PatternAutomaton {
-  std::vector<PatternState> states;  ///< the first is where a text starts
+struct Dfa {
+  std::vector<DfaState> states;  ///< the first is where a text starts
 };
 
 /// States of one automaton, whether of a pattern or of what is made of it.
-inline constexpr size_t kMaxPatternStates = 8192;
+inline constexpr size_t kMaxDfaStates = 8192;
 
 /// Steps that may still be taken for all patterns of one schema: some tens of milliseconds.
-struct PatternBudget {
+struct RegexBudget {
   size_t steps = 2'000'000;
 
   /// False if there are not as many any more.
@@ -48,14 +48,13 @@ struct PatternBudget {
 };
 
 /// Errors, here and below, are the end of a sentence, without a source.
-Result<PatternAutomaton> BuildPattern(const PatternTree& tree, PatternBudget& budget);
+Result<Dfa> BuildDfa(const RegexTree& tree, RegexBudget& budget);
 
 /// Texts that both allow.
-Result<PatternAutomaton> IntersectPatterns(const PatternAutomaton& a, const PatternAutomaton& b,
-                                           PatternBudget& budget);
+Result<Dfa> IntersectDfas(const Dfa& a, const Dfa& b, RegexBudget& budget);
 
 /// Texts that `pattern` allows and that have `least` to `most` characters.
-Result<PatternAutomaton> LimitLength(const PatternAutomaton& pattern, size_t least,
-                                     std::optional<size_t> most, PatternBudget& budget);
+Result<Dfa> LimitLength(const Dfa& pattern, size_t least, std::optional<size_t> most,
+                        RegexBudget& budget);
 
 }  // namespace atom::grammar

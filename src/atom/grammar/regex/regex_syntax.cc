@@ -10,7 +10,7 @@
 namespace atom::grammar {
 namespace {
 
-using Kind = PatternNode::Kind;
+using Kind = RegexNode::Kind;
 
 constexpr int kMaxGroups = 64;           // one inside the other
 constexpr uint32_t kMaxRepeat = 10'000;  // the largest count in { }
@@ -42,7 +42,7 @@ class Parser {
  public:
   explicit Parser(std::string_view pattern) : text_(pattern) {}
 
-  Result<PatternTree> Parse() && {
+  Result<RegexTree> Parse() && {
     const Result<uint32_t> root = ParseAlternatives(0);
     if (!root.ok()) return root.error();
     if (!done()) return Refuse("a ')' that closes nothing");
@@ -65,7 +65,7 @@ class Parser {
   }
   Error Refuse(std::string_view what) const { return MakeError("{} at byte {}", what, pos_); }
 
-  uint32_t Add(PatternNode node) {
+  uint32_t Add(RegexNode node) {
     tree_.nodes.push_back(std::move(node));
     return static_cast<uint32_t>(tree_.nodes.size() - 1);
   }
@@ -137,7 +137,7 @@ class Parser {
     return value;
   }
 
-  Status ParseBraces(PatternNode& repeat) {
+  Status ParseBraces(RegexNode& repeat) {
     const Result<uint32_t> least = ParseCount();
     if (!least.ok()) return least.error();
     repeat.least = *least;
@@ -157,7 +157,7 @@ class Parser {
 
   // `atom`, or its repetition if a count follows.
   Result<uint32_t> ParseRepeat(uint32_t atom) {
-    PatternNode repeat = {.kind = Kind::kRepeat, .children = {atom}};
+    RegexNode repeat = {.kind = Kind::kRepeat, .children = {atom}};
     if (Take("?")) {
       repeat.most = 1;
     } else if (Take("+")) {
@@ -288,11 +288,11 @@ class Parser {
 
   std::string_view text_;
   size_t pos_ = 0;
-  PatternTree tree_;
+  RegexTree tree_;
 };
 
 }  // namespace
 
-Result<PatternTree> ParsePattern(std::string_view pattern) { return Parser(pattern).Parse(); }
+Result<RegexTree> ParseRegex(std::string_view pattern) { return Parser(pattern).Parse(); }
 
 }  // namespace atom::grammar

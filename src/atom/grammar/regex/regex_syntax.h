@@ -18,7 +18,7 @@
 
 namespace atom::grammar {
 
-struct PatternNode {
+struct RegexNode {
   enum class Kind : uint8_t {
     kChars,         ///< one character of `chars`
     kStart,         ///< ^
@@ -30,17 +30,17 @@ struct PatternNode {
 
   Kind kind;
   CharSet chars = {};
-  std::vector<uint32_t> children = {};  ///< indices into PatternTree::nodes
+  std::vector<uint32_t> children = {};  ///< indices into RegexTree::nodes
   uint32_t least = 0;
   std::optional<uint32_t> most = {};  ///< none: without end
 };
 
-struct PatternTree {
-  std::vector<PatternNode> nodes;
+struct RegexTree {
+  std::vector<RegexNode> nodes;
   uint32_t root = 0;
 };
 
 /// `pattern` is UTF-8. The sentence of an Error starts with what is wrong, without a source.
-Result<PatternTree> ParsePattern(std::string_view pattern);
+Result<RegexTree> ParseRegex(std::string_view pattern);
 
 }  // namespace atom::grammar

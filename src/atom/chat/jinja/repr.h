@@ -2,13 +2,13 @@
 // byte of a string keeps its origin.
 #pragma once
 
-#include "atom/chat/jinja/run.h"
+#include "atom/chat/jinja/render_state.h"
 #include "atom/chat/jinja/value.h"
 
 namespace atom::chat::jinja {
 
 /// Appends repr(value). What has no text of its own in Python (a macro, a generator) is an error.
-void WriteRepr(Run& run, const Value& value, MarkedText& to);
+void WriteRepr(RenderState& run, const Value& value, MarkedText& to);
 
 struct JsonStyle {
   const MarkedText* indent = nullptr;  ///< of one level; nullptr: all on one line
@@ -19,6 +19,6 @@ struct JsonStyle {
 };
 
 /// Appends json.dumps(value).
-void WriteJson(Run& run, const Value& value, const JsonStyle& style, MarkedText& to);
+void WriteJson(RenderState& run, const Value& value, const JsonStyle& style, MarkedText& to);
 
 }  // namespace atom::chat::jinja

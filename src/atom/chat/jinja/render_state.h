@@ -23,12 +23,12 @@ struct Limits {
   int depth = 400;  ///< of statements, expressions and calls within each other, and of nested data
 };
 
-class Run {
+class RenderState {
  public:
-  explicit Run(const Limits& limits)
+  explicit RenderState(const Limits& limits)
       : limits_(limits), steps_left_(limits.steps), bytes_left_(limits.memory_bytes) {}
-  Run(const Run&) = delete;
-  Run& operator=(const Run&) = delete;
+  RenderState(const RenderState&) = delete;
+  RenderState& operator=(const RenderState&) = delete;
 
   bool ok() const { return status_.ok(); }
   const Status& status() const { return status_; }
@@ -66,13 +66,13 @@ class Run {
   /// One level deeper as long as it lives.
   class Nest {
    public:
-    explicit Nest(Run& run) : run_(run) { run_.Deepen(); }
+    explicit Nest(RenderState& run) : run_(run) { run_.Deepen(); }
     ~Nest() { --run_.depth_; }
     Nest(const Nest&) = delete;
     Nest& operator=(const Nest&) = delete;
 
    private:
-    Run& run_;
+    RenderState& run_;
   };
 
  private:

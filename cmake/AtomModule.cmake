@@ -1,7 +1,7 @@
-# A room is a folder of src/atom: one static library whose name, folder, namespace and layer agree.
-#   atom_room(NAME DEPS rooms-or-libraries...)    every *.cc of the folder (and below) is compiled
-#   atom_room_tests(NAME [DEPS ...])              every *_test.cc of tests/NAME becomes one program
-# What a room links is what it may include: headers of other rooms are found by all, but
+# A module is a folder of src/atom: one static library whose name, folder, namespace and layer agree.
+#   atom_module(NAME DEPS modules-or-libraries...)    every *.cc of the folder (and below) is compiled
+#   atom_module_tests(NAME [DEPS ...])              every *_test.cc of tests/NAME becomes one program
+# What a module links is what it may include: headers of other modules are found by all, but
 # scripts/check-layers fails on an #include that this graph does not allow.
 
 find_program(CCACHE ccache)
@@ -30,7 +30,7 @@ if(ATOM_FUZZ)
 endif()
 
 # Most of the time of a build goes into reading the same large headers, so they are read once for all
-# rooms (atom_headers) and once for all tests (atom_test_headers). A file includes what it uses all
+# modules (atom_headers) and once for all tests (atom_test_headers). A file includes what it uses all
 # the same: -DATOM_PRECOMPILED_HEADERS=OFF builds without.
 set(standard_headers <algorithm> <array> <bit> <cmath> <cstdint> <cstring> <filesystem> <functional>
     <limits> <map> <memory> <optional> <span> <string> <string_view> <thread> <unordered_map>
@@ -55,28 +55,28 @@ function(atom_reuse_headers target source)
   endif()
 endfunction()
 
-function(atom_room name)
-  cmake_parse_arguments(ROOM "" "HEADERS" "DEPS" ${ARGN})
+function(atom_module name)
+  cmake_parse_arguments(MODULE "" "HEADERS" "DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$|/cpu/isa_[a-z0-9]+\\.cc$")
   add_library(atom_${name} STATIC ${sources})
   add_library(atom::${name} ALIAS atom_${name})
-  target_link_libraries(atom_${name} PUBLIC atom_flags ${ROOM_DEPS})
-  if(NOT ROOM_HEADERS)
-    set(ROOM_HEADERS atom_headers)
+  target_link_libraries(atom_${name} PUBLIC atom_flags ${MODULE_DEPS})
+  if(NOT MODULE_HEADERS)
+    set(MODULE_HEADERS atom_headers)
   endif()
-  atom_reuse_headers(atom_${name} ${ROOM_HEADERS})
+  atom_reuse_headers(atom_${name} ${MODULE_HEADERS})
 endfunction()
 
-function(atom_room_tests name)
-  cmake_parse_arguments(ROOM "" "" "DEPS" ${ARGN})
+function(atom_module_tests name)
+  cmake_parse_arguments(MODULE "" "" "DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cc)
   list(FILTER sources EXCLUDE REGEX "/kernels/cuda/")
   if(NOT sources)
     return()
   endif()
   add_executable(${name}_tests ${sources})
-  target_link_libraries(${name}_tests PRIVATE atom_${name} ${ROOM_DEPS} GTest::gtest GTest::gmock
+  target_link_libraries(${name}_tests PRIVATE atom_${name} ${MODULE_DEPS} GTest::gtest GTest::gmock
                         GTest::gtest_main atom_little_optimized)
   target_include_directories(${name}_tests PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${name}_tests PRIVATE ATOM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")

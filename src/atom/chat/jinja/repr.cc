@@ -1,4 +1,4 @@
-#include "atom/chat/jinja/written_value.h"
+#include "atom/chat/jinja/repr.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -61,7 +61,7 @@ std::string JsonEscape(char32_t code) {
 
 // Appends `text`, with what `escape` gives (if not "") for a character in place of it.
 template <class Escape>
-void WriteEscaped(Run& run, const MarkedText& text, Escape escape, MarkedText& to) {
+void WriteEscaped(RenderState& run, const MarkedText& text, Escape escape, MarkedText& to) {
   size_t begin = 0;  // of what is written as it is
   for (size_t pos = 0; pos < text.size() && run.ok();) {
     const tokenizer::Utf8Char c = tokenizer::NextChar(text.bytes(), pos);
@@ -76,7 +76,7 @@ void WriteEscaped(Run& run, const MarkedText& text, Escape escape, MarkedText& t
   run.Append(to, text, begin);
 }
 
-void WriteReprOfText(Run& run, const MarkedText& text, MarkedText& to) {
+void WriteReprOfText(RenderState& run, const MarkedText& text, MarkedText& to) {
   const std::string& bytes = text.bytes();
   const bool double_quotes = bytes.find('\'') != bytes.npos && bytes.find('"') == bytes.npos;
   const std::string_view quote = double_quotes ? "\"" : "'";
@@ -93,7 +93,7 @@ void WriteReprOfText(Run& run, const MarkedText& text, MarkedText& to) {
   run.Append(to, quote);
 }
 
-void WriteReprOfList(Run& run, const List& list, MarkedText& to) {
+void WriteReprOfList(RenderState& run, const List& list, MarkedText& to) {
   if (list.kind != ListKind::kList && list.kind != ListKind::kTuple) {
     run.Fail("{} cannot be written; the filter 'list' makes a list of it", Name(list.kind));
   }
@@ -108,11 +108,11 @@ void WriteReprOfList(Run& run, const List& list, MarkedText& to) {
 
 class JsonWriter {
  public:
-  JsonWriter(Run& run, const JsonStyle& style, MarkedText& to)
+  JsonWriter(RenderState& run, const JsonStyle& style, MarkedText& to)
       : run_(run), style_(style), to_(to) {}
 
   void Write(const Value& value) {
-    const Run::Nest nest(run_);
+    const RenderState::Nest nest(run_);
     if (!run_.Step()) return;
     if (const MarkedText* text = AsText(value)) return WriteString(*text);
     if (const List* list = AsList(value)) return WriteList(*list);
@@ -198,7 +198,7 @@ class JsonWriter {
     });
   }
 
-  Run& run_;
+  RenderState& run_;
   const JsonStyle& style_;
   MarkedText& to_;
   int level_ = 0;
@@ -206,8 +206,8 @@ class JsonWriter {
 
 }  // namespace
 
-void WriteRepr(Run& run, const Value& value, MarkedText& to) {
-  const Run::Nest nest(run);
+void WriteRepr(RenderState& run, const Value& value, MarkedText& to) {
+  const RenderState::Nest nest(run);
   if (!run.Step()) return;
   const Dict* dict = AsDict(value);
   if (const MarkedText* text = AsText(value)) {
@@ -238,7 +238,7 @@ void WriteRepr(Run& run, const Value& value, MarkedText& to) {
   }
 }
 
-void WriteJson(Run& run, const Value& value, const JsonStyle& style, MarkedText& to) {
+void WriteJson(RenderState& run, const Value& value, const JsonStyle& style, MarkedText& to) {
   JsonWriter(run, style, to).Write(value);
 }
 

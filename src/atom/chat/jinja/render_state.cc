@@ -1,24 +1,26 @@
-#include "atom/chat/jinja/run.h"
+#include "atom/chat/jinja/render_state.h"
 
 namespace atom::chat::jinja {
 
-void Run::FailWith(std::string message) { status_ = MakeError("line {}: {}", line_, message); }
+void RenderState::FailWith(std::string message) {
+  status_ = MakeError("line {}: {}", line_, message);
+}
 
-void Run::Deepen() {
+void RenderState::Deepen() {
   if (++depth_ > limits_.depth) {
     Fail("more than {} levels of expressions, calls or data within each other", limits_.depth);
   }
 }
 
-bool Run::Step(int64_t steps) {
+bool RenderState::Step(int64_t steps) {
   if (ok() && steps > steps_left_) Fail("the template takes more than {} steps", limits_.steps);
   steps_left_ -= ok() ? steps : 0;
   return ok();
 }
 
-bool Run::Reserve(size_t bytes) { return ReserveTimes(1, bytes); }
+bool RenderState::Reserve(size_t bytes) { return ReserveTimes(1, bytes); }
 
-bool Run::ReserveTimes(size_t count, size_t bytes) {
+bool RenderState::ReserveTimes(size_t count, size_t bytes) {
   const auto left = static_cast<uint64_t>(bytes_left_);
   if (ok() && bytes > 0 && count > left / bytes) {
     Fail("the template makes more than {} bytes of values", limits_.memory_bytes);
@@ -27,60 +29,60 @@ bool Run::ReserveTimes(size_t count, size_t bytes) {
   return ok();
 }
 
-bool Run::Append(MarkedText& to, const MarkedText& from, size_t pos, size_t count) {
+bool RenderState::Append(MarkedText& to, const MarkedText& from, size_t pos, size_t count) {
   if (!Reserve(from.CostOf(count))) return false;
   to.Append(from, pos, count);
   return true;
 }
 
-bool Run::Append(MarkedText& to, std::string_view bytes, Origin origin) {
+bool RenderState::Append(MarkedText& to, std::string_view bytes, Origin origin) {
   if (!Reserve(bytes.size())) return false;
   to.Append(bytes, origin);
   return true;
 }
 
-bool Run::Push(List& list, const Value& value) {
+bool RenderState::Push(List& list, const Value& value) {
   if (!Step() || !Reserve(sizeof(Value))) return false;
   list.items.push_back(value);
   return true;
 }
 
-bool Run::Push(Dict& dict, const Value& key, const Value& value) {
+bool RenderState::Push(Dict& dict, const Value& key, const Value& value) {
   if (!Step() || !Reserve(2 * sizeof(Value))) return false;
   dict.entries.emplace_back(key, value);
   return true;
 }
 
-const MarkedText* Run::NewText(MarkedText text) {
+const MarkedText* RenderState::NewText(MarkedText text) {
   Reserve(sizeof(MarkedText));
   return &heap_.texts.emplace_back(std::move(text));
 }
 
-const MarkedText* Run::NewText(std::string_view bytes) {
+const MarkedText* RenderState::NewText(std::string_view bytes) {
   MarkedText text;
   Append(text, bytes);
   return NewText(std::move(text));
 }
 
-const MarkedText* Run::NewPiece(const MarkedText& of, size_t pos, size_t count) {
+const MarkedText* RenderState::NewPiece(const MarkedText& of, size_t pos, size_t count) {
   MarkedText text;
   Append(text, of, pos, count);
   return NewText(std::move(text));
 }
 
-List* Run::NewList(ListKind kind) {
+List* RenderState::NewList(ListKind kind) {
   Reserve(sizeof(List));
   List* list = &heap_.lists.emplace_back();
   list->kind = kind;
   return list;
 }
 
-Dict* Run::NewDict() {
+Dict* RenderState::NewDict() {
   Reserve(sizeof(Dict));
   return &heap_.dicts.emplace_back();
 }
 
-Loop* Run::NewLoop(const Loop& loop) {
+Loop* RenderState::NewLoop(const Loop& loop) {
   Reserve(sizeof(Loop));
   return &heap_.loops.emplace_back(loop);
 }
