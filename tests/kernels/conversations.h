@@ -24,8 +24,10 @@ class Conversations {
     AttentionShape shape;
     quant::KvFormat format;
     std::vector<int64_t> lengths;
-    bool scrambled = true;  ///< pages in random order; else in order of position
-    double sigma = 1.0;     ///< of q, k and v
+    bool scrambled = true;    ///< pages in random order; else in order of position
+    double sigma = 1.0;       ///< of q, k and v
+    int64_t rotary_dim = -1;  ///< channels of a head that are rotated; -1: all
+    bool head_norms = false;  ///< q and k are normalized
   };
   /// How many tokens of each sequence a step feeds; 0 leaves a sequence out.
   using Chunks = std::vector<int64_t>;
@@ -45,6 +47,7 @@ class Conversations {
   const Setup& setup() const { return setup_; }
   const AttentionShape& shape() const { return setup_.shape; }
   int64_t d() const { return setup_.shape.head_dim; }
+  int64_t rotary_dim() const { return setup_.rotary_dim < 0 ? d() : setup_.rotary_dim; }
   int64_t columns() const { return (shape().heads + 2 * shape().kv_heads) * d(); }
   int64_t out_columns() const { return shape().heads * d(); }
 
@@ -69,9 +72,12 @@ class Conversations {
   }
   /// cos in the first half, sin in the second.
   std::span<const float> Angles(int64_t position) const {
-    return std::span(angles_).subspan(static_cast<size_t>(position * d()),
-                                      static_cast<size_t>(d()));
+    return std::span(angles_).subspan(static_cast<size_t>(position * rotary_dim()),
+                                      static_cast<size_t>(rotary_dim()));
   }
+  static constexpr float kNormEps = 1e-6f;
+  const std::vector<float>& q_norm() const { return q_norm_; }
+  const std::vector<float>& k_norm() const { return k_norm_; }
   std::vector<std::byte> DownloadCache() { return device_.Get<std::byte>(kv_.data); }
   const std::vector<int32_t>& UsedPages(int64_t sequence) const {
     return blocks_[static_cast<size_t>(sequence)];
@@ -95,8 +101,10 @@ class Conversations {
     }
     Canvas qkv(device_, batch.rows(), columns(), input);
     Canvas out(device_, batch.rows(), out_columns());
+    const RopeTable rope =
+        rotary_dim() == 0 ? RopeTable{} : RopeTable{&rope_, positions_, rotary_dim()};
     device_->BeginStep(batch);
-    device_->RopeAppendKv(qkv.Tensor(), shape(), RopeTable{&rope_, positions_}, kv_);
+    device_->RopeAppendKv(qkv.Tensor(), shape(), norms_, rope, kv_);
     device_->Attention(qkv.Tensor(), shape(), kv_, out.Tensor());
     device_->Sync();
     const std::vector<float> rotated = qkv.Values();
@@ -185,22 +193,35 @@ class Conversations {
     }
     kv_.layout = {setup_.format, shape().kv_heads, d()};
     kv_.data = device_->Allocate(static_cast<size_t>(kv_.pages * kv_.layout.PageBytes()));
+    // Before its window a sequence has pages without numbers.
+    poisoned_page_ = *next;
+    const std::vector<std::byte> poison(static_cast<size_t>(kv_.layout.PageBytes()),
+                                        std::byte{255});
+    device_->Upload(
+        poison, static_cast<std::byte*>(kv_.data.data()) + poisoned_page_ * kv_.layout.PageBytes());
   }
 
   void MakeRope() {
-    const int64_t half = d() / 2;
-    angles_.resize(static_cast<size_t>(positions_ * d()));
+    const int64_t half = rotary_dim() / 2;
+    angles_.resize(static_cast<size_t>(positions_ * rotary_dim()));
     for (int64_t position = 0; position < positions_; ++position) {
       for (int64_t i = 0; i < half; ++i) {
         const double frequency =
-            std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(d()));
+            std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(rotary_dim()));
         const double angle = static_cast<double>(position) * frequency;
-        const auto at = static_cast<size_t>(position * d() + i);
+        const auto at = static_cast<size_t>(position * rotary_dim() + i);
         angles_[at] = static_cast<float>(std::cos(angle));
         angles_[at + static_cast<size_t>(half)] = static_cast<float>(std::sin(angle));
       }
     }
     rope_ = device_.Put(angles_);
+    if (!setup_.head_norms) return;
+    Rng rng(91);
+    q_norm_ = RandomNormal(rng, d());
+    k_norm_ = RandomNormal(rng, d());
+    q_norm_buffer_ = device_.Put(q_norm_);
+    k_norm_buffer_ = device_.Put(k_norm_);
+    norms_ = {&q_norm_buffer_, &k_norm_buffer_, kNormEps};
   }
 
   Batch MakeBatch(const Chunks& chunks, std::vector<Position>& rows) {
@@ -221,6 +242,8 @@ class Conversations {
       batch.query_starts.push_back(static_cast<int32_t>(rows.size()));
       batch.kv_lengths.push_back(static_cast<int32_t>(fed_[s]));
       std::vector<int32_t> table = blocks_[s];
+      const int64_t begin = shape().FirstVisible(fed_[s] - chunks[s]);
+      std::fill_n(table.begin(), begin / kKvPagePositions, poisoned_page_);
       table.resize(static_cast<size_t>(batch.max_blocks), -1);  // never to be read
       batch.block_tables.insert(batch.block_tables.end(), table.begin(), table.end());
     }
@@ -233,10 +256,14 @@ class Conversations {
   std::vector<std::vector<float>> rotated_;  // the same, after RopeAppendKv
   std::vector<std::vector<float>> out_;      // per sequence [length][heads * head_dim]
   std::vector<std::vector<int32_t>> blocks_;
+  int32_t poisoned_page_ = 0;
   std::vector<int64_t> fed_;
   std::vector<float> angles_;
   int64_t positions_ = 0;
   DeviceBuffer rope_;
+  std::vector<float> q_norm_, k_norm_;  // empty: none
+  DeviceBuffer q_norm_buffer_, k_norm_buffer_;
+  HeadNorms norms_;
   KvLayer kv_;
 };
 

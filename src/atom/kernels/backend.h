@@ -18,6 +18,7 @@
 #include "atom/kernels/batch.h"
 #include "atom/kernels/kv_page.h"
 #include "atom/kernels/log_probs.h"
+#include "atom/kernels/op_parameters.h"
 #include "atom/kernels/sampling.h"
 #include "atom/quant/formats.h"
 #include "atom/quant/quantized_matrix.h"
@@ -100,31 +101,11 @@ struct UnpackedActivation {
   std::vector<Half> outlier_scales;  ///< [M], empty without outlier columns
 };
 
-/// An RMSNorm weight on the device.
-struct DeviceNorm {
-  const DeviceBuffer* weight = nullptr;  ///< [K] fp32, in the model's own channel order
-  float eps = 1e-5f;
-};
-
 /// One layer's part of the paged KV cache.
 struct KvLayer {
   KvPageLayout layout;
   int64_t pages = 0;
   DeviceBuffer data;  ///< pages * layout.PageBytes()
-};
-
-/// Rotary embedding: cos and sin of every position, [positions][2][head_dim/2] fp32, cos first.
-/// Channel i of a head is rotated with channel i + head_dim/2.
-struct RopeTable {
-  const DeviceBuffer* table = nullptr;
-  int64_t positions = 0;
-};
-
-/// Query, key and value rows of a step: heads * head_dim columns each.
-struct AttentionShape {
-  int64_t heads = 0;  ///< query heads; a multiple of kv_heads
-  int64_t kv_heads = 0;
-  int64_t head_dim = 0;  ///< even
 };
 
 enum class OutputMode {
@@ -165,19 +146,22 @@ class Backend {
   // the step's last op.
   virtual void BeginStep(const Batch& batch) = 0;
 
-  /// out[t] = table[tokens[t]]; the table is [vocab][cols] of `dtype` on the device.
-  virtual void Embed(const DeviceBuffer& table, DType dtype, const DeviceTensor& out) = 0;
+  /// out[t] = table[tokens[t]] · scale, plus positions[position of t + offset] where there are any.
+  virtual void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) = 0;
 
-  /// out = quantize(gather(norm(x))), norm(x) = x * rsqrt(mean(x²) + eps) * weight.
-  /// `permutation` is [K] int32 on the device (out[j] = in[permutation[j]]) or null: identity.
-  virtual void RmsNormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
-                               const DeviceBuffer* permutation, PackedActivation& out) = 0;
+  /// out = quantize(gather(norm(x))). `permutation` is [K] int32 on the device
+  /// (out[j] = in[permutation[j]]) or null: identity.
+  virtual void NormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
+                            const DeviceBuffer* permutation, PackedActivation& out) = 0;
+  /// y += norm(x): a norm behind attention or FFN, before its result joins the residual stream.
+  virtual void NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) = 0;
   /// out = quantize(gather(x)).
   virtual void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
                                PackedActivation& out) = 0;
-  /// gate_up is [M][2K]: gate, then up. out = quantize(silu(gate) * up); no gather, the rows of
-  /// gate and up were permuted offline.
-  virtual void SiluMulQuantize(const DeviceTensor& gate_up, PackedActivation& out) = 0;
+  /// Gated: x is [M][2K], gate, then up; out = quantize(f(gate) · up). Otherwise x is [M][K];
+  /// out = quantize(f(x)). No gather: the rows of the linears before it were permuted offline.
+  virtual void ActivationQuantize(const DeviceTensor& x, ActivationFunction function, bool gated,
+                                  PackedActivation& out) = 0;
 
   /// y[M][N] = x · Wᵀ + bias. Weights lie side by side, at most three: y has the outputs of the
   /// first, then those of the second, and so on.
@@ -189,17 +173,21 @@ class Backend {
     Linear(x, std::span(&one, 1), y, mode);
   }
 
-  /// qkv is [T][(heads + 2 kv_heads) * head_dim]: q, k, v. Rotates q in place, rotates k, and
-  /// appends k and v to the pages that the batch's slots name, in the layer's format.
+  /// qkv is [T][(heads + 2 kv_heads) * head_dim]: q, k, v. Normalizes the heads of q and k where
+  /// `norms` says so, rotates q in place, rotates k, and appends k and v to the pages that the
+  /// batch's slots name, in the layer's format.
   virtual void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape,
-                            const RopeTable& rope, KvLayer& kv) = 0;
-  /// out[T][heads * head_dim] = softmax(q·Kᵀ / sqrt(head_dim))·V, causal; q as RopeAppendKv left
-  /// it. K and V come from the pages, this step's own tokens included.
+                            const HeadNorms& norms, const RopeTable& rope, KvLayer& kv) = 0;
+  /// out[T][heads * head_dim] = softmax(cap(q·Kᵀ / divisor))·V over the positions that the query
+  /// sees: up to its own, at most the last `window`; q as RopeAppendKv left it. K and V come from
+  /// the pages, this step's own tokens included.
   virtual void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
                          const DeviceTensor& out) = 0;
 
   /// out[i] = x[logit_rows[i]].
   virtual void GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) = 0;
+  /// x = cap · tanh(x / cap), in place: logits of models that cap them.
+  virtual void Softcap(const DeviceTensor& x, float cap) = 0;
   /// out[i] = -log softmax(logits[i])[targets[i]], in natural logarithms, on the host.
   virtual void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,
                                      std::span<double> out) = 0;

@@ -27,8 +27,9 @@ void FillFirst(kernels::Backend& backend, const model::ModelConfig& config, int6
     const kernels::Batch batch =
         kernels::SingleSequence(std::vector<int32_t>(static_cast<size_t>(rows), 0), start);
     backend.BeginStep(batch);
-    backend.RopeAppendKv({.data = qkv.data(), .rows = rows, .cols = columns, .stride = columns},
-                         shape, {.table = &rope, .positions = positions}, layer);
+    backend.RopeAppendKv(
+        {.data = qkv.data(), .rows = rows, .cols = columns, .stride = columns}, shape, {},
+        {.table = &rope, .positions = positions, .rotary_dim = shape.head_dim}, layer);
     backend.Sync();
   }
 }

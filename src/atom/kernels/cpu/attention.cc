@@ -3,7 +3,6 @@
 // dequantized once for all of them. Tiles are 64 positions at absolute places, merged in ascending
 // order: docs/numerics.md, section 4.
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "atom/kernels/cpu/decode.h"
@@ -74,8 +73,10 @@ struct TaskScratch {
   float* keys;
   float* values;
   int32_t* visible;
+  int32_t* hidden;
 
-  TaskScratch(Workspace& workspace, int worker, int64_t row_capacity, int64_t head_dim) {
+  TaskScratch(Workspace& workspace, int worker, int64_t row_capacity, const AttentionShape& shape) {
+    const int64_t head_dim = shape.head_dim;
     const int64_t rows = RoundUp(row_capacity, kVectorRows);
     const int64_t padded = RoundUp(head_dim, kPanelOutputs);
     const int64_t stride = padded + 16;  // rows of a register tile in different lines of L1
@@ -84,6 +85,7 @@ struct TaskScratch {
     const size_t keys_at = plan.Add<float>(kTilePositions * padded);
     const size_t values_at = plan.Add<float>(kTilePositions * padded);
     const size_t visible_at = plan.Add<int32_t>(rows);
+    const size_t hidden_at = plan.Add<int32_t>(rows);
     const size_t scores_at = plan.Add<float>(rows * kScoreStride);
     const size_t transposed_at = plan.Add<float>(kVectorRows * kVectorRows);
     const size_t tile_out_at = plan.Add<float>(rows * stride);
@@ -96,12 +98,14 @@ struct TaskScratch {
     keys = ScratchAt<float>(base, keys_at);
     values = ScratchAt<float>(base, values_at);
     visible = ScratchAt<int32_t>(base, visible_at);
+    hidden = ScratchAt<int32_t>(base, hidden_at);
     tile.head_dim = head_dim;
     tile.padded_dim = padded;
     tile.row_stride = stride;
     tile.keys = keys;
     tile.values = values;
-    tile.root = std::sqrt(static_cast<float>(head_dim));
+    tile.divisor = shape.ScoreDivisor();
+    tile.softcap = shape.softcap;
     tile.scores = ScratchAt<float>(base, scores_at);
     tile.transposed = ScratchAt<float>(base, transposed_at);
     tile.tile_out = ScratchAt<float>(base, tile_out_at);
@@ -142,11 +146,13 @@ struct TaskRun {
     std::fill_n(scratch.tile.sum, rows(), 0.0f);
   }
 
-  /// Dequantizes positions [first, end), at most a tile.
-  void LoadTile(int64_t first, int64_t end) const {
+  /// Dequantizes positions [first, end), at most a tile; pages that end before `begin` are left
+  /// out.
+  void LoadTile(int64_t first, int64_t end, int64_t begin) const {
     const auto storage = static_cast<size_t>(kv.layout.format.storage);
     const HeadPages pages(kv, batch, task.sequence, task.kv_head);
-    for (int64_t p = 0; p < end - first; p += kKvPagePositions) {
+    const int64_t unseen = std::max<int64_t>(0, begin - first) / kKvPagePositions;
+    for (int64_t p = unseen * kKvPagePositions; p < end - first; p += kKvPagePositions) {
       const int64_t page = (first + p) / kKvPagePositions;
       const int64_t count = std::min(kKvPagePositions, end - first - p);
       float* keys = scratch.keys + p / kPanelOutputs * scratch.tile.padded_dim * kPanelOutputs +
@@ -162,14 +168,20 @@ struct TaskRun {
   void AttendTile(int64_t first) const {
     int64_t skipped = 0;
     while (Position(skipped) < first) ++skipped;
-    for (int64_t row = skipped; row < rows(); ++row) {
+    int64_t end = rows();  // behind it: rows whose windows begin behind the tile
+    while (shape.FirstVisible(Position(end - 1)) >= first + kTilePositions) --end;
+    for (int64_t row = skipped; row < end; ++row) {
       scratch.visible[row - skipped] =
           static_cast<int32_t>(std::min(kTilePositions, Position(row) - first + 1));
+      scratch.hidden[row - skipped] =
+          static_cast<int32_t>(std::max<int64_t>(0, shape.FirstVisible(Position(row)) - first));
     }
     AttentionTile tile = scratch.tile;
-    tile.rows = rows() - skipped;
+    tile.rows = end - skipped;
     tile.q = scratch.q + skipped * tile.row_stride;
     tile.visible = scratch.visible;
+    const bool window_begins = shape.FirstVisible(Position(end - 1)) > first;
+    tile.hidden = window_begins ? scratch.hidden : nullptr;
     tile.out += skipped * tile.row_stride;
     tile.max += skipped;
     tile.sum += skipped;
@@ -185,9 +197,11 @@ struct TaskRun {
 
   void Run(const DeviceTensor& qkv, const DeviceTensor& out) const {
     Begin(qkv);
+    const int64_t begin = shape.FirstVisible(Position(0));
     const int64_t length = Position(rows() - 1) + 1;
-    for (int64_t first = 0; first < length; first += kTilePositions) {
-      LoadTile(first, std::min(length, first + kTilePositions));
+    for (int64_t first = begin / kTilePositions * kTilePositions; first < length;
+         first += kTilePositions) {
+      LoadTile(first, std::min(length, first + kTilePositions), begin);
       AttendTile(first);
     }
     Finish(out);
@@ -213,7 +227,7 @@ void Attention(const CpuContext& context, const Batch& batch, const DeviceTensor
   const auto run = [&](int64_t index, int worker) {
     const AttentionTask task = tasks[index];
     if (decode.Takes(task.sequence)) return decode.Run(task.sequence, task.kv_head, worker);
-    TaskScratch scratch(context.workspace, worker, row_capacity, shape.head_dim);
+    TaskScratch scratch(context.workspace, worker, row_capacity, shape);
     TaskRun{context, batch, shape, kv, task, scratch}.Run(qkv, out);
   };
   context.ParallelFor(tasks.count(), run);

@@ -1,7 +1,6 @@
 #include "atom/kernels/cpu/decode.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "atom/kernels/cpu/kv_rows.h"
@@ -16,6 +15,12 @@ constexpr int64_t kShareTiles = 4;
 constexpr int kTasksPerThread = 4;
 
 int64_t TilesOf(int64_t length) { return (length + kTilePositions - 1) / kTilePositions; }
+
+/// Tiles that sequence `s` of a step reads: those before its window begins are not.
+int64_t TilesRead(const DecodeStep& step, int64_t s) {
+  const int64_t length = step.batch.kv_lengths[static_cast<size_t>(s)];
+  return TilesOf(length) - step.shape.FirstVisible(length - 1) / kTilePositions;
+}
 
 int64_t Padded(int64_t rows) { return (rows + kVectorRows - 1) / kVectorRows * kVectorRows; }
 
@@ -40,30 +45,37 @@ class HeadRun {
         pages_(step.kv, step.batch, sequence, kv_head),
         row_(step.batch.query_starts[static_cast<size_t>(sequence)]),
         first_head_(kv_head * rows()),
-        length_(step.batch.positions[static_cast<size_t>(row_)] + 1) {}
+        length_(step.batch.positions[static_cast<size_t>(row_)] + 1),
+        begin_(step.shape.FirstVisible(length_ - 1)) {}
 
   int64_t rows() const { return step_.shape.heads / step_.shape.kv_heads; }
   int64_t head_dim() const { return step_.shape.head_dim; }
-  int64_t tiles() const { return TilesOf(length_); }
+  /// Tiles that the token sees some of.
+  int64_t tiles() const { return TilesOf(length_) - FirstTile(); }
 
-  /// The tile's positions by themselves; scores is scratch, [rows][kScoreStride].
-  void AttendTile(int64_t index, float* scores, const Partial& part) const {
+  /// Tile `number` of them by itself; scores is scratch, [rows][kScoreStride].
+  void AttendTile(int64_t number, float* scores, const Partial& part) const {
+    const int64_t index = FirstTile() + number;
     DecodeTile tile;
     tile.rows = rows();
     tile.head_dim = head_dim();
     tile.visible = std::min(kTilePositions, length_ - index * kTilePositions);
+    tile.hidden = std::max<int64_t>(0, begin_ - index * kTilePositions);
     tile.q = RowOf(step_.qkv, row_) + first_head_ * head_dim();
     tile.row_stride = head_dim();
-    tile.root = std::sqrt(static_cast<float>(head_dim()));
+    tile.divisor = step_.shape.ScoreDivisor();
+    tile.softcap = step_.shape.softcap;
     tile.scores = scores;
     tile.tile_out = part.out;
     tile.tile_max = part.max;
     tile.tile_sum = part.sum;
+    const int64_t first_page = begin_ / kKvPagePositions;
     const int64_t last_page = (length_ - 1) / kKvPagePositions;
     for (int64_t i = 0; i < kTilePages; ++i) {
       const int64_t page = index * kTilePages + i;
-      tile.keys[i] = pages_.Rows(0, std::min(page, last_page), kKvPagePositions);
-      tile.values[i] = pages_.Rows(1, std::min(page, last_page), kKvPagePositions);
+      const int64_t seen = std::clamp(page, first_page, last_page);
+      tile.keys[i] = pages_.Rows(0, seen, kKvPagePositions);
+      tile.values[i] = pages_.Rows(1, seen, kKvPagePositions);
       if (page + kTilePages > last_page) continue;
       tile.next_keys[i] = pages_.Rows(0, page + kTilePages, 0).values;
       tile.next_values[i] = pages_.Rows(1, page + kTilePages, 0).values;
@@ -109,13 +121,15 @@ class HeadRun {
   }
 
  private:
+  int64_t FirstTile() const { return begin_ / kTilePositions; }
   size_t Storage() const { return static_cast<size_t>(step_.kv.layout.format.storage); }
 
   const DecodeStep& step_;
   HeadPages pages_;
   int64_t row_;         // of the batch
   int64_t first_head_;  // query head
-  int64_t length_;      // positions that the token sees
+  int64_t length_;      // the token sees positions [begin_, length_)
+  int64_t begin_;
 };
 
 }  // namespace
@@ -147,18 +161,20 @@ void DecodeStep::Run(int64_t sequence, int64_t kv_head, int worker) const {
 bool DecodeStep::Splits() const {
   const int threads = context.pool.threads();
   if (threads == 1 || batch.sequences() * shape.kv_heads >= kTasksPerThread * threads) return false;
-  int64_t longest = 0;
+  int64_t most_tiles = 0;
   for (int64_t s = 0; s < batch.sequences(); ++s) {
     if (!Takes(s)) return false;
-    longest = std::max<int64_t>(longest, batch.kv_lengths[static_cast<size_t>(s)]);
+    most_tiles = std::max(most_tiles, TilesRead(*this, s));
   }
-  return TilesOf(longest) > kShareTiles;
+  return most_tiles > kShareTiles;
 }
 
 void DecodeStep::RunSplit() const {
   const int64_t heads = batch.sequences() * shape.kv_heads;
   int64_t most_tiles = 0;
-  for (const int32_t length : batch.kv_lengths) most_tiles = std::max(most_tiles, TilesOf(length));
+  for (int64_t s = 0; s < batch.sequences(); ++s) {
+    most_tiles = std::max(most_tiles, TilesRead(*this, s));
+  }
   const int64_t shares = (most_tiles + kShareTiles - 1) / kShareTiles;
   const int64_t rows = shape.heads / shape.kv_heads;
   const int64_t floats = Partial::Floats(rows, shape.head_dim);

@@ -96,7 +96,7 @@ inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) out[r][v] = Zero();
   }
-  for (int64_t page = 0; page * 16 < t.visible; ++page) {
+  for (int64_t page = t.hidden / 16; page * 16 < t.visible; ++page) {
     const KvRows& rows = t.values[page];
     const ValueScales<Chunk> scales(rows);
     const int64_t count = t.visible - page * 16 < 16 ? t.visible - page * 16 : 16;
@@ -106,7 +106,7 @@ inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
       PrefetchLine(next, 16 * rows.row_bytes);
       PrefetchLine(next, 16 * rows.row_bytes + kWordLineBytes);
     }
-    for (int64_t j = 0; j < count; ++j) {
+    for (int64_t j = t.hidden > page * 16 ? t.hidden - page * 16 : 0; j < count; ++j) {
       PrefetchLine(next, j * rows.row_bytes + chunk * Chunk::kBytes);
       F32x16 value[4];
       Chunk::Values(from + j * rows.row_bytes, scales.scale[j], scales.zero[j], value);
@@ -134,7 +134,8 @@ inline void DecodeRows(const DecodeTile& t, int64_t row) {
   for (int page = 0; page < kTilePages; page += kPages)
     DecodeScores<Words, R, kPages>(t, row, page);
   for (int64_t r = row; r < row + R; ++r) {
-    t.tile_max[r] = ExpScores(t.scores + r * kScoreStride, t.visible, t.root);
+    t.tile_max[r] =
+        ExpScores(t.scores + r * kScoreStride, {t.hidden, t.visible, t.divisor, t.softcap});
   }
   for (int64_t chunk = 0; chunk < t.head_dim / kChunkChannels; ++chunk) {
     DecodeValues<Chunk, R>(t, row, chunk);

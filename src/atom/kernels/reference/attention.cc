@@ -13,17 +13,18 @@ namespace {
 
 constexpr int64_t kTilePositions = 64;
 
-/// One KV head of one sequence, dequantized: [length][head_dim] each.
+/// One KV head of one sequence, dequantized: [length][head_dim] each; 0 where nothing reads.
 struct History {
   std::vector<float> keys;
   std::vector<float> values;
 };
 
-History ReadHistory(const KvLayer& kv, int64_t kv_head, const int32_t* blocks, int64_t length) {
+History ReadHistory(const KvLayer& kv, int64_t kv_head, const int32_t* blocks, int64_t begin,
+                    int64_t length) {
   const auto d = static_cast<size_t>(kv.layout.head_dim);
   History history{std::vector<float>(static_cast<size_t>(length) * d),
                   std::vector<float>(static_cast<size_t>(length) * d)};
-  for (int64_t position = 0; position < length; ++position) {
+  for (int64_t position = begin; position < length; ++position) {
     const std::byte* page = static_cast<const std::byte*>(kv.data.data()) +
                             blocks[position / kKvPagePositions] * kv.layout.PageBytes();
     const int64_t in_page = position % kKvPagePositions;
@@ -43,13 +44,15 @@ struct Partial {
 };
 
 /// The `count` positions from `first` on, by themselves.
-Partial AttendTile(std::span<const float> q, const History& history, int64_t first, int64_t count) {
+Partial AttendTile(const AttentionShape& shape, std::span<const float> q, const History& history,
+                   int64_t first, int64_t count) {
   const auto d = static_cast<int64_t>(q.size());
-  const float root = std::sqrt(static_cast<float>(d));
+  const float divisor = shape.ScoreDivisor();
   float scores[kTilePositions];
   Partial tile(q.size());
   for (int64_t j = 0; j < count; ++j) {
-    scores[j] = FmaChain(q.data(), history.keys.data() + (first + j) * d, d) / root;
+    scores[j] = FmaChain(q.data(), history.keys.data() + (first + j) * d, d) / divisor;
+    if (shape.softcap != 0.0f) scores[j] = shape.softcap * Tanh(scores[j] / shape.softcap);
     tile.max = std::max(tile.max, scores[j]);
   }
   for (int64_t j = 0; j < count; ++j) {
@@ -72,12 +75,14 @@ void Merge(const Partial& tile, Partial& all) {
   }
 }
 
-/// One query over positions [0, length).
-void Attend(std::span<const float> q, const History& history, int64_t length,
-            std::span<float> out) {
+/// One query over positions [begin, end); tiles lie at absolute positions.
+void Attend(const AttentionShape& shape, std::span<const float> q, const History& history,
+            int64_t begin, int64_t end, std::span<float> out) {
   Partial all(q.size());
-  for (int64_t first = 0; first < length; first += kTilePositions) {
-    Merge(AttendTile(q, history, first, std::min(kTilePositions, length - first)), all);
+  for (int64_t first = begin; first < end;) {
+    const int64_t next = std::min(first / kTilePositions * kTilePositions + kTilePositions, end);
+    Merge(AttendTile(shape, q, history, first, next - first), all);
+    first = next;
   }
   for (size_t i = 0; i < out.size(); ++i) out[i] = all.out[i] / all.sum;
 }
@@ -98,15 +103,16 @@ void ReferenceBackend::Attention(const DeviceTensor& qkv, const AttentionShape& 
     const int64_t sequence = task / shape.kv_heads;
     const int64_t kv_head = task % shape.kv_heads;
     const auto s = static_cast<size_t>(sequence);
+    const auto first_row = static_cast<size_t>(batch().query_starts[s]);
     const History history =
         ReadHistory(kv, kv_head, batch().block_tables.data() + sequence * batch().max_blocks,
-                    batch().kv_lengths[s]);
+                    shape.FirstVisible(batch().positions[first_row]), batch().kv_lengths[s]);
     for (int64_t row = batch().query_starts[s]; row < batch().query_starts[s + 1]; ++row) {
-      const int64_t visible = batch().positions[static_cast<size_t>(row)] + 1;
+      const int64_t position = batch().positions[static_cast<size_t>(row)];
       for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
         const size_t column = static_cast<size_t>(head) * d;
-        Attend(Row(qkv, row).subspan(column, d), history, visible,
-               Row(out, row).subspan(column, d));
+        Attend(shape, Row(qkv, row).subspan(column, d), history, shape.FirstVisible(position),
+               position + 1, Row(out, row).subspan(column, d));
       }
     }
   });
