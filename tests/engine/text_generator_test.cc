@@ -1,7 +1,7 @@
 // One answer at a time, against the forward pass called directly.
 #include "atom/engine/text_generator.h"
 
-#include "atom/text/stream_decoder.h"
+#include "atom/tokenizer/stream_decoder.h"
 
 #include "tests/engine/loaded_model.h"
 
@@ -49,7 +49,7 @@ TEST_F(TextGeneratorTest, WritesWhatTheModelFindsLikeliest) {
   EXPECT_EQ(generation.reason, FinishReason::kLength);
   EXPECT_EQ(generation.prompt_tokens, 30);
   EXPECT_EQ(generation.reused_tokens, 0);
-  text::StreamDecoder decoder(*model_.tokenizer);
+  tokenizer::StreamDecoder decoder(*model_.tokenizer);
   std::string expected;
   for (const int32_t token : generation.tokens) expected += decoder.Push(token);
   EXPECT_EQ(text, expected + decoder.Finish());

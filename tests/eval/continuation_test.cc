@@ -21,7 +21,7 @@ class ContinuationTest : public ::testing::Test {
  protected:
   void SetUp() override {
     tests::WriteTinyModel({}, folder_.path());
-    tokenizer_ = text::Tokenizer::Load(folder_.path()).value();
+    tokenizer_ = tokenizer::Tokenizer::Load(folder_.path()).value();
     backend_ = kernels::MakeBackend("cpu", {.threads = 2}).value();
     transformer_ =
         model::LoadTransformer(model::ModelFiles::Open(folder_.path()).value(), *backend_,
@@ -51,7 +51,7 @@ class ContinuationTest : public ::testing::Test {
   }
 
   tests::TemporaryFolder folder_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
   std::unique_ptr<kernels::Backend> backend_;
   std::unique_ptr<model::Transformer> transformer_;
 };

@@ -17,7 +17,7 @@ class PerplexityTest : public ::testing::Test {
   void SetUp() override {
     tests::WriteTinyModel({}, folder_.path());
     files_.emplace(model::ModelFiles::Open(folder_.path()).value());
-    tokenizer_ = text::Tokenizer::Load(folder_.path()).value();
+    tokenizer_ = tokenizer::Tokenizer::Load(folder_.path()).value();
     backend_ = kernels::MakeBackend("cpu", {.threads = 2}).value();
     dataset_ = {.name = "tiny", .file = {}, .text = tests::TinyText(700), .documents = {}};
   }
@@ -27,7 +27,7 @@ class PerplexityTest : public ::testing::Test {
   }
   tests::TemporaryFolder folder_;
   std::optional<model::ModelFiles> files_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
   std::unique_ptr<kernels::Backend> backend_;
   io::Dataset dataset_;
 };

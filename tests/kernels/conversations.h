@@ -24,8 +24,10 @@ class Conversations {
     AttentionShape shape;
     quant::KvFormat format;
     std::vector<int64_t> lengths;
-    bool scrambled = true;  ///< pages in random order; else in order of position
-    double sigma = 1.0;     ///< of q, k and v
+    bool scrambled = true;    ///< pages in random order; else in order of position
+    double sigma = 1.0;       ///< of q, k and v
+    int64_t rotary_dim = -1;  ///< channels of a head that are rotated; -1: all
+    bool head_norms = false;  ///< q and k are normalized
   };
   /// How many tokens of each sequence a step feeds; 0 leaves a sequence out.
   using Chunks = std::vector<int64_t>;
@@ -48,6 +50,7 @@ class Conversations {
   const Setup& setup() const { return setup_; }
   const AttentionShape& shape() const { return setup_.shape; }
   int64_t d() const { return setup_.shape.head_dim; }
+  int64_t rotary_dim() const { return setup_.rotary_dim < 0 ? d() : setup_.rotary_dim; }
   int64_t columns() const { return (shape().heads + 2 * shape().kv_heads) * d(); }
   int64_t out_columns() const { return shape().heads * d(); }
 
@@ -72,9 +75,12 @@ class Conversations {
   }
   /// cos in the first half, sin in the second.
   std::span<const float> Angles(int64_t position) const {
-    return std::span(angles_).subspan(static_cast<size_t>(position * d()),
-                                      static_cast<size_t>(d()));
+    return std::span(angles_).subspan(static_cast<size_t>(position * rotary_dim()),
+                                      static_cast<size_t>(rotary_dim()));
   }
+  static constexpr float kNormEps = 1e-6f;
+  const std::vector<float>& q_norm() const { return q_norm_; }
+  const std::vector<float>& k_norm() const { return k_norm_; }
   /// All pages, as the backend gives them back.
   using Cache = std::vector<UnpackedKvPage>;
   Cache DownloadCache() {
@@ -107,8 +113,10 @@ class Conversations {
     }
     Canvas qkv(device_, batch.rows(), columns(), input);
     Canvas out(device_, batch.rows(), out_columns());
+    const RopeTable rope =
+        rotary_dim() == 0 ? RopeTable{} : RopeTable{&rope_, positions_, rotary_dim()};
     device_->BeginStep(batch);
-    device_->RopeAppendKv(qkv.Tensor(), shape(), RopeTable{&rope_, positions_}, *kv_);
+    device_->RopeAppendKv(qkv.Tensor(), shape(), norms_, rope, *kv_);
     device_->Attention(qkv.Tensor(), shape(), *kv_, out.Tensor());
     device_->Sync();
     const std::vector<float> rotated = qkv.Values();
@@ -157,22 +165,47 @@ class Conversations {
       positions_ = std::max(positions_, length);
     }
     kv_ = device_->MakeKvLayer({setup_.format, shape().kv_heads, d()}, all);
+    poisoned_page_ = *next;
+    PoisonPage();
+  }
+
+  /// Before its window a sequence has a page that would spoil whatever read it.
+  void PoisonPage() {
+    std::vector<float> rows(static_cast<size_t>(page_positions_ * columns()));
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = i % 2 == 0 ? 3e4f : -3e4f;
+    Canvas qkv(device_, page_positions_, columns(), rows);
+    Batch batch = SingleSequence(std::vector<int32_t>(static_cast<size_t>(page_positions_), 0), 0,
+                                 page_positions_);
+    batch.pages = {poisoned_page_};
+    for (int32_t& slot : batch.kv_slots) {
+      slot += poisoned_page_ * static_cast<int32_t>(page_positions_);
+    }
+    device_->BeginStep(batch);
+    device_->RopeAppendKv(qkv.Tensor(), shape(), {}, {}, *kv_);
+    device_->Sync();
   }
 
   void MakeRope() {
-    const int64_t half = d() / 2;
-    angles_.resize(static_cast<size_t>(positions_ * d()));
+    const int64_t half = rotary_dim() / 2;
+    angles_.resize(static_cast<size_t>(positions_ * rotary_dim()));
     for (int64_t position = 0; position < positions_; ++position) {
       for (int64_t i = 0; i < half; ++i) {
         const double frequency =
-            std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(d()));
+            std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(rotary_dim()));
         const double angle = static_cast<double>(position) * frequency;
-        const auto at = static_cast<size_t>(position * d() + i);
+        const auto at = static_cast<size_t>(position * rotary_dim() + i);
         angles_[at] = static_cast<float>(std::cos(angle));
         angles_[at + static_cast<size_t>(half)] = static_cast<float>(std::sin(angle));
       }
     }
     rope_ = device_.Put(angles_);
+    if (!setup_.head_norms) return;
+    Rng rng(91);
+    q_norm_ = RandomNormal(rng, d());
+    k_norm_ = RandomNormal(rng, d());
+    q_norm_buffer_ = device_.Put(q_norm_);
+    k_norm_buffer_ = device_.Put(k_norm_);
+    norms_ = {&q_norm_buffer_, &k_norm_buffer_, kNormEps};
   }
 
   Batch MakeBatch(const Chunks& chunks, std::vector<Position>& rows) {
@@ -191,7 +224,10 @@ class Conversations {
       batch.query_starts.push_back(static_cast<int32_t>(rows.size()));
       batch.kv_lengths.push_back(static_cast<int32_t>(fed_[s]));
       const int64_t used = PagesFor(fed_[s], page_positions_);
-      batch.pages.insert(batch.pages.end(), pages_[s].begin(), pages_[s].begin() + used);
+      std::vector<int32_t> list(pages_[s].begin(), pages_[s].begin() + used);
+      const int64_t begin = shape().FirstVisible(fed_[s] - chunks[s]);
+      std::fill_n(list.begin(), begin / page_positions_, poisoned_page_);
+      batch.pages.insert(batch.pages.end(), list.begin(), list.end());
       batch.page_starts.push_back(static_cast<int32_t>(batch.pages.size()));
     }
     return batch;
@@ -203,10 +239,14 @@ class Conversations {
   std::vector<std::vector<float>> rotated_;  // the same, after RopeAppendKv
   std::vector<std::vector<float>> out_;      // per sequence [length][heads * head_dim]
   std::vector<std::vector<int32_t>> pages_;  // per sequence
+  int32_t poisoned_page_ = 0;
   std::vector<int64_t> fed_;
   std::vector<float> angles_;
   int64_t positions_ = 0;
   DeviceBuffer rope_;
+  std::vector<float> q_norm_, k_norm_;  // empty: none
+  DeviceBuffer q_norm_buffer_, k_norm_buffer_;
+  HeadNorms norms_;
   int64_t page_positions_ = 0;
   std::unique_ptr<KvLayer> kv_;
 };

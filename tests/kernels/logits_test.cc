@@ -1,5 +1,5 @@
-// Both ends of the model on every backend: Embed, GatherLogitRows, NegativeLogLikelihood, Sample,
-// TokenLogProbs.
+// Both ends of the model on every backend: Embed, GatherLogitRows, Softcap, NegativeLogLikelihood,
+// Sample, TokenLogProbs.
 #include <cmath>
 
 #include "atom/kernels/step_results.h"
@@ -48,7 +48,7 @@ void CheckEmbed(Device& device, DType dtype, int64_t columns, Narrow narrow) {
   const Batch batch = BatchOf({49, 0, 7, 7, 31});
   Canvas out(device, batch.rows(), columns);
   device->BeginStep(batch);
-  device->Embed(on_device, dtype, out.Tensor());
+  device->Embed({.table = &on_device, .dtype = dtype}, out.Tensor());
   const std::vector<float> values = out.Values();
   for (size_t i = 0; i < values.size(); ++i) {
     const size_t row = i / static_cast<size_t>(columns);
@@ -64,6 +64,53 @@ TEST_P(LogitsTest, EmbedWidensTheRowsOfItsTokens) {
     CheckEmbed<float>(device, DType::kF32, columns, [](float x) { return x; });
     CheckEmbed<Half>(device, DType::kF16, columns, ToHalf);
     CheckEmbed<BFloat16>(device, DType::kBF16, columns, ToBFloat16);
+  }
+}
+
+TEST_P(LogitsTest, EmbedScalesAndAddsLearnedPositions) {
+  Device device(GetParam());
+  for (const int64_t columns : {1, 7, 48, 130}) {
+    Rng rng(5);
+    const std::vector<float> table = RandomNormal(rng, 20 * columns);
+    const std::vector<float> positions = RandomNormal(rng, 9 * columns);
+    const DeviceBuffer table_buffer = device.Put(table), position_buffer = device.Put(positions);
+    const Batch batch = SingleSequence({19, 3, 3}, 4);
+    Canvas out(device, 3, columns);
+    device->BeginStep(batch);
+    device->Embed({.table = &table_buffer,
+                   .scale = 1.7f,
+                   .positions = &position_buffer,
+                   .position_offset = 2},
+                  out.Tensor());
+    const std::vector<float> values = out.Values();
+    for (size_t i = 0; i < values.size(); ++i) {
+      const auto width = static_cast<size_t>(columns);
+      const size_t row = i / width, column = i % width;
+      const float token = table[static_cast<size_t>(batch.tokens[row]) * width + column] * 1.7f;
+      ASSERT_EQ(values[i], token + positions[(row + 4 + 2) * width + column]) << i;
+    }
+  }
+}
+
+TEST_P(LogitsTest, SoftcapIsCapTimesTanh) {
+  Device device(GetParam());
+  Device reference(BackendCase{"reference", ""});
+  Rng rng(6);
+  for (const int64_t columns : {1, 17, 300}) {
+    std::vector<float> x = RandomNormal(rng, 3 * columns, 40.0);
+    x[0] = 1e-6f;
+    Canvas on_device(device, 3, columns, x), on_reference(reference, 3, columns, x);
+    device->Softcap(on_device.Tensor(), 30.0f);
+    device->Sync();
+    reference->Softcap(on_reference.Tensor(), 30.0f);
+    const std::vector<float> values = on_device.Values();
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double exact = 30.0 * std::tanh(double{x[i]} / 30.0);
+      // a quotient (whose relative error tanh does not enlarge), tanh within 4u, a product
+      ASSERT_NEAR(double{values[i]}, exact, 6.5 * kUnitRoundoff * std::abs(exact)) << x[i];
+    }
+    if (!SharesEveryRounding(GetParam())) continue;
+    EXPECT_TRUE(SameBits(values, on_reference.Values()));
   }
 }
 

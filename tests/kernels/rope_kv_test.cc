@@ -80,6 +80,84 @@ TEST_P(RopeKvTest, RotatesQueriesAndKeys) {
   }
 }
 
+TEST_P(RopeKvTest, RotatesTheFirstChannelsOfAHeadOrNone) {
+  Device device(GetParam());
+  const AttentionShape shape{4, 2, 64};
+  for (const int64_t rotary_dim : {0, 2, 24, 48}) {
+    Conversations talk(device, {.shape = shape,
+                                .format = {.storage = KvStorage::kF32},
+                                .lengths = kLengths,
+                                .rotary_dim = rotary_dim});
+    talk.FeedAll();
+    const std::vector<std::byte> cache = talk.DownloadCache();
+    const auto rotated = static_cast<size_t>(rotary_dim);
+    const auto check = [&](std::span<const float> raw, std::span<const float> angles,
+                           std::span<const float> actual) {
+      ExpectRotated(raw.first(rotated), angles, actual.first(rotated));
+      ASSERT_TRUE(SameBits(Copy(actual.subspan(rotated)), Copy(raw.subspan(rotated))));
+    };
+    ForEachPosition(talk, [&](Position at) {
+      const auto angles = talk.Angles(at.position);
+      for (int64_t head = 0; head < shape.heads; ++head) {
+        check(talk.RawHead(at, head), angles, talk.Query(at, head));
+      }
+      for (int64_t head = 0; head < shape.kv_heads; ++head) {
+        check(talk.RawHead(at, shape.heads + head), angles, talk.Cached(cache, 0, head, at));
+      }
+    });
+  }
+}
+
+/// RMSNorm over a head in double, then no rotation: within the norm's bound.
+void ExpectNormalized(std::span<const float> raw, const std::vector<float>& weight,
+                      std::span<const float> actual) {
+  double sum = 0.0;
+  for (const float value : raw) sum += double{value} * double{value};
+  const double r =
+      1.0 / std::sqrt(sum / static_cast<double>(raw.size()) + double{Conversations::kNormEps});
+  const double error = (static_cast<double>(raw.size()) / 16.0 + 8.0) * kUnitRoundoff;
+  for (size_t i = 0; i < raw.size(); ++i) {
+    const double exact = double{raw[i]} * r * double{weight[i]};
+    ASSERT_NEAR(double{actual[i]}, exact, error * std::abs(exact));
+  }
+}
+
+TEST_P(RopeKvTest, NormalizesTheHeadsOfQueriesAndKeys) {
+  Device device(GetParam());
+  for (const AttentionShape& shape : AttentionShapes()) {
+    const Conversations::Setup setup{.shape = shape,
+                                     .format = {.storage = KvStorage::kF32},
+                                     .lengths = kLengths,
+                                     .rotary_dim = 0,
+                                     .head_norms = true};
+    Conversations talk(device, setup);
+    talk.FeedAll();
+    const std::vector<std::byte> cache = talk.DownloadCache();
+    ForEachPosition(talk, [&](Position at) {
+      for (int64_t head = 0; head < shape.heads; ++head) {
+        ExpectNormalized(talk.RawHead(at, head), talk.q_norm(), talk.Query(at, head));
+      }
+      for (int64_t head = 0; head < shape.kv_heads; ++head) {
+        ExpectNormalized(talk.RawHead(at, shape.heads + head), talk.k_norm(),
+                         talk.Cached(cache, 0, head, at));
+        const auto value = talk.RawHead(at, shape.heads + shape.kv_heads + head);
+        ASSERT_TRUE(SameBits(talk.Cached(cache, 1, head, at), Copy(value)));
+      }
+    });
+
+    // And then they are rotated: as heads that came normalized.
+    Conversations::Setup rotating = setup;
+    rotating.rotary_dim = -1;
+    Conversations both(device, rotating);
+    both.FeedAll();
+    ForEachPosition(both, [&](Position at) {
+      for (int64_t head = 0; head < shape.heads; ++head) {
+        ExpectRotated(talk.Query(at, head), both.Angles(at.position), both.Query(at, head));
+      }
+    });
+  }
+}
+
 /// The backend's own rotation of keys that were replaced by `replace(key)` beforehand.
 template <class Replace>
 std::vector<std::vector<float>> RotatedKeys(Device& device, const AttentionShape& shape,
@@ -142,8 +220,13 @@ TEST_P(RopeKvTest, AgreesWithTheReferenceBitForBit) {
   Device reference(BackendCase{"reference", ""});
   for (const AttentionShape& shape : AttentionShapes()) {
     for (const KvCase& kv : KvCases()) {
-      Conversations ours(device, {shape, kv.format, kLengths});
-      Conversations theirs(reference, {shape, kv.format, kLengths});
+      Conversations::Setup setup{shape, kv.format, kLengths};
+      if (shape.heads == 4) {
+        setup.head_norms = true;
+        setup.rotary_dim = shape.head_dim / 2;
+      }
+      Conversations ours(device, setup);
+      Conversations theirs(reference, setup);
       ours.FeedAll();
       theirs.FeedAll();
       EXPECT_TRUE(SameCache(ours.DownloadCache(), theirs.DownloadCache())) << kv.name;

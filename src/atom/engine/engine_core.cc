@@ -51,7 +51,7 @@ TimePoint Deadline(TimePoint now, double seconds) {
 
 class EngineCore::State {
  public:
-  State(model::Transformer& transformer, const text::Tokenizer& tokenizer,
+  State(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
         const EngineOptions& options);
 
   Status Validate(const Request& request) const { return CheckRequest(request, limits_); }
@@ -73,7 +73,7 @@ class EngineCore::State {
   void Count();
 
   model::Transformer& transformer_;
-  const text::Tokenizer& tokenizer_;
+  const tokenizer::Tokenizer& tokenizer_;
   RequestLimits limits_;
   model::KvCache cache_;
   BlockPool pool_;
@@ -90,7 +90,7 @@ class EngineCore::State {
   Stopwatch watch_;
 };
 
-EngineCore::State::State(model::Transformer& transformer, const text::Tokenizer& tokenizer,
+EngineCore::State::State(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
                          const EngineOptions& options)
     : transformer_(transformer),
       tokenizer_(tokenizer),
@@ -294,7 +294,7 @@ void EngineCore::State::Count() {
   stats_.prefix_hits = scheduler_.prefix_hits();
 }
 
-EngineCore::EngineCore(model::Transformer& transformer, const text::Tokenizer& tokenizer,
+EngineCore::EngineCore(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
                        const EngineOptions& options)
     : state_(std::make_unique<State>(transformer, tokenizer, options)) {}
 EngineCore::~EngineCore() = default;

@@ -14,7 +14,7 @@ double Lap(TimePoint& start) {
 
 }  // namespace
 
-TextGenerator::TextGenerator(model::Transformer& transformer, const text::Tokenizer& tokenizer,
+TextGenerator::TextGenerator(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
                              uint64_t seed)
     : core_(transformer, tokenizer,
             {.kv_pages = kernels::PagesFor(transformer.limits().positions,

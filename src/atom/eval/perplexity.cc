@@ -49,7 +49,7 @@ int64_t WindowFor(const model::ModelConfig& config) {
   return std::min(kPublishedWindow, config.max_position_embeddings);
 }
 
-Result<EvalText> CutWindows(const io::Dataset& dataset, const text::Tokenizer& tokenizer,
+Result<EvalText> CutWindows(const io::Dataset& dataset, const tokenizer::Tokenizer& tokenizer,
                             int64_t window, int64_t max_windows) {
   EvalText text;
   text.dataset = dataset.name;

@@ -24,6 +24,7 @@
 #include "atom/kernels/device_memory.h"
 #include "atom/kernels/kv_layer.h"
 #include "atom/kernels/log_probs.h"
+#include "atom/kernels/op_parameters.h"
 #include "atom/kernels/sampling.h"
 #include "atom/kernels/step_arena.h"
 #include "atom/quant/formats.h"
@@ -77,26 +78,6 @@ struct UnpackedActivation {
   std::vector<int8_t> codes;         ///< [M][K], otherwise: low-bit codes, then the outliers'
   std::vector<Half> scales;          ///< [M][K4/G], one a row when group is 0
   std::vector<Half> outlier_scales;  ///< [M], empty without outlier columns
-};
-
-/// An RMSNorm weight on the device.
-struct DeviceNorm {
-  const DeviceBuffer* weight = nullptr;  ///< [K] fp32, in the model's own channel order
-  float eps = 1e-5f;
-};
-
-/// Rotary embedding: cos and sin of every position, [positions][2][head_dim/2] fp32, cos first.
-/// Channel i of a head is rotated with channel i + head_dim/2.
-struct RopeTable {
-  const DeviceBuffer* table = nullptr;
-  int64_t positions = 0;
-};
-
-/// Query, key and value rows of a step: heads * head_dim columns each.
-struct AttentionShape {
-  int64_t heads = 0;  ///< query heads; a multiple of kv_heads
-  int64_t kv_heads = 0;
-  int64_t head_dim = 0;  ///< even
 };
 
 /// A linear of a model, as far as the memory of its product depends on it.
@@ -184,19 +165,23 @@ class Backend {
   // REQUIRES: CheckBatch has seen it, and the plan that was prepared has room for it.
   virtual void BeginStep(const Batch& batch) = 0;
 
-  /// out[t] = table[tokens[t]], the tokens of token slots included; the table is [vocab][cols] of `dtype` on the device.
-  virtual void Embed(const DeviceBuffer& table, DType dtype, const DeviceTensor& out) = 0;
+  /// out[t] = table[tokens[t]] · scale, plus positions[position of t + offset] where there are any.
+  /// Tokens may be those of token slots.
+  virtual void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) = 0;
 
-  /// out = quantize(gather(norm(x))), norm(x) = x * rsqrt(mean(x²) + eps) * weight.
-  /// `permutation` is [K] int32 on the device (out[j] = in[permutation[j]]) or null: identity.
-  virtual void RmsNormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
-                               const DeviceBuffer* permutation, PackedActivation& out) = 0;
+  /// out = quantize(gather(norm(x))). `permutation` is [K] int32 on the device
+  /// (out[j] = in[permutation[j]]) or null: identity.
+  virtual void NormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
+                            const DeviceBuffer* permutation, PackedActivation& out) = 0;
+  /// y += norm(x): a norm behind attention or FFN, before its result joins the residual stream.
+  virtual void NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) = 0;
   /// out = quantize(gather(x)).
   virtual void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
                                PackedActivation& out) = 0;
-  /// gate_up is [M][2K]: gate, then up. out = quantize(silu(gate) * up); no gather, the rows of
-  /// gate and up were permuted offline.
-  virtual void SiluMulQuantize(const DeviceTensor& gate_up, PackedActivation& out) = 0;
+  /// Gated: x is [M][2K], gate, then up; out = quantize(f(gate) · up). Otherwise x is [M][K];
+  /// out = quantize(f(x)). No gather: the rows of the linears before it were permuted offline.
+  virtual void ActivationQuantize(const DeviceTensor& x, ActivationFunction function, bool gated,
+                                  PackedActivation& out) = 0;
 
   /// y[M][N] = x · Wᵀ + bias. Weights lie side by side, at most three: y has the outputs of the
   /// first, then those of the second, and so on.
@@ -208,17 +193,22 @@ class Backend {
     Linear(x, std::span(&one, 1), y, mode);
   }
 
-  /// qkv is [T][(heads + 2 kv_heads) * head_dim]: q, k, v. Rotates q in place, rotates k, and
-  /// appends k and v to the pages that the batch's slots name, in the layer's format.
+  /// qkv is [T][(heads + 2 kv_heads) * head_dim]: q, k, v. Normalizes the heads of q and k where
+  /// `norms` says so, rotates q in place, rotates k, and appends k and v to the pages that the
+  /// batch's slots name, in the layer's format.
   virtual void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape,
-                            const RopeTable& rope, KvLayer& kv) = 0;
-  /// out[T][heads * head_dim] = softmax(q·Kᵀ / sqrt(head_dim))·V, causal; q as RopeAppendKv left
-  /// it. K and V come from the pages, this step's own tokens included.
+                            const HeadNorms& norms, const RopeTable& rope, KvLayer& kv) = 0;
+  /// out[T][heads * head_dim] = softmax(cap(q·Kᵀ / divisor))·V over the positions that the query
+  /// sees: up to its own, at most the last `window`; q as RopeAppendKv left it. K and V come from
+  /// the pages, this step's own tokens included.
   virtual void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
                          const DeviceTensor& out) = 0;
 
   /// out[i] = x[logit_rows[i]].
   virtual void GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) = 0;
+  /// x = cap · tanh(x / cap), in place: logits of models that cap them.
+  virtual void Softcap(const DeviceTensor& x, float cap) = 0;
+
   // Results stay on the device (step_results.h has a place for them and their copy on the host).
   /// out[i] = -log softmax(logits[i])[targets[i]], in natural logarithms.
   virtual void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,

@@ -30,10 +30,10 @@ int32_t Greedy(std::span<const float> logits) {
 /// probabilities up to a factor; the likeliest token has weight 1.
 ///
 ///   ids   | heap of those not drawn | … third, second, first drawn |
-class FallingTokens {
+class SortedCandidates {
  public:
   /// `ids` has a place for each logit.
-  FallingTokens(std::span<const float> logits, float temperature, std::span<int32_t> ids)
+  SortedCandidates(std::span<const float> logits, float temperature, std::span<int32_t> ids)
       : logits_(logits), temperature_(temperature), ids_(ids.first(logits.size())) {
     std::iota(ids_.begin(), ids_.end(), 0);
     std::make_heap(ids_.begin(), ids_.end(), Before{logits});
@@ -99,7 +99,7 @@ struct Kept {
   double mass = 0.0;
 };
 
-Kept KeepLikeliest(FallingTokens& tokens, size_t size, const SamplingParams& params) {
+Kept KeepLikeliest(SortedCandidates& tokens, size_t size, const SamplingParams& params) {
   const auto min_p = double{params.min_p};
   Kept kept;
   if (params.top_k > 0 && static_cast<size_t>(params.top_k) < size) {
@@ -129,7 +129,7 @@ Kept KeepLikeliest(FallingTokens& tokens, size_t size, const SamplingParams& par
 int32_t Choose(std::span<const float> logits, const SamplingParams& params, double uniform,
                std::span<int32_t> ids) {
   if (params.temperature <= 0.0f || params.top_k == 1) return Greedy(logits);
-  FallingTokens tokens(logits, params.temperature, ids);
+  SortedCandidates tokens(logits, params.temperature, ids);
   const Kept kept = KeepLikeliest(tokens, logits.size(), params);
 
   // The sum is in another order than `mass` where every token is kept: rounding may leave the

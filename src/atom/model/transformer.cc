@@ -127,7 +127,7 @@ void Transformer::BeginStep(const kernels::Batch& batch, const kernels::PagePool
 
 DeviceTensor Transformer::Embed() {
   const DeviceTensor hidden = RowRange(hidden_.tensor, 0, step_rows_);
-  backend_.Embed(embedding_, embedding_dtype_, hidden);
+  backend_.Embed({.table = &embedding_, .dtype = embedding_dtype_}, hidden);
   return hidden;
 }
 
@@ -155,13 +155,14 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
   const DeviceTensor attended = RowRange(attention_.tensor, 0, rows);
 
   PackedActivation& x = Activation(layer.format(EdgeId::kQkv), config_.hidden_size);
-  backend_.RmsNormQuantize(hidden, {.weight = &layer.input_norm(), .eps = eps},
-                           layer.permutation(EdgeId::kQkv), x);
+  backend_.NormQuantize(hidden, {.weight = &layer.input_norm(), .eps = eps},
+                        layer.permutation(EdgeId::kQkv), x);
   if (observer != nullptr) observer->OnEdge(EdgeId::kQkv, x);
   Multiply(layer, {LinearId::kQ, LinearId::kK, LinearId::kV}, x, qkv, OutputMode::kOverwrite);
 
-  backend_.RopeAppendKv(qkv, attention_shape_, {.table = &rope_, .positions = limits_.positions},
-                        kv);
+  backend_.RopeAppendKv(
+      qkv, attention_shape_, {},
+      {.table = &rope_, .positions = limits_.positions, .rotary_dim = config_.head_dim}, kv);
   backend_.Attention(qkv, attention_shape_, kv, attended);
 
   PackedActivation& o = Activation(layer.format(EdgeId::kO), q_cols);
@@ -176,13 +177,13 @@ void Transformer::RunMlp(const DeviceLayer& layer, const DeviceTensor& hidden,
   const DeviceTensor gate_up = RowRange(gate_up_.tensor, 0, hidden.rows);
 
   PackedActivation& x = Activation(layer.format(EdgeId::kGateUp), config_.hidden_size);
-  backend_.RmsNormQuantize(hidden, {.weight = &layer.post_norm(), .eps = eps},
-                           layer.permutation(EdgeId::kGateUp), x);
+  backend_.NormQuantize(hidden, {.weight = &layer.post_norm(), .eps = eps},
+                        layer.permutation(EdgeId::kGateUp), x);
   if (observer != nullptr) observer->OnEdge(EdgeId::kGateUp, x);
   Multiply(layer, {LinearId::kGate, LinearId::kUp}, x, gate_up, OutputMode::kOverwrite);
 
   PackedActivation& act = Activation(layer.format(EdgeId::kDown), config_.intermediate_size);
-  backend_.SiluMulQuantize(gate_up, act);
+  backend_.ActivationQuantize(gate_up, kernels::ActivationFunction::kSilu, /*gated=*/true, act);
   if (observer != nullptr) {
     observer->OnEdge(EdgeId::kDown, act);
     if (!observer->wants_output()) return;
@@ -201,9 +202,9 @@ DeviceTensor Transformer::Head(const DeviceTensor& hidden) {
              logits_.tensor.rows);
   const DeviceTensor logits = RowRange(logits_.tensor, 0, hidden.rows);
   PackedActivation& x = Activation(quant::ActivationFormat{}, config_.hidden_size);
-  backend_.RmsNormQuantize(
-      hidden, {.weight = &final_norm_, .eps = static_cast<float>(config_.rms_norm_eps)}, nullptr,
-      x);
+  backend_.NormQuantize(hidden,
+                        {.weight = &final_norm_, .eps = static_cast<float>(config_.rms_norm_eps)},
+                        nullptr, x);
   backend_.Linear(x, *head_, logits, OutputMode::kOverwrite);
   return logits;
 }

@@ -3,7 +3,6 @@
 // dequantized once for all of them. Tiles are 64 positions at absolute places, merged in ascending
 // order: docs/numerics.md, section 4.
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "atom/kernels/cpu/decode.h"
@@ -79,6 +78,7 @@ struct TaskPlaces {
         keys_at(plan.Add<float>(kTilePositions * padded)),
         values_at(plan.Add<float>(kTilePositions * padded)),
         visible_at(plan.Add<int32_t>(rows)),
+        hidden_at(plan.Add<int32_t>(rows)),
         scores_at(plan.Add<float>(rows * kScoreStride)),
         transposed_at(plan.Add<float>(kVectorRows * kVectorRows)),
         tile_out_at(plan.Add<float>(rows * stride)),
@@ -88,8 +88,8 @@ struct TaskPlaces {
 
   ScratchPlan plan;
   int64_t head_dim, rows, padded, stride;
-  size_t q_at, keys_at, values_at, visible_at, scores_at, transposed_at, tile_out_at, out_at,
-      maxima_at, sums_at;
+  size_t q_at, keys_at, values_at, visible_at, hidden_at, scores_at, transposed_at, tile_out_at,
+      out_at, maxima_at, sums_at;
 };
 
 /// One task's scratch, as the kernels see it.
@@ -99,18 +99,21 @@ struct TaskScratch {
   float* keys;
   float* values;
   int32_t* visible;
+  int32_t* hidden;
 
-  TaskScratch(const TaskPlaces& places, std::byte* base)
+  TaskScratch(const TaskPlaces& places, const AttentionShape& shape, std::byte* base)
       : q(ScratchAt<float>(base, places.q_at)),
         keys(ScratchAt<float>(base, places.keys_at)),
         values(ScratchAt<float>(base, places.values_at)),
-        visible(ScratchAt<int32_t>(base, places.visible_at)) {
+        visible(ScratchAt<int32_t>(base, places.visible_at)),
+        hidden(ScratchAt<int32_t>(base, places.hidden_at)) {
     tile.head_dim = places.head_dim;
     tile.padded_dim = places.padded;
     tile.row_stride = places.stride;
     tile.keys = keys;
     tile.values = values;
-    tile.root = std::sqrt(static_cast<float>(places.head_dim));
+    tile.divisor = shape.ScoreDivisor();
+    tile.softcap = shape.softcap;
     tile.scores = ScratchAt<float>(base, places.scores_at);
     tile.transposed = ScratchAt<float>(base, places.transposed_at);
     tile.tile_out = ScratchAt<float>(base, places.tile_out_at);
@@ -151,11 +154,13 @@ struct TaskRun {
     std::fill_n(scratch.tile.sum, rows(), 0.0f);
   }
 
-  /// Dequantizes positions [first, end), at most a tile.
-  void LoadTile(int64_t first, int64_t end) const {
+  /// Dequantizes positions [first, end), at most a tile; pages that end before `begin` are left
+  /// out.
+  void LoadTile(int64_t first, int64_t end, int64_t begin) const {
     const auto storage = static_cast<size_t>(kv.layout.format.storage);
     const HeadPages pages(kv, step, task.sequence, task.kv_head);
-    for (int64_t p = 0; p < end - first; p += kKvPagePositions) {
+    const int64_t unseen = std::max<int64_t>(0, begin - first) / kKvPagePositions;
+    for (int64_t p = unseen * kKvPagePositions; p < end - first; p += kKvPagePositions) {
       const int64_t page = (first + p) / kKvPagePositions;
       const int64_t count = std::min(kKvPagePositions, end - first - p);
       float* keys = scratch.keys + p / kPanelOutputs * scratch.tile.padded_dim * kPanelOutputs +
@@ -171,14 +176,20 @@ struct TaskRun {
   void AttendTile(int64_t first) const {
     int64_t skipped = 0;
     while (Position(skipped) < first) ++skipped;
-    for (int64_t row = skipped; row < rows(); ++row) {
+    int64_t end = rows();  // behind it: rows whose windows begin behind the tile
+    while (shape.FirstVisible(Position(end - 1)) >= first + kTilePositions) --end;
+    for (int64_t row = skipped; row < end; ++row) {
       scratch.visible[row - skipped] =
           static_cast<int32_t>(std::min(kTilePositions, Position(row) - first + 1));
+      scratch.hidden[row - skipped] =
+          static_cast<int32_t>(std::max<int64_t>(0, shape.FirstVisible(Position(row)) - first));
     }
     AttentionTile tile = scratch.tile;
-    tile.rows = rows() - skipped;
+    tile.rows = end - skipped;
     tile.q = scratch.q + skipped * tile.row_stride;
     tile.visible = scratch.visible;
+    const bool window_begins = shape.FirstVisible(Position(end - 1)) > first;
+    tile.hidden = window_begins ? scratch.hidden : nullptr;
     tile.out += skipped * tile.row_stride;
     tile.max += skipped;
     tile.sum += skipped;
@@ -194,9 +205,11 @@ struct TaskRun {
 
   void Run(const DeviceTensor& qkv, const DeviceTensor& out) const {
     Begin(qkv);
+    const int64_t begin = shape.FirstVisible(Position(0));
     const int64_t length = Position(rows() - 1) + 1;
-    for (int64_t first = 0; first < length; first += kTilePositions) {
-      LoadTile(first, std::min(length, first + kTilePositions));
+    for (int64_t first = begin / kTilePositions * kTilePositions; first < length;
+         first += kTilePositions) {
+      LoadTile(first, std::min(length, first + kTilePositions), begin);
       AttendTile(first);
     }
     Finish(out);
@@ -238,7 +251,7 @@ void Attention(const CpuContext& context, const StepView& step, const DeviceTens
   const auto run = [&](int64_t index, int worker) {
     const AttentionTask task = tasks[index];
     if (decode.Takes(task.sequence)) return decode.Run(task.sequence, task.kv_head, worker);
-    TaskScratch scratch(places, context.workspace.Of(worker, places.plan.bytes()));
+    TaskScratch scratch(places, shape, context.workspace.Of(worker, places.plan.bytes()));
     TaskRun{context, step, shape, kv, task, scratch}.Run(qkv, out);
   };
   context.ParallelFor(tasks.count(), run);

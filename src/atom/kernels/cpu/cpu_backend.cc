@@ -103,27 +103,31 @@ class CpuBackend final : public Backend {
   }
 
   void BeginStep(const Batch& batch) override { step_.Begin(batch); }
-  void Embed(const DeviceBuffer& table, DType dtype, const DeviceTensor& out) override {
-    cpu::Embed(context_, step_, table, dtype, out);
+  void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) override {
+    cpu::Embed(context_, step_, embedding, out);
   }
-  void RmsNormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
-                       const DeviceBuffer* permutation, PackedActivation& out) override {
-    cpu::RmsNormQuantize(context_, x, norm, permutation, cpu::CpuActivation::Of(out));
+  void NormQuantize(const DeviceTensor& x, const DeviceNorm& norm, const DeviceBuffer* permutation,
+                    PackedActivation& out) override {
+    cpu::NormQuantize(context_, x, norm, permutation, cpu::CpuActivation::Of(out));
+  }
+  void NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) override {
+    cpu::NormAdd(context_, x, norm, y);
   }
   void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
                        PackedActivation& out) override {
     cpu::ReorderQuantize(context_, x, permutation, cpu::CpuActivation::Of(out));
   }
-  void SiluMulQuantize(const DeviceTensor& gate_up, PackedActivation& out) override {
-    cpu::SiluMulQuantize(context_, gate_up, cpu::CpuActivation::Of(out));
+  void ActivationQuantize(const DeviceTensor& x, ActivationFunction function, bool gated,
+                          PackedActivation& out) override {
+    cpu::ActivationQuantize(context_, x, function, gated, cpu::CpuActivation::Of(out));
   }
   void Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
               const DeviceTensor& y, OutputMode mode) override {
     cpu::Linear(context_, cpu::CpuActivation::Of(x), weights, y, mode);
   }
-  void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const RopeTable& rope,
-                    KvLayer& kv) override {
-    cpu::RopeAppendKv(context_, step_.view(), qkv, shape, rope, cpu::CpuKvLayer::Of(kv));
+  void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const HeadNorms& norms,
+                    const RopeTable& rope, KvLayer& kv) override {
+    cpu::RopeAppendKv(context_, step_.view(), qkv, shape, norms, rope, cpu::CpuKvLayer::Of(kv));
   }
   void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
                  const DeviceTensor& out) override {
@@ -132,6 +136,7 @@ class CpuBackend final : public Backend {
   void GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) override {
     cpu::GatherLogitRows(step_.view(), x, out);
   }
+  void Softcap(const DeviceTensor& x, float cap) override { cpu::Softcap(context_, x, cap); }
   void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,
                              DeviceSpan<double> out) override {
     cpu::NegativeLogLikelihood(context_, logits, targets, out);

@@ -1,7 +1,6 @@
 #include "atom/kernels/cpu/decode.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "atom/kernels/cpu/kv_rows.h"
@@ -20,6 +19,12 @@ constexpr int64_t kRoundBytes = int64_t{1} << 20;
 constexpr int kRoundSharesPerThread = 8;
 
 int64_t TilesOf(int64_t length) { return (length + kTilePositions - 1) / kTilePositions; }
+
+/// Tiles that sequence `s` of a step reads: those before its window begins are not.
+int64_t TilesRead(const DecodeStep& step, int64_t s) {
+  const int64_t length = step.step.kv_lengths[static_cast<size_t>(s)];
+  return TilesOf(length) - step.shape.FirstVisible(length - 1) / kTilePositions;
+}
 
 int64_t Padded(int64_t rows) { return (rows + kVectorRows - 1) / kVectorRows * kVectorRows; }
 
@@ -46,30 +51,37 @@ class HeadRun {
         pages_(step.kv, step.step, sequence, kv_head),
         row_(step.step.query_starts[static_cast<size_t>(sequence)]),
         first_head_(kv_head * rows()),
-        length_(step.step.positions[static_cast<size_t>(row_)] + 1) {}
+        length_(step.step.positions[static_cast<size_t>(row_)] + 1),
+        begin_(step.shape.FirstVisible(length_ - 1)) {}
 
   int64_t rows() const { return step_.shape.heads / step_.shape.kv_heads; }
   int64_t head_dim() const { return step_.shape.head_dim; }
-  int64_t tiles() const { return TilesOf(length_); }
+  /// Tiles that the token sees some of.
+  int64_t tiles() const { return TilesOf(length_) - FirstTile(); }
 
-  /// The tile's positions by themselves; scores is scratch, [rows][kScoreStride].
-  void AttendTile(int64_t index, float* scores, const Partial& part) const {
+  /// Tile `number` of them by itself; scores is scratch, [rows][kScoreStride].
+  void AttendTile(int64_t number, float* scores, const Partial& part) const {
+    const int64_t index = FirstTile() + number;
     DecodeTile tile;
     tile.rows = rows();
     tile.head_dim = head_dim();
     tile.visible = std::min(kTilePositions, length_ - index * kTilePositions);
+    tile.hidden = std::max<int64_t>(0, begin_ - index * kTilePositions);
     tile.q = RowOf(step_.qkv, row_) + first_head_ * head_dim();
     tile.row_stride = head_dim();
-    tile.root = std::sqrt(static_cast<float>(head_dim()));
+    tile.divisor = step_.shape.ScoreDivisor();
+    tile.softcap = step_.shape.softcap;
     tile.scores = scores;
     tile.tile_out = part.out;
     tile.tile_max = part.max;
     tile.tile_sum = part.sum;
+    const int64_t first_page = begin_ / kKvPagePositions;
     const int64_t last_page = (length_ - 1) / kKvPagePositions;
     for (int64_t i = 0; i < kTilePages; ++i) {
       const int64_t page = index * kTilePages + i;
-      tile.keys[i] = pages_.Rows(0, std::min(page, last_page), kKvPagePositions);
-      tile.values[i] = pages_.Rows(1, std::min(page, last_page), kKvPagePositions);
+      const int64_t seen = std::clamp(page, first_page, last_page);
+      tile.keys[i] = pages_.Rows(0, seen, kKvPagePositions);
+      tile.values[i] = pages_.Rows(1, seen, kKvPagePositions);
       if (page + kTilePages > last_page) continue;
       tile.next_keys[i] = pages_.Rows(0, page + kTilePages, 0).values;
       tile.next_values[i] = pages_.Rows(1, page + kTilePages, 0).values;
@@ -115,13 +127,15 @@ class HeadRun {
   }
 
  private:
+  int64_t FirstTile() const { return begin_ / kTilePositions; }
   size_t Storage() const { return static_cast<size_t>(step_.kv.layout.format.storage); }
 
   const DecodeStep& step_;
   HeadPages pages_;
   int64_t row_;         // of the step
   int64_t first_head_;  // query head
-  int64_t length_;      // positions that the token sees
+  int64_t length_;      // the token sees positions [begin_, length_)
+  int64_t begin_;
 };
 
 /// Where the arrays of one head lie in its worker's scratch.
@@ -141,7 +155,7 @@ struct HeadPlaces {
   size_t scores_at, part_at, all_at;
 };
 
-int64_t SharesOf(int64_t length) { return (TilesOf(length) + kShareTiles - 1) / kShareTiles; }
+int64_t SharesOf(int64_t tiles) { return (tiles + kShareTiles - 1) / kShareTiles; }
 
 /// What a split step puts aside: parts of the tiles of a round, the sums of all heads, and how many
 /// shares of a KV head lie in front of each sequence.
@@ -175,11 +189,13 @@ struct SplitPlaces {
 /// Shares of positions, head after head, sequence after sequence.
 class ShareList {
  public:
-  ShareList(const StepView& step, int64_t kv_heads, std::span<int64_t> starts)
-      : kv_heads_(kv_heads), starts_(starts) {
+  /// `starts` is scratch, [S+1].
+  ShareList(const DecodeStep& step, std::span<int64_t> starts)
+      : kv_heads_(step.shape.kv_heads), starts_(starts) {
     starts_[0] = 0;
-    for (size_t s = 0; s < step.kv_lengths.size(); ++s) {
-      starts_[s + 1] = starts_[s] + SharesOf(step.kv_lengths[s]) * kv_heads;
+    for (size_t s = 0; s + 1 < starts_.size(); ++s) {
+      const int64_t tiles = TilesRead(step, static_cast<int64_t>(s));
+      starts_[s + 1] = starts_[s] + SharesOf(tiles) * kv_heads_;
     }
   }
   int64_t count() const { return starts_.back(); }
@@ -218,7 +234,7 @@ ScratchSize DecodeScratch(const AttentionShape& shape, const BatchLimits& limits
   if (shape.head_dim % kChannelChunk != 0) return {};
   ScratchSize size{.worker = HeadPlaces(shape).plan.bytes()};
   if (threads == 1) return size;
-  const int64_t shares = SharesOf(limits.pages * kKvPagePositions) + limits.sequences;
+  const int64_t shares = SharesOf(TilesOf(limits.pages * kKvPagePositions)) + limits.sequences;
   size.shared = SplitPlaces(shape, threads, shares * shape.kv_heads).plan.bytes();
   return size;
 }
@@ -246,23 +262,24 @@ void DecodeStep::Run(int64_t sequence, int64_t kv_head, int worker) const {
 bool DecodeStep::Splits() const {
   const int threads = context.pool.threads();
   if (threads == 1 || step.sequences() * shape.kv_heads >= kTasksPerThread * threads) return false;
-  int64_t longest = 0;
+  int64_t most_tiles = 0;
   for (int64_t s = 0; s < step.sequences(); ++s) {
     if (!Takes(s)) return false;
-    longest = std::max<int64_t>(longest, step.kv_lengths[static_cast<size_t>(s)]);
+    most_tiles = std::max(most_tiles, TilesRead(*this, s));
   }
-  return TilesOf(longest) > kShareTiles;
+  return most_tiles > kShareTiles;
 }
 
 void DecodeStep::RunSplit() const {
   int64_t count = 0;
-  for (const int32_t length : step.kv_lengths) count += SharesOf(length) * shape.kv_heads;
+  for (int64_t s = 0; s < step.sequences(); ++s) {
+    count += SharesOf(TilesRead(*this, s)) * shape.kv_heads;
+  }
   const SplitPlaces places(shape, context.pool.threads(), count);
   const HeadPlaces head_places(shape);
   std::byte* base = context.workspace.Shared(places.plan.bytes());
-  const ShareList shares(step, shape.kv_heads,
-                         {ScratchAt<int64_t>(base, places.starts_at),
-                          static_cast<size_t>(step.sequences()) + 1});
+  const ShareList shares(*this, {ScratchAt<int64_t>(base, places.starts_at),
+                                 static_cast<size_t>(step.sequences()) + 1});
   for (int64_t begin = 0; begin < shares.count(); begin += places.round_shares) {
     const int64_t end = std::min(shares.count(), begin + places.round_shares);
     const auto part = [&](int64_t share, int64_t tile) {

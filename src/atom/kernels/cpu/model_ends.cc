@@ -47,18 +47,34 @@ struct LogitPlaces {
   size_t edited_at;
 };
 
+/// Row `row` of a table [rows][out.size()] on the device, in fp32.
+void ReadTableRow(const DeviceBuffer& table, DType dtype, int64_t row, std::string_view what,
+                  std::span<float> out) {
+  const int64_t row_bytes = static_cast<int64_t>(out.size()) * DTypeSize(dtype);
+  const int64_t rows = static_cast<int64_t>(table.bytes()) / row_bytes;
+  ATOM_CHECK(row >= 0 && row < rows, "{} {}, a table of {}", what, row, rows);
+  WidenRow(dtype, static_cast<const std::byte*>(table.data()) + row * row_bytes, out);
+}
+
 }  // namespace
 
-void Embed(const CpuContext& context, const HostStep& step, const DeviceBuffer& table, DType dtype,
+void Embed(const CpuContext& context, const HostStep& step, const DeviceEmbedding& embedding,
            const DeviceTensor& out) {
   ATOM_CHECK(out.rows == step.view().rows(), "{} rows, {} tokens", out.rows, step.view().rows());
-  const int64_t row_bytes = out.cols * DTypeSize(dtype);
-  const int64_t vocabulary = static_cast<int64_t>(table.bytes()) / row_bytes;
-  const auto embed = [&](int64_t row, int) {
-    const int64_t token = step.TokenOf(row);
-    ATOM_CHECK(token >= 0 && token < vocabulary, "token {}, a vocabulary of {}", token, vocabulary);
-    WidenRow(dtype, static_cast<const std::byte*>(table.data()) + token * row_bytes,
-             {RowOf(out, row), static_cast<size_t>(out.cols)});
+  const auto embed = [&](int64_t row, int worker) {
+    float* values = RowOf(out, row);
+    const auto columns = static_cast<size_t>(out.cols);
+    ReadTableRow(*embedding.table, embedding.dtype, step.TokenOf(row), "token", {values, columns});
+    if (embedding.scale != 1.0f) {
+      context.kernels.multiply(values, embedding.scale, out.cols, values);
+    }
+    if (embedding.positions == nullptr) return;
+    ScratchPlan plan;
+    const size_t learned_at = plan.Add<float>(out.cols);
+    auto* learned = ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), learned_at);
+    ReadTableRow(*embedding.positions, embedding.dtype,
+                 step.view().positions[static_cast<size_t>(row)] + embedding.position_offset, "position", {learned, columns});
+    context.kernels.add(values, learned, out.cols, values);
   };
   context.ParallelFor(out.rows, embed);
 }
@@ -71,6 +87,11 @@ void GatherLogitRows(const StepView& step, const DeviceTensor& x, const DeviceTe
     ATOM_CHECK(rows[i] >= 0 && rows[i] < x.rows, "logit row {} of {}", rows[i], x.rows);
     std::copy_n(RowOf(x, rows[i]), x.cols, RowOf(out, static_cast<int64_t>(i)));
   }
+}
+
+void Softcap(const CpuContext& context, const DeviceTensor& x, float cap) {
+  const auto run = [&](int64_t row, int) { context.kernels.softcap(RowOf(x, row), x.cols, cap); };
+  context.ParallelFor(x.rows, run);
 }
 
 void NegativeLogLikelihood(const CpuContext& context, const DeviceTensor& logits,

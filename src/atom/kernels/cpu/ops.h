@@ -38,24 +38,29 @@ void Linear(const CpuContext& context, const CpuActivation& x,
             std::span<const PackedWeight* const> weights, const DeviceTensor& y, OutputMode mode);
 
 // row_quantizers.cc
-void RmsNormQuantize(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
-                     const DeviceBuffer* permutation, CpuActivation& out);
+void NormQuantize(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
+                  const DeviceBuffer* permutation, CpuActivation& out);
+void NormAdd(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
+             const DeviceTensor& y);
 void ReorderQuantize(const CpuContext& context, const DeviceTensor& x,
                      const DeviceBuffer* permutation, CpuActivation& out);
-void SiluMulQuantize(const CpuContext& context, const DeviceTensor& gate_up, CpuActivation& out);
+void ActivationQuantize(const CpuContext& context, const DeviceTensor& x,
+                        ActivationFunction function, bool gated, CpuActivation& out);
 
 // rope_kv.cc
 void RopeAppendKv(const CpuContext& context, const StepView& step, const DeviceTensor& qkv,
-                  const AttentionShape& shape, const RopeTable& rope, CpuKvLayer& kv);
+                  const AttentionShape& shape, const HeadNorms& norms, const RopeTable& rope,
+                  CpuKvLayer& kv);
 
 // attention.cc
 void Attention(const CpuContext& context, const StepView& step, const DeviceTensor& qkv,
                const AttentionShape& shape, const CpuKvLayer& kv, const DeviceTensor& out);
 
 // model_ends.cc
-void Embed(const CpuContext& context, const HostStep& step, const DeviceBuffer& table, DType dtype,
+void Embed(const CpuContext& context, const HostStep& step, const DeviceEmbedding& embedding,
            const DeviceTensor& out);
 void GatherLogitRows(const StepView& step, const DeviceTensor& x, const DeviceTensor& out);
+void Softcap(const CpuContext& context, const DeviceTensor& x, float cap);
 void NegativeLogLikelihood(const CpuContext& context, const DeviceTensor& logits,
                            std::span<const int32_t> targets, DeviceSpan<double> out);
 void Sample(const CpuContext& context, const DeviceTensor& logits, std::span<const SampleRow> rows,

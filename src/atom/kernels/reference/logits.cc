@@ -2,19 +2,47 @@
 #include <algorithm>
 #include <cmath>
 
+#include "atom/kernels/reference/exp.h"
 #include "atom/kernels/reference/reference_backend.h"
 
 namespace atom::kernels::reference {
 
-void ReferenceBackend::Embed(const DeviceBuffer& table, DType dtype, const DeviceTensor& out) {
-  const int64_t row_bytes = out.cols * DTypeSize(dtype);
-  const auto vocabulary = static_cast<int64_t>(table.bytes()) / row_bytes;
+namespace {
+
+/// The rows of a table [rows][cols] on the device.
+class RowTable {
+ public:
+  RowTable(const DeviceBuffer& table, DType dtype, int64_t cols)
+      : view_{dtype,
+              {static_cast<int64_t>(table.bytes()) / (cols * DTypeSize(dtype)), cols},
+              static_cast<const std::byte*>(table.data())} {}
+
+  void Read(int64_t row, std::span<float> out, std::string_view what) const {
+    ATOM_CHECK(row >= 0 && row < view_.dim(0), "{} {}, a table of {}", what, row, view_.dim(0));
+    ReadFloats(view_, row * view_.dim(1), out);
+  }
+
+ private:
+  TensorView view_;
+};
+
+}  // namespace
+
+void ReferenceBackend::Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) {
   ATOM_CHECK(out.rows == step().rows(), "{} rows, {} tokens", out.rows, step().rows());
-  const TensorView view{dtype, {vocabulary, out.cols}, static_cast<const std::byte*>(table.data())};
+  const RowTable tokens(*embedding.table, embedding.dtype, out.cols);
   pool_.ParallelFor(out.rows, [&](int64_t row, int) {
-    const int64_t token = step_.TokenOf(row);
-    ATOM_CHECK(token >= 0 && token < vocabulary, "token {}, a vocabulary of {}", token, vocabulary);
-    ReadFloats(view, token * out.cols, Row(out, row));
+    const std::span<float> values = Row(out, row);
+    tokens.Read(step_.TokenOf(row), values, "token");
+    if (embedding.scale != 1.0f) {
+      for (float& value : values) value *= embedding.scale;
+    }
+    if (embedding.positions == nullptr) return;
+    std::vector<float> learned(values.size());
+    const RowTable positions(*embedding.positions, embedding.dtype, out.cols);
+    positions.Read(step().positions[static_cast<size_t>(row)] + embedding.position_offset, learned,
+                   "position");
+    for (size_t i = 0; i < values.size(); ++i) values[i] += learned[i];
   });
 }
 
@@ -25,6 +53,12 @@ void ReferenceBackend::GatherLogitRows(const DeviceTensor& x, const DeviceTensor
   for (size_t i = 0; i < rows.size(); ++i) {
     std::ranges::copy(Row(x, rows[i]), Row(out, static_cast<int64_t>(i)).begin());
   }
+}
+
+void ReferenceBackend::Softcap(const DeviceTensor& x, float cap) {
+  pool_.ParallelFor(x.rows, [&](int64_t row, int) {
+    for (float& value : Row(x, row)) value = cap * Tanh(value / cap);
+  });
 }
 
 void ReferenceBackend::NegativeLogLikelihood(const DeviceTensor& logits,

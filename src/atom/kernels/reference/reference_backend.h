@@ -1,11 +1,12 @@
 // The reference backend: docs/numerics.md as code, to be read beside it. One file an op:
 //
-//   quantize.cc    RmsNormQuantize, ReorderQuantize, SiluMulQuantize     numerics 2 and 4
+//   quantize.cc    NormQuantize, NormAdd, ReorderQuantize,
+//                  ActivationQuantize                                    numerics 2 and 4
 //   linear.cc      Linear                                                numerics 3
 //   rope_kv.cc     RopeAppendKv                                          numerics 4
 //   attention.cc   Attention                                             numerics 4
-//   logits.cc      Embed, GatherLogitRows, NegativeLogLikelihood, Sample,
-//                  TokenLogProbs                                         numerics 4
+//   logits.cc      Embed, GatherLogitRows, Softcap, NegativeLogLikelihood,
+//                  Sample, TokenLogProbs                                 numerics 4
 //
 // Scalar code in exactly the order of that page, so that it shares every bit with the cpu backend.
 // It is the specification: it may be slow, and its ops may allocate; threads share rows, outputs or
@@ -60,19 +61,22 @@ class ReferenceBackend final : public Backend {
 
   void BeginStep(const Batch& batch) override { step_.Begin(batch); }
 
-  void Embed(const DeviceBuffer& table, DType dtype, const DeviceTensor& out) override;
-  void RmsNormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
-                       const DeviceBuffer* permutation, PackedActivation& out) override;
+  void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) override;
+  void NormQuantize(const DeviceTensor& x, const DeviceNorm& norm, const DeviceBuffer* permutation,
+                    PackedActivation& out) override;
+  void NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) override;
   void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
                        PackedActivation& out) override;
-  void SiluMulQuantize(const DeviceTensor& gate_up, PackedActivation& out) override;
+  void ActivationQuantize(const DeviceTensor& x, ActivationFunction function, bool gated,
+                          PackedActivation& out) override;
   void Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
               const DeviceTensor& y, OutputMode mode) override;
-  void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const RopeTable& rope,
-                    KvLayer& kv) override;
+  void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const HeadNorms& norms,
+                    const RopeTable& rope, KvLayer& kv) override;
   void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
                  const DeviceTensor& out) override;
   void GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) override;
+  void Softcap(const DeviceTensor& x, float cap) override;
   void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,
                              DeviceSpan<double> out) override;
   void Sample(const DeviceTensor& logits, std::span<const SampleRow> rows,
