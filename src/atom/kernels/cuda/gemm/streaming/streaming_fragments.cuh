@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cuda_bf16.h>
+#include <type_traits>
 
 namespace atom::kernels::cuda {
 
@@ -24,25 +25,21 @@ __device__ __forceinline__ uint32_t LoadShared4(uint32_t address) {
   return v;
 }
 
-__device__ __forceinline__ float2 LoadSharedFloat2(uint32_t address) {
-  float2 v;
-  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(address) : "memory");
-  return v;
+__device__ __forceinline__ void StoreShared16(uint32_t address, uint4 v) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(v.x), "r"(v.y),
+               "r"(v.z), "r"(v.w)
+               : "memory");
 }
 
-__device__ __forceinline__ float4 LoadSharedFloat4(uint32_t address) {
-  float4 v;
-  asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
-               : "r"(address)
-               : "memory");
-  return v;
-}
-
-__device__ __forceinline__ void StoreShared16(uint32_t address, float4 v) {
-  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(v.x), "f"(v.y),
-               "f"(v.z), "f"(v.w)
-               : "memory");
+__device__ __forceinline__ uint32_t ToBits(float v) { return __float_as_uint(v); }
+__device__ __forceinline__ uint32_t ToBits(int32_t v) { return static_cast<uint32_t>(v); }
+template <class T>
+__device__ __forceinline__ T FromBits(uint32_t bits) {
+  if constexpr (std::is_same_v<T, float>) {
+    return __uint_as_float(bits);
+  } else {
+    return static_cast<T>(bits);
+  }
 }
 
 /// Two words of a 4-bit block with integer multipliers → unsigned bytes
