@@ -74,7 +74,7 @@ TEST_P(LogitsTest, EmbedScalesAndAddsLearnedPositions) {
     const std::vector<float> table = RandomNormal(rng, 20 * columns);
     const std::vector<float> positions = RandomNormal(rng, 9 * columns);
     const DeviceBuffer table_buffer = device.Put(table), position_buffer = device.Put(positions);
-    const Batch batch = SingleSequence({19, 3, 3}, 4);
+    const Batch batch = SingleSequence({19, 3, 3}, 4, 16);
     Canvas out(device, 3, columns);
     device->BeginStep(batch);
     device->Embed({.table = &table_buffer,
@@ -308,13 +308,13 @@ TEST_P(LogitsTest, ATokenSlotStandsForTheTokenSampledInIt) {
   const Batch next = BatchOf({TokenInSlot(0), 5, TokenInSlot(7), TokenInSlot(7)});
   Canvas unknown(device, 4, kColumns);
   device->BeginStep(next);
-  device->Embed(table, DType::kF32, unknown.Tensor());
+  device->Embed({.table = &table}, unknown.Tensor());
   device->Sync();
   const std::span<const int32_t> chosen = results.host_tokens();
   EXPECT_NE(chosen[0], chosen[2]);
   Canvas known(device, 4, kColumns);
   device->BeginStep(BatchOf({chosen[2], 5, chosen[0], chosen[0]}));
-  device->Embed(table, DType::kF32, known.Tensor());
+  device->Embed({.table = &table}, known.Tensor());
   EXPECT_TRUE(SameBits(unknown.Values(), known.Values()));
 }
 
