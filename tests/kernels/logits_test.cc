@@ -29,8 +29,7 @@ std::vector<int32_t> Sampled(Device& device, const DeviceTensor& logits,
   StepResults results(*device.operator->(), logits.rows);
   std::vector<SampleRow> rows;
   for (size_t i = 0; i < params.size(); ++i) {
-    rows.push_back(
-        {.row = static_cast<int64_t>(i), .params = params[i], .uniform = uniforms[i]});
+    rows.push_back({.row = static_cast<int64_t>(i), .params = params[i], .uniform = uniforms[i]});
   }
   device->Sample(logits, rows, results.tokens());
   results.FetchTokens(logits.rows);
@@ -323,10 +322,10 @@ TEST_P(LogitsTest, ALogProbabilityOfTheChosenTokenNeedsNoHost) {
   Rng rng(13);
   Canvas logits(device, 3, 40, RandomNormal(rng, 3 * 40));
   StepResults results(*device.operator->(), 3);
-  device->Sample(logits.Tensor(),
-                 std::vector<SampleRow>{
-                     {.row = 1, .params = {.temperature = 1.0f}, .uniform = 0.7}},
-                 results.tokens());
+  device->Sample(
+      logits.Tensor(),
+      std::vector<SampleRow>{{.row = 1, .params = {.temperature = 1.0f}, .uniform = 0.7}},
+      results.tokens());
   device->TokenLogProbs(logits.Tensor(),
                         std::vector<LogProbQuery>{{.row = 1, .target = kChosenToken, .top = 2}},
                         results.tokens(), results.log_probs());
