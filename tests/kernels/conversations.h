@@ -131,8 +131,8 @@ class Conversations {
   std::vector<float> Cached(const Cache& cache, int which, int64_t head, Position at) const {
     const UnpackedKvPage& page = cache[static_cast<size_t>(PageOf(at))];
     const std::vector<float>& values = which == 0 ? page.keys : page.values;
-    const auto first = values.begin() +
-                       (head * page_positions_ + at.position % page_positions_) * d();
+    const auto first =
+        values.begin() + (head * page_positions_ + at.position % page_positions_) * d();
     return std::vector<float>(first, first + d());
   }
 

@@ -29,8 +29,7 @@ std::vector<int32_t> Sampled(Device& device, const DeviceTensor& logits,
   StepResults results(*device.operator->(), logits.rows);
   std::vector<SampleRow> rows;
   for (size_t i = 0; i < params.size(); ++i) {
-    rows.push_back(
-        {.row = static_cast<int64_t>(i), .params = params[i], .uniform = uniforms[i]});
+    rows.push_back({.row = static_cast<int64_t>(i), .params = params[i], .uniform = uniforms[i]});
   }
   device->Sample(logits, rows, results.tokens());
   results.FetchTokens(logits.rows);
@@ -74,7 +73,7 @@ TEST_P(LogitsTest, EmbedScalesAndAddsLearnedPositions) {
     const std::vector<float> table = RandomNormal(rng, 20 * columns);
     const std::vector<float> positions = RandomNormal(rng, 9 * columns);
     const DeviceBuffer table_buffer = device.Put(table), position_buffer = device.Put(positions);
-    const Batch batch = SingleSequence({19, 3, 3}, 4);
+    const Batch batch = SingleSequence({19, 3, 3}, 4, 16);
     Canvas out(device, 3, columns);
     device->BeginStep(batch);
     device->Embed({.table = &table_buffer,
@@ -308,13 +307,13 @@ TEST_P(LogitsTest, ATokenSlotStandsForTheTokenSampledInIt) {
   const Batch next = BatchOf({TokenInSlot(0), 5, TokenInSlot(7), TokenInSlot(7)});
   Canvas unknown(device, 4, kColumns);
   device->BeginStep(next);
-  device->Embed(table, DType::kF32, unknown.Tensor());
+  device->Embed({.table = &table}, unknown.Tensor());
   device->Sync();
   const std::span<const int32_t> chosen = results.host_tokens();
   EXPECT_NE(chosen[0], chosen[2]);
   Canvas known(device, 4, kColumns);
   device->BeginStep(BatchOf({chosen[2], 5, chosen[0], chosen[0]}));
-  device->Embed(table, DType::kF32, known.Tensor());
+  device->Embed({.table = &table}, known.Tensor());
   EXPECT_TRUE(SameBits(unknown.Values(), known.Values()));
 }
 
@@ -323,10 +322,10 @@ TEST_P(LogitsTest, ALogProbabilityOfTheChosenTokenNeedsNoHost) {
   Rng rng(13);
   Canvas logits(device, 3, 40, RandomNormal(rng, 3 * 40));
   StepResults results(*device.operator->(), 3);
-  device->Sample(logits.Tensor(),
-                 std::vector<SampleRow>{
-                     {.row = 1, .params = {.temperature = 1.0f}, .uniform = 0.7}},
-                 results.tokens());
+  device->Sample(
+      logits.Tensor(),
+      std::vector<SampleRow>{{.row = 1, .params = {.temperature = 1.0f}, .uniform = 0.7}},
+      results.tokens());
   device->TokenLogProbs(logits.Tensor(),
                         std::vector<LogProbQuery>{{.row = 1, .target = kChosenToken, .top = 2}},
                         results.tokens(), results.log_probs());

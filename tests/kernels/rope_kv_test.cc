@@ -89,7 +89,7 @@ TEST_P(RopeKvTest, RotatesTheFirstChannelsOfAHeadOrNone) {
                                 .lengths = kLengths,
                                 .rotary_dim = rotary_dim});
     talk.FeedAll();
-    const std::vector<std::byte> cache = talk.DownloadCache();
+    const Conversations::Cache cache = talk.DownloadCache();
     const auto rotated = static_cast<size_t>(rotary_dim);
     const auto check = [&](std::span<const float> raw, std::span<const float> angles,
                            std::span<const float> actual) {
@@ -132,7 +132,7 @@ TEST_P(RopeKvTest, NormalizesTheHeadsOfQueriesAndKeys) {
                                      .head_norms = true};
     Conversations talk(device, setup);
     talk.FeedAll();
-    const std::vector<std::byte> cache = talk.DownloadCache();
+    const Conversations::Cache cache = talk.DownloadCache();
     ForEachPosition(talk, [&](Position at) {
       for (int64_t head = 0; head < shape.heads; ++head) {
         ExpectNormalized(talk.RawHead(at, head), talk.q_norm(), talk.Query(at, head));

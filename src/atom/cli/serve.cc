@@ -92,7 +92,8 @@ Status RunServe(ServeFlags& flags) {
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
   if (flags.memory.budget == 0) flags.memory.budget = server::AvailableMemory();
-  const Result<server::MemoryPlan> plan = server::PlanMemory(opened->files, **backend, flags.memory);
+  const Result<server::MemoryPlan> plan =
+      server::PlanMemory(opened->files, **backend, flags.memory);
   if (!plan.ok()) return plan.error();
   fmt::print("memory: {}\n", plan->Description());
   std::fflush(stdout);

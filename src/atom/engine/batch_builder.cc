@@ -26,8 +26,7 @@ void BatchBuilder::AddChunk(const Chunk& chunk) {
   }
   batch_.query_starts.push_back(static_cast<int32_t>(batch_.tokens.size()));
   batch_.kv_lengths.push_back(static_cast<int32_t>(end));
-  const auto used =
-      static_cast<std::ptrdiff_t>(kernels::PagesFor(end, page_positions_));
+  const auto used = static_cast<std::ptrdiff_t>(kernels::PagesFor(end, page_positions_));
   batch_.pages.insert(batch_.pages.end(), sequence.pages.begin(), sequence.pages.begin() + used);
   batch_.page_starts.push_back(static_cast<int32_t>(batch_.pages.size()));
 }

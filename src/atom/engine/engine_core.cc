@@ -221,8 +221,7 @@ void EngineCore::State::RunModel(const kernels::Batch& batch) {
   const DeviceTensor wanted = transformer_.GatherLogitRows(hidden);
   for (int64_t first = 0; first < wanted.rows; first += transformer_.head_rows()) {
     const int64_t count = std::min(transformer_.head_rows(), wanted.rows - first);
-    const DeviceTensor logits =
-        transformer_.Head(model::RowRange(wanted, first, count));
+    const DeviceTensor logits = transformer_.Head(model::RowRange(wanted, first, count));
     transformer_.backend().Sync();
     watch_.AddLap(stats_.model_seconds);
     sampler_.Run(logits,

@@ -1,5 +1,5 @@
-// Which pages hold what: finds the KV page whose tokens stand behind a known beginning, so that what many
-// prompts have in common is computed once. An index only; pages and their users are the
+// Which pages hold what: finds the KV page whose tokens stand behind a known beginning, so that
+// what many prompts have in common is computed once. An index only; pages and their users are the
 // BlockPool's.
 //
 //   start ── tokens 0..15 ── content 4 ── tokens 16..31 ── content 9 …

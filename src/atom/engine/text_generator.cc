@@ -18,7 +18,7 @@ TextGenerator::TextGenerator(model::Transformer& transformer, const tokenizer::T
                              uint64_t seed)
     : core_(transformer, tokenizer,
             {.kv_pages = kernels::PagesFor(transformer.limits().positions,
-                                         transformer.backend().kv_page_positions()),
+                                           transformer.backend().kv_page_positions()),
              .max_sequences = 1,
              .seed = seed}) {}
 

@@ -29,8 +29,7 @@ double WindowLoss(model::Transformer& transformer, model::KvCache& cache,
     const int64_t predicted = std::min(rows, size - 1 - start);  // the last token predicts nothing
     for (int64_t row = 0; row < predicted; row += transformer.head_rows()) {
       const int64_t count = std::min(transformer.head_rows(), predicted - row);
-      const kernels::DeviceTensor logits =
-          transformer.Head(model::RowRange(hidden, row, count));
+      const kernels::DeviceTensor logits = transformer.Head(model::RowRange(hidden, row, count));
       const auto first = static_cast<size_t>(start + row);
       transformer.backend().NegativeLogLikelihood(
           logits, std::span(window).subspan(first + 1, static_cast<size_t>(count)),

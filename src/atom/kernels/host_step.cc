@@ -19,9 +19,8 @@ void HostStep::Reserve(const BatchLimits& limits) {
 
 void HostStep::Begin(const Batch& batch) {
   const BatchLimits& room = arena_.limits();
-  const BatchLimits needed = {.rows = batch.rows(),
-                              .sequences = batch.sequences(),
-                              .pages = std::ssize(batch.pages)};
+  const BatchLimits needed = {
+      .rows = batch.rows(), .sequences = batch.sequences(), .pages = std::ssize(batch.pages)};
   // Ops that are called by themselves, without a model that prepared for them.
   if (needed.rows > room.rows || needed.sequences > room.sequences || needed.pages > room.pages) {
     Reserve(needed);

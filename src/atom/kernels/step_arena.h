@@ -2,7 +2,8 @@
 // has a place of its own, made for the most that a step may hold: addresses are the same in every
 // step, as graphs that were captured need them.
 //
-//   | tokens | positions | kv_slots | logit_rows | query_starts | kv_lengths | page_starts | pages |
+//   | tokens | positions | kv_slots | logit_rows | query_starts | kv_lengths | page_starts | pages
+//   |
 //     rows     rows        rows       rows         sequences+1    sequences    sequences+1   pages
 //
 // What a step does not use lies between; `pages`, the longest, comes last, so that a copy may end

@@ -67,9 +67,8 @@ kernels::StepPlan PlanSteps(const ModelConfig& config, const StepLimits& limits,
   plan.batch = {.rows = limits.rows,
                 .sequences = sequences,
                 .pages = sequences * kernels::PagesFor(limits.positions, page_positions)};
-  plan.attention.push_back({.heads = config.num_heads,
-                            .kv_heads = config.num_kv_heads,
-                            .head_dim = config.head_dim});
+  plan.attention.push_back(
+      {.heads = config.num_heads, .kv_heads = config.num_kv_heads, .head_dim = config.head_dim});
   plan.linears.push_back({.input = {}, .k = config.hidden_size, .n = config.vocab_size});  // head
   plan.vocabulary = config.vocab_size;
   return plan;

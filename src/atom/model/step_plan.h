@@ -59,8 +59,8 @@ bool AddLinears(std::span<const kernels::LinearPlan> linears, kernels::StepPlan&
 /// Whether two linears may use one PackedActivation: searched clip ratios may differ.
 bool ShareActivation(const quant::ActivationFormat& a, const quant::ActivationFormat& b);
 
-/// Bytes of all that steps take: tensors, inputs of linears, the RoPE table, results with two copies
-/// (one step may be in flight), what the backend sets aside.
+/// Bytes of all that steps take: tensors, inputs of linears, the RoPE table, results with two
+/// copies (one step may be in flight), what the backend sets aside.
 int64_t StepBytes(const kernels::Backend& backend, const ModelConfig& config,
                   const StepLimits& limits, const kernels::StepPlan& plan);
 

@@ -96,8 +96,7 @@ std::vector<kernels::KvShape> Transformer::KvShapes() const {
 }
 
 KvCache Transformer::MakeKvCache(int64_t positions) {
-  return KvCache(backend_, KvShapes(),
-                 kernels::PagesFor(positions, backend_.kv_page_positions()));
+  return KvCache(backend_, KvShapes(), kernels::PagesFor(positions, backend_.kv_page_positions()));
 }
 
 kernels::Batch Transformer::OneSequence(std::vector<int32_t> tokens, int64_t start) const {

@@ -36,9 +36,9 @@ void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count,
                                  Progress* progress) {
   kernels::Backend& backend = transformer_.backend();
   const model::ModelConfig& config = transformer_.config();
-  const std::unique_ptr<kernels::KvLayer> kv = backend.MakeKvLayer(
-      {layer.kv_format(), config.num_kv_heads, config.head_dim},
-      kernels::PagesFor(store_.rows(), backend.kv_page_positions()));
+  const std::unique_ptr<kernels::KvLayer> kv =
+      backend.MakeKvLayer({layer.kv_format(), config.num_kv_heads, config.head_dim},
+                          kernels::PagesFor(store_.rows(), backend.kv_page_positions()));
   transformer_.Prepare(layer);
   std::vector<float> input(static_cast<size_t>(store_.rows() * store_.hidden()));
   for (int64_t sample = 0; sample < count; ++sample) {

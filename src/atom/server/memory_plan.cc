@@ -36,8 +36,8 @@ struct LayerNeeds {
 
 LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backend,
                    const model::StepLimits& limits) {
-  LayerNeeds needs{
-      .steps = model::PlanSteps(files.config, limits, backend.kv_page_positions()), .kv = {}};
+  LayerNeeds needs{.steps = model::PlanSteps(files.config, limits, backend.kv_page_positions()),
+                   .kv = {}};
   const artifact::LayerShape shape = model::ShapeOfLayer(files.config);
   for (int64_t layer = 0; layer < files.config.num_layers; ++layer) {
     artifact::HostLayer formats;
@@ -72,9 +72,8 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
   MemoryPlan plan;
   plan.context = question.context > 0 ? question.context : most;
   plan.weights = WeightBytes(files);
-  const model::StepLimits limits = {.rows = question.rows,
-                                    .positions = plan.context,
-                                    .sequences = question.max_sequences};
+  const model::StepLimits limits = {
+      .rows = question.rows, .positions = plan.context, .sequences = question.max_sequences};
   const LayerNeeds needs = NeedsOf(files, backend, limits);
   plan.scratch = model::StepBytes(backend, files.config, limits, needs.steps) + kProgramBytes;
   plan.page_bytes = model::KvPageBytes(backend, needs.kv);
@@ -91,8 +90,7 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
     return MakeError(
         "--memory: expected at least {:.2f} GiB (weights {:.2f}, scratch {:.2f}, KV of {} "
         "positions {:.2f}), found {:.2f} GiB",
-        static_cast<double>(plan.weights + plan.scratch +
-                            pages_for(needed) * plan.page_bytes) /
+        static_cast<double>(plan.weights + plan.scratch + pages_for(needed) * plan.page_bytes) /
             kGib,
         static_cast<double>(plan.weights) / kGib, static_cast<double>(plan.scratch) / kGib, needed,
         static_cast<double>(pages_for(needed) * plan.page_bytes) / kGib,

@@ -17,7 +17,8 @@ int64_t ServingMemory::PagesWithin(int64_t budget) const {
 ServingMemory MemoryOf(const RandomModel& model) {
   return {.weights = model.cost.linear_bytes + 2 * model.cost.head_bytes,
           .scratch = model.transformer->StepBytes(),
-          .page_bytes = model::KvPageBytes(model.transformer->backend(), model.transformer->KvShapes())};
+          .page_bytes =
+              model::KvPageBytes(model.transformer->backend(), model.transformer->KvShapes())};
 }
 
 std::string GibText(int64_t bytes) {

@@ -244,9 +244,8 @@ void Attention(const CpuContext& context, const StepView& step, const DeviceTens
   const DecodeStep decode{context, step, qkv, shape, kv, out};
   if (decode.Splits()) return decode.RunSplit();
   std::byte* starts = context.workspace.Shared(TaskListBytes(step.sequences()));
-  const TaskList tasks(
-      step, shape,
-      {ScratchAt<int64_t>(starts, 0), static_cast<size_t>(step.sequences()) + 1});
+  const TaskList tasks(step, shape,
+                       {ScratchAt<int64_t>(starts, 0), static_cast<size_t>(step.sequences()) + 1});
   const TaskPlaces places(shape);
   const auto run = [&](int64_t index, int worker) {
     const AttentionTask task = tasks[index];

@@ -56,8 +56,9 @@ CpuActivation::CpuActivation(const quant::ActivationFormat& activation_format, i
   ATOM_CHECK(k4() >= 0 && (k4() == 0 || k4() % group() == 0),
              "{} columns, {} of them outliers, groups of {}", columns, format().outlier_columns,
              format().group);
-  ATOM_CHECK(format().dense() || HasIntegerCodes(format()), "a {}-bit format of {} needs `simulated`",
-             format().bits, quant::Name(format().number));
+  ATOM_CHECK(format().dense() || HasIntegerCodes(format()),
+             "a {}-bit format of {} needs `simulated`", format().bits,
+             quant::Name(format().number));
   const RowPlaces row(format(), columns);
   stride = row.stride;
   codes_stride = row.codes_stride;

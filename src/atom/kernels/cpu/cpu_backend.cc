@@ -59,8 +59,8 @@ class CpuBackend final : public Backend {
 
   int64_t ScratchBytes(const StepPlan& plan) const override {
     const cpu::ScratchSize size = ScratchOf(plan);
-    return static_cast<int64_t>(size.shared) +
-           pool_.threads() * static_cast<int64_t>(size.worker) + HostStep::Bytes(plan.batch);
+    return static_cast<int64_t>(size.shared) + pool_.threads() * static_cast<int64_t>(size.worker) +
+           HostStep::Bytes(plan.batch);
   }
   void Prepare(const StepPlan& plan) override {
     workspace_.Reserve(ScratchOf(plan));

@@ -165,9 +165,9 @@ struct SplitPlaces {
       : rows(shape.heads / shape.kv_heads),
         head_dim(shape.head_dim),
         most_heads(kTasksPerThread * int64_t{threads}),
-        round_shares(std::min(
-            shares, std::max<int64_t>(kRoundSharesPerThread * threads,
-                                      kRoundBytes / (kShareTiles * PartBytes())))),
+        round_shares(
+            std::min(shares, std::max<int64_t>(kRoundSharesPerThread * threads,
+                                               kRoundBytes / (kShareTiles * PartBytes())))),
         starts_at(plan.Add<int64_t>(most_heads + 1)),
         sums_at(plan.Add<float>(most_heads * Partial::Floats(rows, head_dim))),
         parts_at(plan.Add<float>(round_shares * kShareTiles * Partial::Floats(rows, head_dim))) {}
@@ -283,8 +283,7 @@ void DecodeStep::RunSplit() const {
   for (int64_t begin = 0; begin < shares.count(); begin += places.round_shares) {
     const int64_t end = std::min(shares.count(), begin + places.round_shares);
     const auto part = [&](int64_t share, int64_t tile) {
-      return places.At(base, places.parts_at,
-                       (share - begin) * kShareTiles + tile % kShareTiles);
+      return places.At(base, places.parts_at, (share - begin) * kShareTiles + tile % kShareTiles);
     };
     const auto attend = [&](int64_t index, int worker) {
       const ShareList::Share share = shares[begin + index];

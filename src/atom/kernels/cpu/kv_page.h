@@ -1,4 +1,5 @@
-// A KV page of the cpu backend: 16 positions of one sequence in one layer, head after head, each padded to 64 bytes:
+// A KV page of the cpu backend: 16 positions of one sequence in one layer, head after head, each
+// padded to 64 bytes:
 //
 //   K      [word][16 positions]  4 bytes each: word w of a row is its bytes 4 w … 4 w + 3
 //   V      [16 positions][head_dim * bits/8]

@@ -73,7 +73,8 @@ void Embed(const CpuContext& context, const HostStep& step, const DeviceEmbeddin
     const size_t learned_at = plan.Add<float>(out.cols);
     auto* learned = ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), learned_at);
     ReadTableRow(*embedding.positions, embedding.dtype,
-                 step.view().positions[static_cast<size_t>(row)] + embedding.position_offset, "position", {learned, columns});
+                 step.view().positions[static_cast<size_t>(row)] + embedding.position_offset,
+                 "position", {learned, columns});
     context.kernels.add(values, learned, out.cols, values);
   };
   context.ParallelFor(out.rows, embed);
@@ -120,9 +121,8 @@ void Sample(const CpuContext& context, const DeviceTensor& logits, std::span<con
   const auto sample = [&](int64_t index, int worker) {
     const SampleRow& row = rows[static_cast<size_t>(index)];
     std::byte* base = context.workspace.Of(worker, places.plan.bytes());
-    tokens.data[row.row] = SampleToken(
-        LogitsOf(logits, row.row), row.params, row.uniform,
-        {.ids = places.Ids(base), .edited = places.Edited(base)});
+    tokens.data[row.row] = SampleToken(LogitsOf(logits, row.row), row.params, row.uniform,
+                                       {.ids = places.Ids(base), .edited = places.Edited(base)});
   };
   context.ParallelFor(std::ssize(rows), sample);
 }

@@ -38,8 +38,7 @@ void QuantizeRow(const KernelTable& kernels, const float* values, int64_t row, C
 
 /// A row before it is gathered, and before it is quantized.
 struct RowScratch {
-  explicit RowScratch(int64_t k)
-      : scratch_at(plan.Add<float>(k)), values_at(plan.Add<float>(k)) {}
+  explicit RowScratch(int64_t k) : scratch_at(plan.Add<float>(k)), values_at(plan.Add<float>(k)) {}
   ScratchPlan plan;
   size_t scratch_at;
   size_t values_at;

@@ -1,6 +1,6 @@
-// Scratch memory of the cpu backend: one area a worker, one that all share. What an op needs depends
-// on shapes alone, so that room for a model's steps is made in advance (Reserve). Areas only grow,
-// also where an op is called that nobody planned.
+// Scratch memory of the cpu backend: one area a worker, one that all share. What an op needs
+// depends on shapes alone, so that room for a model's steps is made in advance (Reserve). Areas
+// only grow, also where an op is called that nobody planned.
 #pragma once
 
 #include <algorithm>

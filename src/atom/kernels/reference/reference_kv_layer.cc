@@ -14,8 +14,8 @@ namespace {
 void StoreThroughCodes(const quant::KvFormat& format, std::span<const float> values,
                        std::span<float> row) {
   std::vector<uint8_t> codes(values.size());
-  const quant::AsymmetricScale group = quant::QuantizeAsymmetric(
-      values, format.clip, quant::KvStorageBits(format.storage), codes);
+  const quant::AsymmetricScale group =
+      quant::QuantizeAsymmetric(values, format.clip, quant::KvStorageBits(format.storage), codes);
   const float scale = ToFloat(group.scale);
   const float zero = ToFloat(ToHalf(static_cast<float>(group.zero)));
   for (size_t i = 0; i < row.size(); ++i) row[i] = scale * (static_cast<float>(codes[i]) - zero);
