@@ -14,6 +14,7 @@
 #include "atom/cli/commands.h"
 #include "atom/cli/session.h"
 #include "atom/engine/engine.h"
+#include "atom/model/local_runner.h"
 #include "atom/server/memory_plan.h"
 #include "atom/server/service.h"
 
@@ -107,10 +108,10 @@ Status RunServe(ServeFlags& flags) {
                                          .sequences = flags.memory.max_sequences}});
   if (!transformer.ok()) return transformer.error();
 
-  flags.engine.kv_pages = plan->pages;
+  model::LocalRunner runner(**transformer, {.kv_pages = plan->pages});
   flags.engine.max_sequences = flags.memory.max_sequences;
   flags.engine.prefix_cache = !flags.no_prefix_cache;
-  engine::Engine engine(**transformer, *opened->tokenizer, flags.engine);
+  engine::Engine engine(runner, *opened->tokenizer, flags.engine);
   server::EngineThreadPort port(engine);
   flags.service.log = !flags.no_log;
   flags.service.drain_time = std::chrono::seconds(flags.drain_seconds);
