@@ -1,8 +1,15 @@
 #include "atom/kernels/cuda/backend/cuda_activation.h"
 
+#include <algorithm>
+
 #include "atom/core/check.h"
 
 namespace atom::kernels::cuda {
+
+int64_t GroupScaleRows(const quant::ActivationFormat& format, int64_t k) {
+  const int64_t k4 = k - format.outlier_columns;
+  return format.group == 0 ? std::max<int64_t>(k4 / kBlockColumns, 1) : k4 / format.group;
+}
 
 ActivationSizes SizesOf(const quant::ActivationFormat& format, int64_t k, int64_t capacity) {
   const int64_t padded = (capacity + kAtomTokens - 1) / kAtomTokens * kAtomTokens;
@@ -10,8 +17,7 @@ ActivationSizes SizesOf(const quant::ActivationFormat& format, int64_t k, int64_
     return {.values = PackedDenseActivationLayout{padded, 0, k}.bytes(),
             .tokens = padded * static_cast<int64_t>(sizeof(TokenScales))};
   }
-  const int64_t k4 = k - format.outlier_columns;
-  const int64_t groups = format.group == 0 ? 1 : k4 / format.group;
+  const int64_t groups = GroupScaleRows(format, k);
   return {.values = PackedActivationLayout{padded, 0, k}.bytes(),
           .tokens = padded * static_cast<int64_t>(sizeof(TokenScales)),
           .group_scales = groups * padded * static_cast<int64_t>(sizeof(float))};

@@ -17,6 +17,9 @@ struct ActivationSizes {
 
   int64_t sum() const { return values + tokens + group_scales; }
 };
+/// Rows of group scales: kernels find a token's only scale (group 0) once for each group that its
+/// weights may have.
+int64_t GroupScaleRows(const quant::ActivationFormat& format, int64_t k);
 ActivationSizes SizesOf(const quant::ActivationFormat& format, int64_t k, int64_t capacity);
 
 /// Empty, or a sentence that says why no kernel reads such an activation.

@@ -198,9 +198,9 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
     const PackedDenseActivationLayout layout{own.rows(), 0, own.k()};
     for (int64_t row = 0; row < own.rows(); ++row) {
       for (int64_t column = 0; column < own.k(); ++column) {
-        Half half;
-        std::memcpy(&half, values.data() + layout.offset(row, column, true), sizeof(half));
-        unpacked.dense.push_back(ToFloat(half));
+        BFloat16 value;
+        std::memcpy(&value, values.data() + layout.offset(row, column, true), sizeof(value));
+        unpacked.dense.push_back(ToFloat(value));
       }
     }
     return unpacked;

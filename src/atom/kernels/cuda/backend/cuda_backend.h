@@ -3,11 +3,11 @@
 //   op                            kernel                                   limits
 //   Embed, NormAdd, Gather,       rows/row_ops                             even widths
 //   Softcap
-//   …Quantize                     rows/plain_quantize                      integers, fp16
+//   …Quantize                     rows/plain_quantize                      integers, bf16
 //   Linear  4-bit × 8-bit         gemm/tiled, gemm/streaming at few rows   groups of 128 · n
 //           8-bit × 8-bit         gemm/tiled, gemm/streaming at few rows
 //           4-bit × 16-bit        gemm/streaming                           groups of 128
-//           16-bit × 16-bit       gemm/streaming                           fp16
+//           16-bit × 16-bit       gemm/streaming                           bf16
 //   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96, 128,
 //                                                                          256; whole heads rotated
 //   Sample, losses, log-probs     sampling/                                262,144 tokens

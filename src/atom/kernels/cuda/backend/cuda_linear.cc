@@ -72,7 +72,6 @@ void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight
   operands.x = static_cast<const int8_t*>(activation.values.data());
   operands.tokens = static_cast<const TokenScales*>(activation.tokens.data());
   operands.group_scales = static_cast<const float*>(activation.group_scales.data());
-  operands.one_group_scale = activation.format().group == 0;
   operands.y = y.data;
   operands.y_stride = y.stride;
   if (desc.m == 0) return;

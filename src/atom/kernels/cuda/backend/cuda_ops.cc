@@ -84,6 +84,7 @@ void CudaBackend::Quantize(PlainQuantizeCall call, const DeviceBuffer* permutati
   call.clip = format.clip;
   call.tokens = static_cast<TokenScales*>(own.tokens.data());
   call.group_scales = static_cast<float*>(own.group_scales.data());
+  call.scale_copies = static_cast<int>(GroupScaleRows(format, own.k()));
   Require(LaunchPlainQuantize(call, stream_.get()));
 }
 

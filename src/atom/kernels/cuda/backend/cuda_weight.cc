@@ -47,12 +47,12 @@ HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias) 
   HostWeight packed;
   packed.dense = {weight.dim(0), weight.dim(1)};
   const std::vector<float> values = ToFloats(weight);
-  std::vector<uint16_t> halves(values.size());
-  std::ranges::transform(values, halves.begin(), [](float value) {
-    return ToHalf(std::clamp(value, -65504.0f, 65504.0f)).bits;
+  std::vector<uint16_t> rounded(values.size());
+  std::ranges::transform(values, rounded.begin(), [](float value) {
+    return ToBFloat16(value).bits;
   });
   packed.codes.resize(static_cast<size_t>(packed.dense.bytes()));
-  PackDense(packed.dense, halves,
+  PackDense(packed.dense, rounded,
             std::span(reinterpret_cast<uint16_t*>(packed.codes.data()), packed.codes.size() / 2));
   packed.rows = Rows(packed.dense.n, {}, bias);
   return packed;

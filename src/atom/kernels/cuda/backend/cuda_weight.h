@@ -20,8 +20,7 @@ struct HostWeight {
 
 /// Fails with a sentence where no kernel reads such a weight.
 Result<HostWeight> PackForDevice(const quant::QuantizedView& weight, std::span<const float> bias);
-/// F32 and BF16 become fp16, rounded once: BF16 exactly, but for magnitudes below 2^-17 or above
-/// 65504.
+/// F32 and F16 become bf16, rounded once.
 HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias);
 
 struct CudaWeight final : PackedWeight {
