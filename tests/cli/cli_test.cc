@@ -8,8 +8,8 @@
 #include <thread>
 #include <unistd.h>
 
-#include "atom/bench/load_client.h"
-#include "atom/bench/server_process.h"
+#include "atom/bench/serving/load_client.h"
+#include "atom/bench/serving/server_process.h"
 
 #include "tests/cli/program.h"
 #include "tests/tiny_model.h"

@@ -11,7 +11,7 @@
 #include "atom/engine/engine_core.h"
 #include "atom/kernels/registry.h"
 #include "atom/model/model_files.h"
-#include "atom/text/tokenizer.h"
+#include "atom/tokenizer/tokenizer.h"
 
 #include "tests/tiny_model.h"
 
@@ -31,13 +31,13 @@ struct LoadedModel {
   void Load(const std::filesystem::path& dir, const std::string& backend_name,
             model::Transformer::Limits limits) {
     const model::ModelFiles files = model::ModelFiles::Open(dir).value();
-    tokenizer = text::Tokenizer::Load(dir).value();
+    tokenizer = tokenizer::Tokenizer::Load(dir).value();
     backend = kernels::MakeBackend(backend_name, {.threads = 2}).value();
     transformer = model::LoadTransformer(files, *backend, {.limits = limits}).value();
   }
 
   tests::TemporaryFolder folder;
-  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer;
   std::unique_ptr<kernels::Backend> backend;
   std::unique_ptr<model::Transformer> transformer;
 };

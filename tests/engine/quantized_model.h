@@ -18,7 +18,7 @@ inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
   std::filesystem::create_directory(from);
   WriteTinyModel({}, from);
   const model::ModelFiles files = model::ModelFiles::Open(from).value();
-  const auto tokenizer = text::Tokenizer::Load(from).value();
+  const auto tokenizer = tokenizer::Tokenizer::Load(from).value();
   const io::Dataset text{.name = "tiny", .file = {}, .text = TinyText(3000), .documents = {}};
   const pipeline::Calibration calibration =
       pipeline::SampleCalibration(text, *tokenizer, {.samples = 4, .sequence_length = 96}).value();

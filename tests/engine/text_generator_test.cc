@@ -1,7 +1,7 @@
 // One answer at a time, against the forward pass called directly.
 #include "atom/engine/text_generator.h"
 
-#include "atom/text/stream_decoder.h"
+#include "atom/tokenizer/stream_decoder.h"
 
 #include "tests/engine/loaded_model.h"
 
@@ -20,7 +20,7 @@ class TextGeneratorTest : public testing::Test {
     model::KvCache cache = model_.transformer->MakeKvCache(128);
     std::vector<int32_t> answer;
     while (static_cast<int64_t>(answer.size()) < tokens) {
-      kernels::Batch batch = kernels::SingleSequence(prompt, 0);
+      kernels::Batch batch = model_.transformer->OneSequence(prompt, 0);
       batch.logit_rows = {static_cast<int32_t>(prompt.size()) - 1};
       const kernels::DeviceTensor tensor = model_.transformer->Forward(batch, cache);
       std::vector<float> logits(static_cast<size_t>(tensor.cols));
@@ -49,7 +49,7 @@ TEST_F(TextGeneratorTest, WritesWhatTheModelFindsLikeliest) {
   EXPECT_EQ(generation.reason, FinishReason::kLength);
   EXPECT_EQ(generation.prompt_tokens, 30);
   EXPECT_EQ(generation.reused_tokens, 0);
-  text::StreamDecoder decoder(*model_.tokenizer);
+  tokenizer::StreamDecoder decoder(*model_.tokenizer);
   std::string expected;
   for (const int32_t token : generation.tokens) expected += decoder.Push(token);
   EXPECT_EQ(text, expected + decoder.Finish());

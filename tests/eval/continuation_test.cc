@@ -21,7 +21,7 @@ class ContinuationTest : public ::testing::Test {
  protected:
   void SetUp() override {
     tests::WriteTinyModel({}, folder_.path());
-    tokenizer_ = text::Tokenizer::Load(folder_.path()).value();
+    tokenizer_ = tokenizer::Tokenizer::Load(folder_.path()).value();
     backend_ = kernels::MakeBackend("cpu", {.threads = 2}).value();
     transformer_ =
         model::LoadTransformer(model::ModelFiles::Open(folder_.path()).value(), *backend_,
@@ -31,7 +31,7 @@ class ContinuationTest : public ::testing::Test {
 
   /// The sum over tokens[begin …) of log softmax.
   double ByHand(const Continuation& continuation) {
-    kernels::Batch batch = kernels::SingleSequence(continuation.tokens, 0);
+    kernels::Batch batch = transformer_->OneSequence(continuation.tokens, 0);
     for (size_t row = 0; row < continuation.tokens.size(); ++row) {
       batch.logit_rows.push_back(static_cast<int32_t>(row));
     }
@@ -51,7 +51,7 @@ class ContinuationTest : public ::testing::Test {
   }
 
   tests::TemporaryFolder folder_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
   std::unique_ptr<kernels::Backend> backend_;
   std::unique_ptr<model::Transformer> transformer_;
 };

@@ -20,7 +20,7 @@ class EmbeddedModelSlowTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     files_.emplace(model::ModelFiles::Open(kModel).value());
-    tokenizer_ = text::Tokenizer::Load(kModel).value();
+    tokenizer_ = tokenizer::Tokenizer::Load(kModel).value();
   }
 
   io::DataFolders Folders() const { return io::FindDataFolders(kData); }
@@ -63,7 +63,7 @@ class EmbeddedModelSlowTest : public ::testing::TestWithParam<const char*> {
 
   tests::TemporaryFolder folder_;
   std::optional<model::ModelFiles> files_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
 };
 
 TEST_P(EmbeddedModelSlowTest, BackendsAndSimulationAgree) {

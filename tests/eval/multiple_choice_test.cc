@@ -58,7 +58,7 @@ TEST(MeasureTaskSlow, AgreesWithGoldenLogLikelihoods) {
   std::ifstream file(kSource / "tests/golden/tasks-atom-demo.json");
   const nlohmann::json golden = nlohmann::json::parse(file);
   const auto files = model::ModelFiles::Open(kSource / "models/atom-demo").value();
-  const auto tokenizer = text::Tokenizer::Load(kSource / "models/atom-demo").value();
+  const auto tokenizer = tokenizer::Tokenizer::Load(kSource / "models/atom-demo").value();
   const auto backend = kernels::MakeBackend("cpu", {.threads = 0}).value();
   const auto transformer =
       model::LoadTransformer(files, *backend, {.limits = {.rows = 512, .positions = 513}}).value();

@@ -17,7 +17,7 @@ class PerplexityTest : public ::testing::Test {
   void SetUp() override {
     tests::WriteTinyModel({}, folder_.path());
     files_.emplace(model::ModelFiles::Open(folder_.path()).value());
-    tokenizer_ = text::Tokenizer::Load(folder_.path()).value();
+    tokenizer_ = tokenizer::Tokenizer::Load(folder_.path()).value();
     backend_ = kernels::MakeBackend("cpu", {.threads = 2}).value();
     dataset_ = {.name = "tiny", .file = {}, .text = tests::TinyText(700), .documents = {}};
   }
@@ -27,7 +27,7 @@ class PerplexityTest : public ::testing::Test {
   }
   tests::TemporaryFolder folder_;
   std::optional<model::ModelFiles> files_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
   std::unique_ptr<kernels::Backend> backend_;
   io::Dataset dataset_;
 };
@@ -50,7 +50,7 @@ TEST_F(PerplexityTest, IsTheMeanLossOfTheLogits) {
   double sum = 0.0;
   for (const std::vector<int32_t>& window : text->windows) {
     model::KvCache cache = transformer->MakeKvCache(90);
-    kernels::Batch batch = kernels::SingleSequence(window, 0);
+    kernels::Batch batch = transformer->OneSequence(window, 0);
     for (int32_t row = 0; row < 90; ++row) batch.logit_rows.push_back(row);
     const kernels::DeviceTensor device = transformer->Forward(batch, cache);
     std::vector<float> logits(static_cast<size_t>(device.rows * device.cols));

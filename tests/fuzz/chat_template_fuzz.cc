@@ -5,17 +5,17 @@
 #include <ctime>
 #include <string_view>
 
+#include "atom/chat/jinja/template.h"
 #include "atom/core/check.h"
-#include "atom/text/jinja/template.h"
 
 #include "error_sentence.h"
 
 namespace {
 
-using atom::text::TextPart;
-using atom::text::jinja::Data;
-using atom::text::jinja::Origin;
-using atom::text::jinja::Template;
+using atom::chat::jinja::Data;
+using atom::chat::jinja::Origin;
+using atom::chat::jinja::Template;
+using atom::tokenizer::TextPart;
 
 constexpr char kUsersByte = '\x02';  // in every content, and in no template that is checked for it
 
@@ -27,11 +27,11 @@ Data::Dict Context() {
   Data::Dict context;
   auto messages = Data::FromJson(json, "messages", Origin::kUser);
   ATOM_CHECK(messages.ok(), "{}", messages.error().message);
-  atom::text::jinja::Set(context, "messages", *std::move(messages));
-  atom::text::jinja::Set(context, "bos_token", Data::Own("<s>"));
-  atom::text::jinja::Set(context, "eos_token", Data::Own("</s>"));
-  atom::text::jinja::Set(context, "tools", Data());
-  atom::text::jinja::Set(context, "add_generation_prompt", Data(true));
+  atom::chat::jinja::Set(context, "messages", *std::move(messages));
+  atom::chat::jinja::Set(context, "bos_token", Data::Own("<s>"));
+  atom::chat::jinja::Set(context, "eos_token", Data::Own("</s>"));
+  atom::chat::jinja::Set(context, "tools", Data());
+  atom::chat::jinja::Set(context, "add_generation_prompt", Data(true));
   return context;
 }
 
@@ -45,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     atom::fuzz::CheckSentence(made.error());
     return 0;
   }
-  atom::text::jinja::RenderOptions options;
+  atom::chat::jinja::RenderOptions options;
   options.limits = {.steps = 20'000, .output_bytes = 10'000, .memory_bytes = 1 << 20, .depth = 100};
   options.now = std::tm{};
   const auto text = made->Render(context, options);

@@ -2,7 +2,7 @@
 // and a sentence where something is wrong.
 #include <cstdint>
 
-#include "atom/bench/completion_record.h"
+#include "atom/bench/serving/completion_record.h"
 
 #include "error_sentence.h"
 

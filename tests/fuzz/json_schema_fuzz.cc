@@ -8,15 +8,15 @@
 #include <string_view>
 
 #include "atom/core/check.h"
-#include "atom/text/grammar_matcher.h"
-#include "atom/text/json_schema.h"
+#include "atom/grammar/grammar_matcher.h"
+#include "atom/grammar/json_schema/json_schema.h"
 
 #include "error_sentence.h"
 
 namespace {
 
-using atom::text::Grammar;
-using atom::text::GrammarMatcher;
+using atom::grammar::Grammar;
+using atom::grammar::GrammarMatcher;
 
 constexpr size_t kMaxSteps = 200;
 
@@ -49,7 +49,7 @@ void WalkGrammar(const Grammar& grammar, std::string_view choices) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const size_t split = std::min(input.find('\0'), input.size());
-  const atom::Result<Grammar> grammar = atom::text::CompileJsonSchema(input.substr(0, split));
+  const atom::Result<Grammar> grammar = atom::grammar::CompileJsonSchema(input.substr(0, split));
   if (!grammar.ok()) {
     atom::fuzz::CheckSentence(grammar.error());
     return 0;

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "atom/bench/request_trace.h"
+#include "atom/bench/serving/request_trace.h"
 
 #include "error_sentence.h"
 

@@ -9,16 +9,16 @@
 #include <string>
 #include <string_view>
 
+#include "atom/chat/chat_template.h"
 #include "atom/core/check.h"
-#include "atom/text/chat_template.h"
-#include "atom/text/stream_decoder.h"
-#include "atom/text/tokenizer.h"
+#include "atom/tokenizer/stream_decoder.h"
+#include "atom/tokenizer/tokenizer.h"
 
 namespace {
 
-using atom::text::Tokenizer;
-using atom::text::TokenizerFiles;
-using atom::text::TokenizerForm;
+using atom::tokenizer::Tokenizer;
+using atom::tokenizer::TokenizerFiles;
+using atom::tokenizer::TokenizerForm;
 
 // Everything up to the next zero byte.
 std::string TakeFile(std::string_view& rest) {
@@ -52,7 +52,7 @@ TokenizerForm SplitFiles(uint8_t choice, std::string_view rest, TokenizerFiles& 
 
 void EncodeAndDecode(const Tokenizer& tokenizer, std::string_view text, bool parse_special) {
   const auto ids = tokenizer.Encode(text, {.parse_special = parse_special});
-  atom::text::StreamDecoder stream(tokenizer, {.at_start = true});
+  atom::tokenizer::StreamDecoder stream(tokenizer, {.at_start = true});
   for (const int32_t id : ids) {
     ATOM_CHECK(id >= 0 && id < tokenizer.vocab_size(), "id {}", id);
     stream.Push(id);
@@ -81,8 +81,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     EncodeAndDecode(**tokenizer, text, false);
     EncodeAndDecode(**tokenizer, text, true);
   }
-  const std::array<atom::text::ChatMessage, 1> chat = {{{"user", std::string(tail)}}};
-  const auto chatml = atom::text::ChatTemplate::FromName("chatml");
+  const std::array<atom::chat::ChatMessage, 1> chat = {{{"user", std::string(tail)}}};
+  const auto chatml = atom::chat::ChatTemplate::FromName("chatml");
   if (chatml.ok()) static_cast<void>(chatml->Render(**tokenizer, chat).ok());
   return 0;
 }

@@ -44,7 +44,7 @@ inline std::string Slurp(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-/// What every error of the room must be: one non-empty line that does not end in a full stop.
+/// What every error of the module must be: one non-empty line that does not end in a full stop.
 inline void ExpectOneSentence(const std::string& message) {
   EXPECT_FALSE(message.empty());
   EXPECT_EQ(message.find('\n'), std::string::npos) << message;

@@ -21,27 +21,37 @@ struct Expected {
   std::vector<double> bound;
 };
 
-/// keys and values hold the positions that the query may see.
-Expected PlainSoftmax(std::span<const float> q, const std::vector<std::vector<float>>& keys,
-                      const std::vector<std::vector<float>>& values, int64_t visible) {
+/// Softcap: cap · tanh(s / cap) adds a quotient, tanh within 4u and a product to a score of at most
+/// `cap`, and does not enlarge what was there: 6·u·min(cap, A) more.
+///
+/// keys and values hold the positions up to the query's own.
+Expected PlainSoftmax(const AttentionShape& shape, std::span<const float> q,
+                      const std::vector<std::vector<float>>& keys,
+                      const std::vector<std::vector<float>>& values, int64_t position) {
   const size_t d = q.size();
+  const double divisor =
+      shape.score_divisor != 0.0f ? double{shape.score_divisor} : std::sqrt(static_cast<double>(d));
+  const int64_t first = shape.window == 0 ? 0 : std::max<int64_t>(0, position + 1 - shape.window);
+  const int64_t visible = position + 1;
   std::vector<double> scores;
   double largest_sum = 0.0;
-  for (int64_t j = 0; j < visible; ++j) {
+  for (int64_t j = first; j < visible; ++j) {
     double score = 0.0, magnitude = 0.0;
     for (size_t i = 0; i < d; ++i) {
       const double product = double{q[i]} * double{keys[static_cast<size_t>(j)][i]};
       score += product;
       magnitude += std::abs(product);
     }
-    scores.push_back(score / std::sqrt(static_cast<double>(d)));
-    largest_sum = std::max(largest_sum, magnitude / std::sqrt(static_cast<double>(d)));
+    score /= divisor;
+    const double cap = double{shape.softcap};
+    scores.push_back(cap == 0.0 ? score : cap * std::tanh(score / cap));
+    largest_sum = std::max(largest_sum, magnitude / divisor);
   }
   const double max = *std::max_element(scores.begin(), scores.end());
   double sum = 0.0;
   Expected out{std::vector<double>(d), std::vector<double>(d)};
-  for (int64_t j = 0; j < visible; ++j) {
-    const double p = std::exp(scores[static_cast<size_t>(j)] - max);
+  for (int64_t j = first; j < visible; ++j) {
+    const double p = std::exp(scores[static_cast<size_t>(j - first)] - max);
     sum += p;
     for (size_t i = 0; i < d; ++i) {
       const double v = double{values[static_cast<size_t>(j)][i]};
@@ -51,7 +61,9 @@ Expected PlainSoftmax(std::span<const float> q, const std::vector<std::vector<fl
   }
   const double tiles = std::ceil(static_cast<double>(visible) / 64.0);
   const double e =
-      kUnitRoundoff * ((static_cast<double>(d) + 7.0) * largest_sum + 68.0 + 8.0 * tiles);
+      kUnitRoundoff *
+      ((static_cast<double>(d) + 7.0 + (shape.softcap == 0.0f ? 0.0 : 6.0)) * largest_sum + 68.0 +
+       8.0 * tiles);
   for (size_t i = 0; i < d; ++i) {
     out.value[i] /= sum;
     out.bound[i] *= (2.0 * e + kUnitRoundoff) * (1.0 + 4.0 * e) / sum;
@@ -61,7 +73,7 @@ Expected PlainSoftmax(std::span<const float> q, const std::vector<std::vector<fl
 
 void CheckAgainstPlainSoftmax(Conversations& talk) {
   const AttentionShape& shape = talk.shape();
-  const std::vector<std::byte> cache = talk.DownloadCache();
+  const Conversations::Cache cache = talk.DownloadCache();
   for (int64_t s = 0; s < static_cast<int64_t>(talk.setup().lengths.size()); ++s) {
     const int64_t length = talk.setup().lengths[static_cast<size_t>(s)];
     for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
@@ -73,7 +85,7 @@ void CheckAgainstPlainSoftmax(Conversations& talk) {
       const int64_t group = shape.heads / shape.kv_heads;
       for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
         for (int64_t p = 0; p < length; ++p) {
-          const Expected expected = PlainSoftmax(talk.Query({s, p}, head), keys, values, p + 1);
+          const Expected expected = PlainSoftmax(shape, talk.Query({s, p}, head), keys, values, p);
           const auto actual = talk.Output({s, p}, head);
           for (size_t i = 0; i < actual.size(); ++i) {
             ASSERT_NEAR(double{actual[i]}, expected.value[i], expected.bound[i])
@@ -112,6 +124,38 @@ TEST_P(AttentionTest, MatchesAPlainSoftmaxForEveryShape) {
   }
 }
 
+/// What families ask for beyond sqrt(head_dim): divisors, caps, windows, and all of them.
+std::vector<AttentionShape> SpecialShapes() {
+  std::vector<AttentionShape> shapes;
+  for (const int64_t head_dim : {8, 64, 128}) {
+    const AttentionShape plain{4, 2, head_dim};
+    for (const int64_t window : {1, 5, 16, 40, 64, 100}) {
+      shapes.push_back(plain);
+      shapes.back().window = window;
+    }
+    shapes.push_back(plain);
+    shapes.back().score_divisor = 1.0f;
+    shapes.push_back(plain);
+    shapes.back().softcap = 2.5f;
+    shapes.push_back({4, 2, head_dim, 5.0f, 20.0f, 70});
+  }
+  return shapes;
+}
+
+TEST_P(AttentionTest, MatchesAPlainSoftmaxWithDivisorsCapsAndWindows) {
+  Device device(GetParam());
+  for (const AttentionShape& shape : SpecialShapes()) {
+    for (const KvStorage storage : {KvStorage::kInt4, KvStorage::kF32}) {
+      SCOPED_TRACE(testing::Message() << "window " << shape.window << ", cap " << shape.softcap
+                                      << ", head_dim " << shape.head_dim);
+      Conversations talk(device, {shape, {.storage = storage}, {1, 17, 150}});
+      talk.FeedAll();
+      CheckAgainstPlainSoftmax(talk);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST_P(AttentionTest, MatchesAPlainSoftmaxWhereScoresAreLarge) {
   Device device(GetParam());  // one position takes nearly all, and exp underflows for others
   Conversations talk(device,
@@ -139,6 +183,9 @@ TEST_P(AttentionTest, AgreesWithTheReferenceBitForBit) {
   for (const KvCase& kv : KvCases()) setups.push_back({{4, 2, 64}, kv.format, {150, 9}});
   for (const AttentionShape& shape : AttentionShapes()) {
     setups.push_back({shape, {.storage = KvStorage::kInt4}, {70, 64}});
+  }
+  for (const AttentionShape& shape : SpecialShapes()) {
+    setups.push_back({shape, {.storage = KvStorage::kInt8}, {150, 64}});
   }
   setups.push_back({{2, 1, 64}, {.storage = KvStorage::kF32}, {200}, true, /*sigma=*/6.0});
   for (const Conversations::Setup& setup : setups) {
@@ -190,6 +237,44 @@ TEST_P(AttentionTest, DecodingTokenByTokenIsPrefill) {
   }
 }
 
+TEST_P(AttentionTest, DecodingThroughAWindowIsPrefill) {
+  for (const int threads : {1, 3}) {
+    Device device(GetParam(), threads);
+    for (const AttentionShape& shape : SpecialShapes()) {
+      const Conversations::Setup setup{shape, {.storage = KvStorage::kInt4}, {150, 20}};
+      const auto whole = FeedInChunks(device, setup, {{150, 20}});
+      std::vector<Conversations::Chunks> steps = {{70, 1}, {31, 0}, {30, 0}};
+      for (int i = 0; i < 19; ++i) steps.push_back({1, 1});
+      const auto decoded = FeedInChunks(device, setup, steps);
+      EXPECT_TRUE(SameBits(decoded[0], whole[0]) && SameBits(decoded[1], whole[1]))
+          << "window " << shape.window << ", head_dim " << shape.head_dim;
+    }
+  }
+}
+
+TEST_P(AttentionTest, NothingBeforeTheWindowCounts) {
+  Device device(GetParam());
+  for (const int64_t head_dim : {8, 64}) {
+    const AttentionShape shape{.heads = 2, .kv_heads = 2, .head_dim = head_dim, .window = 20};
+    const Conversations::Setup setup{shape, {.storage = KvStorage::kF32}, {110}};
+    Conversations clean(device, setup), dirty(device, setup);
+    for (int64_t column = 2 * head_dim; column < 6 * head_dim; ++column) {
+      dirty.Raw({0, 40}, column) = column % 2 == 0 ? NAN : INFINITY;  // keys and values
+    }
+    for (Conversations* talk : {&clean, &dirty}) {
+      talk->Feed({100});
+      for (int i = 0; i < 10; ++i) talk->Feed({1});
+    }
+    for (int64_t p = 0; p < 110; ++p) {
+      for (int64_t head = 0; head < 2; ++head) {
+        const auto actual = dirty.Output({0, p}, head), expected = clean.Output({0, p}, head);
+        const bool sees = p >= 40 && p < 60;
+        ASSERT_NE(sees, std::equal(actual.begin(), actual.end(), expected.begin())) << p;
+      }
+    }
+  }
+}
+
 TEST_P(AttentionTest, DoesNotDependOnThreads) {
   for (const KvCase& kv : KvCases()) {
     std::vector<std::vector<float>> expected;
@@ -220,6 +305,40 @@ TEST_P(AttentionTest, ASequenceWithoutNumbersStaysAlone) {
     for (size_t i = 0; i < 8; ++i) {
       EXPECT_EQ(dirty.Output({0, p}, 0)[i], clean.Output({0, p}, 0)[i]);
     }
+  }
+}
+
+/// A long context is shared by the threads, in rounds (cpu/decode.cc).
+TEST_P(AttentionTest, ALongContextDoesNotDependOnThreads) {
+  if (GetParam().backend == "reference") return;
+  constexpr int64_t kLength = 40000;
+  const AttentionShape shape{8, 1, 128};
+  const int64_t columns = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
+  std::vector<float> expected;
+  for (const int threads : {1, 2, 3}) {
+    Device device(GetParam(), threads);
+    const int64_t page_positions = device->kv_page_positions();
+    Rng rng(31);
+    const DeviceBuffer rope =
+        device.Put(std::vector<float>(static_cast<size_t>(kLength * shape.head_dim), 0.6f));
+    const RopeTable table{&rope, kLength, shape.head_dim};
+    const std::unique_ptr<KvLayer> kv =
+        device->MakeKvLayer({{.storage = KvStorage::kInt4}, shape.kv_heads, shape.head_dim},
+                            PagesFor(kLength, page_positions));
+    constexpr int64_t kRows = 2000;
+    for (int64_t start = 0; start < kLength; start += kRows) {
+      Canvas qkv(device, kRows, columns, RandomNormal(rng, kRows * columns));
+      device->BeginStep(SingleSequence(std::vector<int32_t>(kRows, 0), start, page_positions));
+      device->RopeAppendKv(qkv.Tensor(), shape, {}, table, *kv);
+      device->Sync();
+    }
+    Canvas qkv(device, 1, columns, RandomNormal(rng, columns));
+    Canvas out(device, 1, shape.heads * shape.head_dim);
+    device->BeginStep(SingleSequence({0}, kLength - 1, page_positions));
+    device->RopeAppendKv(qkv.Tensor(), shape, {}, table, *kv);
+    device->Attention(qkv.Tensor(), shape, *kv, out.Tensor());
+    if (expected.empty()) expected = out.Values();
+    EXPECT_TRUE(SameBits(out.Values(), expected)) << threads << " threads";
   }
 }
 

@@ -90,27 +90,38 @@ void ExpectSame(const UnpackedActivation& actual, const UnpackedActivation& expe
   EXPECT_TRUE(actual.outlier_scales == expected.outlier_scales);
 }
 
-/// One group against exact values that fp32 may have missed by `error` (relative).
-void ExpectGroupWithinTies(std::span<const double> exact, double error, float clip, int bits,
-                           Half scale, std::span<const int8_t> codes) {
-  double amax = 0.0;
-  for (const double value : exact) amax = std::max(amax, std::abs(value));
-  const Half low = quant::SymmetricScale(static_cast<float>(amax * (1 - error)), clip, bits);
-  const Half high = quant::SymmetricScale(static_cast<float>(amax * (1 + error)), clip, bits);
+/// A value, and how far fp32 may be from it.
+struct Exact {
+  double value = 0.0;
+  double error = 0.0;
+};
+
+Exact WithRelativeError(double value, double error) { return {value, std::abs(value) * error}; }
+
+/// One group against exact values.
+void ExpectGroupWithinTies(std::span<const Exact> exact, float clip, int bits, Half scale,
+                           std::span<const int8_t> codes) {
+  double least = 0.0, most = 0.0;  // of the largest magnitude
+  for (const Exact& x : exact) {
+    least = std::max(least, std::abs(x.value) - x.error);
+    most = std::max(most, std::abs(x.value) + x.error);
+  }
+  const Half low = quant::SymmetricScale(static_cast<float>(least), clip, bits);
+  const Half high = quant::SymmetricScale(static_cast<float>(most), clip, bits);
   ASSERT_GE(ToFloat(scale), ToFloat(low));
   ASSERT_LE(ToFloat(scale), ToFloat(high));
   const double inv = double{1.0f / ToFloat(scale)};
   const double end = std::exp2(bits - 1);
   for (size_t i = 0; i < exact.size(); ++i) {
-    const double quotient = exact[i] * inv;
-    const double slack = std::abs(quotient) * (error + 2 * kUnitRoundoff);
+    const double quotient = exact[i].value * inv;
+    const double slack = exact[i].error * inv + std::abs(quotient) * 2 * kUnitRoundoff;
     ASSERT_GE(codes[i], std::clamp(std::nearbyint(quotient - slack), -end, end - 1)) << i;
     ASSERT_LE(codes[i], std::clamp(std::nearbyint(quotient + slack), -end, end - 1)) << i;
   }
 }
 
-void ExpectWithinTies(const ActivationFormat& format, int64_t k, const std::vector<double>& exact,
-                      double error, const UnpackedActivation& actual) {
+void ExpectWithinTies(const ActivationFormat& format, int64_t k, const std::vector<Exact>& exact,
+                      const UnpackedActivation& actual) {
   const auto k4 = static_cast<size_t>(k - format.outlier_columns);
   const size_t group = format.group == 0 ? k4 : static_cast<size_t>(format.group);
   size_t scale = 0;
@@ -119,12 +130,12 @@ void ExpectWithinTies(const ActivationFormat& format, int64_t k, const std::vect
     const auto row = std::span(exact).subspan(first, static_cast<size_t>(k));
     const auto codes = std::span(actual.codes).subspan(first, row.size());
     for (size_t j = 0; j < k4; j += group) {
-      ExpectGroupWithinTies(row.subspan(j, group), error, format.clip, format.bits,
-                            actual.scales[scale++], codes.subspan(j, group));
+      ExpectGroupWithinTies(row.subspan(j, group), format.clip, format.bits, actual.scales[scale++],
+                            codes.subspan(j, group));
     }
     if (format.outlier_columns == 0) continue;
-    ExpectGroupWithinTies(row.subspan(k4), error, 1.0f, 8,
-                          actual.outlier_scales[static_cast<size_t>(m)], codes.subspan(k4));
+    ExpectGroupWithinTies(row.subspan(k4), 1.0f, 8, actual.outlier_scales[static_cast<size_t>(m)],
+                          codes.subspan(k4));
   }
 }
 
@@ -133,8 +144,7 @@ struct Subject {
   std::string name;
   int64_t input_columns = 0;
   RunOp run;
-  std::function<std::vector<double>(std::span<const float>)> exact_row;
-  double error = 0.0;  // relative, of the fp32 values
+  std::function<std::vector<Exact>(std::span<const float>)> exact_row;
 };
 
 Subject Reorder(Device& device, int64_t k, bool permuted, std::vector<DeviceBuffer>& keep) {
@@ -147,13 +157,13 @@ Subject Reorder(Device& device, int64_t k, bool permuted, std::vector<DeviceBuff
     on->ReorderQuantize(x, permuted ? &keep[buffer] : nullptr, out);
   };
   const auto exact = [order, permuted](std::span<const float> x) {
-    std::vector<double> out(x.begin(), x.end());
-    for (size_t j = 0; permuted && j < out.size(); ++j) {
-      out[j] = double{x[static_cast<size_t>(order[j])]};
+    std::vector<Exact> out(x.size());
+    for (size_t j = 0; j < out.size(); ++j) {
+      out[j].value = double{x[permuted ? static_cast<size_t>(order[j]) : j]};
     }
     return out;
   };
-  return {permuted ? "reorder" : "copy", k, run, exact, 0.0};
+  return {permuted ? "reorder" : "copy", k, run, exact};
 }
 
 Subject RmsNorm(Device& device, int64_t k, bool permuted, std::vector<DeviceBuffer>& keep) {
@@ -167,43 +177,128 @@ Subject RmsNorm(Device& device, int64_t k, bool permuted, std::vector<DeviceBuff
   const auto run = [&keep, buffers, permuted](Device& on, const DeviceTensor& x,
                                               PackedActivation& out) {
     const DeviceNorm norm{&keep[buffers + 1], kEps};
-    on->RmsNormQuantize(x, norm, permuted ? &keep[buffers] : nullptr, out);
+    on->NormQuantize(x, norm, permuted ? &keep[buffers] : nullptr, out);
   };
   const auto exact = [order, weight, permuted](std::span<const float> x) {
     double sum = 0.0;
     for (const float value : x) sum += double{value} * double{value};
     const double r = 1.0 / std::sqrt(sum / static_cast<double>(x.size()) + double{kEps});
-    std::vector<double> out(x.size());
+    const double error = (static_cast<double>(x.size()) / 16.0 + 8.0) * kUnitRoundoff;
+    std::vector<Exact> out(x.size());
     for (size_t j = 0; j < x.size(); ++j) {
       const size_t i = permuted ? static_cast<size_t>(order[j]) : j;
-      out[j] = double{x[i]} * r * double{weight[i]};
+      out[j] = WithRelativeError(double{x[i]} * r * double{weight[i]}, error);
     }
     return out;
   };
-  const double error = (static_cast<double>(k) / 16.0 + 8.0) * kUnitRoundoff;
-  return {permuted ? "norm_reorder" : "norm", k, run, exact, error};
+  return {permuted ? "norm_reorder" : "norm", k, run, exact};
 }
 
-Subject SiluMul(int64_t k) {
-  const auto run = [](Device& on, const DeviceTensor& x, PackedActivation& out) {
-    on->SiluMulQuantize(x, out);
+/// LayerNorm of one row in double, with the bound of docs/numerics.md, section 6.
+std::vector<Exact> ExactLayerNorm(std::span<const float> x, std::span<const float> weight,
+                                  std::span<const float> bias, double eps) {
+  const auto n = static_cast<double>(x.size());
+  double sum = 0.0, magnitude = 0.0, squares = 0.0;
+  for (const float value : x) {
+    sum += double{value};
+    magnitude += std::abs(double{value});
+  }
+  const double mean = sum / n;
+  for (const float value : x) squares += (double{value} - mean) * (double{value} - mean);
+  const double r = 1.0 / std::sqrt(squares / n + eps);
+  const double chain = (n / 16.0 + 8.0) * kUnitRoundoff;
+  const double mean_error = chain * magnitude / n;
+  std::vector<Exact> out(x.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double centered = double{x[i]} - mean;
+    const double scaled = centered * r * double{weight[i]};
+    // r moves by at most r · mean_error relatively: |Σ c · mean_error| <= sqrt(n Σ c²) mean_error.
+    const double error = std::abs(scaled) * (chain + 1.01 * r * mean_error) +
+                         std::abs(double{weight[i]}) * r * mean_error * 1.01;
+    const double shift = bias.empty() ? 0.0 : double{bias[i]};
+    out[i] = {scaled + shift, error + kUnitRoundoff * std::abs(scaled + shift)};
+  }
+  return out;
+}
+
+Subject LayerNorm(Device& device, int64_t k, bool biased, std::vector<DeviceBuffer>& keep) {
+  constexpr float kEps = 1e-5f;
+  Rng rng(static_cast<uint64_t>(k) + 2);
+  const std::vector<int32_t> order = RandomPermutation(rng, k);
+  const std::vector<float> weight = RandomNormal(rng, k, 1.5);
+  const std::vector<float> bias = biased ? RandomNormal(rng, k) : std::vector<float>();
+  keep.push_back(device.Put(order));
+  keep.push_back(device.Put(weight));
+  keep.push_back(device.Put(bias));
+  const size_t buffers = keep.size() - 3;
+  const auto run = [&keep, buffers, biased](Device& on, const DeviceTensor& x,
+                                            PackedActivation& out) {
+    const DeviceNorm norm{.weight = &keep[buffers + 1],
+                          .eps = kEps,
+                          .kind = NormKind::kLayer,
+                          .bias = biased ? &keep[buffers + 2] : nullptr};
+    on->NormQuantize(x, norm, &keep[buffers], out);
   };
-  const auto exact = [](std::span<const float> x) {
-    const size_t half = x.size() / 2;
-    std::vector<double> out(half);
-    for (size_t j = 0; j < half; ++j) {
-      out[j] = double{x[j]} / (1.0 + std::exp(-double{x[j]})) * double{x[half + j]};
+  const auto exact = [order, weight, bias](std::span<const float> x) {
+    const std::vector<Exact> in_order = ExactLayerNorm(x, weight, bias, double{kEps});
+    std::vector<Exact> out;
+    for (const int32_t source : order) out.push_back(in_order[static_cast<size_t>(source)]);
+    return out;
+  };
+  return {biased ? "norm_layer_bias" : "norm_layer", k, run, exact};
+}
+
+/// f(x) in double, with the bound of docs/numerics.md, section 6.
+Exact ExactActivation(ActivationFunction function, double x) {
+  switch (function) {
+    case ActivationFunction::kSilu:
+      return WithRelativeError(x / (1.0 + std::exp(-x)), 7 * kUnitRoundoff);
+    case ActivationFunction::kGelu: {
+      const double tail = std::abs(x) * 0.5 * std::erfc(std::abs(x) / std::sqrt(2.0));
+      const double value = std::max(x, 0.0) - tail;
+      return {value, kUnitRoundoff * (std::abs(value) + tail * (18.0 + x * x))};
+    }
+    case ActivationFunction::kGeluTanh: {
+      const double w = 2.0 * std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x);
+      return WithRelativeError(x / (1.0 + std::exp(-w)),
+                               (8.0 + 6.0 * std::min(std::abs(w), 110.0)) * kUnitRoundoff);
+    }
+    case ActivationFunction::kRelu:
+      return {std::max(x, 0.0), 0.0};
+  }
+  return {};
+}
+
+constexpr ActivationFunction kFunctions[] = {ActivationFunction::kSilu, ActivationFunction::kGelu,
+                                             ActivationFunction::kGeluTanh,
+                                             ActivationFunction::kRelu};
+
+Subject Activation(int64_t k, ActivationFunction function, bool gated) {
+  const auto run = [=](Device& on, const DeviceTensor& x, PackedActivation& out) {
+    on->ActivationQuantize(x, function, gated, out);
+  };
+  const auto exact = [=](std::span<const float> x) {
+    std::vector<Exact> out(static_cast<size_t>(k));
+    for (size_t j = 0; j < out.size(); ++j) {
+      const double up = gated ? double{x[out.size() + j]} : 1.0;
+      const Exact f = ExactActivation(function, double{x[j]});
+      out[j] = {f.value * up, std::abs(up) * (f.error + kUnitRoundoff * std::abs(f.value))};
     }
     return out;
   };
-  // exp within 2^-22, then an addition, a division and a product.
-  return {"silu", 2 * k, run, exact, 8 * kUnitRoundoff};
+  return {std::string(Name(function)) + (gated ? "_gated" : ""), gated ? 2 * k : k, run, exact};
 }
 
 std::vector<Subject> Subjects(Device& device, int64_t k, std::vector<DeviceBuffer>& keep) {
   keep.reserve(16);
-  return {Reorder(device, k, false, keep), Reorder(device, k, true, keep),
-          RmsNorm(device, k, false, keep), RmsNorm(device, k, true, keep), SiluMul(k)};
+  std::vector<Subject> subjects = {
+      Reorder(device, k, false, keep),   Reorder(device, k, true, keep),
+      RmsNorm(device, k, false, keep),   RmsNorm(device, k, true, keep),
+      LayerNorm(device, k, false, keep), LayerNorm(device, k, true, keep)};
+  for (const ActivationFunction function : kFunctions) {
+    for (const bool gated : {true, false}) subjects.push_back(Activation(k, function, gated));
+  }
+  return subjects;
 }
 
 /// Rows with a few large channels, as language models have them.
@@ -235,9 +330,9 @@ TEST_P(QuantizeTest, ValuesMatchTheFormula) {
             subject.exact_row(std::span(x).subspan(static_cast<size_t>(row * subject.input_columns),
                                                    static_cast<size_t>(subject.input_columns)));
         for (int64_t j = 0; j < k; ++j) {
-          const double value = exact[static_cast<size_t>(j)];
-          ASSERT_NEAR(double{out.dense[static_cast<size_t>(row * k + j)]}, value,
-                      subject.error * std::abs(value) + kNothing)
+          const Exact& expected = exact[static_cast<size_t>(j)];
+          ASSERT_NEAR(double{out.dense[static_cast<size_t>(row * k + j)]}, expected.value,
+                      expected.error + kNothing)
               << row << ", " << j;
         }
       }
@@ -268,9 +363,35 @@ TEST_P(QuantizeTest, NormFollowsTheOrderBitForBit) {
     const std::vector<float> x = RandomRows(1, k);
     Canvas canvas(device, 1, k, x);
     const auto out = device->MakeActivation(Dense(), k, 1);
-    device->RmsNormQuantize(canvas.Tensor(), DeviceNorm{&on_device, 1e-6f}, nullptr, *out);
+    device->NormQuantize(canvas.Tensor(), DeviceNorm{&on_device, 1e-6f}, nullptr, *out);
     device->Sync();
     EXPECT_TRUE(SameBits(device->Unpack(*out).dense, NormInOrder(x, weight, 1e-6f))) << k;
+  }
+}
+
+TEST_P(QuantizeTest, NormAddAddsTheNormToTheResidual) {
+  Device device(GetParam());
+  for (const int64_t k : {1, 3, 50, 172, 512}) {
+    Rng rng(static_cast<uint64_t>(k));
+    const std::vector<float> weight = RandomNormal(rng, k);
+    const std::vector<float> bias = RandomNormal(rng, k);
+    const DeviceBuffer weights = device.Put(weight), biases = device.Put(bias);
+    for (const NormKind kind : {NormKind::kRms, NormKind::kLayer}) {
+      const bool layer = kind == NormKind::kLayer;
+      const DeviceNorm norm{
+          .weight = &weights, .eps = 1e-6f, .kind = kind, .bias = layer ? &biases : nullptr};
+      const std::vector<float> x = RandomRows(6, k);
+      const std::vector<float> residual = RandomNormal(rng, 6 * k);
+      Canvas in(device, 6, k, x), sum(device, 6, k, residual);
+      const auto normalized = device->MakeActivation(Dense(), k, 6);
+      device->NormQuantize(in.Tensor(), norm, nullptr, *normalized);
+      device->NormAdd(in.Tensor(), norm, sum.Tensor());
+      device->Sync();
+      std::vector<float> expected = device->Unpack(*normalized).dense;
+      for (size_t i = 0; i < expected.size(); ++i) expected[i] = residual[i] + expected[i];
+      EXPECT_TRUE(SameBits(sum.Values(), expected)) << Name(kind) << " of " << k;
+      EXPECT_TRUE(SameBits(in.Values(), x)) << "the input was written";
+    }
   }
 }
 
@@ -289,14 +410,14 @@ TEST_P(QuantizeTest, CodesAreThoseOfTheScalarQuantizer) {
                                        activation.k, rows + 1);
         ExpectSame(packed, QuantizeOnHost(activation.format, activation.k, dense));
 
-        std::vector<double> exact;
+        std::vector<Exact> exact;
         for (int64_t row = 0; row < rows; ++row) {
           const auto one = subject.exact_row(
               std::span(x).subspan(static_cast<size_t>(row * subject.input_columns),
                                    static_cast<size_t>(subject.input_columns)));
           exact.insert(exact.end(), one.begin(), one.end());
         }
-        ExpectWithinTies(activation.format, activation.k, exact, subject.error, packed);
+        ExpectWithinTies(activation.format, activation.k, exact, packed);
         if (HasFailure()) return;
       }
     }
@@ -455,8 +576,9 @@ TEST_P(QuantizeTest, NormAndSiluOfRowsWithoutNumbers) {
       ASSERT_EQ(out.codes[i], expected.codes[i]);
       ASSERT_EQ(out.codes[last], expected.codes[last]);
     }
-    if (subject.name.starts_with("norm")) {  // the whole row is without numbers
-      for (size_t i = 64; i < 192; ++i) ASSERT_EQ(out.codes[i], 0) << i;
+    if (subject.name.starts_with("norm")) {                   // the whole row is without numbers
+      const bool biased = subject.name == "norm_layer_bias";  // NaN stays one, inf is all that is
+      for (size_t i = 64; i < 192 && !biased; ++i) ASSERT_EQ(out.codes[i], 0) << i;
     }
   }
 }
@@ -465,7 +587,7 @@ TEST_P(QuantizeTest, SiluOfLargeGatesIsTheGateOrNothing) {
   Device device(GetParam());
   Canvas canvas(device, 1, 12, {90, 200, 1e30f, -90, -200, -1e30f, 2, 2, 2, 2, 2, 2});
   const auto run = [](Device& on, const DeviceTensor& in, PackedActivation& out) {
-    on->SiluMulQuantize(in, out);
+    on->ActivationQuantize(in, ActivationFunction::kSilu, true, out);
   };
   const auto out = RunSubject(device, run, canvas.Tensor(), Dense(), 6, 1).dense;
   EXPECT_EQ(out[0], 180.0f);

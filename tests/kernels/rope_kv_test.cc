@@ -64,7 +64,7 @@ TEST_P(RopeKvTest, RotatesQueriesAndKeys) {
   for (const AttentionShape& shape : AttentionShapes()) {
     Conversations talk(device, {shape, {.storage = KvStorage::kF32}, kLengths});
     talk.FeedAll();
-    const std::vector<std::byte> cache = talk.DownloadCache();
+    const Conversations::Cache cache = talk.DownloadCache();
     ForEachPosition(talk, [&](Position at) {
       const auto angles = talk.Angles(at.position);
       for (int64_t head = 0; head < shape.heads; ++head) {
@@ -75,6 +75,84 @@ TEST_P(RopeKvTest, RotatesQueriesAndKeys) {
                       talk.Cached(cache, 0, head, at));
         const auto value = talk.RawHead(at, shape.heads + shape.kv_heads + head);
         ASSERT_TRUE(SameBits(talk.Cached(cache, 1, head, at), Copy(value)));
+      }
+    });
+  }
+}
+
+TEST_P(RopeKvTest, RotatesTheFirstChannelsOfAHeadOrNone) {
+  Device device(GetParam());
+  const AttentionShape shape{4, 2, 64};
+  for (const int64_t rotary_dim : {0, 2, 24, 48}) {
+    Conversations talk(device, {.shape = shape,
+                                .format = {.storage = KvStorage::kF32},
+                                .lengths = kLengths,
+                                .rotary_dim = rotary_dim});
+    talk.FeedAll();
+    const Conversations::Cache cache = talk.DownloadCache();
+    const auto rotated = static_cast<size_t>(rotary_dim);
+    const auto check = [&](std::span<const float> raw, std::span<const float> angles,
+                           std::span<const float> actual) {
+      ExpectRotated(raw.first(rotated), angles, actual.first(rotated));
+      ASSERT_TRUE(SameBits(Copy(actual.subspan(rotated)), Copy(raw.subspan(rotated))));
+    };
+    ForEachPosition(talk, [&](Position at) {
+      const auto angles = talk.Angles(at.position);
+      for (int64_t head = 0; head < shape.heads; ++head) {
+        check(talk.RawHead(at, head), angles, talk.Query(at, head));
+      }
+      for (int64_t head = 0; head < shape.kv_heads; ++head) {
+        check(talk.RawHead(at, shape.heads + head), angles, talk.Cached(cache, 0, head, at));
+      }
+    });
+  }
+}
+
+/// RMSNorm over a head in double, then no rotation: within the norm's bound.
+void ExpectNormalized(std::span<const float> raw, const std::vector<float>& weight,
+                      std::span<const float> actual) {
+  double sum = 0.0;
+  for (const float value : raw) sum += double{value} * double{value};
+  const double r =
+      1.0 / std::sqrt(sum / static_cast<double>(raw.size()) + double{Conversations::kNormEps});
+  const double error = (static_cast<double>(raw.size()) / 16.0 + 8.0) * kUnitRoundoff;
+  for (size_t i = 0; i < raw.size(); ++i) {
+    const double exact = double{raw[i]} * r * double{weight[i]};
+    ASSERT_NEAR(double{actual[i]}, exact, error * std::abs(exact));
+  }
+}
+
+TEST_P(RopeKvTest, NormalizesTheHeadsOfQueriesAndKeys) {
+  Device device(GetParam());
+  for (const AttentionShape& shape : AttentionShapes()) {
+    const Conversations::Setup setup{.shape = shape,
+                                     .format = {.storage = KvStorage::kF32},
+                                     .lengths = kLengths,
+                                     .rotary_dim = 0,
+                                     .head_norms = true};
+    Conversations talk(device, setup);
+    talk.FeedAll();
+    const Conversations::Cache cache = talk.DownloadCache();
+    ForEachPosition(talk, [&](Position at) {
+      for (int64_t head = 0; head < shape.heads; ++head) {
+        ExpectNormalized(talk.RawHead(at, head), talk.q_norm(), talk.Query(at, head));
+      }
+      for (int64_t head = 0; head < shape.kv_heads; ++head) {
+        ExpectNormalized(talk.RawHead(at, shape.heads + head), talk.k_norm(),
+                         talk.Cached(cache, 0, head, at));
+        const auto value = talk.RawHead(at, shape.heads + shape.kv_heads + head);
+        ASSERT_TRUE(SameBits(talk.Cached(cache, 1, head, at), Copy(value)));
+      }
+    });
+
+    // And then they are rotated: as heads that came normalized.
+    Conversations::Setup rotating = setup;
+    rotating.rotary_dim = -1;
+    Conversations both(device, rotating);
+    both.FeedAll();
+    ForEachPosition(both, [&](Position at) {
+      for (int64_t head = 0; head < shape.heads; ++head) {
+        ExpectRotated(talk.Query(at, head), both.Angles(at.position), both.Query(at, head));
       }
     });
   }
@@ -95,7 +173,7 @@ std::vector<std::vector<float>> RotatedKeys(Device& device, const AttentionShape
     }
   });
   talk.FeedAll();
-  const std::vector<std::byte> cache = talk.DownloadCache();
+  const Conversations::Cache cache = talk.DownloadCache();
   std::vector<std::vector<float>> keys;
   ForEachPosition(talk, [&](Position at) {
     for (int64_t head = 0; head < shape.kv_heads; ++head) {
@@ -116,7 +194,7 @@ TEST_P(RopeKvTest, PagesHoldWhatTheScalarQuantizerGives) {
       });
       Conversations talk(device, {shape, format, kLengths});
       talk.FeedAll();
-      const std::vector<std::byte> cache = talk.DownloadCache();
+      const Conversations::Cache cache = talk.DownloadCache();
       size_t next = 0;
       ForEachPosition(talk, [&](Position at) {
         for (int64_t head = 0; head < shape.kv_heads; ++head) {
@@ -142,11 +220,16 @@ TEST_P(RopeKvTest, AgreesWithTheReferenceBitForBit) {
   Device reference(BackendCase{"reference", ""});
   for (const AttentionShape& shape : AttentionShapes()) {
     for (const KvCase& kv : KvCases()) {
-      Conversations ours(device, {shape, kv.format, kLengths});
-      Conversations theirs(reference, {shape, kv.format, kLengths});
+      Conversations::Setup setup{shape, kv.format, kLengths};
+      if (shape.heads == 4) {
+        setup.head_norms = true;
+        setup.rotary_dim = shape.head_dim / 2;
+      }
+      Conversations ours(device, setup);
+      Conversations theirs(reference, setup);
       ours.FeedAll();
       theirs.FeedAll();
-      EXPECT_TRUE(ours.DownloadCache() == theirs.DownloadCache()) << kv.name;
+      EXPECT_TRUE(SameCache(ours.DownloadCache(), theirs.DownloadCache())) << kv.name;
       ForEachPosition(ours, [&](Position at) {
         for (int64_t head = 0; head < shape.heads; ++head) {
           ASSERT_TRUE(SameBits(Copy(ours.Query(at, head)), Copy(theirs.Query(at, head))));
@@ -161,21 +244,19 @@ TEST_P(RopeKvTest, WritesOnlyItsOwnSlots) {
   const AttentionShape shape{2, 1, 8};
   Conversations talk(device, {shape, {.storage = KvStorage::kInt8}, {20, 5}});
   talk.Feed({7, 5});
-  const std::vector<std::byte> before = talk.DownloadCache();
+  const Conversations::Cache before = talk.DownloadCache();
   talk.Feed({9, 0});
-  const std::vector<std::byte> after = talk.DownloadCache();
-  ASSERT_FALSE(before == after);
+  const Conversations::Cache after = talk.DownloadCache();
+  ASSERT_FALSE(SameCache(before, after));
   for (int64_t p = 0; p < 7; ++p) {
     EXPECT_TRUE(SameBits(talk.Cached(before, 0, 0, {0, p}), talk.Cached(after, 0, 0, {0, p})));
     EXPECT_TRUE(SameBits(talk.Cached(before, 1, 0, {0, p}), talk.Cached(after, 1, 0, {0, p})));
   }
-  const int64_t page_bytes = talk.kv().layout.PageBytes();
-  for (int64_t page = 0; page < talk.kv().pages; ++page) {
+  for (int64_t page = 0; page < talk.kv().pages(); ++page) {
     const auto& own = talk.UsedPages(0);
     if (std::find(own.begin(), own.end(), static_cast<int32_t>(page)) != own.end()) continue;
-    EXPECT_TRUE(std::equal(before.begin() + page * page_bytes,
-                           before.begin() + (page + 1) * page_bytes,
-                           after.begin() + page * page_bytes))
+    const auto i = static_cast<size_t>(page);
+    EXPECT_TRUE(SameCache({before[i]}, {after[i]}))
         << "page " << page << " belongs to another sequence";
   }
 }
@@ -183,7 +264,7 @@ TEST_P(RopeKvTest, WritesOnlyItsOwnSlots) {
 TEST_P(RopeKvTest, DoesNotDependOnThreadsOrChunks) {
   for (const KvCase& kv : KvCases()) {
     SCOPED_TRACE(kv.name);
-    std::vector<std::byte> expected;
+    Conversations::Cache expected;
     for (const int threads : {1, 2, 3, 5}) {
       Device device(GetParam(), threads);
       Conversations talk(device, {{4, 2, 64}, kv.format, {33, 5}});
@@ -191,7 +272,7 @@ TEST_P(RopeKvTest, DoesNotDependOnThreadsOrChunks) {
       if (threads == 3) talk.Feed({23, 4});
       if (threads != 3) talk.FeedAll();
       if (expected.empty()) expected = talk.DownloadCache();
-      EXPECT_TRUE(talk.DownloadCache() == expected) << threads << " threads";
+      EXPECT_TRUE(SameCache(talk.DownloadCache(), expected)) << threads << " threads";
     }
   }
 }
@@ -209,7 +290,7 @@ TEST_P(RopeKvTest, HeadsWithoutNumbersHaveDefinedCodes) {
     for (int64_t i = 0; i < 8; ++i) talk.Raw({0, 2}, v + i) = 0.0f;
     talk.Raw({0, 3}, 8) = NAN;  // a key
     talk.FeedAll();
-    const std::vector<std::byte> cache = talk.DownloadCache();
+    const Conversations::Cache cache = talk.DownloadCache();
     for (int64_t p = 0; p < 4; ++p) {
       const std::vector<float> value = talk.Cached(cache, 1, 0, {0, p});
       EXPECT_TRUE(SameBits(value, ThroughTheCache(format, Copy(talk.RawHead({0, p}, 2))))) << p;

@@ -13,12 +13,13 @@ class CalibrationTest : public ::testing::Test {
     tests::WriteText(folder_ / "tokenizer.json", tests::TinyTokenizer().dump());
     tests::WriteText(folder_ / "tokenizer_config.json",
                      R"({"bos_token": "<s>", "add_bos_token": true})");
-    Result<std::unique_ptr<text::Tokenizer>> tokenizer = text::Tokenizer::Load(folder_.path());
+    Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer =
+        tokenizer::Tokenizer::Load(folder_.path());
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
     tokenizer_ = std::move(tokenizer).value();
   }
   tests::TemporaryFolder folder_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
 };
 
 TEST_F(CalibrationTest, WindowsStartWherePythonsRandomSays) {

@@ -28,7 +28,8 @@ class QuantizeModelTest : public ::testing::Test {
     Result<model::ModelFiles> files = model::ModelFiles::Open(folder_ / "model");
     ASSERT_TRUE(files.ok()) << files.error().message;
     files_.emplace(std::move(files).value());
-    Result<std::unique_ptr<text::Tokenizer>> tokenizer = text::Tokenizer::Load(folder_ / "model");
+    Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer =
+        tokenizer::Tokenizer::Load(folder_ / "model");
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
     tokenizer_ = std::move(tokenizer).value();
     const io::Dataset text{
@@ -94,7 +95,7 @@ class QuantizeModelTest : public ::testing::Test {
 
   tests::TemporaryFolder folder_;
   std::optional<model::ModelFiles> files_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
   Calibration calibration_;
   io::Dataset text_;
 };

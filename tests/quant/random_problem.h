@@ -1,4 +1,4 @@
-// Random weights and correlated calibration inputs for the tests of this room.
+// Random weights and correlated calibration inputs for the tests of this module.
 #pragma once
 
 #include <cstdint>

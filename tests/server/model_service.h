@@ -13,8 +13,8 @@ struct EngineOfModel {
       : engine(*loaded.transformer, *loaded.tokenizer, options) {}
 
   engine::LoadedModel loaded{"cpu"};
-  text::ChatTemplate chat_template = text::ChatTemplate::FromName("plain").value();
-  text::TokenTrie trie{*loaded.tokenizer, 260};
+  chat::ChatTemplate chat_template = chat::ChatTemplate::FromName("plain").value();
+  grammar::TokenTrie trie{*loaded.tokenizer, 260};
   ServedModel model = {.name = "tiny",
                        .tokenizer = loaded.tokenizer.get(),
                        .chat_template = &chat_template,

@@ -17,19 +17,19 @@
 namespace atom::server {
 
 /// The tokenizer of tests/tiny_model.h: every byte a token.
-inline std::unique_ptr<text::Tokenizer> ByteTokenizer() {
+inline std::unique_ptr<tokenizer::Tokenizer> ByteTokenizer() {
   const tests::TemporaryFolder folder;
   tests::WriteText(folder / "tokenizer.json", tests::TinyTokenizer().dump());
   tests::WriteText(folder / "tokenizer_config.json",
                    R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})");
-  return text::Tokenizer::Load(folder.path()).value();
+  return tokenizer::Tokenizer::Load(folder.path()).value();
 }
 
 /// "tiny", a context of 64 tokens.
 struct TinyServed {
-  std::unique_ptr<text::Tokenizer> tokenizer = ByteTokenizer();
-  text::ChatTemplate chat_template = text::ChatTemplate::FromName("plain").value();
-  text::TokenTrie trie{*tokenizer, 260};
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer = ByteTokenizer();
+  chat::ChatTemplate chat_template = chat::ChatTemplate::FromName("plain").value();
+  grammar::TokenTrie trie{*tokenizer, 260};
   ServedModel model = {.name = "tiny",
                        .tokenizer = tokenizer.get(),
                        .chat_template = &chat_template,

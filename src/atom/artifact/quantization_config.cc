@@ -4,13 +4,14 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
-#include "atom/artifact/field_reader.h"
 #include "atom/artifact/recipe_json.h"
+#include "atom/io/field_reader.h"
 #include "atom/io/json.h"
 
 namespace atom::artifact {
 namespace {
 
+using io::FieldReader;
 using io::Json;
 using Missing = FieldReader::Missing;
 
@@ -23,7 +24,7 @@ Json ClipTable(const std::vector<LayerClips>& layers, ClipsOf clips_of) {
   Json table = Json::array();
   for (const LayerClips& layer : layers) {
     Json row = Json::array();
-    for (const float clip : clips_of(layer)) row.push_back(ShortestDecimal(clip));
+    for (const float clip : clips_of(layer)) row.push_back(io::ShortestDecimal(clip));
     table.push_back(row.size() == 1 ? row[0] : row);
   }
   return table;
@@ -58,7 +59,7 @@ Status ReadClips(const Json& row, const std::string& where, std::span<float> cli
 template <class ClipsOf>
 void ReadClipTable(FieldReader& fields, std::string_view key, const std::string& where,
                    int64_t expected, std::vector<LayerClips>& layers, ClipsOf clips_of) {
-  const Json* table = fields.Raw(key);
+  const Json* table = fields.Find(key);
   if (table == nullptr) return;
   if (!table->is_array() || static_cast<int64_t>(table->size()) != expected) {
     const std::string found = table->is_array() ? fmt::format("has {} layers", table->size())
@@ -98,8 +99,8 @@ Status ReadCalibration(const Json& json, const std::string& where, CalibrationRe
                      {"dataset", "text_hash", "samples", "sequence_length", "seed"});
   fields.String("dataset", record.dataset);
   fields.String("text_hash", record.text_hash);
-  fields.Integer("samples", record.samples);
-  fields.Integer("sequence_length", record.sequence_length);
+  fields.Int("samples", record.samples);
+  fields.Int("sequence_length", record.sequence_length);
   fields.Unsigned("seed", record.seed);
   if (record.samples < 0) fields.RefuseValue("samples", "at least 0");
   if (record.sequence_length < 0) fields.RefuseValue("sequence_length", "at least 0");

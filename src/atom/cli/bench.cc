@@ -3,9 +3,9 @@
 #include <map>
 #include <memory>
 
-#include "atom/bench/attention_bench.h"
-#include "atom/bench/gemm_bench.h"
-#include "atom/bench/model_bench.h"
+#include "atom/bench/kernels/attention_bench.h"
+#include "atom/bench/kernels/gemm_bench.h"
+#include "atom/bench/kernels/model_bench.h"
 #include "atom/cli/bench_flags.h"
 #include "atom/cli/commands.h"
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "atom/bench/workbench.h"
+#include "atom/bench/kernels/workbench.h"
 #include "atom/cli/session.h"
 
 namespace atom::cli {

@@ -2,8 +2,8 @@
 #include <csignal>
 #include <optional>
 
-#include "atom/bench/serve_bench.h"
-#include "atom/bench/server_process.h"
+#include "atom/bench/serving/serve_bench.h"
+#include "atom/bench/serving/server_process.h"
 #include "atom/cli/bench_flags.h"
 #include "atom/io/atomic_file.h"
 

@@ -1,6 +1,6 @@
 // `atom bench serving-recipes`: formats compared in serving, at equal batches and in equal memory.
-#include "atom/bench/interrupt_watch.h"
-#include "atom/bench/serving_recipes.h"
+#include "atom/bench/serving/interrupt_watch.h"
+#include "atom/bench/serving/serving_recipes.h"
 #include "atom/cli/bench_flags.h"
 #include "atom/io/atomic_file.h"
 

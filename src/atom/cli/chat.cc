@@ -6,9 +6,9 @@
 #include <memory>
 #include <unistd.h>
 
+#include "atom/chat/chat_template.h"
 #include "atom/cli/commands.h"
 #include "atom/cli/generation_flags.h"
-#include "atom/text/chat_template.h"
 
 namespace atom::cli {
 namespace {
@@ -37,12 +37,12 @@ std::tm LocalTime() {
 }
 
 Status Converse(const ChatFlags& flags, const LoadedModel& loaded,
-                const text::ChatTemplate& chat_template) {
-  const text::Tokenizer& tokenizer = *loaded.opened.tokenizer;
+                const chat::ChatTemplate& chat_template) {
+  const tokenizer::Tokenizer& tokenizer = *loaded.opened.tokenizer;
   engine::TextGenerator generator(*loaded.transformer, tokenizer, flags.generation.seed);
   engine::GenerateOptions options = flags.generation.options;
   options.stop.token_ids = chat_template.StopIds(tokenizer);
-  std::vector<text::ChatMessage> messages;
+  std::vector<chat::ChatMessage> messages;
   if (!flags.system.empty()) messages.push_back({"system", flags.system});
   std::string line;
   while (ReadTurn(line)) {
@@ -66,9 +66,9 @@ Status Converse(const ChatFlags& flags, const LoadedModel& loaded,
 }
 
 Status RunChat(const ChatFlags& flags) {
-  const Result<text::ChatTemplate> chat_template =
-      flags.chat_template.empty() ? text::ChatTemplate::Load(flags.generation.model)
-                                  : text::ChatTemplate::FromName(flags.chat_template);
+  const Result<chat::ChatTemplate> chat_template =
+      flags.chat_template.empty() ? chat::ChatTemplate::Load(flags.generation.model)
+                                  : chat::ChatTemplate::FromName(flags.chat_template);
   if (!chat_template.ok()) return chat_template.error();
   const Result<LoadedModel> loaded = flags.generation.Load();
   if (!loaded.ok()) return loaded.error();
@@ -86,7 +86,7 @@ void AddChat(CLI::App& app, int& exit_code) {
   command->add_option("model", flags->generation.model, "Model directory")->required();
   command->add_option("--system", flags->system, "A system message to begin with");
   command->add_option("--template", flags->chat_template,
-                      "Chat template instead of the model's: " + text::ChatTemplate::KnownNames());
+                      "Chat template instead of the model's: " + chat::ChatTemplate::KnownNames());
   flags->generation.AddTo(*command);
   command->callback([flags, &exit_code] {
     const Status status = RunChat(*flags);

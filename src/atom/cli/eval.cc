@@ -53,7 +53,7 @@ void RunTexts(const EvalFlags& flags, model::Transformer& transformer,
 }
 
 Status RunTasks(const EvalFlags& flags, model::Transformer& transformer,
-                const text::Tokenizer& tokenizer, int64_t context,
+                const tokenizer::Tokenizer& tokenizer, int64_t context,
                 const std::vector<eval::TaskItems>& tasks, nlohmann::json& json) {
   if (flags.json != "-") {
     fmt::print("{:<14} {:>6} {:>9} {:>8} {:>8} {:>8}\n", "task", "n", "seconds", "metric", "value",

@@ -23,7 +23,7 @@ Status RunGenerate(const GenerateFlags& flags) {
   if (prompt == "-") prompt.assign(std::istreambuf_iterator<char>(std::cin), {});
   Result<LoadedModel> loaded = flags.generation.Load();
   if (!loaded.ok()) return loaded.error();
-  const text::Tokenizer& tokenizer = *loaded->opened.tokenizer;
+  const tokenizer::Tokenizer& tokenizer = *loaded->opened.tokenizer;
   const std::vector<int32_t> tokens =
       tokenizer.Encode(prompt, {.add_bos = true, .parse_special = flags.special});
   engine::TextGenerator generator(*loaded->transformer, tokenizer, flags.generation.seed);

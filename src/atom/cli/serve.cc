@@ -10,12 +10,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "atom/chat/chat_template.h"
 #include "atom/cli/commands.h"
 #include "atom/cli/session.h"
 #include "atom/engine/engine.h"
 #include "atom/server/memory_plan.h"
 #include "atom/server/service.h"
-#include "atom/text/chat_template.h"
 
 namespace atom::cli {
 namespace {
@@ -74,9 +74,9 @@ std::string NameOf(const std::string& dir) {
   return path.filename().empty() ? "model" : path.filename().string();
 }
 
-Result<text::ChatTemplate> ChooseTemplate(const ServeFlags& flags) {
-  if (!flags.chat_template.empty()) return text::ChatTemplate::FromName(flags.chat_template);
-  return text::ChatTemplate::Load(flags.model);
+Result<chat::ChatTemplate> ChooseTemplate(const ServeFlags& flags) {
+  if (!flags.chat_template.empty()) return chat::ChatTemplate::FromName(flags.chat_template);
+  return chat::ChatTemplate::Load(flags.model);
 }
 
 Status RunServe(ServeFlags& flags) {
@@ -86,22 +86,25 @@ Status RunServe(ServeFlags& flags) {
   if (Status s = server::HttpServer::CheckAddress(flags.service.address); !s.ok()) return s;
   Result<OpenedModel> opened = OpenModel(flags.model);
   if (!opened.ok()) return opened.error();
-  const Result<text::ChatTemplate> chat_template = ChooseTemplate(flags);
+  const Result<chat::ChatTemplate> chat_template = ChooseTemplate(flags);
   if (!chat_template.ok()) return chat_template.error();
 
+  const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
+  if (!backend.ok()) return backend.error();
   if (flags.memory.budget == 0) flags.memory.budget = server::AvailableMemory();
-  const Result<server::MemoryPlan> plan = server::PlanMemory(opened->files, flags.memory);
+  const Result<server::MemoryPlan> plan =
+      server::PlanMemory(opened->files, **backend, flags.memory);
   if (!plan.ok()) return plan.error();
   fmt::print("memory: {}\n", plan->Description());
   std::fflush(stdout);
 
-  const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
-  if (!backend.ok()) return backend.error();
   const Result<std::unique_ptr<model::Transformer>> transformer =
       model::LoadTransformer(opened->files, **backend,
                              {.simulate = false,
                               .dtype = DType::kF32,
-                              .limits = {.rows = flags.memory.rows, .positions = plan->context}});
+                              .limits = {.rows = flags.memory.rows,
+                                         .positions = plan->context,
+                                         .sequences = flags.memory.max_sequences}});
   if (!transformer.ok()) return transformer.error();
 
   flags.engine.kv_pages = plan->pages;
@@ -113,7 +116,7 @@ Status RunServe(ServeFlags& flags) {
   flags.service.drain_time = std::chrono::seconds(flags.drain_seconds);
   flags.service.stuck_after = std::chrono::seconds(flags.stuck_seconds);
   const int64_t vocab_size = opened->files.config.vocab_size;
-  const text::TokenTrie trie(*opened->tokenizer, vocab_size);
+  const grammar::TokenTrie trie(*opened->tokenizer, vocab_size);
   const server::ServedModel served = {
       .name = flags.served_name.empty() ? NameOf(flags.model) : flags.served_name,
       .tokenizer = opened->tokenizer.get(),
@@ -198,7 +201,7 @@ void AddEngineFlags(CLI::App& command, ServeFlags& flags) {
                    "Compute every prompt, also what an earlier one began with");
   command.add_option(
       "--template", flags.chat_template,
-      "Chat template: " + text::ChatTemplate::KnownNames() + "; default: the model's");
+      "Chat template: " + chat::ChatTemplate::KnownNames() + "; default: the model's");
 }
 
 }  // namespace

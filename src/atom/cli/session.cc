@@ -39,7 +39,7 @@ void CalibrationFlags::AddTo(CLI::App& command) {
 }
 
 Result<pipeline::Calibration> CalibrationFlags::Load(const std::string& data_folder,
-                                                     const text::Tokenizer& tokenizer,
+                                                     const tokenizer::Tokenizer& tokenizer,
                                                      const model::ModelConfig& config) const {
   if (options.sequence_length > config.max_position_embeddings) {
     return MakeError("--seqlen: expected at most the model's context of {} tokens, found {}",
@@ -54,7 +54,7 @@ Result<pipeline::Calibration> CalibrationFlags::Load(const std::string& data_fol
 Result<OpenedModel> OpenModel(const std::string& dir) {
   Result<model::ModelFiles> files = model::ModelFiles::Open(dir);
   if (!files.ok()) return files.error();
-  Result<std::unique_ptr<text::Tokenizer>> tokenizer = text::Tokenizer::Load(dir);
+  Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = tokenizer::Tokenizer::Load(dir);
   if (!tokenizer.ok()) return tokenizer.error();
   if ((*tokenizer)->vocab_size() > files->config.vocab_size) {
     return MakeError("{}: the tokenizer has {} tokens, config.json's vocab_size is {}", dir,

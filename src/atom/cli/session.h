@@ -14,7 +14,7 @@
 #include "atom/kernels/registry.h"
 #include "atom/model/model_files.h"
 #include "atom/pipeline/calibration.h"
-#include "atom/text/tokenizer.h"
+#include "atom/tokenizer/tokenizer.h"
 
 namespace atom::cli {
 
@@ -32,14 +32,14 @@ struct CalibrationFlags {
 
   void AddTo(CLI::App& command);
   Result<pipeline::Calibration> Load(const std::string& data_folder,
-                                     const text::Tokenizer& tokenizer,
+                                     const tokenizer::Tokenizer& tokenizer,
                                      const model::ModelConfig& config) const;
 };
 
 /// A model directory and its tokenizer.
 struct OpenedModel {
   model::ModelFiles files;
-  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer;
 };
 Result<OpenedModel> OpenModel(const std::string& dir);
 

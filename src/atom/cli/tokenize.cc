@@ -53,9 +53,10 @@ Result<std::vector<int32_t>> ParseIds(const std::string& text, int64_t vocab_siz
 }
 
 Status RunTokenize(const TokenizeFlags& flags) {
-  Result<std::unique_ptr<text::Tokenizer>> tokenizer =
-      flags.tokenizer_file.empty() ? text::Tokenizer::Load(flags.model)
-                                   : text::Tokenizer::LoadFile(flags.model, flags.tokenizer_file);
+  Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer =
+      flags.tokenizer_file.empty()
+          ? tokenizer::Tokenizer::Load(flags.model)
+          : tokenizer::Tokenizer::LoadFile(flags.model, flags.tokenizer_file);
   if (!tokenizer.ok()) return tokenizer.error();
   const Result<std::string> input = ReadInput(flags.file);
   if (!input.ok()) return input.error();

@@ -5,7 +5,7 @@
 
 namespace atom::engine {
 
-Answer::Answer(const text::Tokenizer& tokenizer, const StopConditions& stop,
+Answer::Answer(const tokenizer::Tokenizer& tokenizer, const StopConditions& stop,
                std::vector<int32_t> end_ids)
     : decoder_(tokenizer),
       matcher_(stop.strings, stop.include_string),

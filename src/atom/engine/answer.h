@@ -7,14 +7,14 @@
 
 #include "atom/engine/request.h"
 #include "atom/engine/stop_matcher.h"
-#include "atom/text/stream_decoder.h"
+#include "atom/tokenizer/stream_decoder.h"
 
 namespace atom::engine {
 
 class Answer {
  public:
   /// `end_ids` end the text. `tokenizer` must outlive this.
-  Answer(const text::Tokenizer& tokenizer, const StopConditions& stop,
+  Answer(const tokenizer::Tokenizer& tokenizer, const StopConditions& stop,
          std::vector<int32_t> end_ids);
 
   int64_t tokens() const { return tokens_; }  ///< without the one that ended the text
@@ -24,7 +24,7 @@ class Answer {
   void Finish(Output& output);
 
  private:
-  text::StreamDecoder decoder_;
+  tokenizer::StreamDecoder decoder_;
   StopMatcher matcher_;
   std::vector<int32_t> end_ids_;
   int64_t min_tokens_;

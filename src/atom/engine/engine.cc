@@ -63,7 +63,7 @@ std::vector<T> OneOf(T item) {
 
 class Engine::Loop {
  public:
-  Loop(model::Transformer& transformer, const text::Tokenizer& tokenizer,
+  Loop(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
        const EngineOptions& options)
       : core_(transformer, tokenizer, options),
         max_waiting_(options.max_waiting),
@@ -147,7 +147,7 @@ class Engine::Loop {
   std::jthread thread_;  // last: it uses all of the above
 };
 
-Engine::Engine(model::Transformer& transformer, const text::Tokenizer& tokenizer,
+Engine::Engine(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
                const EngineOptions& options)
     : loop_(std::make_unique<Loop>(transformer, tokenizer, options)) {}
 Engine::~Engine() = default;

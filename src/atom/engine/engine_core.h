@@ -15,7 +15,7 @@
 #include "atom/core/result.h"
 #include "atom/engine/request.h"
 #include "atom/model/transformer.h"
-#include "atom/text/tokenizer.h"
+#include "atom/tokenizer/tokenizer.h"
 
 namespace atom::engine {
 
@@ -51,7 +51,7 @@ struct EngineStats {
 class EngineCore {
  public:
   /// `transformer` and `tokenizer` must outlive this.
-  EngineCore(model::Transformer& transformer, const text::Tokenizer& tokenizer,
+  EngineCore(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
              const EngineOptions& options);
   ~EngineCore();
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "atom/text/unicode.h"
+#include "atom/tokenizer/unicode.h"
 
 namespace atom::eval {
 namespace {
@@ -12,9 +12,9 @@ namespace {
 using Groups = std::vector<std::vector<Continuation>>;
 
 /// Keeps the requests of all groups going.
-class Run {
+class Scorer {
  public:
-  Run(engine::EngineCore& core, const Groups& groups) : core_(core), groups_(groups) {
+  Scorer(engine::EngineCore& core, const Groups& groups) : core_(core), groups_(groups) {
     for (const auto& group : groups) {
       first_ids_.push_back(requests_);
       requests_ += static_cast<engine::RequestId>(group.size());
@@ -72,11 +72,12 @@ class Run {
 
 }  // namespace
 
-Result<Continuation> EncodePair(const text::Tokenizer& tokenizer, std::string_view context_text,
-                                std::string_view continuation, int64_t context) {
+Result<Continuation> EncodePair(const tokenizer::Tokenizer& tokenizer,
+                                std::string_view context_text, std::string_view continuation,
+                                int64_t context) {
   const std::string whole = std::string(context_text).append(continuation);
-  const std::string_view given = text::TrimEnd(context_text);
-  const text::EncodeOptions options{.add_bos = true, .parse_special = true};
+  const std::string_view given = tokenizer::TrimEnd(context_text);
+  const tokenizer::EncodeOptions options{.add_bos = true, .parse_special = true};
   Continuation pair{.tokens = tokenizer.Encode(given, options)};
   pair.begin = static_cast<int64_t>(pair.tokens.size());
   const std::vector<int32_t> all = tokenizer.Encode(whole, options);
@@ -95,7 +96,7 @@ Result<Continuation> EncodePair(const text::Tokenizer& tokenizer, std::string_vi
 Result<std::vector<std::vector<double>>> LogLikelihoods(engine::EngineCore& core,
                                                         const Groups& groups,
                                                         const std::function<void()>& on_group) {
-  Run run(core, groups);
+  Scorer run(core, groups);
   if (Status s = run.Start(); !s.ok()) return s.error();
   while (core.HasWork()) {
     for (const engine::Output& output : core.Step(std::chrono::steady_clock::now())) {

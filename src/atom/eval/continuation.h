@@ -12,7 +12,7 @@
 
 #include "atom/core/result.h"
 #include "atom/engine/engine_core.h"
-#include "atom/text/tokenizer.h"
+#include "atom/tokenizer/tokenizer.h"
 
 namespace atom::eval {
 
@@ -27,8 +27,9 @@ struct Continuation {
 /// the second's tokens is the continuation. Of more than `context + 1` tokens the first are
 /// dropped: a model of `context` positions predicts one more. Errors: no token in front of the
 /// continuation or none in it, or it is longer than `context` itself.
-Result<Continuation> EncodePair(const text::Tokenizer& tokenizer, std::string_view context_text,
-                                std::string_view continuation, int64_t context);
+Result<Continuation> EncodePair(const tokenizer::Tokenizer& tokenizer,
+                                std::string_view context_text, std::string_view continuation,
+                                int64_t context);
 
 /// The sum of the log-probabilities of each continuation's tokens, in the order of `groups`, whose
 /// members begin alike. `on_group` is called as each group is finished. Errors: what

@@ -2,7 +2,7 @@
 
 #include <fmt/core.h>
 
-#include "atom/text/unicode.h"
+#include "atom/tokenizer/unicode.h"
 
 namespace atom::eval {
 namespace {
@@ -34,13 +34,14 @@ std::string DropBrackets(std::string_view text) {
 }  // namespace
 
 std::string CleanHellaswag(std::string_view text) {
-  const std::string sentences = Replace(text::TrimEnd(text::TrimStart(text)), " [title]", ". ");
+  const std::string sentences =
+      Replace(tokenizer::TrimEnd(tokenizer::TrimStart(text)), " [title]", ". ");
   return Replace(DropBrackets(sentences), "  ", " ");
 }
 
 std::string HellaswagContext(std::string_view activity, std::string_view first,
                              std::string_view second) {
-  return CleanHellaswag(fmt::format("{}: {} {}", activity, first, text::Capitalize(second)));
+  return CleanHellaswag(fmt::format("{}: {} {}", activity, first, tokenizer::Capitalize(second)));
 }
 
 }  // namespace atom::eval

@@ -6,7 +6,7 @@
 #include "atom/eval/hellaswag_text.h"
 #include "atom/eval/item_fields.h"
 #include "atom/io/quote.h"
-#include "atom/text/unicode.h"
+#include "atom/tokenizer/unicode.h"
 
 namespace atom::eval {
 namespace {
@@ -138,7 +138,7 @@ Result<ChoiceItem> ReadWinogrande(const Json& line, const std::string& source) {
   if (!gold.ok()) return gold.error();
   const std::string before(sentence.substr(0, gap));
   const Strings contexts = {before + (*fields)[1], before + (*fields)[2]};
-  const std::string_view after = text::TrimEnd(text::TrimStart(sentence.substr(gap + 1)));
+  const std::string_view after = tokenizer::TrimEnd(tokenizer::TrimStart(sentence.substr(gap + 1)));
   return PartialItem(contexts, after, *gold, source);
 }
 

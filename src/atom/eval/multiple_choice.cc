@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kContexts = 4;  // of full length that the KV memory holds
 
-Result<std::vector<std::vector<Continuation>>> EncodeItems(const text::Tokenizer& tokenizer,
+Result<std::vector<std::vector<Continuation>>> EncodeItems(const tokenizer::Tokenizer& tokenizer,
                                                            const TaskItems& items,
                                                            int64_t context) {
   std::vector<std::vector<Continuation>> groups;
@@ -75,14 +75,17 @@ TaskResult Score(const TaskItems& items, std::vector<std::vector<double>> log_li
 
 int64_t PositionsForTasks(int64_t context) { return context + 1; }
 
-Result<TaskResult> MeasureTask(model::Transformer& transformer, const text::Tokenizer& tokenizer,
-                               const TaskItems& items, int64_t context, Progress* progress) {
+Result<TaskResult> MeasureTask(model::Transformer& transformer,
+                               const tokenizer::Tokenizer& tokenizer, const TaskItems& items,
+                               int64_t context, Progress* progress) {
   const auto start = std::chrono::steady_clock::now();
   const Result<std::vector<std::vector<Continuation>>> groups =
       EncodeItems(tokenizer, items, context);
   if (!groups.ok()) return groups.error();
-  engine::EngineCore core(transformer, tokenizer,
-                          {.kv_pages = kContexts * model::PagesFor(PositionsForTasks(context))});
+  engine::EngineCore core(
+      transformer, tokenizer,
+      {.kv_pages = kContexts * kernels::PagesFor(PositionsForTasks(context),
+                                                 transformer.backend().kv_page_positions())});
   Result<std::vector<std::vector<double>>> log_likelihoods =
       LogLikelihoods(core, *groups, [progress] {
         if (progress != nullptr) progress->Advance();

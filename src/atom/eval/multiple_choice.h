@@ -17,7 +17,7 @@
 #include "atom/core/result.h"
 #include "atom/eval/task_table.h"
 #include "atom/model/transformer.h"
-#include "atom/text/tokenizer.h"
+#include "atom/tokenizer/tokenizer.h"
 
 namespace atom::eval {
 
@@ -46,8 +46,9 @@ int64_t PositionsForTasks(int64_t context);
 
 /// Items longer than `context` tokens lose their beginning.
 /// REQUIRES: the transformer's limits hold PositionsForTasks(context).
-Result<TaskResult> MeasureTask(model::Transformer& transformer, const text::Tokenizer& tokenizer,
-                               const TaskItems& items, int64_t context, Progress* progress);
+Result<TaskResult> MeasureTask(model::Transformer& transformer,
+                               const tokenizer::Tokenizer& tokenizer, const TaskItems& items,
+                               int64_t context, Progress* progress);
 
 /// The log-likelihoods are only there if asked for.
 nlohmann::json ToJson(const TaskResult& result, bool with_log_likelihoods);

@@ -13,7 +13,7 @@
 #include "atom/core/result.h"
 #include "atom/io/dataset.h"
 #include "atom/model/transformer.h"
-#include "atom/text/tokenizer.h"
+#include "atom/tokenizer/tokenizer.h"
 
 namespace atom::eval {
 
@@ -26,7 +26,7 @@ struct EvalText {
 
 /// `max_windows` 0: all. Added tokens in the text are recognized, as Hugging Face does. Documents
 /// (c4) give the published 256 random windows. Errors: the text is shorter than one window.
-Result<EvalText> CutWindows(const io::Dataset& dataset, const text::Tokenizer& tokenizer,
+Result<EvalText> CutWindows(const io::Dataset& dataset, const tokenizer::Tokenizer& tokenizer,
                             int64_t window, int64_t max_windows);
 
 struct PerplexityResult {

@@ -1,4 +1,4 @@
-// An open POSIX file descriptor that closes itself; what the file classes of this room are built
+// An open POSIX file descriptor that closes itself; what the file classes of this module are built
 // on.
 #pragma once
 

@@ -1,5 +1,5 @@
 // The CUDA backend's one entry point. A program is built with exactly one of two folders that
-// define it: cuda/, or nocuda/, whose backend is always absent. No other room needs an #ifdef.
+// define it: cuda/, or nocuda/, whose backend is always absent. No other module needs an #ifdef.
 #pragma once
 
 #include <memory>

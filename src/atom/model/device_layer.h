@@ -37,6 +37,8 @@ class DeviceLayer {
   const kernels::DeviceBuffer& input_norm() const { return input_norm_; }
   const kernels::DeviceBuffer& post_norm() const { return post_norm_; }
   const quant::KvFormat& kv_format() const { return kv_format_; }
+  /// What steps must have room for.
+  const std::vector<kernels::LinearPlan>& linears() const { return linears_; }
 
  private:
   std::array<std::unique_ptr<kernels::PackedWeight>, artifact::kLinears.size()> weights_;
@@ -45,6 +47,7 @@ class DeviceLayer {
   kernels::DeviceBuffer input_norm_;
   kernels::DeviceBuffer post_norm_;
   quant::KvFormat kv_format_;
+  std::vector<kernels::LinearPlan> linears_;
 };
 
 }  // namespace atom::model

@@ -26,8 +26,8 @@ std::string HashOf(const io::Dataset& dataset) {
 }  // namespace
 
 Result<std::vector<TokenWindow>> SampleDocuments(const io::Dataset& dataset,
-                                                 const text::Tokenizer& tokenizer, int64_t count,
-                                                 int64_t length, uint64_t seed) {
+                                                 const tokenizer::Tokenizer& tokenizer,
+                                                 int64_t count, int64_t length, uint64_t seed) {
   // Every document is tokenized once, and only if it is drawn.
   std::vector<std::optional<std::vector<int32_t>>> tokens(dataset.documents.size());
   const auto tokens_of = [&](int64_t index) -> const std::vector<int32_t>& {
@@ -59,7 +59,8 @@ Result<std::vector<TokenWindow>> SampleDocuments(const io::Dataset& dataset,
   return windows;
 }
 
-Result<Calibration> SampleCalibration(const io::Dataset& dataset, const text::Tokenizer& tokenizer,
+Result<Calibration> SampleCalibration(const io::Dataset& dataset,
+                                      const tokenizer::Tokenizer& tokenizer,
                                       const CalibrationOptions& options) {
   Calibration calibration;
   calibration.record = {.dataset = dataset.name,

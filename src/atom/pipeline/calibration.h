@@ -7,7 +7,7 @@
 #include "atom/artifact/quantization_config.h"
 #include "atom/core/result.h"
 #include "atom/io/dataset.h"
-#include "atom/text/tokenizer.h"
+#include "atom/tokenizer/tokenizer.h"
 
 namespace atom::pipeline {
 
@@ -27,13 +27,14 @@ struct CalibrationOptions {
 /// A text is tokenized as a whole (one BOS) and `samples` windows start at Python's
 /// randint(0, N - length - 1); a list of documents (c4) is drawn from until one is long enough.
 /// Errors: the text (or every document) is shorter than a window.
-Result<Calibration> SampleCalibration(const io::Dataset& dataset, const text::Tokenizer& tokenizer,
+Result<Calibration> SampleCalibration(const io::Dataset& dataset,
+                                      const tokenizer::Tokenizer& tokenizer,
                                       const CalibrationOptions& options);
 
 /// `count` windows of `length` tokens from documents: Python's random, a document by randint until
 /// one has more than `length` tokens, then a window of it. Shared by calibration and evaluation.
 Result<std::vector<TokenWindow>> SampleDocuments(const io::Dataset& dataset,
-                                                 const text::Tokenizer& tokenizer, int64_t count,
-                                                 int64_t length, uint64_t seed);
+                                                 const tokenizer::Tokenizer& tokenizer,
+                                                 int64_t count, int64_t length, uint64_t seed);
 
 }  // namespace atom::pipeline

@@ -109,7 +109,7 @@ std::optional<ApiError> CheckModel(const std::string& name, const ServedModel& m
 
 std::vector<int32_t> EncodePrompt(const std::string& text, bool add_special_tokens,
                                   const ServedModel& model) {
-  const text::Tokenizer& tokenizer = *model.tokenizer;
+  const tokenizer::Tokenizer& tokenizer = *model.tokenizer;
   std::vector<int32_t> tokens = tokenizer.Encode(text, {.add_bos = false, .parse_special = true});
   const bool begun = !tokens.empty() && tokens.front() == tokenizer.bos_id();
   if (add_special_tokens && tokenizer.adds_bos() && !begun) {
@@ -118,9 +118,9 @@ std::vector<int32_t> EncodePrompt(const std::string& text, bool add_special_toke
   return tokens;
 }
 
-OrApiError<std::vector<int32_t>> RenderChat(const std::vector<text::ChatMessage>& messages,
+OrApiError<std::vector<int32_t>> RenderChat(const std::vector<chat::ChatMessage>& messages,
                                             const ServedModel& model) {
-  text::ChatOptions options;
+  chat::ChatOptions options;
   const std::time_t now = std::time(nullptr);
   gmtime_r(&now, &options.now.emplace());
   Result<std::vector<int32_t>> tokens =

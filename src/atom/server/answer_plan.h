@@ -42,7 +42,7 @@ std::vector<int32_t> EncodePrompt(const std::string& text, bool add_special_toke
                                   const ServedModel& model);
 
 /// The conversation as tokens. Special tokens are the template's alone.
-OrApiError<std::vector<int32_t>> RenderChat(const std::vector<text::ChatMessage>& messages,
+OrApiError<std::vector<int32_t>> RenderChat(const std::vector<chat::ChatMessage>& messages,
                                             const ServedModel& model);
 
 }  // namespace atom::server

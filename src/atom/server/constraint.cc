@@ -1,8 +1,8 @@
 #include "atom/server/constraint.h"
 
-#include "atom/text/grammar_matcher.h"
-#include "atom/text/json_schema.h"
-#include "atom/text/token_mask.h"
+#include "atom/grammar/grammar_matcher.h"
+#include "atom/grammar/json_schema/json_schema.h"
+#include "atom/grammar/token_mask.h"
 
 namespace atom::server {
 namespace {
@@ -10,12 +10,12 @@ namespace {
 class GrammarConstraint : public engine::TokenConstraint {
  public:
   // The answers to one request end at different times, and all read its grammar.
-  GrammarConstraint(std::shared_ptr<const text::Grammar> grammar, const ServedModel& model)
+  GrammarConstraint(std::shared_ptr<const grammar::Grammar> grammar, const ServedModel& model)
       : grammar_(std::move(grammar)),
         tokenizer_(*model.tokenizer),
         matcher_(*grammar_),
         mask_(*grammar_, *model.trie, kMostMaskBytes),
-        halves_(text::MaskWords(model.vocab_size)),
+        halves_(grammar::MaskWords(model.vocab_size)),
         words_((halves_.size() + 1) / 2) {}
 
   std::span<const uint64_t> Allowed() override {
@@ -32,17 +32,17 @@ class GrammarConstraint : public engine::TokenConstraint {
  private:
   static constexpr size_t kMostMaskBytes = size_t{8} << 20;
 
-  std::shared_ptr<const text::Grammar> grammar_;
-  const text::Tokenizer& tokenizer_;
-  text::GrammarMatcher matcher_;
-  text::TokenMask mask_;
+  std::shared_ptr<const grammar::Grammar> grammar_;
+  const tokenizer::Tokenizer& tokenizer_;
+  grammar::GrammarMatcher matcher_;
+  grammar::TokenMask mask_;
   std::vector<uint32_t> halves_;
   std::vector<uint64_t> words_;
 };
 
 /// Whether the vocabulary has every byte that a JSON text may need as a token of its own, so that
 /// there is always a token for what must come next.
-bool SpellsEveryByte(const text::TokenTrie& trie) {
+bool SpellsEveryByte(const grammar::TokenTrie& trie) {
   std::array<bool, 256> has{};
   const auto nodes = trie.nodes();
   for (size_t i = 0; i + 1 < nodes.size(); ++i) {
@@ -74,11 +74,11 @@ OrApiError<TokenConstraints> MakeConstraints(const AnswerOptions& options, const
   if (!SpellsEveryByte(*model.trie)) {
     return Refusal("the model's vocabulary does not have every byte, expected text");
   }
-  Result<text::Grammar> grammar = options.format.kind == FormatKind::kJsonObject
-                                      ? Result<text::Grammar>(text::AnyJsonObject())
-                                      : text::CompileJsonSchema(options.format.schema);
+  Result<grammar::Grammar> grammar = options.format.kind == FormatKind::kJsonObject
+                                         ? Result<grammar::Grammar>(grammar::AnyJsonObject())
+                                         : grammar::CompileJsonSchema(options.format.schema);
   if (!grammar.ok()) return Refusal(grammar.error().message);
-  const auto shared = std::make_shared<const text::Grammar>(std::move(grammar).value());
+  const auto shared = std::make_shared<const grammar::Grammar>(std::move(grammar).value());
   for (auto& constraint : constraints) {
     constraint = std::make_unique<GrammarConstraint>(shared, model);
   }

@@ -1,6 +1,6 @@
-// HTTP as the rest of the room sees it: requests that were read under limits, replies and streams.
-// An exchange is one request and its answer; it is named by a number, so that an answer that comes
-// late finds no dangling connection, only a number that nobody knows any more.
+// HTTP as the rest of the module sees it: requests that were read under limits, replies and
+// streams. An exchange is one request and its answer; it is named by a number, so that an answer
+// that comes late finds no dangling connection, only a number that nobody knows any more.
 #pragma once
 
 #include <chrono>

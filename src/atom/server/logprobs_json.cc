@@ -3,7 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "atom/text/unicode.h"
+#include "atom/tokenizer/unicode.h"
 
 namespace atom::server {
 namespace {
@@ -15,7 +15,7 @@ double Finite(float logprob) {
   return std::isfinite(logprob) ? static_cast<double>(logprob) : kLeastLogprob;
 }
 
-bool IsUtf8(const std::string& bytes) { return text::ToValidUtf8(bytes) == bytes; }
+bool IsUtf8(const std::string& bytes) { return tokenizer::ToValidUtf8(bytes) == bytes; }
 
 int64_t Characters(const std::string& text) {
   int64_t count = 0;
@@ -23,16 +23,17 @@ int64_t Characters(const std::string& text) {
   return count;
 }
 
-io::Json ChatToken(int32_t id, float logprob, const text::Tokenizer& tokenizer) {
+io::Json ChatToken(int32_t id, float logprob, const tokenizer::Tokenizer& tokenizer) {
   const std::string bytes = tokenizer.TokenBytes(id);
   io::Json values = io::Json::array();
   for (const char c : bytes) values.push_back(static_cast<unsigned char>(c));
-  return {{"token", text::ToValidUtf8(bytes)}, {"logprob", Finite(logprob)}, {"bytes", values}};
+  return {
+      {"token", tokenizer::ToValidUtf8(bytes)}, {"logprob", Finite(logprob)}, {"bytes", values}};
 }
 
 }  // namespace
 
-std::string TokenName(const text::Tokenizer& tokenizer, int32_t id) {
+std::string TokenName(const tokenizer::Tokenizer& tokenizer, int32_t id) {
   const std::string bytes = tokenizer.TokenBytes(id);
   if (IsUtf8(bytes)) return bytes;
   std::string name = "bytes:";
@@ -41,7 +42,7 @@ std::string TokenName(const text::Tokenizer& tokenizer, int32_t id) {
 }
 
 io::Json CompletionLogprobs(std::span<const engine::TokenOutput> tokens, bool start_of_prompt,
-                            const text::Tokenizer& tokenizer, int64_t& offset) {
+                            const tokenizer::Tokenizer& tokenizer, int64_t& offset) {
   io::Json logprobs = {{"tokens", io::Json::array()},
                        {"token_logprobs", io::Json::array()},
                        {"top_logprobs", io::Json::array()},
@@ -78,7 +79,7 @@ void Append(io::Json& logprobs, const io::Json& more) {
 }
 
 io::Json ChatLogprobs(std::span<const engine::TokenOutput> tokens,
-                      const text::Tokenizer& tokenizer) {
+                      const tokenizer::Tokenizer& tokenizer) {
   io::Json content = io::Json::array();
   for (const engine::TokenOutput& token : tokens) {
     io::Json one = ChatToken(token.id, token.logprob, tokenizer);

@@ -4,7 +4,7 @@
 
 #include "atom/core/check.h"
 #include "atom/server/logprobs_json.h"
-#include "atom/text/unicode.h"
+#include "atom/tokenizer/unicode.h"
 
 namespace atom::server {
 namespace {
@@ -45,7 +45,8 @@ Prepared Detokenize(const DetokenizeRequest& request, const ServedModel& model) 
         .message = fmt::format("tokens: expected ids below {}, found {}", model.vocab_size, id),
         .param = "tokens"};
   }
-  const io::Json body = {{"prompt", text::ToValidUtf8(model.tokenizer->Decode(request.tokens))}};
+  const io::Json body = {
+      {"prompt", tokenizer::ToValidUtf8(model.tokenizer->Decode(request.tokens))}};
   return HttpReply{.body = io::DumpJson(body, -1)};
 }
 
@@ -61,7 +62,7 @@ io::Json ModelJson(const ServedModel& model) {
 
 }  // namespace
 
-Prepared Prepare(Endpoint endpoint, std::string_view body, const RequestLimits& limits,
+Prepared Prepare(Endpoint endpoint, std::string_view body, const ApiLimits& limits,
                  const ServedModel& model, const EnginePort& engine) {
   if (endpoint == Endpoint::kCompletions) {
     const auto request = ParseCompletionRequest(body, limits);
@@ -96,7 +97,7 @@ HttpReply ModelReply(std::string_view path, const ServedModel& model) {
 }
 
 HttpReply TokenizerInfoReply(const ServedModel& model) {
-  const text::Tokenizer& tokenizer = *model.tokenizer;
+  const tokenizer::Tokenizer& tokenizer = *model.tokenizer;
   const std::vector<int32_t> ends = tokenizer.eos_ids();
   io::Json body = {{"tokenizer_class", tokenizer.kind()},
                    {"bos_token", nullptr},

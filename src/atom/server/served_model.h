@@ -4,17 +4,17 @@
 #include <cstdint>
 #include <string>
 
-#include "atom/text/chat_template.h"
-#include "atom/text/token_trie.h"
-#include "atom/text/tokenizer.h"
+#include "atom/chat/chat_template.h"
+#include "atom/grammar/token_trie.h"
+#include "atom/tokenizer/tokenizer.h"
 
 namespace atom::server {
 
 struct ServedModel {
   std::string name;
-  const text::Tokenizer* tokenizer = nullptr;         ///< never null
-  const text::ChatTemplate* chat_template = nullptr;  ///< never null
-  const text::TokenTrie* trie = nullptr;              ///< of this tokenizer; never null
+  const tokenizer::Tokenizer* tokenizer = nullptr;    ///< never null
+  const chat::ChatTemplate* chat_template = nullptr;  ///< never null
+  const grammar::TokenTrie* trie = nullptr;           ///< of this tokenizer; never null
   int64_t context = 0;                                ///< positions of a prompt and its answer
   int64_t vocab_size = 0;                             ///< of the model; at least the tokenizer's
   int64_t created = 0;                                ///< seconds since 1970

@@ -10,20 +10,37 @@
 namespace atom::kernels::cpu {
 namespace {
 
+/// What one row sees of a tile, and how its scores are scaled.
+struct ScoreRule {
+  int64_t hidden;  // positions [hidden, visible) are seen
+  int64_t visible;
+  float divisor;
+  float softcap;
+};
+
+/// Lanes [hidden, visible) of x, counted from `first` on; the others are `rest`.
+inline F32x16 KeepSeen(F32x16 x, const ScoreRule& rule, int64_t first, F32x16 rest) {
+  const F32x16 kept = KeepFirst(x, rule.visible - first, rest);
+  if (rule.hidden <= first) return kept;
+  return KeepFirst(rest, rule.hidden - first, kept);
+}
+
 /// Scores of one row become exp(s - max); those that the row does not see become 0.
-inline float ExpScores(float* scores, int64_t visible, float root) {
+inline float ExpScores(float* scores, const ScoreRule& rule) {
   constexpr int kScoreVectors = kTilePositions / 16;
   const F32x16 nothing = Set(-__builtin_inff());
   F32x16 s[kScoreVectors];
   F32x16 largest = nothing;
   for (int v = 0; v < kScoreVectors; ++v) {
-    s[v] = KeepFirst(Div(Load(scores + v * 16), Set(root)), visible - v * 16, nothing);
+    s[v] = Div(Load(scores + v * 16), Set(rule.divisor));
+    if (rule.softcap != 0.0f) s[v] = Capped(s[v], Set(rule.softcap));
+    s[v] = KeepSeen(s[v], rule, v * 16, nothing);
     largest = Max(largest, s[v]);
   }
   const float max = MaxLane(largest);
   for (int v = 0; v < kScoreVectors; ++v) {
     const F32x16 p = Exp(Sub(s[v], Set(max)));
-    Store(scores + v * 16, KeepFirst(p, visible - v * 16, Zero()));
+    Store(scores + v * 16, KeepSeen(p, rule, v * 16, Zero()));
   }
   return max;
 }
@@ -38,9 +55,9 @@ inline F32x16 SumScores(const float* scores, float* transposed) {
   return sum;
 }
 
-/// tile_out = p · V of `rows` rows over the positions [first, end).
+/// tile_out = p · V of `rows` rows over the positions [first, end), or += where `resume`.
 inline void WeighValues(const AttentionTile& t, int64_t row, int64_t rows, int64_t first,
-                        int64_t end) {
+                        int64_t end, bool resume) {
   DenseBlock<float> block;
   block.x = t.scores + row * kScoreStride + first;
   block.x_stride = kScoreStride;
@@ -51,24 +68,28 @@ inline void WeighValues(const AttentionTile& t, int64_t row, int64_t rows, int64
   block.panels = t.padded_dim / kPanelOutputs;
   block.acc = t.tile_out + row * t.row_stride;
   block.acc_stride = t.row_stride;
-  block.resume = first > 0;
+  block.resume = resume;
   MultiplyDense(block);
 }
 
 /// Rows that see the whole tile in one product. Around the diagonal a few rows at a time, as far as
 /// the first of them sees, then each row alone: a position that a row does not see never counts,
-/// not even with weight 0.
+/// not even with weight 0. So where windows begin in the tile, each row is alone, too.
 inline void WeighVisible(const AttentionTile& t) {
   int64_t row = 0;
+  if (t.hidden != nullptr) {
+    for (; row < t.rows; ++row) WeighValues(t, row, 1, t.hidden[row], t.visible[row], false);
+    return;
+  }
   for (; row < t.rows && t.visible[row] < kTilePositions; row += kFloatRows) {
     const int64_t rows = t.rows - row < kFloatRows ? t.rows - row : kFloatRows;
     const int64_t common = t.visible[row];
-    WeighValues(t, row, rows, 0, common);
+    WeighValues(t, row, rows, 0, common, false);
     for (int64_t r = row; r < row + rows; ++r) {
-      if (t.visible[r] > common) WeighValues(t, r, 1, common, t.visible[r]);
+      if (t.visible[r] > common) WeighValues(t, r, 1, common, t.visible[r], true);
     }
   }
-  if (row < t.rows) WeighValues(t, row, t.rows - row, 0, kTilePositions);
+  if (row < t.rows) WeighValues(t, row, t.rows - row, 0, kTilePositions, false);
 }
 
 /// m' = max(m, m_t); sum and out are brought to m' and added up.
@@ -79,14 +100,16 @@ void Merge(const AttentionTile& t) {
     const F32x16 max = Max(old_max, tile_max);
     const F32x16 old_factor = Exp(Sub(old_max, max));
     const F32x16 tile_factor = Exp(Sub(tile_max, max));
-    Store(t.max + row, max);
-    Store(t.sum + row,
-          Add(Mul(Load(t.sum + row), old_factor), Mul(Load(t.tile_sum + row), tile_factor)));
+    const int64_t lanes = LanesFrom(row, t.rows);  // rows behind may have windows of their own
+    StoreFirst(t.max + row, max, lanes);
+    StoreFirst(t.sum + row,
+               Add(Mul(Load(t.sum + row), old_factor), Mul(Load(t.tile_sum + row), tile_factor)),
+               lanes);
     float old_factors[16];
     float tile_factors[16];
     Store(old_factors, old_factor);
     Store(tile_factors, tile_factor);
-    for (int64_t r = 0; r < LanesFrom(row, t.rows); ++r) {
+    for (int64_t r = 0; r < lanes; ++r) {
       float* out = t.out + (row + r) * t.row_stride;
       const float* tile_out = t.tile_out + (row + r) * t.row_stride;
       for (int64_t i = 0; i < t.padded_dim; i += 16) {
@@ -111,7 +134,9 @@ void Attend(const AttentionTile& t) {
   MultiplyDense(block);
   for (int64_t row = 0; row < t.rows; row += 16) {
     for (int64_t r = row; r < row + LanesFrom(row, t.rows); ++r) {
-      t.tile_max[r] = ExpScores(t.scores + r * kScoreStride, t.visible[r], t.root);
+      const int64_t hidden = t.hidden == nullptr ? 0 : t.hidden[r];
+      t.tile_max[r] =
+          ExpScores(t.scores + r * kScoreStride, {hidden, t.visible[r], t.divisor, t.softcap});
     }
     Store(t.tile_sum + row, SumScores(t.scores + row * kScoreStride, t.transposed));
   }

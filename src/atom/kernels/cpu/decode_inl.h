@@ -1,6 +1,15 @@
 // Attention of one token, straight from the pages: with few query rows a tile of K and V is read
 // once, so it is dequantized in registers and never stored. The same operations in the same order
-// as attention_inl.h.
+// as attention_inl.h. What a register holds, for INT4 and head_dim 128:
+//
+//   scores   lane p = position p of a page. Word w of K is one load: 8 channels of 16 positions
+//              word   | k[0][8w…8w+7] | k[1][8w…8w+7] | …  | k[15][8w…8w+7] |      4 bytes a lane
+//            channel 8w + j: nibble j of every lane → a table look-up gives code − 8 as fp32,
+//            scale and zero of the 16 positions are two registers, then
+//              sum[row][page].lane p = fma(q[row][8w + j] in all lanes, k[p][8w + j], sum)
+//            one chain a position, channels ascending: no sum across lanes is ever needed.
+//   values   lane i = channel. A row of V, 64 channels, is 16 words of 16 bits:
+//              out[row][j].lane i = channel 4 i + j += probability[position] · v[position][4 i + j]
 #pragma once
 
 #include <cstdint>
@@ -96,7 +105,7 @@ inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) out[r][v] = Zero();
   }
-  for (int64_t page = 0; page * 16 < t.visible; ++page) {
+  for (int64_t page = t.hidden / 16; page * 16 < t.visible; ++page) {
     const KvRows& rows = t.values[page];
     const ValueScales<Chunk> scales(rows);
     const int64_t count = t.visible - page * 16 < 16 ? t.visible - page * 16 : 16;
@@ -106,7 +115,7 @@ inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
       PrefetchLine(next, 16 * rows.row_bytes);
       PrefetchLine(next, 16 * rows.row_bytes + kWordLineBytes);
     }
-    for (int64_t j = 0; j < count; ++j) {
+    for (int64_t j = t.hidden > page * 16 ? t.hidden - page * 16 : 0; j < count; ++j) {
       PrefetchLine(next, j * rows.row_bytes + chunk * Chunk::kBytes);
       F32x16 value[4];
       Chunk::Values(from + j * rows.row_bytes, scales.scale[j], scales.zero[j], value);
@@ -134,7 +143,8 @@ inline void DecodeRows(const DecodeTile& t, int64_t row) {
   for (int page = 0; page < kTilePages; page += kPages)
     DecodeScores<Words, R, kPages>(t, row, page);
   for (int64_t r = row; r < row + R; ++r) {
-    t.tile_max[r] = ExpScores(t.scores + r * kScoreStride, t.visible, t.root);
+    t.tile_max[r] =
+        ExpScores(t.scores + r * kScoreStride, {t.hidden, t.visible, t.divisor, t.softcap});
   }
   for (int64_t chunk = 0; chunk < t.head_dim / kChunkChannels; ++chunk) {
     DecodeValues<Chunk, R>(t, row, chunk);

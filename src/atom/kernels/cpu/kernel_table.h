@@ -90,13 +90,16 @@ struct KvRows {
 struct AttentionTile {
   int64_t rows = 0;
   int64_t head_dim = 0;
-  int64_t padded_dim = 0;            ///< rounded up to 32
-  const float* q = nullptr;          ///< [rows][row_stride]
-  int64_t row_stride = 0;            ///< of q, tile_out and out
-  const float* keys = nullptr;       ///< [2][padded_dim][32]: panels of positions
-  const float* values = nullptr;     ///< [padded_dim / 32][64][32]: panels of channels
-  const int32_t* visible = nullptr;  ///< [rows] positions that a row sees, 1 … 64, ascending
-  float root = 1.0f;                 ///< sqrt(head_dim)
+  int64_t padded_dim = 0;         ///< rounded up to 32
+  const float* q = nullptr;       ///< [rows][row_stride]
+  int64_t row_stride = 0;         ///< of q, tile_out and out
+  const float* keys = nullptr;    ///< [2][padded_dim][32]: panels of positions
+  const float* values = nullptr;  ///< [padded_dim / 32][64][32]: panels of channels
+  /// [rows] A row sees positions [hidden, visible) of the tile: visible 1 … 64, ascending.
+  const int32_t* visible = nullptr;
+  const int32_t* hidden = nullptr;  ///< or null: no row has a window that begins in this tile
+  float divisor = 1.0f;             ///< of the scores
+  float softcap = 0.0f;             ///< 0: none
   // Written; every array has room for a multiple of 16 rows.
   float* scores = nullptr;      ///< [rows][kScoreStride]
   float* transposed = nullptr;  ///< [16][16]
@@ -112,9 +115,10 @@ struct AttentionTile {
 /// pages. Writes the tile's part of the softmax, which `merge` then adds to what came before.
 inline constexpr int64_t kTilePages = 4;
 struct DecodeTile {
-  int64_t rows = 0;          ///< query heads
-  int64_t head_dim = 0;      ///< a multiple of 64
-  int64_t visible = 0;       ///< positions, 1 … 64
+  int64_t rows = 0;      ///< query heads
+  int64_t head_dim = 0;  ///< a multiple of 64
+  int64_t visible = 0;   ///< positions [hidden, visible) of the tile are seen, up to 64
+  int64_t hidden = 0;
   const float* q = nullptr;  ///< [rows][row_stride]
   int64_t row_stride = 0;    ///< of q and tile_out
   /// Of pages without a visible position: any that may be read.
@@ -123,7 +127,8 @@ struct DecodeTile {
   /// What the next tile will read, or null.
   const uint8_t* next_keys[kTilePages] = {};
   const uint8_t* next_values[kTilePages] = {};
-  float root = 1.0f;        ///< sqrt(head_dim)
+  float divisor = 1.0f;     ///< of the scores
+  float softcap = 0.0f;     ///< 0: none
   float* scores = nullptr;  ///< [rows][kScoreStride], scratch
   // Written:
   float* tile_out = nullptr;  ///< [rows][row_stride]; INT4: channel 4 i + j of 64 at 16 j + i
@@ -150,8 +155,16 @@ struct KernelTable {
   float (*sum_squares)(const float* x, int64_t n);
   /// out = (x * r) * weight
   void (*scale_by_weight)(const float* x, float r, const float* weight, int64_t n, float* out);
-  /// out = gate / (1 + exp(-gate)) * up
-  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
+  float (*sum)(const float* x, int64_t n);
+  /// out = x - value, x * factor, x + y; out may be x
+  void (*subtract)(const float* x, float value, int64_t n, float* out);
+  void (*multiply)(const float* x, float factor, int64_t n, float* out);
+  void (*add)(const float* x, const float* y, int64_t n, float* out);
+  /// By ActivationFunction: out = f(x), and out = f(gate) * up.
+  void (*activate[4])(const float* x, int64_t n, float* out);
+  void (*activate_gated[4])(const float* gate, const float* up, int64_t n, float* out);
+  /// x = cap * tanh(x / cap)
+  void (*softcap)(float* x, int64_t n, float cap);
   float (*abs_max)(const float* x, int64_t n);
   /// codes = clamp(round(x * inv), low, high), 0 for a NaN
   void (*quantize)(const float* x, int64_t n, float inv, float low, float high, int8_t* codes);

@@ -10,6 +10,7 @@
 #include "atom/kernels/cpu/packed_step_inl.h"
 #include "atom/kernels/cpu/rows_inl.h"
 // after those:
+#include "atom/kernels/cpu/activation_inl.h"
 #include "atom/kernels/cpu/attention_inl.h"
 #include "atom/kernels/cpu/decode_inl.h"
 #include "atom/kernels/cpu/packed_integer_inl.h"
@@ -31,7 +32,14 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .write_output = WriteOutput,
       .sum_squares = SumSquares,
       .scale_by_weight = ScaleByWeight,
-      .silu_mul = SiluMul,
+      .sum = SumOfRow,
+      .subtract = SubtractFromRow,
+      .multiply = MultiplyRow,
+      .add = AddRows,
+      .activate = {Activate<Silu>, Activate<Gelu>, Activate<GeluTanh>, Activate<Relu>},
+      .activate_gated = {ActivateGated<Silu>, ActivateGated<Gelu>, ActivateGated<GeluTanh>,
+                         ActivateGated<Relu>},
+      .softcap = SoftcapRow,
       .abs_max = AbsMax,
       .quantize = Quantize,
       .range = RangeWithZero,

@@ -1,6 +1,7 @@
-// RopeAppendKv: rotates q in place, and stores rotated k and v in the pages (kv_page.h), quantized
-// or rounded. docs/numerics.md, sections 2 and 4.
+// RopeAppendKv: normalizes and rotates q in place, does the same with k, and stores k and v in the
+// pages (kv_page.h), quantized or rounded. docs/numerics.md, sections 2 and 4.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "atom/kernels/cpu/ops.h"
@@ -62,9 +63,11 @@ void EncodeRow(const KernelTable& kernels, const quant::KvFormat& format, const 
 struct TokenRow {
   const CpuContext& context;
   const AttentionShape& shape;
-  KvLayer& kv;
+  const HeadNorms& norms;
+  CpuKvLayer& kv;
   float* qkv;
-  const float* cos;
+  const float* cos;  ///< [2][rotary_dim / 2] of the position: cos, then sin
+  int64_t rotary_dim;
   std::byte* page;
   int64_t position_in_page;
   float* scratch;      ///< [head_dim]
@@ -77,8 +80,17 @@ struct TokenRow {
               {page + layout.ScaleOffset(row), page + layout.ZeroOffset(row)});
     layout.PutRow(row, {encoded, static_cast<size_t>(layout.RowBytes())}, page);
   }
+  void Normalize(const DeviceBuffer* weight, float* head) const {
+    if (weight == nullptr) return;
+    const KernelTable& kernels = context.kernels;
+    const int64_t d = shape.head_dim;
+    const float mean = kernels.sum_squares(head, d) / static_cast<float>(d);
+    const float r = 1.0f / std::sqrt(mean + norms.eps);
+    kernels.scale_by_weight(head, r, static_cast<const float*>(weight->data()), d, head);
+  }
   void Rotate(float* head) const {
-    const int64_t half = shape.head_dim / 2;
+    const int64_t half = rotary_dim / 2;
+    if (half == 0) return;
     context.kernels.rotate(head, cos, cos + half, half);
   }
   void FakeQuantize(float* head) const {
@@ -86,11 +98,15 @@ struct TokenRow {
   }
 
   void RotateQueries() const {
-    for (int64_t head = 0; head < shape.heads; ++head) Rotate(qkv + head * shape.head_dim);
+    for (int64_t head = 0; head < shape.heads; ++head) {
+      Normalize(norms.q, qkv + head * shape.head_dim);
+      Rotate(qkv + head * shape.head_dim);
+    }
   }
   void AppendKey(int64_t head) const {
     const quant::KvFormat& format = kv.layout.format;
     std::copy_n(qkv + (shape.heads + head) * shape.head_dim, shape.head_dim, scratch);
+    Normalize(norms.k, scratch);
     if (format.fake_bits != 0 && format.fake_before_rope) FakeQuantize(scratch);
     Rotate(scratch);
     if (format.fake_bits != 0 && !format.fake_before_rope) FakeQuantize(scratch);
@@ -105,38 +121,57 @@ struct TokenRow {
   }
 };
 
+/// A head's values, and its bytes in the widest storage.
+struct RowScratch {
+  explicit RowScratch(int64_t head_dim)
+      : values_at(plan.Add<float>(head_dim)), encoded_at(plan.Add<float>(head_dim)) {}
+  ScratchPlan plan;
+  size_t values_at;
+  size_t encoded_at;
+};
+
 }  // namespace
 
-void RopeAppendKv(const CpuContext& context, const Batch& batch, const DeviceTensor& qkv,
-                  const AttentionShape& shape, const RopeTable& rope, KvLayer& kv) {
+ScratchSize RopeKvScratch(const AttentionShape& shape) {
+  return {.worker = RowScratch(shape.head_dim).plan.bytes()};
+}
+
+void RopeAppendKv(const CpuContext& context, const StepView& step, const DeviceTensor& qkv,
+                  const AttentionShape& shape, const HeadNorms& norms, const RopeTable& rope,
+                  CpuKvLayer& kv) {
   ATOM_CHECK(
-      qkv.cols == (shape.heads + 2 * shape.kv_heads) * shape.head_dim && qkv.rows == batch.rows(),
-      "qkv is {} x {}, {} tokens of {} heads, {} KV heads of {}", qkv.rows, qkv.cols, batch.rows(),
+      qkv.cols == (shape.heads + 2 * shape.kv_heads) * shape.head_dim && qkv.rows == step.rows(),
+      "qkv is {} x {}, {} tokens of {} heads, {} KV heads of {}", qkv.rows, qkv.cols, step.rows(),
       shape.heads, shape.kv_heads, shape.head_dim);
   ATOM_CHECK(kv.layout.kv_heads == shape.kv_heads && kv.layout.head_dim == shape.head_dim,
              "pages of {} heads of {}, {} heads of {}", kv.layout.kv_heads, kv.layout.head_dim,
              shape.kv_heads, shape.head_dim);
+  const int64_t rotary_dim = rope.table == nullptr ? 0 : rope.rotary_dim;
+  ATOM_CHECK((rope.table == nullptr || rotary_dim > 0) && rotary_dim % 2 == 0 &&
+                 rotary_dim <= shape.head_dim,
+             "{} rotary channels of {}", rotary_dim, shape.head_dim);
+  const auto* angles =
+      rope.table == nullptr ? nullptr : static_cast<const float*>(rope.table->data());
   const auto append = [&](int64_t row, int worker) {
-    const int64_t position = batch.positions[static_cast<size_t>(row)];
-    const int64_t slot = batch.slots[static_cast<size_t>(row)];
-    ATOM_CHECK(position < rope.positions, "position {}, a table of {}", position, rope.positions);
-    ATOM_CHECK(slot >= 0 && slot / kKvPagePositions < kv.pages, "slot {}, {} pages", slot,
-               kv.pages);
-    ScratchPlan plan;
-    plan.Add<float>(shape.head_dim);
-    const size_t encoded_at = plan.Add<std::byte>(kv.layout.RowBytes());
-    std::byte* base = context.workspace.Of(worker, plan.bytes());
-    const TokenRow token{
-        .context = context,
-        .shape = shape,
-        .kv = kv,
-        .qkv = RowOf(qkv, row),
-        .cos = static_cast<const float*>(rope.table->data()) + position * shape.head_dim,
-        .page = static_cast<std::byte*>(kv.data.data()) +
-                slot / kKvPagePositions * kv.layout.PageBytes(),
-        .position_in_page = slot % kKvPagePositions,
-        .scratch = ScratchAt<float>(base, 0),
-        .encoded = base + encoded_at};
+    const int64_t position = step.positions[static_cast<size_t>(row)];
+    const int64_t slot = step.kv_slots[static_cast<size_t>(row)];
+    ATOM_CHECK(angles == nullptr || position < rope.positions, "position {}, a table of {}",
+               position, rope.positions);
+    ATOM_CHECK(slot >= 0 && slot / kKvPagePositions < kv.pages(), "slot {}, {} pages", slot,
+               kv.pages());
+    const RowScratch scratch(shape.head_dim);
+    std::byte* base = context.workspace.Of(worker, scratch.plan.bytes());
+    const TokenRow token{.context = context,
+                         .shape = shape,
+                         .norms = norms,
+                         .kv = kv,
+                         .qkv = RowOf(qkv, row),
+                         .cos = angles == nullptr ? nullptr : angles + position * rotary_dim,
+                         .rotary_dim = rotary_dim,
+                         .page = kv.Page(slot / kKvPagePositions),
+                         .position_in_page = slot % kKvPagePositions,
+                         .scratch = ScratchAt<float>(base, scratch.values_at),
+                         .encoded = base + scratch.encoded_at};
     token.RotateQueries();
     for (int64_t head = 0; head < shape.kv_heads; ++head) token.AppendKey(head);
     for (int64_t head = 0; head < shape.kv_heads; ++head) token.AppendValue(head);

@@ -1,5 +1,6 @@
-// The three producers of a linear's input: a row is normalized, gathered or gated in fp32, then
-// quantized while it is still in L1. docs/numerics.md, sections 2 and 4.
+// The three producers of a linear's input: a row is normalized, gathered or activated in fp32, then
+// quantized while it is still in L1. And the norm that adds to the residual stream instead.
+// docs/numerics.md, sections 2 and 4.
 #include <algorithm>
 #include <cmath>
 
@@ -35,6 +36,14 @@ void QuantizeRow(const KernelTable& kernels, const float* values, int64_t row, C
   }
 }
 
+/// A row before it is gathered, and before it is quantized.
+struct RowScratch {
+  explicit RowScratch(int64_t k) : scratch_at(plan.Add<float>(k)), values_at(plan.Add<float>(k)) {}
+  ScratchPlan plan;
+  size_t scratch_at;
+  size_t values_at;
+};
+
 /// Writes each row of `out`: fill(row, values, scratch) computes K values, with K floats of
 /// scratch. Dense rows are filled in place.
 template <class Fill>
@@ -43,13 +52,11 @@ void QuantizeRows(const CpuContext& context, int64_t rows, CpuActivation& out, c
   out.set_rows(rows);
   const auto k = static_cast<size_t>(out.k());
   const auto run = [&](int64_t row, int worker) {
-    ScratchPlan plan;
-    const size_t scratch_at = plan.Add<float>(out.k());
-    const size_t values_at = plan.Add<float>(out.k());
-    std::byte* base = context.workspace.Of(worker, plan.bytes());
-    auto* scratch = ScratchAt<float>(base, scratch_at);
+    const RowScratch places(out.k());
+    std::byte* base = context.workspace.Of(worker, places.plan.bytes());
+    auto* scratch = ScratchAt<float>(base, places.scratch_at);
     const bool dense = out.format().dense();
-    float* values = dense ? out.DenseRow(row) : ScratchAt<float>(base, values_at);
+    float* values = dense ? out.DenseRow(row) : ScratchAt<float>(base, places.values_at);
     fill(row, values, scratch);
     if (!dense) return QuantizeRow(context.kernels, values, row, out);
     if (out.format().simulated) quant::FakeQuantizeActivation(out.format(), {values, k});
@@ -63,27 +70,53 @@ void Gather(const float* x, const int32_t* source, int64_t n, float* out) {
   for (int64_t j = 0; j < n; ++j) out[j] = x[source[j]];
 }
 
+/// out = norm(x), which may not overlap.
+void Normalize(const KernelTable& kernels, const float* x, int64_t n, const DeviceNorm& norm,
+               float* out) {
+  const auto* weight = static_cast<const float*>(norm.weight->data());
+  const float* in = x;
+  if (norm.kind == NormKind::kLayer) {
+    kernels.subtract(x, kernels.sum(x, n) / static_cast<float>(n), n, out);
+    in = out;
+  }
+  const float mean = kernels.sum_squares(in, n) / static_cast<float>(n);
+  kernels.scale_by_weight(in, 1.0f / std::sqrt(mean + norm.eps), weight, n, out);
+  if (norm.bias == nullptr) return;
+  kernels.add(out, static_cast<const float*>(norm.bias->data()), n, out);
+}
+
 const int32_t* SourceOf(const DeviceBuffer* permutation) {
   return permutation == nullptr ? nullptr : static_cast<const int32_t*>(permutation->data());
 }
 
 }  // namespace
 
-void RmsNormQuantize(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
-                     const DeviceBuffer* permutation, CpuActivation& out) {
+ScratchSize RowQuantizerScratch(int64_t k) { return {.worker = RowScratch(k).plan.bytes()}; }
+
+void NormQuantize(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
+                  const DeviceBuffer* permutation, CpuActivation& out) {
   ATOM_CHECK(x.cols == out.k(), "{} columns, expected {}", x.cols, out.k());
-  const KernelTable& kernels = context.kernels;
-  const auto* weight = static_cast<const float*>(norm.weight->data());
   const int32_t* source = SourceOf(permutation);
   const auto fill = [&](int64_t row, float* values, float* scratch) {
-    const float* in = RowOf(x, row);
-    const float mean = kernels.sum_squares(in, x.cols) / static_cast<float>(x.cols);
-    const float r = 1.0f / std::sqrt(mean + norm.eps);
-    if (source == nullptr) return kernels.scale_by_weight(in, r, weight, x.cols, values);
-    kernels.scale_by_weight(in, r, weight, x.cols, scratch);
+    if (source == nullptr) return Normalize(context.kernels, RowOf(x, row), x.cols, norm, values);
+    Normalize(context.kernels, RowOf(x, row), x.cols, norm, scratch);
     Gather(scratch, source, x.cols, values);
   };
   QuantizeRows(context, x.rows, out, fill);
+}
+
+void NormAdd(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
+             const DeviceTensor& y) {
+  ATOM_CHECK(x.rows == y.rows && x.cols == y.cols, "{} x {} onto {} x {}", x.rows, x.cols, y.rows,
+             y.cols);
+  const auto run = [&](int64_t row, int worker) {
+    ScratchPlan plan;
+    const size_t values_at = plan.Add<float>(x.cols);
+    auto* values = ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), values_at);
+    Normalize(context.kernels, RowOf(x, row), x.cols, norm, values);
+    context.kernels.add(RowOf(y, row), values, x.cols, RowOf(y, row));
+  };
+  context.ParallelFor(x.rows, run);
 }
 
 void ReorderQuantize(const CpuContext& context, const DeviceTensor& x,
@@ -97,13 +130,17 @@ void ReorderQuantize(const CpuContext& context, const DeviceTensor& x,
   QuantizeRows(context, x.rows, out, fill);
 }
 
-void SiluMulQuantize(const CpuContext& context, const DeviceTensor& gate_up, CpuActivation& out) {
-  ATOM_CHECK(gate_up.cols == 2 * out.k(), "{} columns, expected 2 x {}", gate_up.cols, out.k());
+void ActivationQuantize(const CpuContext& context, const DeviceTensor& x,
+                        ActivationFunction function, bool gated, CpuActivation& out) {
+  ATOM_CHECK(x.cols == (gated ? 2 : 1) * out.k(), "{} columns, expected {} x {}", x.cols,
+             gated ? 2 : 1, out.k());
+  const auto which = static_cast<size_t>(function);
   const auto fill = [&](int64_t row, float* values, float*) {
-    const float* gate = RowOf(gate_up, row);
-    context.kernels.silu_mul(gate, gate + out.k(), out.k(), values);
+    const float* in = RowOf(x, row);
+    if (!gated) return context.kernels.activate[which](in, out.k(), values);
+    context.kernels.activate_gated[which](in, in + out.k(), out.k(), values);
   };
-  QuantizeRows(context, gate_up.rows, out, fill);
+  QuantizeRows(context, x.rows, out, fill);
 }
 
 }  // namespace atom::kernels::cpu

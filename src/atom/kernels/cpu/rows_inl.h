@@ -1,4 +1,4 @@
-// What happens to one row between two linears: norm, gate, rotation, quantization. All of
+// What happens to one row between two linears: norm, rotation, quantization. All of
 // it exact in the order that docs/numerics.md, section 2 and 4, gives.
 #pragma once
 
@@ -26,18 +26,34 @@ float SumSquares(const float* x, int64_t n) {
   return SumLanes(sum);
 }
 
+float SumOfRow(const float* x, int64_t n) {
+  F32x16 sum = Zero();
+  ForLanes(n, [&](int64_t i, int64_t lanes) { sum = Add(sum, LoadFirst(x + i, lanes)); });
+  return SumLanes(sum);
+}
+
+void SubtractFromRow(const float* x, float value, int64_t n, float* out) {
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    StoreFirst(out + i, Sub(LoadFirst(x + i, lanes), Set(value)), lanes);
+  });
+}
+
+void MultiplyRow(const float* x, float factor, int64_t n, float* out) {
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    StoreFirst(out + i, Mul(LoadFirst(x + i, lanes), Set(factor)), lanes);
+  });
+}
+
+void AddRows(const float* x, const float* y, int64_t n, float* out) {
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    StoreFirst(out + i, Add(LoadFirst(x + i, lanes), LoadFirst(y + i, lanes)), lanes);
+  });
+}
+
 void ScaleByWeight(const float* x, float r, const float* weight, int64_t n, float* out) {
   ForLanes(n, [&](int64_t i, int64_t lanes) {
     const F32x16 scaled = Mul(LoadFirst(x + i, lanes), Set(r));
     StoreFirst(out + i, Mul(scaled, LoadFirst(weight + i, lanes)), lanes);
-  });
-}
-
-void SiluMul(const float* gate, const float* up, int64_t n, float* out) {
-  ForLanes(n, [&](int64_t i, int64_t lanes) {
-    const F32x16 x = LoadFirst(gate + i, lanes);
-    const F32x16 silu = Div(x, Add(Set(1.0f), Exp(Sub(Zero(), x))));
-    StoreFirst(out + i, Mul(silu, LoadFirst(up + i, lanes)), lanes);
   });
 }
 

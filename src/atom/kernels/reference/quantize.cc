@@ -1,33 +1,14 @@
-// The three producers of a linear's input: normalize, gather or gate a row in fp32, then quantize
-// it (ReferenceActivation::SetRow): docs/numerics.md, sections 2 and 4.
-#include <cmath>
+// The three producers of a linear's input: normalize, gather or activate a row in fp32, then
+// quantize it (ReferenceActivation::SetRow): docs/numerics.md, sections 2 and 4. NormAdd too.
+#include <algorithm>
 
-#include "atom/kernels/reference/exp.h"
+#include "atom/kernels/reference/activation.h"
+#include "atom/kernels/reference/norm.h"
 #include "atom/kernels/reference/reference_backend.h"
 #include "atom/kernels/reference/reference_storage.h"
 
 namespace atom::kernels::reference {
 namespace {
-
-/// Σ x² over 16 interleaved lanes, added pairwise at the end.
-float SumOfSquares(std::span<const float> x) {
-  float lanes[16] = {};
-  for (size_t k = 0; k < x.size(); ++k) lanes[k % 16] = std::fma(x[k], x[k], lanes[k % 16]);
-  for (size_t step = 8; step > 0; step /= 2) {
-    for (size_t j = 0; j < step; ++j) lanes[j] += lanes[j + step];
-  }
-  return lanes[0];
-}
-
-/// x · 1/sqrt(mean(x²) + eps) · weight
-void Normalize(std::span<const float> x, std::span<const float> weight, float eps,
-               std::span<float> out) {
-  const float mean = SumOfSquares(x) / static_cast<float>(x.size());
-  const float r = 1.0f / std::sqrt(mean + eps);
-  for (size_t k = 0; k < x.size(); ++k) out[k] = x[k] * r * weight[k];
-}
-
-float SiluMul(float gate, float up) { return gate / (1.0f + Exp(0.0f - gate)) * up; }
 
 /// out[j] = in[permutation[j]]; without a permutation, out = in.
 void Gather(std::span<const float> in, const DeviceBuffer* permutation, std::span<float> out) {
@@ -51,17 +32,26 @@ void ReferenceBackend::QuantizeRows(int64_t rows, const FillRow& fill, PackedAct
   });
 }
 
-void ReferenceBackend::RmsNormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
-                                       const DeviceBuffer* permutation, PackedActivation& out) {
+void ReferenceBackend::NormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
+                                    const DeviceBuffer* permutation, PackedActivation& out) {
   ATOM_CHECK(x.cols == out.k(), "{} columns, expected {}", x.cols, out.k());
-  const std::span weight(static_cast<const float*>(norm.weight->data()),
-                         static_cast<size_t>(x.cols));
   const auto fill = [&](int64_t row, std::span<float> values) {
     std::vector<float> normalized(values.size());
-    Normalize(Row(x, row), weight, norm.eps, normalized);
+    Normalize(Row(x, row), norm, normalized);
     Gather(normalized, permutation, values);
   };
   QuantizeRows(x.rows, fill, out);
+}
+
+void ReferenceBackend::NormAdd(const DeviceTensor& x, const DeviceNorm& norm,
+                               const DeviceTensor& y) {
+  ATOM_CHECK(x.rows == y.rows && x.cols == y.cols, "{} x {} onto {} x {}", x.rows, x.cols, y.rows,
+             y.cols);
+  pool_.ParallelFor(x.rows, [&](int64_t row, int) {
+    std::vector<float> normalized(static_cast<size_t>(x.cols));
+    Normalize(Row(x, row), norm, normalized);
+    std::ranges::transform(Row(y, row), normalized, Row(y, row).begin(), std::plus<>());
+  });
 }
 
 void ReferenceBackend::ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
@@ -73,14 +63,17 @@ void ReferenceBackend::ReorderQuantize(const DeviceTensor& x, const DeviceBuffer
   QuantizeRows(x.rows, fill, out);
 }
 
-void ReferenceBackend::SiluMulQuantize(const DeviceTensor& gate_up, PackedActivation& out) {
-  ATOM_CHECK(gate_up.cols == 2 * out.k(), "{} columns, expected 2 x {}", gate_up.cols, out.k());
+void ReferenceBackend::ActivationQuantize(const DeviceTensor& x, ActivationFunction function,
+                                          bool gated, PackedActivation& out) {
+  ATOM_CHECK(x.cols == (gated ? 2 : 1) * out.k(), "{} columns, expected {} x {}", x.cols,
+             gated ? 2 : 1, out.k());
   const auto fill = [&](int64_t row, std::span<float> values) {
-    const std::span<const float> gate = Row(gate_up, row).first(values.size());
-    const std::span<const float> up = Row(gate_up, row).last(values.size());
-    for (size_t k = 0; k < values.size(); ++k) values[k] = SiluMul(gate[k], up[k]);
+    const std::span<const float> in = Row(x, row);
+    for (size_t k = 0; k < values.size(); ++k) values[k] = Activate(function, in[k]);
+    if (!gated) return;
+    for (size_t k = 0; k < values.size(); ++k) values[k] *= in[values.size() + k];
   };
-  QuantizeRows(gate_up.rows, fill, out);
+  QuantizeRows(x.rows, fill, out);
 }
 
 }  // namespace atom::kernels::reference

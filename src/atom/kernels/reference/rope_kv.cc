@@ -1,16 +1,18 @@
 // Rotary embedding of q and k, and the append of k and v to the cache: docs/numerics.md, section 4.
 #include <algorithm>
 
-#include "atom/kernels/reference/kv_rows.h"
+#include "atom/kernels/reference/norm.h"
 #include "atom/kernels/reference/reference_backend.h"
+#include "atom/kernels/reference/reference_kv_layer.h"
 #include "atom/quant/group_quant.h"
 
 namespace atom::kernels::reference {
 namespace {
 
 /// (a, b) at i and i + d/2 become (a·cos − b·sin, b·cos + a·sin); angles = [2][d/2], cos first.
+/// Channels from d on stay; without angles all do.
 void Rotate(std::span<const float> angles, std::span<float> head) {
-  const size_t half = head.size() / 2;
+  const size_t half = angles.size() / 2;
   for (size_t i = 0; i < half; ++i) {
     const float cosine = angles[i];
     const float sine = angles[half + i];
@@ -21,44 +23,61 @@ void Rotate(std::span<const float> angles, std::span<float> head) {
   }
 }
 
+/// The angles of a position.
+std::span<const float> AnglesAt(const RopeTable& rope, int64_t position) {
+  if (rope.table == nullptr) return {};
+  ATOM_CHECK(position < rope.positions, "position {}, a table of {}", position, rope.positions);
+  return {static_cast<const float*>(rope.table->data()) + position * rope.rotary_dim,
+          static_cast<size_t>(rope.rotary_dim)};
+}
+
+void NormalizeHead(const DeviceBuffer* weight, float eps, std::span<float> head) {
+  if (weight == nullptr) return;
+  RmsNorm(head, {static_cast<const float*>(weight->data()), head.size()}, eps, head);
+}
+
 }  // namespace
 
 void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape,
-                                    const RopeTable& rope, KvLayer& kv) {
+                                    const HeadNorms& norms, const RopeTable& rope, KvLayer& kv) {
   const auto d = static_cast<size_t>(shape.head_dim);
   ATOM_CHECK(qkv.cols == (shape.heads + 2 * shape.kv_heads) * shape.head_dim,
              "qkv has {} columns, {} heads, {} KV heads of {}", qkv.cols, shape.heads,
              shape.kv_heads, shape.head_dim);
-  const quant::KvFormat& format = kv.layout.format;
+  ATOM_CHECK((rope.table == nullptr || rope.rotary_dim > 0) && rope.rotary_dim % 2 == 0 &&
+                 rope.rotary_dim <= shape.head_dim,
+             "{} rotary channels of {}", rope.rotary_dim, shape.head_dim);
+  ReferenceKvLayer& own = ReferenceKvLayer::Of(kv);
+  const quant::KvFormat& format = kv.shape().format;
   const bool fake_before = format.fake_bits != 0 && format.fake_before_rope;
   const bool fake_after = format.fake_bits != 0 && !format.fake_before_rope;
 
   pool_.ParallelFor(qkv.rows, [&](int64_t row, int) {
-    const int64_t position = batch().positions[static_cast<size_t>(row)];
-    const int64_t slot = batch().slots[static_cast<size_t>(row)];
-    ATOM_CHECK(position < rope.positions, "position {}, a table of {}", position, rope.positions);
-    ATOM_CHECK(slot >= 0 && slot / kKvPagePositions < kv.pages, "slot {}, {} pages", slot,
-               kv.pages);
-    const std::span angles(
-        static_cast<const float*>(rope.table->data()) + position * shape.head_dim, d);
-    std::byte* page =
-        static_cast<std::byte*>(kv.data.data()) + slot / kKvPagePositions * kv.layout.PageBytes();
+    const int64_t position = step().positions[static_cast<size_t>(row)];
+    const int64_t slot = step().kv_slots[static_cast<size_t>(row)];
+    ATOM_CHECK(slot >= 0 && slot / kPagePositions < kv.pages(), "slot {}, {} pages", slot,
+               kv.pages());
+    const std::span<const float> angles = AnglesAt(rope, position);
     const auto head_at = [&](int64_t head) {
       return Row(qkv, row).subspan(static_cast<size_t>(head) * d, d);
     };
 
-    for (int64_t head = 0; head < shape.heads; ++head) Rotate(angles, head_at(head));
+    for (int64_t head = 0; head < shape.heads; ++head) {
+      NormalizeHead(norms.q, norms.eps, head_at(head));
+      Rotate(angles, head_at(head));
+    }
     std::vector<float> values(d);
     for (int64_t head = 0; head < shape.kv_heads; ++head) {
       std::ranges::copy(head_at(shape.heads + head), values.begin());
+      NormalizeHead(norms.k, norms.eps, values);
       if (fake_before) quant::FakeQuantizeKv(format, values);
       Rotate(angles, values);
       if (fake_after) quant::FakeQuantizeKv(format, values);
-      StoreKvRow(kv.layout, {0, head, slot % kKvPagePositions}, values, page);
+      StoreKvRow(format, values, own.Key(slot, head));
 
       std::ranges::copy(head_at(shape.heads + shape.kv_heads + head), values.begin());
       if (format.fake_bits != 0) quant::FakeQuantizeKv(format, values);
-      StoreKvRow(kv.layout, {1, head, slot % kKvPagePositions}, values, page);
+      StoreKvRow(format, values, own.Value(slot, head));
     }
   });
 }

@@ -1,0 +1,215 @@
+#include "atom/bench/kernels/model_bench.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "atom/bench/kernels/kv_filling.h"
+#include "atom/bench/kernels/random_model.h"
+#include "atom/core/rng.h"
+
+namespace atom::bench {
+namespace {
+
+constexpr int64_t kMaxTokens = int64_t{1} << 20;
+constexpr int64_t kDeepTokens = 32;
+/// Tokens decoded between two looks at the ceiling: a slow model's repeat lasts seconds, in which
+/// bandwidth drifts.
+constexpr int64_t kSliceTokens = 8;
+
+/// Runs the tests of one model.
+class ModelRunner {
+ public:
+  ModelRunner(Workbench& bench, RandomModel model, int64_t positions, bool integer, int repeats)
+      : bench_(bench),
+        model_(std::move(model)),
+        cache_(model_.transformer->MakeKvCache(positions)),
+        integer_(integer),
+        repeats_(repeats) {}
+
+  const RandomModel& model() const { return model_; }
+
+  void FillCache(int64_t depth) {
+    std::vector<kernels::KvLayer*> layers;
+    for (int64_t i = 0; i < model_.transformer->layers(); ++i) layers.push_back(&cache_.layer(i));
+    FillKv(bench_.backend(), model_.transformer->config(), depth, layers);
+  }
+
+  Measured Run(const ModelTest& test) {
+    const Ceiling ceiling = !test.prefill ? Ceiling::kDram
+                            : integer_    ? Ceiling::kInteger
+                                          : Ceiling::kFma;
+    Warm(test);
+    std::vector<Sample> samples;
+    std::vector<double> rates;
+    std::vector<double> seconds;
+    for (int i = 0; i < repeats_; ++i) seconds.push_back(Repeat(test, ceiling, samples, rates));
+    Look(ceiling, rates);
+    Measured measured = bench_.Summarize(ceiling, samples, rates);
+    measured.seconds = Median(std::move(seconds));  // of whole tests, not of slices
+    return measured;
+  }
+
+ private:
+  void Look(Ceiling ceiling, std::vector<double>& rates) {
+    if (bench_.ceilings().Has(ceiling)) rates.push_back(bench_.ceilings().MeasureOnce(ceiling));
+  }
+
+  /// Memory is touched for the first time.
+  void Warm(const ModelTest& test) { test.prefill ? Step(0, test.tokens) : Step(test.depth, 1); }
+
+  /// Seconds of the steps alone.
+  double Repeat(const ModelTest& test, Ceiling ceiling, std::vector<Sample>& samples,
+                std::vector<double>& rates) {
+    double seconds = 0.0;
+    const int64_t slice = test.prefill ? test.tokens : std::min(kSliceTokens, test.tokens);
+    for (int64_t done = 0; done < test.tokens; done += slice) {
+      const int64_t tokens = std::min(slice, test.tokens - done);
+      const double work = test.prefill ? model_.cost.PrefillOperations(tokens)
+                                       : model_.cost.DecodeBytes(test.depth + done, tokens);
+      Look(ceiling, rates);
+      const Stopwatch clock;
+      if (test.prefill) {
+        Step(0, tokens);
+      } else {
+        for (int64_t i = done; i < done + tokens; ++i) Step(test.depth + i, 1);
+      }
+      samples.push_back({work, clock.Seconds()});
+      seconds += samples.back().seconds;
+    }
+    return seconds;
+  }
+
+  /// One step of `tokens` tokens from `start` on, with the logits of the last one.
+  void Step(int64_t start, int64_t tokens) {
+    std::vector<int32_t> ids(static_cast<size_t>(tokens));
+    const int64_t vocabulary = model_.transformer->config().vocab_size;
+    for (int32_t& id : ids) id = static_cast<int32_t>(rng_.Below(vocabulary));
+    kernels::Batch batch = model_.transformer->OneSequence(std::move(ids), start);
+    batch.logit_rows = {static_cast<int32_t>(tokens - 1)};
+    model_.transformer->Forward(batch, cache_);
+    bench_.backend().Sync();
+  }
+
+  Workbench& bench_;
+  RandomModel model_;
+  model::KvCache cache_;
+  bool integer_;
+  int repeats_;
+  Rng rng_{7};
+};
+
+Result<quant::Recipe> FindRunnableRecipe(const std::string& name) {
+  Result<quant::Recipe> recipe = quant::FindRecipe(name);
+  if (!recipe.ok() || quant::HasKernels(*recipe)) return recipe;
+  return MakeError("bench model: recipe \"{}\" runs simulated only, expected one with kernels",
+                   name);
+}
+
+Result<Geometry> FindRunnableGeometry(const std::string& name, int64_t layers) {
+  Result<Geometry> geometry = FindGeometry(name);
+  if (!geometry.ok()) return geometry;
+  if (layers < 0 || layers > geometry->config.num_layers) {
+    return MakeError("bench model: {} layers: {} has {}", layers, name,
+                     geometry->config.num_layers);
+  }
+  if (geometry->config.hidden_size % 2 != 0 || geometry->config.intermediate_size % 2 != 0) {
+    return MakeError("bench model: {} is {} wide, {} inside: expected even numbers", name,
+                     geometry->config.hidden_size, geometry->config.intermediate_size);
+  }
+  return geometry;
+}
+
+void RunGeometry(Workbench& bench, const ModelOptions& options, const quant::Recipe& recipe,
+                 const Geometry& geometry, const std::vector<ModelTest>& tests,
+                 const std::function<void(const ModelRow&)>& on_row) {
+  model::ModelConfig config = geometry.config;
+  if (options.layers > 0) config.num_layers = options.layers;
+  model::Transformer::Limits limits{.rows = 1, .positions = 1};
+  int64_t depth = 0;
+  for (const ModelTest& test : tests) {
+    if (test.prefill) limits.rows = std::max(limits.rows, test.tokens);
+    limits.positions = std::max(limits.positions, test.depth + test.tokens);
+    depth = std::max(depth, test.depth);
+  }
+  ModelRunner runner(bench, MakeRandomModel(bench.backend(), config, recipe, options.head, limits),
+                     limits.positions, recipe.weight.bits < 16 && recipe.activation.bits < 16,
+                     options.repeats);
+  runner.FillCache(depth);
+  for (const ModelTest& test : tests) {
+    ModelRow row{.geometry = geometry.name,
+                 .test = test.name,
+                 .recipe = recipe.name,
+                 .layers = config.num_layers,
+                 .model_layers = geometry.config.num_layers,
+                 .kv_bits = quant::KvStorageBits(runner.model().kv.storage)};
+    row.measured = runner.Run(test);
+    row.tokens_per_second = static_cast<double>(test.tokens) / row.measured.seconds;
+    on_row(row);
+  }
+}
+
+}  // namespace
+
+Result<ModelTest> ParseModelTest(std::string_view name) {
+  ModelTest test{.name = std::string(name), .prefill = name.starts_with("pp")};
+  const bool deep = name.starts_with("tg@");
+  const std::string_view digits = name.substr(std::min<size_t>(name.size(), deep ? 3 : 2));
+  int64_t number = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [at, error] = std::from_chars(digits.data(), end, number);
+  const bool known = test.prefill || name.starts_with("tg");
+  if (!known || error != std::errc() || at != end || number < 1 || number > kMaxTokens) {
+    return MakeError("bench model: test \"{}\": expected ppN, tgN or tg@DEPTH, e.g. pp512", name);
+  }
+  test.depth = deep ? number : 0;
+  test.tokens = deep ? kDeepTokens : number;
+  return test;
+}
+
+Status RunModel(Workbench& bench, const ModelOptions& options,
+                const std::function<void(const ModelRow&)>& on_row) {
+  const Result<quant::Recipe> recipe = FindRunnableRecipe(options.recipe);
+  if (!recipe.ok()) return recipe.error();
+  std::vector<ModelTest> tests;
+  for (const std::string& name : options.tests) {
+    Result<ModelTest> test = ParseModelTest(name);
+    if (!test.ok()) return test.error();
+    tests.push_back(std::move(test).value());
+  }
+  std::vector<Geometry> geometries;
+  for (const std::string& name : options.geometries) {
+    Result<Geometry> geometry = FindRunnableGeometry(name, options.layers);
+    if (!geometry.ok()) return geometry.error();
+    geometries.push_back(std::move(geometry).value());
+  }
+  for (const Geometry& geometry : geometries) {
+    RunGeometry(bench, options, *recipe, geometry, tests, on_row);
+  }
+  return {};
+}
+
+nlohmann::json ToJson(const ModelRow& row, const Workbench& bench) {
+  nlohmann::json json = {{"bench", "model"},       {"geometry", row.geometry},
+                         {"test", row.test},       {"recipe", row.recipe},
+                         {"layers", row.layers},   {"model_layers", row.model_layers},
+                         {"kv_bits", row.kv_bits}, {"tokens_per_second", row.tokens_per_second}};
+  bench.Describe(json);
+  ToJson(row.measured, json);
+  return json;
+}
+
+std::string ModelTableHeader() {
+  return fmt::format("{:<15} {:<10} {:>7} {:<8} {:>3} {:>10} {:>7} of {}", "geometry", "recipe",
+                     "layers", "test", "KV", "tokens/s", "share", "ceiling");
+}
+
+std::string TableLine(const ModelRow& row) {
+  return fmt::format("{:<15} {:<10} {:>7} {:<8} {:>3} {:>10.2f} {:>6.1f}% of {}", row.geometry,
+                     row.recipe, fmt::format("{}/{}", row.layers, row.model_layers), row.test,
+                     row.kv_bits, row.tokens_per_second, row.measured.ceiling_fraction * 100,
+                     row.measured.ceiling);
+}
+
+}  // namespace atom::bench

@@ -1,0 +1,104 @@
+#include "atom/grammar/token_mask.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "atom/core/check.h"
+
+namespace atom::grammar {
+namespace {
+
+void Allow(std::vector<uint32_t>& mask, int32_t id) {
+  mask[static_cast<size_t>(id) / 32] |= uint32_t{1} << (id % 32);
+}
+
+}  // namespace
+
+TokenMask::TokenMask(const Grammar& grammar, const TokenTrie& trie, size_t max_bytes)
+    : grammar_(grammar), trie_(trie), max_bytes_(max_bytes), path_(trie.max_depth() + 1) {}
+
+bool TokenMask::Fill(const GrammarMatcher& matcher, std::span<uint32_t> mask) {
+  ATOM_CHECK(&matcher.grammar() == &grammar_, "the matcher of another grammar");
+  ATOM_CHECK(mask.size() == MaskWords(trie_.vocab_size()), "{} words for {} tokens", mask.size(),
+             trie_.vocab_size());
+  if (bytes_kept_ > max_bytes_) Forget();
+  const uint32_t state = Intern(TransferItems(matcher.stacks(), matcher.items(), stacks_));
+  if (states_[state].mask.empty()) {
+    std::vector<uint32_t> made(mask.size(), 0);
+    Walk(state, made);
+    bytes_kept_ += made.size() * sizeof(uint32_t);
+    states_[state].mask = std::move(made);
+  }
+  const std::vector<uint32_t>& kept = states_[state].mask;
+  std::copy(kept.begin(), kept.end(), mask.begin());
+  return std::any_of(kept.begin(), kept.end(), [](uint32_t word) { return word != 0; });
+}
+
+void TokenMask::Walk(uint32_t state, std::vector<uint32_t>& mask) {
+  const std::span<const TokenTrie::Node> nodes = trie_.nodes();
+  const std::span<const int32_t> ids = trie_.token_ids();
+  path_[0] = state;
+  for (size_t i = 0; i + 1 < nodes.size();) {
+    const TokenTrie::Node& node = nodes[i];
+    const uint32_t next = Step(path_[node.depth], node.byte);
+    if (next == kDead) {
+      i = node.end;
+      continue;
+    }
+    path_[node.depth + 1] = next;
+    ++i;
+    for (uint32_t t = node.tokens_begin; t < nodes[i].tokens_begin; ++t) Allow(mask, ids[t]);
+  }
+  if (CanEnd(*states_[state].items)) {
+    for (const int32_t id : trie_.end_ids()) Allow(mask, id);
+  }
+}
+
+uint32_t TokenMask::Step(uint32_t state, uint8_t byte) {
+  if (states_[state].next[byte] == kUnknown) StepLikeBytes(state, byte);
+  return states_[state].next[byte];
+}
+
+// The step for `byte` and all bytes around it that take the same edges.
+void TokenMask::StepLikeBytes(uint32_t state, uint8_t byte) {
+  int low = 0;
+  int high = 255;
+  for (const Item& item : *states_[state].items) {
+    for (const ByteEdge& edge : grammar_.state(item.state).bytes) {
+      if (edge.high < byte) {
+        low = std::max(low, edge.high + 1);
+      } else if (edge.low > byte) {
+        high = std::min(high, edge.low - 1);
+      } else {
+        low = std::max<int>(low, edge.low);
+        high = std::min<int>(high, edge.high);
+      }
+    }
+  }
+  ItemSet items = StepItems(grammar_, stacks_, *states_[state].items, byte);
+  const uint32_t next = items.empty() ? kDead : Intern(std::move(items));
+  std::fill(states_[state].next.begin() + low, states_[state].next.begin() + high + 1, next);
+}
+
+uint32_t TokenMask::Intern(ItemSet items) {
+  const size_t item_count = items.size();
+  const auto [place, added] =
+      ids_.try_emplace(std::move(items), static_cast<uint32_t>(states_.size()));
+  if (added) {
+    State& state = states_.emplace_back();
+    state.items = &place->first;
+    state.next.fill(kUnknown);
+    // A stack is made with about every state, and is about as large.
+    bytes_kept_ += sizeof(State) + 4 * item_count * sizeof(Item);
+  }
+  return place->second;
+}
+
+void TokenMask::Forget() {
+  ids_.clear();
+  states_.clear();
+  stacks_ = StackGraph();
+  bytes_kept_ = 0;
+}
+
+}  // namespace atom::grammar

@@ -1,0 +1,177 @@
+#include "atom/tokenizer/tokenizer.h"
+
+#include <limits>
+#include <utility>
+
+#include "atom/core/check.h"
+#include "atom/tokenizer/gpt2_files.h"
+#include "atom/tokenizer/sentencepiece_file.h"
+#include "atom/tokenizer/tiktoken_file.h"
+#include "atom/tokenizer/tokenizer_json.h"
+#include "atom/tokenizer/tokenizer_settings.h"
+
+namespace atom::tokenizer {
+namespace {
+
+// Positions count bytes of a text whose spaces may have grown to three bytes.
+constexpr size_t kMaxTextBytes = std::numeric_limits<int32_t>::max() / 3;
+
+// REQUIRES: the form's file is there. Its meaning depends on settings only where the file itself
+// has no say: tiktoken's special tokens, SentencePiece's later prefixes.
+Result<TokenizerParts> ParseForm(const TokenizerFiles& files, TokenizerForm form,
+                                 const TokenizerSettings& settings) {
+  const std::string model_source = files.Source("tokenizer.model");
+  switch (form) {
+    case TokenizerForm::kTokenizerJson:
+      return ParseTokenizerJson(*files.tokenizer_json, files.Source("tokenizer.json"));
+    case TokenizerForm::kTokenizerModel:
+      if (LooksLikeTiktoken(*files.tokenizer_model)) {
+        return ParseTiktoken(*files.tokenizer_model, settings.added.empty(), model_source);
+      }
+      return ParseSentencePiece(*files.tokenizer_model, settings.legacy, model_source);
+    case TokenizerForm::kVocabJson:
+      return ParseGpt2Files(*files.vocab_json, files.Source("vocab.json"), *files.merges_txt,
+                            files.Source("merges.txt"));
+  }
+  ATOM_CHECK(false, "form {}", static_cast<int>(form));
+  return MakeError("unreachable");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::filesystem::path& model_dir) {
+  const Result<TokenizerForm> form = ChooseTokenizerForm(model_dir);
+  if (!form.ok()) return form.error();
+  const Result<TokenizerFiles> files = ReadTokenizerFiles(model_dir, *form);
+  if (!files.ok()) return files.error();
+  return FromFiles(*files, *form);
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::LoadFile(const std::filesystem::path& model_dir,
+                                                       std::string_view file_name) {
+  const Result<TokenizerForm> form = FindTokenizerForm(file_name);
+  if (!form.ok()) return form.error();
+  const Result<TokenizerFiles> files = ReadTokenizerFiles(model_dir, *form);
+  if (!files.ok()) return files.error();
+  return FromFiles(*files, *form);
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::FromFiles(const TokenizerFiles& files,
+                                                        TokenizerForm form) {
+  const Result<TokenizerSettings> settings = ParseTokenizerSettings(files);
+  if (!settings.ok()) return settings.error();
+  Result<TokenizerParts> parts = ParseForm(files, form, *settings);
+  if (!parts.ok()) return parts.error();
+  const Status applied = ApplyTokenizerSettings(*settings, files, *parts);
+  if (!applied.ok()) return applied.error();
+  return std::unique_ptr<Tokenizer>(new Tokenizer(*std::move(parts)));
+}
+
+Tokenizer::Tokenizer(TokenizerParts parts)
+    : parts_(std::move(parts)), special_(parts_.spellings.size(), false) {
+  for (size_t id = 0; id < parts_.spellings.size(); ++id) {
+    ids_.emplace(parts_.spellings[id], static_cast<int32_t>(id));
+  }
+  std::vector<AddedToken> plain;
+  std::vector<AddedToken> normalized;
+  for (AddedToken token : parts_.added) {
+    special_[static_cast<size_t>(token.id)] = token.special;
+    if (token.normalized) {
+      token.content = parts_.normalizer.Apply(token.content);
+      normalized.push_back(std::move(token));
+    } else {
+      plain.push_back(std::move(token));
+    }
+  }
+  matcher_ = AddedTokenMatcher(std::move(plain));
+  trusted_matcher_ = AddedTokenMatcher(parts_.added);
+  normalized_matcher_ = AddedTokenMatcher(std::move(normalized));
+}
+
+std::vector<int32_t> Tokenizer::Encode(std::string_view text, const EncodeOptions& options) const {
+  std::vector<int32_t> ids;
+  if (options.add_bos && adds_bos()) ids.push_back(*bos_id());
+  EncodeText(text, true, options.parse_special, ids);
+  return ids;
+}
+
+std::vector<int32_t> Tokenizer::EncodeParts(std::span<const TextPart> parts) const {
+  std::vector<int32_t> ids;
+  std::string run;  // plain text since the last special token
+  bool at_start = true;
+  for (const TextPart& part : parts) {
+    if (!part.trusted) {
+      run += part.text;
+      continue;
+    }
+    for (const TextSegment& segment : trusted_matcher_.Split(part.text, true)) {
+      if (!segment.IsToken()) {
+        run += segment.text;
+        continue;
+      }
+      EncodeText(run, at_start, false, ids);
+      run.clear();
+      ids.push_back(segment.id);
+      at_start = segment.id == bos_id();
+    }
+  }
+  EncodeText(run, at_start, false, ids);
+  return ids;
+}
+
+void Tokenizer::EncodeText(std::string_view text, bool at_start, bool parse_special,
+                           std::vector<int32_t>& ids) const {
+  ATOM_CHECK(text.size() <= kMaxTextBytes, "a text of {} bytes", text.size());
+  for (const TextSegment& segment : matcher_.Split(text, parse_special)) {
+    if (segment.IsToken()) {
+      ids.push_back(segment.id);
+    } else {
+      EncodeRun(segment.text, at_start && segment.text.data() == text.data(), parse_special, ids);
+    }
+  }
+}
+
+void Tokenizer::EncodeRun(std::string_view run, bool at_start, bool parse_special,
+                          std::vector<int32_t>& ids) const {
+  const bool normalizes = parts_.normalizer.active();
+  const std::string normalized = normalizes ? parts_.normalizer.Apply(run) : std::string();
+  const std::string_view text = normalizes ? normalized : run;
+  for (const TextSegment& segment : normalized_matcher_.Split(text, parse_special)) {
+    if (segment.IsToken()) {
+      ids.push_back(segment.id);
+    } else {
+      const bool first = segment.text.data() == text.data();
+      parts_.encoder->Encode(segment.text, at_start && first, ids);
+    }
+  }
+}
+
+std::string Tokenizer::Decode(std::span<const int32_t> ids, bool keep_special) const {
+  if (!ids.empty() && bos_id() && ids.front() == *bos_id()) ids = ids.subspan(1);
+  std::string text;
+  bool at_start = parts_.strips_space;
+  for (const int32_t id : ids) {
+    if (!HasId(id) || (!keep_special && IsSpecial(id))) continue;
+    std::string_view bytes = parts_.bytes[static_cast<size_t>(id)];
+    if (at_start && !IsSpecial(id) && bytes.starts_with(' ')) bytes.remove_prefix(1);
+    at_start = false;
+    text += bytes;
+  }
+  return text;
+}
+
+std::string Tokenizer::TokenBytes(int32_t id) const {
+  return HasId(id) ? parts_.bytes[static_cast<size_t>(id)] : std::string();
+}
+
+bool Tokenizer::IsSpecial(int32_t id) const {
+  return HasId(id) && special_[static_cast<size_t>(id)];
+}
+
+std::optional<int32_t> Tokenizer::FindToken(std::string_view piece) const {
+  const auto found = ids_.find(std::string(piece));
+  if (found == ids_.end()) return std::nullopt;
+  return found->second;
+}
+
+}  // namespace atom::tokenizer

@@ -1,0 +1,46 @@
+// The bytes of a model directory's files that make a tokenizer, read before any of them is parsed:
+// what follows needs no file system, so tests and fuzzing hand in bytes of their own.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "atom/core/result.h"
+
+namespace atom::tokenizer {
+
+/// In the order in which Tokenizer::Load looks for them.
+enum class TokenizerForm {
+  kTokenizerJson,
+  kTokenizerModel,  ///< SentencePiece, or tiktoken ranks
+  kVocabJson,       ///< with merges.txt
+};
+
+struct TokenizerFiles {
+  std::string directory;  ///< for the errors' sentences only
+  std::optional<std::string> tokenizer_json;
+  std::optional<std::string> tokenizer_model;
+  std::optional<std::string> vocab_json;
+  std::optional<std::string> merges_txt;
+  std::optional<std::string> added_tokens_json;
+  std::optional<std::string> tokenizer_config_json;
+  std::optional<std::string> config_json;
+  std::optional<std::string> generation_config_json;
+
+  /// The path of one of them, which starts the sentences about it.
+  std::string Source(std::string_view file_name) const;
+};
+
+/// The form whose file is called `file_name`; an Error that lists them if none is.
+Result<TokenizerForm> FindTokenizerForm(std::string_view file_name);
+
+/// The first form that `directory` has; an Error if it has none.
+Result<TokenizerForm> ChooseTokenizerForm(const std::filesystem::path& directory);
+
+/// What `form` needs and the files beside it. Those beside it may be absent.
+Result<TokenizerFiles> ReadTokenizerFiles(const std::filesystem::path& directory,
+                                          TokenizerForm form);
+
+}  // namespace atom::tokenizer

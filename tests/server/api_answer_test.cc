@@ -1,0 +1,153 @@
+// Answers written from outputs: bodies, streams, log-probabilities, the best of several.
+#include "atom/server/api_answer.h"
+
+#include "tests/server/running_service.h"
+
+namespace atom::server {
+namespace {
+
+using nlohmann::json;
+
+engine::TokenOutput Token(char letter, float logprob) {
+  return {.id = 3 + letter, .logprob = logprob, .top = {{3 + 'z', -0.25f}}};
+}
+
+engine::Output Piece(std::string text, std::vector<engine::TokenOutput> tokens, int64_t count) {
+  engine::Output output;
+  output.text = std::move(text);
+  output.tokens = std::move(tokens);
+  output.prompt_tokens = 4;
+  output.cached_tokens = 1;
+  output.output_tokens = count;
+  return output;
+}
+engine::Output Last(engine::Output output, engine::FinishReason reason) {
+  output.finish = reason;
+  return output;
+}
+
+std::vector<json> EventsOf(const std::string& text) {
+  std::vector<json> events;
+  size_t at = 0;
+  for (size_t end = 0; (end = text.find("\n\n", at)) != std::string::npos; at = end + 2) {
+    EXPECT_EQ(text.substr(at, 6), "data: ");
+    const std::string data = text.substr(at + 6, end - at - 6);
+    events.push_back(data == "[DONE]" ? json("[DONE]") : json::parse(data));
+  }
+  EXPECT_EQ(at, text.size());
+  return events;
+}
+
+class AnswerTest : public ::testing::Test {
+ protected:
+  ApiAnswer Make(AnswerShape shape) const {
+    shape.model = "m";
+    return ApiAnswer(std::move(shape), *tokenizer_, "id-1", 7);
+  }
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_ = ByteTokenizer();
+};
+
+TEST_F(AnswerTest, BodyOfACompletion) {
+  ApiAnswer answer = Make({.logprobs = 1, .echo = {"ab"}});
+  engine::Output first = Piece("c", {Token('c', -0.5f)}, 1);
+  first.prompt = {{.id = 1, .top = {}},
+                  {.id = 259, .logprob = -3.0f, .top = {}},
+                  Token('a', -1.0f),
+                  Token('b', -2.0f)};
+  EXPECT_EQ(answer.Add(0, first), "");
+  EXPECT_FALSE(answer.done());
+  answer.Add(0, Last(Piece("d", {Token('d', -0.75f)}, 2), engine::FinishReason::kStop));
+  ASSERT_TRUE(answer.done());
+  const json body = json::parse(answer.Body());
+  EXPECT_EQ(body["id"], "id-1");
+  EXPECT_EQ(body["created"], 7);
+  EXPECT_EQ(body["model"], "m");
+  const json& choice = body["choices"][0];
+  EXPECT_EQ(choice["text"], "abcd");
+  EXPECT_EQ(choice["finish_reason"], "stop");
+  const json& logprobs = choice["logprobs"];
+  EXPECT_EQ(logprobs["tokens"], json({"<s>", " ", "a", "b", "c", "d"}));
+  EXPECT_EQ(logprobs["token_logprobs"], json({nullptr, -3.0, -1.0, -2.0, -0.5, -0.75}));
+  EXPECT_EQ(logprobs["text_offset"], json({0, 0, 0, 1, 2, 3}));  // the first space is none
+  EXPECT_EQ(logprobs["top_logprobs"][0], nullptr);
+  EXPECT_EQ(logprobs["top_logprobs"][2], json({{"z", -0.25}, {"a", -1.0}}));
+  EXPECT_EQ(body["usage"], json({{"prompt_tokens", 4},
+                                 {"completion_tokens", 2},
+                                 {"total_tokens", 6},
+                                 {"prompt_tokens_details", {{"cached_tokens", 1}}}}));
+}
+
+TEST_F(AnswerTest, BestOfSeveralByMeanLogprob) {
+  ApiAnswer answer = Make({.prompts = 2, .n = 1, .best_of = 2});
+  answer.Add(0, Last(Piece("a", {Token('a', -2.0f)}, 1), engine::FinishReason::kStop));
+  // More tokens, a smaller sum, but a better mean.
+  answer.Add(1, Last(Piece("bbb", {Token('b', -1.0f), Token('b', -1.0f), Token('b', -1.0f)}, 3),
+                     engine::FinishReason::kStop));
+  answer.Add(2, Last(Piece("c", {Token('c', -0.5f)}, 1), engine::FinishReason::kLength));
+  answer.Add(3, Last(Piece("d", {Token('d', -0.75f)}, 1), engine::FinishReason::kStop));
+  const json body = json::parse(answer.Body());
+  ASSERT_EQ(body["choices"].size(), 2u);
+  EXPECT_EQ(body["choices"][0]["text"], "bbb");
+  EXPECT_EQ(body["choices"][1]["text"], "c");
+  EXPECT_EQ(body["choices"][1]["index"], 1);
+  EXPECT_EQ(body["choices"][1]["logprobs"], nullptr);
+  EXPECT_EQ(body["usage"]["prompt_tokens"], 8);  // each prompt once
+  EXPECT_EQ(body["usage"]["completion_tokens"], 6);
+  EXPECT_EQ(answer.FinishNames(), "stop,length");
+}
+
+TEST_F(AnswerTest, StreamOfAChat) {
+  ApiAnswer answer = Make(
+      {.chat = true, .n = 2, .best_of = 2, .stream = true, .include_usage = true, .logprobs = 1});
+  const auto first = EventsOf(answer.Add(1, Piece("x", {Token('x', -0.5f)}, 1)));
+  ASSERT_EQ(first.size(), 2u);
+  EXPECT_EQ(first[0]["object"], "chat.completion.chunk");
+  EXPECT_EQ(first[0]["choices"][0]["delta"], json({{"role", "assistant"}, {"content", ""}}));
+  EXPECT_EQ(first[1]["choices"][0]["index"], 1);
+  EXPECT_EQ(first[1]["choices"][0]["delta"], json({{"content", "x"}}));
+  EXPECT_TRUE(first[1].contains("usage") && first[1]["usage"].is_null());
+  const json& token = first[1]["choices"][0]["logprobs"]["content"][0];
+  EXPECT_EQ(token["token"], "x");
+  EXPECT_EQ(token["bytes"], json({'x'}));
+  EXPECT_EQ(token["logprob"], -0.5);
+  EXPECT_EQ(token["top_logprobs"][0]["token"], "z");
+
+  // A token whose text is held back is shown for its log-probability, and else not at all.
+  const auto held = EventsOf(answer.Add(1, Piece("", {Token('y', -1.0f)}, 2)));
+  ASSERT_EQ(held.size(), 1u);
+  EXPECT_EQ(held[0]["choices"][0]["delta"], json::object());
+  EXPECT_EQ(answer.Add(1, Piece("", {}, 2)), "");
+
+  const auto last = EventsOf(answer.Add(1, Last(Piece("yz", {}, 3), engine::FinishReason::kStop)));
+  EXPECT_EQ(last.back()["choices"][0]["finish_reason"], "stop");
+  EXPECT_FALSE(answer.done());
+  answer.Add(0, Last(Piece("", {}, 0), engine::FinishReason::kLength));
+  const auto end = EventsOf(answer.End());
+  ASSERT_EQ(end.size(), 2u);
+  EXPECT_EQ(end[0]["choices"], json::array());
+  EXPECT_EQ(end[0]["usage"]["completion_tokens"], 3);
+  EXPECT_EQ(end[1], "[DONE]");
+}
+
+TEST_F(AnswerTest, StreamThatFailsSaysSo) {
+  ApiAnswer answer = Make({.stream = true});
+  answer.Add(0, Piece("x", {}, 1));
+  engine::Output failed;
+  failed.error = "out of paper";
+  answer.Add(0, Last(std::move(failed), engine::FinishReason::kError));
+  const auto end = EventsOf(answer.End());
+  ASSERT_EQ(end.size(), 2u);
+  EXPECT_EQ(end[0]["error"]["message"], "out of paper");
+}
+
+TEST_F(AnswerTest, TokensThatAreNoTextAndNoNumber) {
+  ApiAnswer answer = Make({.logprobs = 0});
+  engine::TokenOutput half{.id = 3 + 0xE2, .logprob = -INFINITY, .top = {}};
+  answer.Add(0, Last(Piece("", {half}, 1), engine::FinishReason::kStop));
+  const json body = json::parse(answer.Body());
+  EXPECT_EQ(body["choices"][0]["logprobs"]["tokens"][0], "bytes:\\xe2");
+  EXPECT_EQ(body["choices"][0]["logprobs"]["token_logprobs"][0], -9999.0);
+}
+
+}  // namespace
+}  // namespace atom::server
