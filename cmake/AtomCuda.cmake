@@ -1,5 +1,5 @@
 # The CUDA backend: finds nvcc and the toolkit, and teaches CMake what a CUDA source needs.
-#   atom_cuda_sources(TARGET)     adds kernels/cuda/**.cu to the room
+#   atom_cuda_sources(TARGET)     adds kernels/cuda/**.cu to the module
 #   atom_cuda_programs(FOLDER)    cuda_tests of every *_test.{cc,cu} of tests/FOLDER, and one program
 #                                 cuda_NAME_bench of every NAME_bench.cc; the other sources of the
 #                                 folder belong to all of them
@@ -73,6 +73,7 @@ function(atom_cuda_programs folder)
   foreach(source ${benches})
     get_filename_component(name ${source} NAME_WE)
     add_executable(cuda_${name} ${source})
+    target_link_libraries(cuda_${name} PRIVATE CUDA::cublasLt)  # the baseline, where one is timed
     list(APPEND programs cuda_${name})
   endforeach()
   foreach(program ${programs})

@@ -32,8 +32,10 @@ __global__ void ScalesKernel(char* pages, int64_t heads, int head_bytes, int off
                              float shift) {
   for (int64_t i = blockIdx.x; i < heads; i += gridDim.x) {
     auto* scales = reinterpret_cast<__half*>(pages + i * head_bytes + offset);
-    const int position = threadIdx.x % 16, which = threadIdx.x / 16;  // 64 threads
-    scales[16 * which + position] = __float2half(which % 2 == 0 ? scale : shift);
+    // Pairs of K, then V's scales and V's offsets: 64 threads.
+    const int at = static_cast<int>(threadIdx.x);
+    const bool is_scale = at < 32 ? at % 2 == 0 : at < 48;
+    scales[at] = __float2half(is_scale ? scale : shift);
   }
 }
 

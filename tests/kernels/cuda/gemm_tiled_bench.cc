@@ -506,7 +506,12 @@ std::string RunShape(const Shape& shape, const Options& options, const DevicePro
     TimeShort(*c, stream);
   }
   for (int round = 0; round < options.rounds; ++round) {
-    for (const auto& c : contenders) TimeSustained(*c, stream, options.seconds, nvml);
+    // The card's power budget remembers who ran before: every round in another order.
+    std::vector<Contender*> order;
+    for (const auto& c : contenders) order.push_back(c.get());
+    std::rotate(order.begin(), order.begin() + round * 3 % order.size(), order.end());
+    if (round % 2 == 1) std::reverse(order.begin(), order.end());
+    for (Contender* c : order) TimeSustained(*c, stream, options.seconds, nvml);
   }
   for (const auto& c : contenders) (void)cudaGraphExecDestroy(c->graph);
   return Report(shape, contenders, device);

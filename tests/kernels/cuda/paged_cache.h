@@ -277,9 +277,9 @@ class PagedCache {
     }
     if (which_.storage != KvStorage::kF16) {
       const std::byte* scales = bytes + ScaleOffset(which_.storage, which_.head_dim) +
-                                (value ? 4 * kPagePositions : 0) + 2 * place;
+                                (value ? 4 * kPagePositions + 2 * place : 4 * place);
       out.scale = ReadHalf(scales);
-      out.offset = ReadHalf(scales + 2 * kPagePositions);
+      out.offset = ReadHalf(scales + (value ? 2 * kPagePositions : 2));
     }
     return out;
   }

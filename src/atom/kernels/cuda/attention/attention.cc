@@ -36,6 +36,8 @@ Status CheckShapes(const AttentionParams& params, const KvPages& kv) {
   }
   ATOM_CHECK(kv.kv_heads > 0 && params.heads % kv.kv_heads == 0, "{} heads, {} KV heads",
              params.heads, kv.kv_heads);
+  ATOM_CHECK(params.heads / kv.kv_heads <= 128, "{} heads, {} KV heads", params.heads,
+             kv.kv_heads);
   return {};
 }
 
@@ -102,8 +104,6 @@ Status LaunchDecodeAttention(const DecodeAttention& call, cudaStream_t stream) {
 Status LaunchPrefillAttention(const PrefillAttention& call, cudaStream_t stream) {
   if (Status status = CheckShapes(call.params, call.kv); !status.ok()) return status;
   if (call.lists.sequences == 0 || call.max_queries == 0) return {};
-  ATOM_CHECK(call.params.heads / call.kv.kv_heads <= 128, "{} heads, {} KV heads",
-             call.params.heads, call.kv.kv_heads);
   const auto launch = [&]() -> cudaError_t {
     switch (call.kv.head_dim) {
       case 64:

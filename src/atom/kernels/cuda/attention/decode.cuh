@@ -1,9 +1,12 @@
-// Decode: one query a sequence against its pages. Every warp works alone: it owns an equal stretch
-// of all (sequence, KV head, page) triples in that order, cut at segments, and a ring of pages in
-// shared memory that bulk copies fill ahead of it, across segments, heads and sequences.
+// Decode: one query a sequence against its pages. Every warp works alone: it takes stretches of all
+// (sequence, KV head, page) triples in that order, cut at segments, and has a ring of pages in shared
+// memory that bulk copies fill ahead of it, across segments, heads and sequences.
 //
-//   warp 0          warp 1           warp 2
-//   |s0 h0 .... | s0 h1 .... | s0 h2 .... | s1 h0 .. | s1 h1 .. | ...
+//   |s0 h0 .... | s0 h1 .... | s0 h2 .... | s1 h0 .. | s1 h1 .. | s1 h2 .. | ...
+//    warp 0          warp 1         warp 2         …         : a segment at a time
+//
+// The first three quarters are dealt out in equal stretches; the rest goes a segment at a time to
+// whoever comes first, because SMs do not get equal shares of the memory's bandwidth.
 //
 // The query heads that share a KV head are the 8 columns of an MMA whose rows are 16 positions:
 // scores = K · qᵀ, out = Vᵀ · p. A head whose segments lie in one warp is finished there; of others
@@ -27,73 +30,66 @@ template <KvStorage kStorage, int kHeadDim>
 struct Shape {
   static constexpr int kPageBytes = HeadPageBytes(kStorage, kHeadDim);
   static constexpr int kStateBytes = PartialBytes(kHeadDim);
+  static constexpr int kMaxRing = 8;
+  static constexpr int kControlBytes = kMaxRing * (8 + 16) + 64;  // barriers; stretches, and slack
   // As many warps as leave each a ring that hides the memory's latency, and pages to fill it.
   static constexpr int Ring(int warps) {
-    const int ring = (kSharedBytes / warps - kStateBytes - 64) / kPageBytes;
-    return ring > 8 ? 8 : ring;
+    const int ring = (kSharedBytes / warps - kStateBytes - kControlBytes) / kPageBytes;
+    return ring > kMaxRing ? kMaxRing : ring;
   }
   static constexpr int kWarps = Ring(16) >= 4 ? 16 : Ring(8) >= 3 ? 8 : 4;
   static constexpr int kRing = Ring(kWarps);
   static_assert(kRing >= 2);
-  static constexpr int kWarpBytes = kRing * kPageBytes + kStateBytes + 64;  // and 8 barriers
+  static constexpr int kWarpBytes = kRing * kPageBytes + kStateBytes + kControlBytes;
 };
 
-/// Walks the pages of a warp's stretch. All lanes hold the same values.
+/// Walks the pages of a stretch. All lanes hold the same values. Page-heads are counted through:
+/// first_index · kv_heads + head · pages + page.
 struct Cursor {
-  const PageLists& lists;
-  int kv_heads;
-  int window;
-  int64_t end;  // of the stretch, in page-heads
-
   int sequence = 0, head = 0, page = 0;  // `page` counts within the sequence
-  int first_index = 0;                   // of the sequence's pages in PageLists::indices
   int pages = 0, first_page = 0;         // of the sequence: all, and the first that the query sees
-  int64_t base = 0;                      // page-heads before the sequence
-  bool valid = false;
+  int first_index = 0;                   // of the sequence's pages in PageLists::indices
+  int end = 0;                           // of the stretch, in page-heads
 
-  __device__ void OpenSequence() {
-    first_index = __ldg(lists.indptr + sequence);
-    pages = __ldg(lists.indptr + sequence + 1) - first_index;
-    base = static_cast<int64_t>(first_index) * kv_heads;
-    const int length = __ldg(lists.kv_lengths + sequence);
+  __device__ bool valid() const { return page < pages; }
+
+  __device__ void OpenSequence(const DecodeAttention& call) {
+    first_index = __ldg(call.lists.indptr + sequence);
+    pages = __ldg(call.lists.indptr + sequence + 1) - first_index;
+    const int length = __ldg(call.lists.kv_lengths + sequence), window = call.params.window;
     first_page = window > 0 && length > window ? (length - window) / kPagePositions : 0;
   }
 
-  /// At the first segment that begins at or behind `start`.
-  __device__ void Seek(int64_t start, int lane) {
+  /// At the first segment that begins at or behind page-head `start`, and before `stop`.
+  __device__ void Seek(const DecodeAttention& call, int start, int stop, int lane) {
+    end = stop;
     // The last sequence whose pages begin at or before start: 32 at a time.
-    int low = 0, high = lists.sequences;  // in [low, high)
+    int low = 0, high = call.lists.sequences;  // in [low, high)
     while (high - low > 1) {
       const int step = (high - low + 31) / 32;
       const int probe = min(low + lane * step, high - 1);
-      const bool before = static_cast<int64_t>(__ldg(lists.indptr + probe)) * kv_heads <= start;
+      const bool before = __ldg(call.lists.indptr + probe) * call.kv.kv_heads <= start;
       const int count = __popc(__ballot_sync(~0u, before));
       const int next = low + (count - 1) * step;
-      high = min(min(next + step, high), lists.sequences);
+      high = min(next + step, high);
       low = min(next, high - 1);
     }
     sequence = low;
-    OpenSequence();
-    const int64_t inside = start - base;
-    head = pages > 0 ? static_cast<int>(inside / pages) : kv_heads;
-    page = pages > 0 ? static_cast<int>(inside % pages) : 0;
+    OpenSequence(call);
+    const int inside = start - first_index * call.kv.kv_heads;
+    head = pages > 0 ? inside / pages : call.kv.kv_heads;
+    page = pages > 0 ? inside % pages : 0;
     page = (page + kSegmentPages - 1) / kSegmentPages * kSegmentPages;
-    Settle();
+    Settle(call);
   }
 
-  /// Skips to a page that exists and is seen; ends at the stretch's end, which lies between
-  /// segments.
-  __device__ void Settle() {
-    valid = true;
+  /// Skips to a page that exists and is seen; ends at the stretch's end, which lies between segments.
+  __device__ void Settle(const DecodeAttention& call) {
     while (true) {
-      if (head >= kv_heads) {
-        if (++sequence >= lists.sequences) {
-          valid = false;
-          return;
-        }
-        head = 0;
-        page = 0;
-        OpenSequence();
+      if (head >= call.kv.kv_heads) {
+        if (++sequence >= call.lists.sequences) break;
+        head = page = 0;
+        OpenSequence(call);
         continue;
       }
       if (page >= pages) {
@@ -101,25 +97,28 @@ struct Cursor {
         page = 0;
         continue;
       }
-      if (page % kSegmentPages == 0 && base + static_cast<int64_t>(head) * pages + page >= end) {
-        valid = false;
-        return;
-      }
-      if (page < first_page) {
-        // A segment out of sight belongs to nobody; one seen in part begins at its first page seen.
-        const int segment = first_page / kSegmentPages * kSegmentPages;
-        page = page < segment ? min(page / kSegmentPages * kSegmentPages + kSegmentPages, segment)
-                              : first_page;
-        continue;
-      }
-      return;
+      const int begin = first_index * call.kv.kv_heads + head * pages + page;
+      if (page % kSegmentPages == 0 && begin >= end) break;
+      if (page >= first_page) return;
+      // A segment out of sight belongs to nobody; one seen in part begins at its first page seen.
+      const int segment = first_page / kSegmentPages * kSegmentPages;
+      page = page < segment ? page / kSegmentPages * kSegmentPages + kSegmentPages : first_page;
     }
+    page = pages = 0;
   }
 
-  __device__ void Next() {
+  /// True if the next page is the first of a segment, or there is none.
+  __device__ bool Next(const DecodeAttention& call) {
     ++page;
-    if (page >= pages || page % kSegmentPages == 0) Settle();
+    if (page < pages && page % kSegmentPages != 0) return false;
+    Settle(call);
+    return true;
   }
+};
+
+/// What warps share: segments given out so far, and warps that are done.
+struct Queue {
+  int given, done;
 };
 
 template <KvStorage kStorage, int kHeadDim>
@@ -136,63 +135,33 @@ class Warp {
     page_bytes_ = static_cast<int64_t>(call.kv.kv_heads) * Sizes::kPageBytes;
   }
 
-  __device__ void Run(int64_t start, int64_t end, int first_column) {
-    first_column_ = first_column;
-    const uint32_t barriers = Barrier(0);
+  /// Page-heads [0, dealt) are dealt out to `workers` warps, [dealt, all) given out by the queue.
+  __device__ void Run(int worker, int workers, int dealt, int all, int pass) {
+    first_column_ = pass * kColumns;
+    dealt_ = dealt;
+    all_ = all;
+    queue_ = reinterpret_cast<Queue*>(call_.workspace) + pass;
     if (lane_ == 0) {
-      for (int i = 0; i < Sizes::kRing; ++i) ptx::MbarrierInit(barriers + 8 * i, 1);
+      for (int i = 0; i < Sizes::kRing; ++i) ptx::MbarrierInit(Barrier(i), 1);
       ptx::FenceMbarrierInit();
     }
     __syncwarp();
-    Cursor ahead{call_.lists, call_.kv.kv_heads, call_.params.window, end};
-    ahead.Seek(start, lane_);
-    Cursor here = ahead;
-    if (!here.valid) return;
-    for (int i = 0; i < Sizes::kRing; ++i) Fetch(ahead, i);
-
-    int slot = 0;
-    uint32_t parity = 0;
-    while (here.valid) {
-      // A head of a sequence: whole, or the part of it that is in this stretch.
-      const int sequence = here.sequence, head = here.head;
-      const int last_page = here.pages - 1, length = __ldg(call_.lists.kv_lengths + sequence);
-      const int segments = last_page / kSegmentPages + 1 - here.first_page / kSegmentPages;
-      const int64_t head_end = here.base + static_cast<int64_t>(head + 1) * here.pages;
-      const bool from_start = here.page == here.first_page;
-      // The last segment's first page decides whether all of it is in this stretch.
-      const int64_t last_start = head_end - here.pages + last_page / kSegmentPages * kSegmentPages;
-      const bool whole = from_start && last_start < end;
-      LoadQuery(sequence, head);
-      int done = 0;
-      while (here.valid && here.sequence == sequence && here.head == head) {
-        BeginSegment();
-        const int segment = here.page / kSegmentPages;
-        while (here.valid && here.sequence == sequence && here.head == head &&
-               here.page / kSegmentPages == segment) {
-          ptx::MbarrierWait(Barrier(slot), parity);
-          const int first = here.page * kPagePositions;
-          AttendPage(shared_ + slot * Sizes::kPageBytes, first, length);
-          __syncwarp();
-          Fetch(ahead, slot);
-          if (++slot == Sizes::kRing) {
-            slot = 0;
-            parity ^= 1;
-          }
-          here.Next();
-        }
-        if (whole) {
-          MergeIntoState(done == 0);
-        } else {
-          StorePartial(Partial(sequence, head, segment));
-        }
-        ++done;
-      }
-      if (whole) {
-        Finish(sequence, head);  // the registers hold what was merged last
-      } else if (ArriveLast(sequence, head, done, segments)) {
-        MergePartials(sequence, head, last_page / kSegmentPages + 1 - segments, segments);
-        Finish(sequence, head);
-      }
+    ahead_.Seek(call_, static_cast<int>(int64_t{dealt} * worker / workers),
+                static_cast<int>(int64_t{dealt} * (worker + 1) / workers), lane_);
+    if (ahead_.valid()) {
+      PushStretch();
+    } else {
+      NextStretch();
+    }
+    for (int i = 0; i < Sizes::kRing; ++i) Fetch(i);
+    while (popped_ < pushed_) {
+      Cursor here = PopStretch();
+      while (here.valid()) AttendHead(here);
+    }
+    // The last warp leaves the queue as it was found.
+    if (lane_ == 0 && atomicInc(&reinterpret_cast<unsigned&>(queue_->done), workers - 1) ==
+                          static_cast<unsigned>(workers - 1)) {
+      queue_->given = 0;
     }
   }
 
@@ -202,26 +171,109 @@ class Warp {
                               8 * slot);
   }
 
-  /// Asks for the page under `cursor`, and moves it on.
-  __device__ void Fetch(Cursor& cursor, int slot) {
-    if (!cursor.valid) return;
-    // Page numbers come 32 at a time.
-    const int chunk = cursor.page / 32;
-    if (cursor.sequence != index_sequence_ || chunk != index_chunk_) {
-      index_sequence_ = cursor.sequence;
-      index_chunk_ = chunk;
-      const int i = chunk * 32 + lane_;
-      page_index_ = i < cursor.pages ? __ldg(call_.lists.indices + cursor.first_index + i) : 0;
+  // Stretches that `ahead_` has entered and the arithmetic has not. Each has at least one page, so
+  // there are no more than slots in the ring, and the one that `ahead_` is in.
+  __device__ int4* Stretch(int i) const {
+    return reinterpret_cast<int4*>(shared_ + Sizes::kRing * Sizes::kPageBytes + Sizes::kStateBytes +
+                                   8 * Sizes::kMaxRing) +
+           i % (Sizes::kMaxRing + 4);
+  }
+  __device__ void PushStretch() {
+    if (lane_ == 0) *Stretch(pushed_) = {ahead_.sequence, ahead_.head, ahead_.page, ahead_.end};
+    ++pushed_;
+    __syncwarp();
+    LoadIndices();
+  }
+  __device__ Cursor PopStretch() {
+    const int4 stretch = *Stretch(popped_++);
+    Cursor cursor;
+    cursor.sequence = stretch.x;
+    cursor.head = stretch.y;
+    cursor.OpenSequence(call_);
+    cursor.page = stretch.z;
+    cursor.end = stretch.w;
+    return cursor;
+  }
+
+  /// `ahead_` takes segments from the queue until it has one that begins there, or all are given.
+  __device__ void NextStretch() {
+    while (true) {
+      int given = 0;
+      if (lane_ == 0) given = atomicAdd(&queue_->given, 1);
+      const int64_t start = dealt_ + int64_t{__shfl_sync(~0u, given, 0)} * kSegmentPages;
+      if (start >= all_) return;
+      ahead_.Seek(call_, static_cast<int>(start),
+                  static_cast<int>(min(start + kSegmentPages, int64_t{all_})), lane_);
+      if (ahead_.valid()) break;
     }
-    const int page = __shfl_sync(~0u, page_index_, cursor.page % 32);
+    PushStretch();
+  }
+
+  /// Numbers of the pages of the segment that `ahead_` is in: lane i has page i of it.
+  __device__ void LoadIndices() {
+    const int i = ahead_.page / kSegmentPages * kSegmentPages + lane_;
+    page_index_ = i < ahead_.pages ? __ldg(call_.lists.indices + ahead_.first_index + i) : 0;
+  }
+
+  /// Asks for the page under `ahead_`, and moves it on.
+  __device__ void Fetch(int slot) {
+    if (!ahead_.valid()) return;
+    const int page = __shfl_sync(~0u, page_index_, ahead_.page % kSegmentPages);
     if (lane_ == 0) {
       ptx::MbarrierArriveExpect(Barrier(slot), Sizes::kPageBytes);
       ptx::BulkLoad(ptx::SharedAddress(shared_ + slot * Sizes::kPageBytes),
-                    call_.kv.data + page * page_bytes_ +
-                        static_cast<int64_t>(cursor.head) * Sizes::kPageBytes,
+                    call_.kv.data + page * page_bytes_ + ahead_.head * Sizes::kPageBytes,
                     Sizes::kPageBytes, Barrier(slot), ptx::CachePolicy::kEvictFirst);
     }
-    cursor.Next();
+    if (!ahead_.Next(call_)) return;
+    if (ahead_.valid()) {
+      LoadIndices();
+    } else {
+      NextStretch();
+    }
+  }
+
+  /// All pages of one head of one sequence that are in this stretch.
+  __device__ void AttendHead(Cursor& here) {
+    const int sequence = here.sequence, head = here.head;
+    const int length = __ldg(call_.lists.kv_lengths + sequence);
+    const int first_segment = here.first_page / kSegmentPages;
+    const int last_segment = (here.pages - 1) / kSegmentPages;
+    // Whole: from the first segment seen to the last, whose first page decides.
+    const int last_begin = here.first_index * call_.kv.kv_heads + head * here.pages +
+                           last_segment * kSegmentPages;
+    const bool whole = here.page == here.first_page && last_begin < here.end;
+    LoadQuery(sequence, head);
+    int done = 0;
+    do {
+      BeginSegment();
+      const int segment = here.page / kSegmentPages;
+      bool ended = false;
+      while (!ended) {
+        ptx::MbarrierWait(Barrier(slot_), parity_);
+        AttendPage(shared_ + slot_ * Sizes::kPageBytes, here.page * kPagePositions, length);
+        __syncwarp();
+        Fetch(slot_);
+        if (++slot_ == Sizes::kRing) {
+          slot_ = 0;
+          parity_ ^= 1;
+        }
+        ended = here.Next(call_);
+      }
+      if (whole) {
+        MergeIntoState(done == 0);
+      } else {
+        StorePartial(Partial(sequence, head, segment));
+      }
+      ++done;
+    } while (here.valid() && here.sequence == sequence && here.head == head);
+    const int segments = last_segment - first_segment + 1;
+    if (whole) {
+      Finish(sequence, head);  // the registers hold what was merged last
+    } else if (ArriveLast(sequence, head, done, segments)) {
+      MergePartials(sequence, head, first_segment, segments);
+      Finish(sequence, head);
+    }
   }
 
   __device__ int64_t QueryRow(int sequence) const {
@@ -234,20 +286,31 @@ class Warp {
     const bool used = column < group_;
     const void* row = RowAt(call_.q, QueryRow(sequence),
                             static_cast<int64_t>(head * group_ + (used ? column : 0)) * kHeadDim);
+    // One branch for all loads, so that they are in flight together.
+    switch (call_.q.type) {
+      case RowType::kF16: LoadQueryAs<RowType::kF16>(row); break;
+      case RowType::kBF16: LoadQueryAs<RowType::kBF16>(row); break;
+      default: LoadQueryAs<RowType::kF32>(row);
+    }
     float sums[4] = {0, 0, 0, 0};
 #pragma unroll
     for (int s = 0; s < kFragments; ++s) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const float2 pair = LoadPair(row, call_.q.type, 16 * s + 8 * half + 2 * t_);
-        q_[s][half] = used ? Bits(__floats2half2_rn(pair.x, pair.y)) : 0;
-      }
+      if (!used) q_[s][0] = q_[s][1] = 0;
       // Σ q, by the tensor core too: every row of the result is the sum of a column.
       constexpr uint32_t kOnes = 0x3C003C00u;
       ptx::MmaF16(sums, kOnes, kOnes, kOnes, kOnes, q_[s][0], q_[s][1]);
     }
     q_sum_[0] = sums[0];
     q_sum_[1] = sums[1];
+  }
+
+  template <RowType kType>
+  __device__ __forceinline__ void LoadQueryAs(const void* row) {
+#pragma unroll
+    for (int i = 0; i < 2 * kFragments; ++i) {
+      const float2 pair = LoadPair(row, kType, 8 * i + 2 * t_);
+      q_[i / 2][i % 2] = Bits(__floats2half2_rn(pair.x, pair.y));
+    }
   }
 
   __device__ void BeginSegment() {
@@ -431,17 +494,6 @@ class Warp {
     to[kFragments * 32 + lane_] = Ends();
   }
 
-  __device__ void LoadPartial(const float4* from) {
-    if (first_column_ + 2 * t_ >= group_) return;
-#pragma unroll
-    for (int i = 0; i < kFragments; ++i) {
-      const float4 old = __ldcg(from + i * 32 + lane_);
-      out_[i][0] = old.x, out_[i][1] = old.y, out_[i][2] = old.z, out_[i][3] = old.w;
-    }
-    const float4 ends = __ldcg(from + kFragments * 32 + lane_);
-    sums_[0] = ends.x, sums_[1] = ends.y, max_[0] = ends.z, max_[1] = ends.w;
-  }
-
   __device__ void MergeIntoState(bool first) {
     if (!first) MergeAfter(State());
     StorePartial(State());
@@ -467,27 +519,60 @@ class Warp {
     int before = 0;
     if (lane_ == 0) {
       const int passes = Passes(group_);
-      int* counter = reinterpret_cast<int*>(call_.workspace) +
+      int* counter = reinterpret_cast<int*>(call_.workspace + kQueueBytes) +
                      (sequence * call_.kv.kv_heads + head) * passes + first_column_ / kColumns;
       __threadfence();
       before = atomicAdd(counter, done);
-      __threadfence();
-      if (before + done == segments) *counter = 0;
+      if (before + done == segments) {
+        *counter = 0;
+        __threadfence();
+      }
     }
     return __shfl_sync(~0u, before, 0) + done == segments;
   }
 
+  struct Sums {
+    float4 of[kFragments + 1];
+  };
+  __device__ __forceinline__ Sums LoadPartial(const float4* from) const {
+    Sums sums;
+#pragma unroll
+    for (int i = 0; i <= kFragments; ++i) sums.of[i] = __ldcg(from + i * 32 + lane_);
+    return sums;
+  }
+
+  /// Segments in ascending order, the next one on its way while one is merged.
   __device__ void MergePartials(int sequence, int head, int first_segment, int segments) {
-    const float4* partial = Partial(sequence, head, first_segment);
-    LoadPartial(partial);
-    // The state holds what is merged so far; the registers the segment behind it.
-    const int64_t stride =
-        static_cast<int64_t>(Passes(group_)) * Sizes::kStateBytes / sizeof(float4);
-    for (int i = 1; i < segments; ++i) {
-      StorePartial(State());
-      LoadPartial(partial + i * stride);
-      MergeAfter(State());
+    if (first_column_ + 2 * t_ < group_) {
+      const float4* partial = Partial(sequence, head, first_segment);
+      const int64_t stride =
+          static_cast<int64_t>(Passes(group_)) * Sizes::kStateBytes / sizeof(float4);
+      Sums next = LoadPartial(partial);
+      for (int i = 0; i < segments; ++i) {
+        const Sums segment = next;
+        if (i + 1 < segments) next = LoadPartial(partial + (i + 1) * stride);
+        const float4 ends = segment.of[kFragments];
+        if (i == 0) {
+#pragma unroll
+          for (int j = 0; j < kFragments; ++j) {
+            const float4 x = segment.of[j];
+            out_[j][0] = x.x, out_[j][1] = x.y, out_[j][2] = x.z, out_[j][3] = x.w;
+          }
+          sums_[0] = ends.x, sums_[1] = ends.y, max_[0] = ends.z, max_[1] = ends.w;
+          continue;
+        }
+        const MergeFactors even(max_[0], ends.z), odd(max_[1], ends.w);
+#pragma unroll
+        for (int j = 0; j < kFragments; ++j) {
+          const float4 x = segment.of[j];
+          out_[j][0] = even(out_[j][0], x.x), out_[j][1] = odd(out_[j][1], x.y);
+          out_[j][2] = even(out_[j][2], x.z), out_[j][3] = odd(out_[j][3], x.w);
+        }
+        sums_[0] = even(sums_[0], ends.x), sums_[1] = odd(sums_[1], ends.y);
+        max_[0] = even.max, max_[1] = odd.max;
+      }
     }
+    __syncwarp();
   }
 
   __device__ void Finish(int sequence, int head) const {
@@ -516,7 +601,13 @@ class Warp {
   int first_column_ = 0;
   float score_scale_;
   int64_t page_bytes_;
-  int index_sequence_ = -1, index_chunk_ = -1, page_index_ = 0;
+  Queue* queue_ = nullptr;
+  int dealt_ = 0, all_ = 0;  // page-heads
+  Cursor ahead_;             // the page to fetch next
+  int page_index_ = 0;
+  int pushed_ = 0, popped_ = 0;
+  int slot_ = 0;
+  uint32_t parity_ = 0;
 
   uint32_t q_[kFragments][2];
   float q_sum_[2];
@@ -531,14 +622,12 @@ __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kWarps * 32, 1)
   using Sizes = Shape<kStorage, kHeadDim>;
   extern __shared__ __align__(128) char shared[];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int64_t page_heads =
-      static_cast<int64_t>(__ldg(call.lists.indptr + call.lists.sequences)) * call.kv.kv_heads;
+  const int page_heads = __ldg(call.lists.indptr + call.lists.sequences) * call.kv.kv_heads;
   // Neighbouring stretches go to different SMs, so that few sequences still use all of them.
-  const int64_t worker = static_cast<int64_t>(warp) * gridDim.x + blockIdx.x;
-  const int64_t workers = static_cast<int64_t>(Sizes::kWarps) * gridDim.x;
+  const int worker = warp * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x);
+  const int workers = Sizes::kWarps * static_cast<int>(gridDim.x);
   Warp<kStorage, kHeadDim> body(call, shared + warp * Sizes::kWarpBytes, lane);
-  body.Run(page_heads * worker / workers, page_heads * (worker + 1) / workers,
-           kColumns * blockIdx.y);
+  body.Run(worker, workers, page_heads / 4 * 3, page_heads, blockIdx.y);
 }
 
 template <KvStorage kStorage, int kHeadDim>

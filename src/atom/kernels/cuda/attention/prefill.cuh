@@ -22,8 +22,6 @@
 
 namespace atom::kernels::cuda::prefill {
 
-inline constexpr int kWarps = 8;
-inline constexpr int kThreads = kWarps * 32;
 inline constexpr int kSharedBytes = 227 * 1024;  // of one CTA on sm_90
 
 /// What scores and sums need of a page beside its fragments.
@@ -34,7 +32,9 @@ struct PageTerms {
 
 template <KvStorage kStorage, int kHeadDim>
 struct Shape {
-  static constexpr int kRowTiles = kHeadDim <= 128 ? 2 : 1;  // of 16 rows, a warp
+  static constexpr int kRowTiles = 1;  // of 16 rows, a warp
+  static constexpr int kWarps = kHeadDim <= 128 ? 16 : 8;
+  static constexpr int kThreads = kWarps * 32;
   static constexpr int kWarpRows = 16 * kRowTiles;
   static constexpr int kRows = kWarps * kWarpRows;
   static constexpr int kFragments = kHeadDim / 16;
@@ -136,7 +136,7 @@ class Tile {
   }
   __device__ uint32_t Barrier(int slot) const {
     return ptx::SharedAddress(shared_ + 2 * Sizes::kPackedBytes + 2 * Sizes::kStageBytes +
-                              kWarps * Sizes::kStateBytes + 8 * slot);
+                              Sizes::kWarps * Sizes::kStateBytes + 8 * slot);
   }
 
   /// Warp 0 asks for the packed pages of stage n.
@@ -172,7 +172,7 @@ class Tile {
   __device__ void Unpack(int n) {
     constexpr int kPerLane = WordsPerLane(kStorage, kHeadDim);
     constexpr int kGroups = (kPerLane + 3) / 4;
-    for (int i = warp_; i < Sizes::kStagePages * kGroups; i += kWarps) {
+    for (int i = warp_; i < Sizes::kStagePages * kGroups; i += Sizes::kWarps) {
       const int page = i / kGroups, group = i % kGroups;
       const char* from = Packed(n % 2) + page * Sizes::kPackedPageBytes;
       uint4* to = reinterpret_cast<uint4*>(Stage(n % 2) + page * Sizes::kFragmentPageBytes) + lane_;
@@ -496,7 +496,7 @@ class Tile {
 };
 
 template <KvStorage kStorage, int kHeadDim>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kThreads, 1)
     PrefillKernel(const __grid_constant__ PrefillAttention call) {
   extern __shared__ __align__(128) char shared[];
   Tile<kStorage, kHeadDim> tile(call, shared);
@@ -515,7 +515,7 @@ cudaError_t LaunchAs(const PrefillAttention& call, cudaStream_t stream) {
   const int tile_queries = Sizes::kRows / (call.params.heads / call.kv.kv_heads);
   const dim3 grid(call.kv.kv_heads * call.lists.sequences,
                   (call.max_queries + tile_queries - 1) / tile_queries);
-  PrefillKernel<kStorage, kHeadDim><<<grid, kThreads, Sizes::kBytes, stream>>>(call);
+  PrefillKernel<kStorage, kHeadDim><<<grid, Sizes::kThreads, Sizes::kBytes, stream>>>(call);
   return cudaGetLastError();
 }
 

@@ -15,14 +15,16 @@ constexpr std::array<std::string_view, 5> kRecipeNames = {"integer", "group", "i
 constexpr std::array<std::string_view, 3> kOutputNames = {"fp16", "bf16", "fp32"};
 
 constexpr GemmKernelInfo kKernels[] = {
-    // kernel, name, recipe, rows, tokens, warpgroups, cluster, stages
-    {GemmKernel::kInteger256, "integer_256", GemmRecipe::kInteger, 128, 256, 2, 2, 4},
-    {GemmKernel::kInteger128, "integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6},
-    {GemmKernel::kInteger64, "integer_64", GemmRecipe::kInteger, 128, 64, 2, 2, 8},
-    {GemmKernel::kGroup192x128, "group_192x128", GemmRecipe::kGroup, 192, 128, 3, 2, 5},
-    {GemmKernel::kGroup128x128, "group_128x128", GemmRecipe::kGroup, 128, 128, 2, 2, 6},
-    {GemmKernel::kInt8x256, "int8_256", GemmRecipe::kInt8, 128, 256, 2, 2, 4},
-    {GemmKernel::kInt8x128, "int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5},
+    // kernel, name, recipe, rows, tokens, warpgroups, cluster, stages, clocks
+    {GemmKernel::kInteger256, "integer_256", GemmRecipe::kInteger, 128, 256, 2, 2, 4, 1226},
+    {GemmKernel::kInteger128, "integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6, 670},
+    {GemmKernel::kInteger64, "integer_64", GemmRecipe::kInteger, 128, 64, 2, 2, 8, 568},
+    {GemmKernel::kGroup128, "group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1165},
+    {GemmKernel::kGroup64, "group_64", GemmRecipe::kGroup, 192, 64, 3, 2, 6, 982},
+    {GemmKernel::kWideGroup128, "wide_group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1165,
+     true},
+    {GemmKernel::kInt8x256, "int8_256", GemmRecipe::kInt8, 128, 256, 2, 2, 4, 1120},
+    {GemmKernel::kInt8x128, "int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5, 641},
 };
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -45,25 +47,14 @@ int Stages(const GemmDesc& desc, const GemmDevice& device, const GemmKernelInfo&
   return 0;
 }
 
-// Clocks of the slowest CTA: tiles one after another, each bound by the tensor cores (8,192
-// operations a clock), by what L2 delivers, or by unpacking; measured constants in
-// docs/performance-gpu.md.
-double EstimateClocks(const GemmDesc& desc, const GemmDevice& device, const GemmKernelInfo& info,
-                      int64_t tiles) {
-  constexpr double kSupply = 28;        // bytes a clock and multiprocessor
-  constexpr double kTileClocks = 4500;  // epilogue of a 128 × 256 tile
-  constexpr double kStart = 4000;       // launch, first loads, last stores
-  const double waves = static_cast<double>(DivideUp(tiles, device.multiprocessors));
-  const double values = static_cast<double>(info.tile_rows) * info.tile_tokens;
-  const double multiply = values * 2 * kBlockColumns / 8192;
-  const double bytes =
-      static_cast<double>(info.tile_rows) * (desc.recipe == GemmRecipe::kInt8 ? 128 : 66) +
-      static_cast<double>(info.tile_tokens) * 128 / info.cluster;
-  const double unpack = 256.0 * info.warpgroups;
-  const double block = std::max({multiply * 1.12, bytes / kSupply, unpack});
-  const double blocks =
+// Clocks of the slowest CTA: tiles one after another, each its K blocks and its epilogue.
+double EstimateClocks(const GemmDesc& desc, const GemmKernelInfo& info, int64_t waves) {
+  constexpr double kStart = 4000;      // launch, first loads, last stores
+  constexpr double kEpilogue = 0.137;  // a value of the tile
+  const auto blocks =
       static_cast<double>(DivideUp(desc.k4, kBlockColumns) + DivideUp(desc.k8, kBlockColumns));
-  return kStart + waves * (blocks * block + kTileClocks * values / (128 * 256));
+  const double tile = blocks * info.block_clocks + kEpilogue * info.tile_rows * info.tile_tokens;
+  return kStart + static_cast<double>(waves) * tile;
 }
 
 }  // namespace
@@ -107,6 +98,8 @@ std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device,
                                  GemmKernel kernel) {
   const GemmKernelInfo& info = Info(kernel);
   if (info.recipe != desc.recipe) return std::nullopt;
+  const bool wide = desc.recipe == GemmRecipe::kGroup && desc.group != kBlockColumns;
+  if (wide && !info.wide_groups) return std::nullopt;
   GemmPlan plan;
   plan.kernel = kernel;
   plan.stages = Stages(desc, device, info);
@@ -119,7 +112,7 @@ std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device,
   plan.grid = static_cast<int>(std::min(tiles, resident));
   plan.threads = (info.warpgroups + 1) * 128;
   plan.shared_bytes = SharedBytes(desc, info, plan.stages);
-  plan.estimated_clocks = EstimateClocks(desc, device, info, tiles);
+  plan.estimated_clocks = EstimateClocks(desc, info, DivideUp(tiles, plan.grid));
   return plan;
 }
 

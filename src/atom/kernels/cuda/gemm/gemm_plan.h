@@ -20,8 +20,9 @@ enum class GemmKernel {
   kInteger256,
   kInteger128,
   kInteger64,
-  kGroup192x128,
-  kGroup128x128,
+  kGroup128,
+  kGroup64,
+  kWideGroup128,
   kInt8x256,
   kInt8x128,
 };
@@ -33,9 +34,11 @@ struct GemmKernelInfo {
   GemmRecipe recipe;
   int tile_rows;    ///< outputs of a CTA's tile
   int tile_tokens;  ///< tokens of a CTA's tile
-  int warpgroups;   ///< that multiply; one more warp loads
+  int warpgroups;   ///< that multiply; one more loads
   int cluster;      ///< CTAs, side by side along the outputs, that share their activations' loads
   int max_stages;
+  int block_clocks;  ///< measured: what a K block of 128 takes a CTA (docs/performance-gpu.md)
+  bool wide_groups = false;  ///< fp16 scales of groups of more than a K block, too
 };
 std::span<const GemmKernelInfo> GemmKernels();
 const GemmKernelInfo& Info(GemmKernel kernel);

@@ -5,11 +5,19 @@ namespace atom::kernels::cuda {
 
 template cudaError_t LaunchStream<StreamKernel::kGroup8>(const StreamingArgs&, const StreamLayout&,
                                                          const StreamGrid&, const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kGroup8w4>(const StreamingArgs&,
+                                                           const StreamLayout&, const StreamGrid&,
+                                                           const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kGroup16>(const StreamingArgs&, const StreamLayout&,
                                                           const StreamGrid&, const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kGroup32>(const StreamingArgs&, const StreamLayout&,
-                                                          const StreamGrid&, const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kGroup16w4>(const StreamingArgs&,
+                                                            const StreamLayout&, const StreamGrid&,
+                                                            const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kGroup64r128>(const StreamingArgs&,
+                                                              const StreamLayout&,
+                                                              const StreamGrid&,
+                                                              const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kGroup64r256>(const StreamingArgs&,
                                                               const StreamLayout&,
                                                               const StreamGrid&,
                                                               const StreamLaunch&);

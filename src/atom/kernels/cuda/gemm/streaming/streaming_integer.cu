@@ -6,23 +6,28 @@ namespace atom::kernels::cuda {
 template cudaError_t LaunchStream<StreamKernel::kInteger8>(const StreamingArgs&,
                                                            const StreamLayout&, const StreamGrid&,
                                                            const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kInteger8c2>(const StreamingArgs&,
-                                                             const StreamLayout&, const StreamGrid&,
-                                                             const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kInteger8w4>(const StreamingArgs&,
                                                              const StreamLayout&, const StreamGrid&,
                                                              const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kInteger8r256>(const StreamingArgs&,
+                                                               const StreamLayout&,
+                                                               const StreamGrid&,
+                                                               const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kInteger16>(const StreamingArgs&,
                                                             const StreamLayout&, const StreamGrid&,
                                                             const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kInteger16c2>(const StreamingArgs&,
+template cudaError_t LaunchStream<StreamKernel::kInteger16w4>(const StreamingArgs&,
                                                               const StreamLayout&,
                                                               const StreamGrid&,
                                                               const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kInteger16r256>(const StreamingArgs&,
+                                                                const StreamLayout&,
+                                                                const StreamGrid&,
+                                                                const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kInteger32>(const StreamingArgs&,
                                                             const StreamLayout&, const StreamGrid&,
                                                             const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kInteger32c2>(const StreamingArgs&,
+template cudaError_t LaunchStream<StreamKernel::kInteger32w4>(const StreamingArgs&,
                                                               const StreamLayout&,
                                                               const StreamGrid&,
                                                               const StreamLaunch&);
@@ -34,7 +39,7 @@ template cudaError_t LaunchStream<StreamKernel::kInteger64r128c2>(const Streamin
                                                                   const StreamLayout&,
                                                                   const StreamGrid&,
                                                                   const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kInteger64c2>(const StreamingArgs&,
+template cudaError_t LaunchStream<StreamKernel::kInteger64w4>(const StreamingArgs&,
                                                               const StreamLayout&,
                                                               const StreamGrid&,
                                                               const StreamLaunch&);

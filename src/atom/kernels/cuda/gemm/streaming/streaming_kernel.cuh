@@ -2,7 +2,7 @@
 // products run on wgmma with the weight as operand A. For small M it is bound by the bandwidth of
 // device memory; formats whose float sums must not depend on M use it for every M.
 //
-//   producer warp      weights of the first slots → wait for the kernel before → x → …
+//   producer warps     weights of the first slots → wait for the kernel before → x → …
 //   consumer warpgroup wait for a slot → unpack → 4 wgmma a chunk → (promote) → release
 //
 // The order of float operations is that of docs/numerics.md section 3 whatever the shape of the
@@ -155,7 +155,7 @@ __device__ __forceinline__ void ConsumeIntegers(const StreamingArgs& args,
       }
       ptx::WgmmaWait<0>();
       reader.Release();
-      reader.Advance(kShape.ways);
+      reader.Advance();
     }
   }
   int32_t outlier[(kShape.tokens / 2)];  // lives from here on: registers are short above
@@ -168,7 +168,7 @@ __device__ __forceinline__ void ConsumeIntegers(const StreamingArgs& args,
     MultiplySteps8<kShape, kAtOnce>(slot + part, args.steps8 - step,
                                     slot + x_of_slice + step % 4 * 32, place.thread, outlier);
     reader.Release();
-    reader.Advance(kShape.ways);
+    reader.Advance();
   }
 
   const SideTables<kShape> side(args, memory);
@@ -367,7 +367,7 @@ __device__ __forceinline__ void ConsumeGroups(const StreamingArgs& args,
       handover.Signal();
     }
     reader.Release();
-    reader.Advance(kShape.ways);
+    reader.Advance();
   }
 
   // The outliers are one group, summed slot after slot and promoted at the end.
@@ -391,7 +391,7 @@ __device__ __forceinline__ void ConsumeGroups(const StreamingArgs& args,
                                     tile.tokens * 128, place.thread, group);
     }
     reader.Release();
-    reader.Advance(kShape.ways);
+    reader.Advance();
     if (kShape.ways > 1 && i + 1 < tile.slots) {
       handover.Give(sum, 0);
       handover.Give(group, 1);
@@ -438,9 +438,9 @@ __device__ __forceinline__ void ConsumeDense(const StreamingArgs& args,
     ptx::WgmmaWait<1>();
     if (i > 0) {
       behind.Release();
-      behind.Advance(1);
+      behind.Advance();
     }
-    reader.Advance(1);
+    reader.Advance();
   }
   ptx::WgmmaWait<0>();
   const SideTables<kShape> side(args, memory);
@@ -450,10 +450,10 @@ __device__ __forceinline__ void ConsumeDense(const StreamingArgs& args,
 }
 
 template <StreamKernel kKernel>
-__global__ void __launch_bounds__(Info(kKernel).shape.charged_threads(),
-                                  Info(kKernel).shape.ctas_per_sm)
+__global__ void __launch_bounds__(Info(kKernel).shape.threads(), Info(kKernel).shape.ctas_per_sm)
     StreamingGemm(const __grid_constant__ StreamingArgs args,
-                  const __grid_constant__ StreamLayout shared) {
+                  const __grid_constant__ StreamLayout shared,
+                  const __grid_constant__ StreamGrid grid) {
   constexpr StreamShape kShape = Info(kKernel).shape;
   extern __shared__ char raw[];
   // The offset of the dynamic shared memory is the same in every CTA of a cluster.
@@ -462,23 +462,26 @@ __global__ void __launch_bounds__(Info(kKernel).shape.charged_threads(),
   char* memory = raw + (base - raw_address);
   ptx::LaunchDependents();
 
-  if (threadIdx.x == 0) {
-    for (int s = 0; s < shared.slots; ++s) {
-      ptx::MbarrierInit(base + StreamShape::kFullBarriers + 8 * s, 1);
-      ptx::MbarrierInit(base + StreamShape::kEmptyBarriers + 8 * s,
-                        4 * kShape.row_blocks * kShape.slices);
-    }
-    ptx::MbarrierInit(base + StreamShape::kSideBarrier, 1);
+  if (threadIdx.x < shared.slots) {
+    ptx::MbarrierInit(base + StreamShape::kFullBarriers + 8 * threadIdx.x, 2);
+    ptx::MbarrierInit(base + StreamShape::kEmptyBarriers + 8 * threadIdx.x,
+                      4 * kShape.row_blocks * kShape.slices * kShape.share);
+    if (threadIdx.x == 0) ptx::MbarrierInit(base + StreamShape::kSideBarrier, 1);
     ptx::FenceMbarrierInit();
   }
   __syncthreads();
 
-  const int rank = kShape.cluster > 1 ? static_cast<int>(ptx::ClusterRank()) : 0;
-  const StreamTile<kShape> tile(args, blockIdx.x / kShape.cluster, blockIdx.y, rank);
+  constexpr int kCtas = kShape.cluster * kShape.share;
+  const int rank = kCtas > 1 ? static_cast<int>(ptx::ClusterRank()) : 0;
+  const StreamTile<kShape> tile(args, grid, static_cast<int>(blockIdx.x) / kCtas, rank);
+  if constexpr (kShape.share > 1) ptx::ClusterArrive();
   if (threadIdx.x >= kShape.consumers()) {
     if constexpr (kShape.consumer_registers() != 0) ptx::ReleaseRegisters<kProducerRegisters>();
-    if (threadIdx.x / 32 == kShape.consumers() / 32)
-      StreamProducer<kShape>(args, shared, tile, base).Run();
+    if constexpr (kShape.share > 1) ptx::ClusterWait();  // the other's barriers are initialized
+    if (threadIdx.x % 32 == 0) {
+      const int warp = (threadIdx.x - kShape.consumers()) / 32;
+      StreamProducer<kShape>(args, shared, tile, base).Run(warp);
+    }
     __syncwarp();
     if constexpr (kShape.cluster > 1) {  // as in StorePartials
       ptx::ClusterSync();
@@ -488,6 +491,7 @@ __global__ void __launch_bounds__(Info(kKernel).shape.charged_threads(),
     if constexpr (kShape.consumer_registers() != 0)
       ptx::AcquireRegisters<kShape.consumer_registers()>();
     const StreamPlace<kShape> place;
+    if constexpr (kShape.share > 1) ptx::ClusterWait();
     if constexpr (kShape.integer_sums()) {
       ConsumeIntegers<kShape>(args, tile, shared, memory, base, place);
     } else if constexpr (kShape.group_sums()) {
@@ -496,6 +500,8 @@ __global__ void __launch_bounds__(Info(kKernel).shape.charged_threads(),
       ConsumeDense<kShape>(args, tile, shared, memory, base, place);
     }
   }
+  // The other CTA's loads for this one, and its arrivals here, are over before either ends.
+  if constexpr (kShape.share > 1) ptx::ClusterSync();
 }
 
 }  // namespace atom::kernels::cuda

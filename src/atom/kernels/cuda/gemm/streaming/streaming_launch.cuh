@@ -17,16 +17,17 @@ cudaError_t LaunchStream(const StreamingArgs& args, const StreamLayout& layout,
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attributes[0].val.programmaticStreamSerializationAllowed = launch.overlap_previous ? 1 : 0;
   attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim = {static_cast<unsigned>(kShape.cluster), 1, 1};
+  constexpr unsigned kCluster = kShape.cluster * kShape.share;
+  attributes[1].val.clusterDim = {kCluster, 1, 1};
   cudaLaunchConfig_t config = {};
-  config.gridDim = {static_cast<unsigned>(grid.row_tiles * kShape.cluster),
-                    static_cast<unsigned>(grid.token_tiles), 1};
+  const int row_clusters = (grid.row_tiles + kShape.share - 1) / kShape.share;
+  config.gridDim = {static_cast<unsigned>(row_clusters * grid.token_tiles) * kCluster, 1, 1};
   config.blockDim = {static_cast<unsigned>(kShape.threads()), 1, 1};
   config.dynamicSmemBytes = static_cast<size_t>(layout.total);
   config.stream = launch.stream;
   config.attrs = attributes;
-  config.numAttrs = kShape.cluster > 1 ? 2 : 1;
-  return cudaLaunchKernelEx(&config, StreamingGemm<kKernel>, args, layout);
+  config.numAttrs = kCluster > 1 ? 2 : 1;
+  return cudaLaunchKernelEx(&config, StreamingGemm<kKernel>, args, layout, grid);
 }
 
 }  // namespace atom::kernels::cuda

@@ -4,6 +4,7 @@
 #include "atom/kernels/cuda/gemm/streaming/streaming_args.h"
 #include "atom/kernels/cuda/gemm/streaming/streaming_shape.h"
 #include "atom/kernels/cuda/ptx/bulk_copy.h"
+#include "atom/kernels/cuda/ptx/cluster.h"
 #include "atom/kernels/cuda/ptx/mbarrier.h"
 #include "atom/kernels/cuda/ptx/sync.h"
 
@@ -15,25 +16,42 @@ template <StreamShape kShape>
 struct StreamTile {
   int first_row_block;
   int first_token;
-  int tokens;  ///< that lie in a slot, a multiple of 8
+  int tokens;  ///< that a slot has room for, a multiple of 8
   int slots4;  ///< of all K
   int slots;   ///< of all K
   int local_slots4;
   int local_slots;
-  int rank;
+  int rank;  ///< in the cluster
 
-  __device__ StreamTile(const StreamingArgs& args, int row_tile, int token_tile, int cluster_rank)
-      : first_row_block(row_tile * kShape.row_blocks),
-        first_token(token_tile * kShape.tile_tokens()),
-        rank(cluster_rank) {
+  __device__ StreamTile(const StreamingArgs& args, const StreamGrid& grid, int cluster,
+                        int cluster_rank)
+      : rank(cluster_rank) {
+    // Clusters take neighbouring tiles of rows; groups of token tiles go through all rows together,
+    // so that what runs at one time shares its weights and its x in L2.
+    int row_cluster = cluster;
+    int token_tile = 0;
+    if (grid.token_tiles > 1) {
+      const int row_clusters = (grid.row_tiles + kShape.share - 1) / kShape.share;
+      const int group = cluster / (row_clusters * kTokenGroup);
+      const int width = min(kTokenGroup, grid.token_tiles - group * kTokenGroup);
+      const int within = cluster - group * row_clusters * kTokenGroup;
+      row_cluster = within / width;
+      token_tile = group * kTokenGroup + within - row_cluster * width;
+    }
+    first_row_block = (row_cluster * kShape.share + rank % kShape.share) * kShape.row_blocks;
+    first_token = token_tile * kShape.tile_tokens();
     const int padded = (args.m + 7) / 8 * 8;
     tokens = min(padded, kShape.tile_tokens());
     slots4 = (args.blocks4 + kShape.units - 1) / kShape.units;
     slots = slots4 + (args.steps8 + kShape.steps8() - 1) / kShape.steps8();
-    local_slots4 = (slots4 - rank + kShape.cluster - 1) / kShape.cluster;
-    local_slots = (slots - rank + kShape.cluster - 1) / kShape.cluster;
+    local_slots4 = (slots4 - split() + kShape.cluster - 1) / kShape.cluster;
+    local_slots = (slots - split() + kShape.cluster - 1) / kShape.cluster;
   }
-  __device__ int Slot(int local) const { return local * kShape.cluster + rank; }
+  /// This CTA's part of K.
+  __device__ int split() const { return kShape.cluster > 1 ? rank : 0; }
+  __device__ int Slot(int local) const { return local * kShape.cluster + split(); }
+
+  static constexpr int kTokenGroup = 8;
 };
 
 /// Number of the weight that row block `row_block` of the launch belongs to.
@@ -43,193 +61,226 @@ __device__ __forceinline__ int WeightOf(const StreamingArgs& args, int row_block
   return w;
 }
 
-/// The producer warp. To begin with, lane i loads slot i, so that all are on their way at once;
-/// then, slot after slot, lane r < R loads the weights of row block r and lane R loads x.
+/// A producer thread: one lane of each warp of the producer warpgroup. Even warps load weights, odd
+/// ones x and the side tables; with an even number of slots two of each take turns. A slot is full
+/// when both kinds have said how many bytes come, and these have come.
 template <StreamShape kShape>
 class StreamProducer {
  public:
   __device__ StreamProducer(const StreamingArgs& args, const StreamLayout& shared,
                             const StreamTile<kShape>& tile, uint32_t base)
-      : args_(args), shared_(shared), tile_(tile), base_(base), lane_(threadIdx.x % 32) {
-    // A CTA at the end may have row blocks that do not exist: it computes the last one again.
-    const int row_block =
-        min(tile.first_row_block + min(lane_, kShape.row_blocks - 1), args.row_blocks - 1);
-    const int w = WeightOf(args, row_block);
-    const int block = row_block - args.weights[w].first_row_block;
-    const int64_t row_block_bytes =
-        int64_t{args.blocks4} * kShape.block_bytes() + int64_t{args.steps8} * kStep8Bytes;
-    stream_ = args.operands.weights[w].codes + block * row_block_bytes;
-    rows_ = args.operands.weights[w].rows + block * kBlockRows;
-  }
+      : args_(args),
+        shared_(shared),
+        tile_(tile),
+        base_(base),
+        padded_((args.m + 7) / 8 * 8),
+        tokens_(min(kShape.tile_tokens(), padded_ - tile.first_token)) {}
 
-  __device__ void Run() const {
-    const int ahead = min(shared_.slots, tile_.local_slots);
-    // Weights do not depend on the kernel before this one: their first slots are on the way while
-    // it still runs.
-    if (lane_ < ahead) Announce(lane_, lane_);
-#pragma unroll
-    for (int r = 0; r < kShape.row_blocks; ++r) {
-      const auto stream = reinterpret_cast<const uint8_t*>(
-          __shfl_sync(~0u, reinterpret_cast<uintptr_t>(stream_), r));
-      if (lane_ < ahead) LoadWeights(lane_, lane_, r, stream);
-    }
-    LoadRowScales();
-    ptx::WaitForPredecessors();
-    if (lane_ < ahead) LoadX(lane_, lane_);
-    if (lane_ == 0) LoadTokenScales();
-    int slot = 0;
-    uint32_t phase = 0;
-    for (int i = ahead; i < tile_.local_slots; ++i) {
-      ptx::MbarrierWait(base_ + StreamShape::kEmptyBarriers + 8 * slot, phase);
-      if (lane_ == 0) Announce(i, slot);
-      if (lane_ < kShape.row_blocks) LoadWeights(i, slot, lane_, stream_);
-      if (lane_ == kShape.row_blocks) LoadX(i, slot);
-      if (++slot == shared_.slots) {
-        slot = 0;
-        phase ^= 1;
-      }
+  __device__ void Run(int warp) const {
+    const int step = shared_.slots % 2 == 0 ? 2 : 1;
+    const int first = warp / 2;
+    if (first >= step) return;
+    if (warp % 2 == 0) {
+      // Weights do not depend on the kernel before this one: their first slots are on the way while
+      // it still runs.
+      LoadWeights(first, step);
+    } else {
+      if (first == 0) LoadRowScales();
+      ptx::WaitForPredecessors();
+      if (first == 0) LoadTokenScales();
+      LoadX(first, step);
     }
   }
 
  private:
-  __device__ uint32_t SlotAddress(int slot) const {
-    return base_ + kShape.ring() + slot * shared_.slot_bytes;
-  }
-  __device__ uint32_t Full(int slot) const { return base_ + StreamShape::kFullBarriers + 8 * slot; }
-  __device__ uint32_t Side() const { return base_ + StreamShape::kSideBarrier; }
-  __device__ bool WholeX() const { return (args_.m + 7) / 8 * 8 <= kShape.tile_tokens(); }
-  __device__ int TileTokens() const {
-    return min(kShape.tile_tokens(), (args_.m + 7) / 8 * 8 - tile_.first_token);
-  }
-
-  struct Range {
-    int blocks;       ///< K blocks of x, in atoms a token
-    int first_block;  ///< of x
-    int64_t from;     ///< bytes into the stream of a row block
-    int bytes;        ///< of a row block
-    bool scaled;
-  };
-  __device__ Range RangeOf(int local) const {
-    const int slot = tile_.Slot(local);
-    if (slot < tile_.slots4) {
-      const int first = slot * kShape.units;
-      const int units = min(kShape.units, args_.blocks4 - first);
-      return {units * kShape.x_atoms(), first * kShape.x_atoms(),
-              int64_t{first} * kShape.block_bytes(), units * kShape.block_bytes(),
-              kShape.x_has_group_scales() && args_.operands.group_scales != nullptr};
-    }
-    const int step = (slot - tile_.slots4) * kShape.steps8();
-    const int steps = min(kShape.steps8(), args_.steps8 - step);
-    // An atom holds four steps of int8 columns, or two of 16-bit ones.
-    constexpr int kStepsOfAtom = kShape.x_is_16_bit() ? 2 : 4;
-    const int first = step / kStepsOfAtom;
-    const int last = (step + steps - 1) / kStepsOfAtom;
-    return {last - first + 1, args_.blocks4 * kShape.x_atoms() + first,
-            int64_t{args_.blocks4} * kShape.block_bytes() + int64_t{step} * kStep8Bytes,
-            steps * static_cast<int>(kStep8Bytes), false};
-  }
-
-  /// Tells the slot's barrier how many bytes will come.
-  __device__ void Announce(int local, int slot) const {
-    const Range range = RangeOf(local);
-    const int x_bytes = range.blocks * TileTokens() * (128 + (range.scaled ? 4 : 0));
-    ptx::MbarrierArriveExpect(Full(slot), x_bytes + kShape.row_blocks * range.bytes);
-  }
-
-  __device__ void LoadWeights(int local, int slot, int row_block, const uint8_t* stream) const {
-    const Range range = RangeOf(local);
-    ptx::BulkLoad(SlotAddress(slot) + shared_.weights + row_block * kShape.part_bytes(),
-                  stream + range.from, range.bytes, Full(slot), ptx::CachePolicy::kEvictFirst);
-  }
-
-  __device__ void LoadX(int local, int slot) const {
-    const Range range = RangeOf(local);
-    const uint32_t full = Full(slot);
-    const uint32_t to = SlotAddress(slot);
-    const int64_t padded = (args_.m + 7) / 8 * 8;
-    const int tokens = TileTokens();
-    const int8_t* x = args_.operands.x + (range.first_block * padded + tile_.first_token) * 128;
-    const float* scales =
-        args_.operands.group_scales + range.first_block * padded + tile_.first_token;
-    if (WholeX()) {
-      ptx::BulkLoad(to, x, range.blocks * tokens * 128, full);
-      if (range.scaled) {
-        ptx::BulkLoad(to + shared_.x_scales, scales, range.blocks * tokens * 4, full);
-      }
-      return;
-    }
-    for (int b = 0; b < range.blocks; ++b) {
-      ptx::BulkLoad(to + b * tile_.tokens * 128, x + b * padded * 128, tokens * 128, full);
-      if (range.scaled) {
-        ptx::BulkLoad(to + shared_.x_scales + b * tile_.tokens * 4, scales + b * padded, tokens * 4,
-                      full);
+  /// Goes through the ring's slots `first`, `first` + `step`, …: calls load(slot of all K, address
+  /// of the slot, its barrier) when the slot is empty.
+  template <class Load>
+  __device__ void ForEachSlot(int first, int step, const Load& load) const {
+    int slot = first;
+    uint32_t parity = 1;  // a fresh barrier lets pass
+    for (int i = first; i < tile_.local_slots; i += step) {
+      ptx::MbarrierWait(base_ + StreamShape::kEmptyBarriers + 8 * slot, parity);
+      load(tile_.Slot(i), base_ + kShape.ring() + slot * shared_.slot_bytes,
+           base_ + StreamShape::kFullBarriers + 8 * slot);
+      slot += step;
+      if (slot >= shared_.slots) {
+        slot -= shared_.slots;
+        parity ^= 1;
       }
     }
+  }
+
+  __device__ void LoadWeights(int first, int step) const {
+    const int64_t row_block_bytes =
+        int64_t{args_.blocks4} * kShape.block_bytes() + int64_t{args_.steps8} * kStep8Bytes;
+    const uint8_t* streams[kShape.row_blocks];
+#pragma unroll
+    for (int r = 0; r < kShape.row_blocks; ++r) {
+      const int row_block = RowBlock(r);
+      const int w = WeightOf(args_, row_block);
+      streams[r] = args_.operands.weights[w].codes +
+                   (row_block - args_.weights[w].first_row_block) * row_block_bytes;
+    }
+    ForEachSlot(first, step, [&](int slot, uint32_t to, uint32_t full) {
+      int64_t from = int64_t{slot} * kShape.part_bytes();
+      int bytes = kShape.part_bytes();
+      if (slot >= tile_.slots4) {
+        const int first_step = (slot - tile_.slots4) * kShape.steps8();
+        from = int64_t{args_.blocks4} * kShape.block_bytes() + int64_t{first_step} * kStep8Bytes;
+        bytes = min(kShape.steps8(), args_.steps8 - first_step) * static_cast<int>(kStep8Bytes);
+      } else if (kShape.units > 1) {
+        bytes = min(kShape.units, args_.blocks4 - slot * kShape.units) * kShape.block_bytes();
+      }
+      ptx::MbarrierArriveExpect(full, kShape.row_blocks * bytes);
+#pragma unroll
+      for (int r = 0; r < kShape.row_blocks; ++r) {
+        ptx::BulkLoad(to + shared_.weights + r * kShape.part_bytes(), streams[r] + from, bytes,
+                      full, ptx::CachePolicy::kEvictFirst);
+      }
+    });
+  }
+
+  __device__ void LoadX(int first, int step) const {
+    // CTAs that share x load a range of its atoms each, for both.
+    const int atoms = tokens_ / 8;
+    const int first_atom = kShape.share > 1 && tile_.rank > 0 ? (atoms + 1) / 2 : 0;
+    const int own_tokens =
+        kShape.share == 1 ? tokens_ : 8 * (tile_.rank == 0 ? (atoms + 1) / 2 : atoms / 2);
+    const bool whole = padded_ <= kShape.tile_tokens() && kShape.share == 1;
+    const bool scaled = kShape.x_has_group_scales() && args_.operands.group_scales != nullptr;
+    const int8_t* const x = args_.operands.x + (tile_.first_token + 8 * first_atom) * 128;
+    ForEachSlot(first, step, [&](int slot, uint32_t to, uint32_t full) {
+      int first_block = slot * kShape.units * kShape.x_atoms();
+      int blocks = kShape.x_atoms();
+      bool scales = scaled;
+      if (slot >= tile_.slots4) {
+        // An atom holds four steps of int8 columns, or two of 16-bit ones.
+        constexpr int kStepsOfAtom = kShape.x_is_16_bit() ? 2 : 4;
+        const int first_step = (slot - tile_.slots4) * kShape.steps8();
+        const int end = first_step + min(kShape.steps8(), args_.steps8 - first_step);
+        first_block = first_step / kStepsOfAtom;
+        blocks = (end + kStepsOfAtom - 1) / kStepsOfAtom - first_block;
+        first_block += args_.blocks4 * kShape.x_atoms();
+        scales = false;
+      } else if (kShape.units > 1) {
+        blocks *= min(kShape.units, args_.blocks4 - slot * kShape.units);
+      }
+      ptx::MbarrierArriveExpect(full, blocks * tokens_ * (scales ? 132 : 128));
+      const int8_t* from = x + int64_t{first_block} * padded_ * 128;
+      if (whole) {
+        ptx::BulkLoad(to, from, blocks * tokens_ * 128, full);
+        if (scales) {
+          ptx::BulkLoad(to + shared_.x_scales, args_.operands.group_scales + first_block * padded_,
+                        blocks * tokens_ * 4, full);
+        }
+        return;
+      }
+      for (int b = 0; b < blocks; ++b) {
+        const uint32_t at = to + (b * tile_.tokens + 8 * first_atom) * 128;
+        if constexpr (kShape.share > 1) {
+          if (own_tokens > 0) {
+            ptx::BulkLoadMulticast(at, from, own_tokens * 128, full, (1 << kShape.share) - 1);
+          }
+        } else {
+          ptx::BulkLoad(at, from, tokens_ * 128, full);
+        }
+        from += int64_t{padded_} * 128;
+        if (scales) {
+          ptx::BulkLoad(
+              to + shared_.x_scales + b * tile_.tokens * 4,
+              args_.operands.group_scales + (first_block + b) * padded_ + tile_.first_token,
+              tokens_ * 4, full);
+        }
+      }
+    });
   }
 
   /// Row scales and bias of the tile's row blocks; the barrier also counts the token scales.
   __device__ void LoadRowScales() const {
     constexpr int kBytes = kBlockRows * sizeof(RowScales);
-    if (lane_ == 0) {
-      const int tokens = kHasTokenScales ? TileTokens() : 0;
-      ptx::MbarrierArriveExpect(
-          Side(), kShape.row_blocks * kBytes + tokens * static_cast<int>(sizeof(TokenScales)));
-    }
-    if (lane_ < kShape.row_blocks) {
-      ptx::BulkLoad(base_ + StreamShape::kRowScales + lane_ * kBytes, rows_, kBytes, Side());
+    const uint32_t side = base_ + StreamShape::kSideBarrier;
+    const int token_bytes = kHasTokenScales ? tokens_ * static_cast<int>(sizeof(TokenScales)) : 0;
+    ptx::MbarrierArriveExpect(side, kShape.row_blocks * kBytes + token_bytes);
+#pragma unroll
+    for (int r = 0; r < kShape.row_blocks; ++r) {
+      const int row_block = RowBlock(r);
+      const int w = WeightOf(args_, row_block);
+      ptx::BulkLoad(base_ + StreamShape::kRowScales + r * kBytes,
+                    args_.operands.weights[w].rows +
+                        (row_block - args_.weights[w].first_row_block) * kBlockRows,
+                    kBytes, side);
     }
   }
   static constexpr bool kHasTokenScales = !kShape.x_is_16_bit();
   __device__ void LoadTokenScales() const {
     if constexpr (kHasTokenScales) {
       ptx::BulkLoad(base_ + kShape.token_scales(), args_.operands.tokens + tile_.first_token,
-                    TileTokens() * static_cast<int>(sizeof(TokenScales)), Side());
+                    tokens_ * static_cast<int>(sizeof(TokenScales)),
+                    base_ + StreamShape::kSideBarrier);
     }
+  }
+
+  /// A CTA at the end may have row blocks that do not exist: it computes the last one again.
+  __device__ int RowBlock(int r) const {
+    return min(tile_.first_row_block + r, args_.row_blocks - 1);
   }
 
   const StreamingArgs& args_;
   const StreamLayout& shared_;
   const StreamTile<kShape>& tile_;
   uint32_t base_;
-  int lane_;
-  const uint8_t* stream_;
-  const RowScales* rows_;
+  int padded_;  ///< tokens of the launch, a multiple of 8
+  int tokens_;  ///< of this tile, a multiple of 8
 };
 
 /// One consumer warpgroup's walk over the slots of its way.
 template <StreamShape kShape>
 class StreamReader {
  public:
-  __device__ StreamReader(const StreamLayout& shared, uint32_t base, int first_slot)
-      : shared_(shared), base_(base), slot_(first_slot) {
-    while (slot_ >= shared.slots) {
-      slot_ -= shared.slots;
-      phase_ ^= 1;
-    }
-  }
+  __device__ StreamReader(const StreamLayout& shared, uint32_t base, int way)
+      : slot_(base + kShape.ring() + way * shared.slot_bytes),
+        full_(base + StreamShape::kFullBarriers + 8 * way),
+        ring_bytes_(shared.slots * shared.slot_bytes),
+        slots_(shared.slots),
+        slot_bytes_(shared.slot_bytes),
+        end_(base + kShape.ring() + ring_bytes_) {}
 
   /// Until the slot's bytes have landed; its address.
   __device__ uint32_t Wait() const {
-    ptx::MbarrierWait(base_ + StreamShape::kFullBarriers + 8 * slot_, phase_);
-    return base_ + kShape.ring() + slot_ * shared_.slot_bytes;
+    ptx::MbarrierWait(full_, parity_);
+    return slot_;
   }
   /// This warp has read the slot.
   __device__ void Release() const {
-    if (threadIdx.x % 32 == 0) ptx::MbarrierArrive(base_ + StreamShape::kEmptyBarriers + 8 * slot_);
+    const uint32_t empty = full_ + StreamShape::kEmptyBarriers - StreamShape::kFullBarriers;
+    if constexpr (kShape.share > 1) {
+      // Both CTAs fill it: both must know.
+      const uint32_t lane = threadIdx.x % 32;
+      if (lane < kShape.share) ptx::MbarrierArriveRemote(ptx::MapToRank(empty, lane));
+    } else {
+      if (threadIdx.x % 32 == 0) ptx::MbarrierArrive(empty);
+    }
   }
-  __device__ void Advance(int slots) {
-    slot_ += slots;
-    while (slot_ >= shared_.slots) {
-      slot_ -= shared_.slots;
-      phase_ ^= 1;
+  /// To the next slot of this way.
+  __device__ void Advance() {
+    slot_ += kShape.ways * slot_bytes_;
+    full_ += 8 * kShape.ways;
+    if (slot_ >= end_) {
+      slot_ -= ring_bytes_;
+      full_ -= 8 * slots_;
+      parity_ ^= 1;
     }
   }
 
  private:
-  const StreamLayout& shared_;
-  uint32_t base_;
-  int slot_;
-  uint32_t phase_ = 0;
+  uint32_t slot_;
+  uint32_t full_;
+  int ring_bytes_;
+  int slots_;
+  int slot_bytes_;
+  uint32_t end_;
+  uint32_t parity_ = 0;
 };
 
 }  // namespace atom::kernels::cuda

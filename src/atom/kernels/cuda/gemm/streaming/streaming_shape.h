@@ -6,7 +6,7 @@
 //
 //   R row blocks × T token slices × W ways of K
 //
-// One producer warp streams K through a ring of slots; slot i belongs to way i % W:
+// A producer warpgroup streams K through a ring of slots; slot i belongs to way i % W:
 //
 //   shared memory | barriers | row scales | token scales | handover | ring of slots …       |
 //   slot          | x: U K blocks × token atoms of 1,024 B | group scales of x | weights × R |
@@ -32,14 +32,13 @@ struct StreamShape {
   int units;        ///< U
   int cluster;      ///< CTAs that split K and add through distributed shared memory
   int ctas_per_sm;  ///< that are to fit: one finishes while the next has begun to load
+  int share = 1;    ///< CTAs of a cluster, one below the other, that load x for each other
 
   constexpr int warpgroups() const { return row_blocks * slices * ways; }
   constexpr int consumers() const { return 128 * warpgroups(); }
   /// Registers that consumers take from a producer of a whole warpgroup; 0: all have the same.
   constexpr int consumer_registers() const { return tokens >= 128 && warpgroups() == 3 ? 160 : 0; }
-  constexpr int threads() const { return consumers() + (consumer_registers() == 0 ? 32 : 128); }
-  /// Registers are given to whole warpgroups.
-  constexpr int charged_threads() const { return (threads() + 127) / 128 * 128; }
+  constexpr int threads() const { return consumers() + 128; }
   constexpr int rows() const { return row_blocks * static_cast<int>(kBlockRows); }
   constexpr int tile_tokens() const { return slices * tokens; }
 
@@ -91,6 +90,12 @@ struct StreamShape {
     return group_sums() && ways > 1 ? 2 * warpgroups() * 64 * tokens * 4 : 0;
   }
   constexpr int ring() const { return (handover() + handover_bytes() + 1023) / 1024 * 1024; }
+};
+
+/// Tiles of a launch.
+struct StreamGrid {
+  int32_t row_tiles = 0;
+  int32_t token_tiles = 0;
 };
 
 /// A launch's shared memory, in bytes behind a 1,024-byte boundary.

@@ -66,16 +66,39 @@ struct SideTables {
   }
 };
 
-/// Where row `row` of the tile goes: its column of y, or -1 if it does not exist.
+/// Where row `row` of the tile goes: its column of y, and how many rows from it on exist in its row
+/// block (0 or less: none).
+struct RowPlace {
+  int column;
+  int left;
+};
 template <StreamShape kShape>
-__device__ __forceinline__ int ColumnOf(const StreamingArgs& args, const StreamTile<kShape>& tile,
-                                        int row) {
+__device__ __forceinline__ RowPlace PlaceOf(const StreamingArgs& args,
+                                            const StreamTile<kShape>& tile, int row) {
   const int row_block = tile.first_row_block + row / static_cast<int>(kBlockRows);
-  if (row_block >= args.row_blocks) return -1;
+  if (row_block >= args.row_blocks) return {0, 0};
   const StreamedWeight& weight = args.weights[WeightOf(args, row_block)];
   const int n = (row_block - weight.first_row_block) * static_cast<int>(kBlockRows) +
                 row % static_cast<int>(kBlockRows);
-  return n < weight.n ? weight.column + n : -1;
+  return {weight.column + n, weight.n - n};
+}
+
+/// Values of four neighbouring columns, of which `left` exist.
+template <class T>
+__device__ __forceinline__ void StoreFour(T* y, const float (&values)[4], int left, bool add) {
+  if (left >= 4 && !add && reinterpret_cast<uintptr_t>(y) % (4 * sizeof(T)) == 0) {
+    struct alignas(4 * sizeof(T)) Four {
+      T v[4];
+    } four;
+#pragma unroll
+    for (int r = 0; r < 4; ++r) FromFloat32(values[r], four.v[r]);
+    *reinterpret_cast<Four*>(y) = four;
+    return;
+  }
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    if (r < left) StoreOne(y + r, values[r], add);
+  }
 }
 
 /// Stores a warpgroup's values, laid out as wgmma's D. `value(i, row, token)` finishes value i of
@@ -84,7 +107,7 @@ template <StreamShape kShape, class Value>
 __device__ __forceinline__ void StoreValues(const StreamingArgs& args,
                                             const StreamTile<kShape>& tile, int first_row,
                                             int first_token, const Value& value) {
-  const int columns[2] = {ColumnOf(args, tile, first_row), ColumnOf(args, tile, first_row + 8)};
+  const RowPlace places[2] = {PlaceOf(args, tile, first_row), PlaceOf(args, tile, first_row + 8)};
   const int left = args.m - tile.first_token - first_token;  // tokens from this thread's first on
   const int64_t start = int64_t{tile.first_token + first_token} * args.operands.y_stride;
   WithOutputType(args, [&](auto* y) {
@@ -92,8 +115,8 @@ __device__ __forceinline__ void StoreValues(const StreamingArgs& args,
     for (int i = 0; i < (kShape.tokens / 2); ++i) {
       const int row = i % 4 / 2;
       const int token = 8 * (i / 4) + i % 2;
-      if (columns[row] >= 0 && token < left) {
-        StoreOne(y + start + token * args.operands.y_stride + columns[row],
+      if (places[row].left > 0 && token < left) {
+        StoreOne(y + start + token * args.operands.y_stride + places[row].column,
                  value(i, row, first_token + token), args.add);
       }
     }
@@ -140,15 +163,15 @@ __device__ void StorePartials(const StreamingArgs& args, const StreamTile<kShape
           sum[kind][3] += v.w;
         }
       }
+      const RowPlace place = PlaceOf(args, tile, row);
       const TokenScales token_scales = side.tokens[token];
-      const int64_t start = int64_t{tile.first_token + token} * args.operands.y_stride;
+      float values[4];
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
-        const int column = ColumnOf(args, tile, row + r);
-        if (column < 0) continue;
-        StoreOne(y + start + column,
-                 side.Dequantize(side.rows[row + r], token_scales, sum[0][r], sum[1][r]), args.add);
+        values[r] = side.Dequantize(side.rows[row + r], token_scales, sum[0][r], sum[1][r]);
       }
+      StoreFour(y + int64_t{tile.first_token + token} * args.operands.y_stride + place.column,
+                values, place.left, args.add);
     }
   });
   if constexpr (kShape.cluster > 1) ptx::ClusterSync();  // remote reads are done before a CTA ends

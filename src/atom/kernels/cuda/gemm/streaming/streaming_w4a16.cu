@@ -5,12 +5,23 @@ namespace atom::kernels::cuda {
 
 template cudaError_t LaunchStream<StreamKernel::kW4A16x8>(const StreamingArgs&, const StreamLayout&,
                                                           const StreamGrid&, const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kW4A16x8w4>(const StreamingArgs&,
+                                                            const StreamLayout&, const StreamGrid&,
+                                                            const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kW4A16x8r256>(const StreamingArgs&,
+                                                              const StreamLayout&,
+                                                              const StreamGrid&,
+                                                              const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kW4A16x16>(const StreamingArgs&,
                                                            const StreamLayout&, const StreamGrid&,
                                                            const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kW4A16x32>(const StreamingArgs&,
-                                                           const StreamLayout&, const StreamGrid&,
-                                                           const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kW4A16x16w4>(const StreamingArgs&,
+                                                             const StreamLayout&, const StreamGrid&,
+                                                             const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kW4A16x16r256>(const StreamingArgs&,
+                                                               const StreamLayout&,
+                                                               const StreamGrid&,
+                                                               const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kW4A16x64r256>(const StreamingArgs&,
                                                                const StreamLayout&,
                                                                const StreamGrid&,

@@ -19,7 +19,7 @@ struct TileConfig {
   static constexpr int kWarpgroups = kWarpgroupsOf;  ///< each multiplies 64 outputs
   static constexpr int kTokens = kTokensOf;
   static constexpr int kCluster = kClusterOf;
-  static constexpr bool kWideGroups = kWideGroupsOf;  ///< fp16 scales of groups beyond 128
+  static constexpr bool kWideGroups = kWideGroupsOf;  ///< fp16 scales of more than 128 columns
   static constexpr int kRows = 64 * kWarpgroups;
   static constexpr int kThreads = (kWarpgroups + 1) * 128;
   static constexpr bool kInt8 = kRecipe == GemmRecipe::kInt8;

@@ -4,7 +4,10 @@
 
 namespace atom::kernels::cuda {
 
-TileFunction TileGroup192x128() { return TileGemm<TileConfig<GemmRecipe::kGroup, 3, 128, 2>>; }
-TileFunction TileGroup128x128() { return TileGemm<TileConfig<GemmRecipe::kGroup, 2, 128, 2>>; }
+TileFunction TileGroup128() { return TileGemm<TileConfig<GemmRecipe::kGroup, 2, 128, 2>>; }
+TileFunction TileGroup64() { return TileGemm<TileConfig<GemmRecipe::kGroup, 3, 64, 2>>; }
+TileFunction TileWideGroup128() {
+  return TileGemm<TileConfig<GemmRecipe::kGroup, 2, 128, 2, true>>;
+}
 
 }  // namespace atom::kernels::cuda

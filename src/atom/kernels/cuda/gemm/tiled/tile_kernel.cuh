@@ -3,7 +3,7 @@
 // CTAs that lie side by side along the outputs share the loads of activations.
 //
 //   warpgroup 0 … C-1   multiply, 64 outputs each          many registers
-//   warpgroup C         its first warp's first lane loads  few
+//   warpgroup C         loads, one lane a warp            few
 //
 // Weights are the A operand, from registers: Yᵀ = W · Xᵀ, so that 4-bit codes are unpacked once a
 // tile and go straight into the tensor cores.
@@ -30,6 +30,12 @@ struct RegisterSplit<3> {  // 512 threads × 128
   static constexpr int kConsumer = 160;
 };
 
+template <>
+struct RegisterSplit<4> {  // 640 threads × 96
+  static constexpr int kProducer = 32;
+  static constexpr int kConsumer = 112;
+};
+
 template <class Config>
 __global__ void __launch_bounds__(Config::kThreads, 1)
     TileGemm(const __grid_constant__ TileParams params) {
@@ -41,7 +47,7 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
 
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < buffers.stages; ++stage) {
-      ptx::MbarrierInit(buffers.Full(stage), 1);
+      ptx::MbarrierInit(buffers.Full(stage), kStageLoaders);
       ptx::MbarrierInit(buffers.Empty(stage), Config::kReleases);
     }
     ptx::MbarrierInit(buffers.TileFull(), 1);
@@ -61,13 +67,26 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
   using Registers = RegisterSplit<Config::kWarpgroups>;
   if (warpgroup == Config::kWarpgroups) {
     ptx::ReleaseRegisters<Registers::kProducer>();
-    if (thread == 0) {
+    const int warp = thread / 32;
+    if (thread % 32 != 0) return;
+    if (warp == 0) {
       ptx::WaitForPredecessors();
-      TileProducer<Config> producer(params, buffers, rank);
+      ActivationLoader<Config> loader(params, buffers, static_cast<int>(rank));
       for (int unit = first; unit < units; unit += step) {
-        producer.Load(TileAt<Config>(params, unit, static_cast<int>(rank)));
+        loader.Load(TileAt<Config>(params, unit, static_cast<int>(rank)));
       }
-      producer.Drain();
+      loader.Drain();
+    } else if (warp == 1) {
+      WeightLoader<Config> loader(params, buffers);
+      for (int unit = first; unit < units; unit += step) {
+        loader.Load(TileAt<Config>(params, unit, static_cast<int>(rank)));
+      }
+    } else if (warp == 2) {
+      ptx::WaitForPredecessors();
+      TileDataLoader<Config> loader(params, buffers);
+      for (int unit = first; unit < units; unit += step) {
+        loader.Load(TileAt<Config>(params, unit, static_cast<int>(rank)));
+      }
     }
   } else {
     ptx::AcquireRegisters<Registers::kConsumer>();

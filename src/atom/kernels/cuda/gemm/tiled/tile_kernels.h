@@ -10,8 +10,9 @@ using TileFunction = void (*)(TileParams);
 TileFunction TileInteger256();
 TileFunction TileInteger128();
 TileFunction TileInteger64();
-TileFunction TileGroup192x128();
-TileFunction TileGroup128x128();
+TileFunction TileGroup128();
+TileFunction TileGroup64();
+TileFunction TileWideGroup128();
 TileFunction TileInt8x256();
 TileFunction TileInt8x128();
 

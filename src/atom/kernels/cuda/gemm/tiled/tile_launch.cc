@@ -19,10 +19,12 @@ TileFunction FunctionOf(GemmKernel kernel) {
       return TileInteger128();
     case GemmKernel::kInteger64:
       return TileInteger64();
-    case GemmKernel::kGroup192x128:
-      return TileGroup192x128();
-    case GemmKernel::kGroup128x128:
-      return TileGroup128x128();
+    case GemmKernel::kGroup128:
+      return TileGroup128();
+    case GemmKernel::kGroup64:
+      return TileGroup64();
+    case GemmKernel::kWideGroup128:
+      return TileWideGroup128();
     case GemmKernel::kInt8x256:
       return TileInt8x256();
     case GemmKernel::kInt8x128:

@@ -1,31 +1,61 @@
-// The loading warp of a tiled GEMM kernel: one thread that keeps the ring of stages full. A stage
-// is one K block: the weights of this CTA's outputs, and activations, of which each CTA of a
-// cluster loads its share into the shared memory of all. Outlier blocks follow as stages without
-// weights; scales and outlier weights come once a tile, behind the first stages, whose room is free
-// earlier.
+// The loading warps of a tiled GEMM kernel, one thread each, that keep the ring of stages full. A
+// stage is one K block; outlier blocks follow the others as stages without weights.
+//
+//   warp 0   activations: each CTA of a cluster loads its share into the shared memory of all
+//   warp 1   weights of this CTA's outputs; it need not wait for the kernel before this one
+//   warp 2   once a tile: scales and outlier weights
+//
+// A single thread could not issue all of it in the time in which a small tile is multiplied.
 #pragma once
 
 #include <cstdint>
 
 #include "atom/kernels/cuda/gemm/tiled/tile_context.cuh"
 #include "atom/kernels/cuda/ptx/bulk_copy.h"
+#include "atom/kernels/cuda/ptx/sync.h"
 
 namespace atom::kernels::cuda {
 
+/// Arrivals that fill a stage: the announcements of warp 0 and warp 1.
+inline constexpr int kStageLoaders = 2;
+
 template <class Config>
-class TileProducer {
+class ActivationLoader {
  public:
-  __device__ TileProducer(const TileParams& params, const TileBuffers& buffers, uint32_t rank)
-      : params_(params), buffers_(buffers), rank_(rank) {}
+  __device__ ActivationLoader(const TileParams& params, const TileBuffers& buffers, int rank)
+      : params_(params), buffers_(buffers), first_(rank * kShare) {}
 
   __device__ void Load(const Tile& tile) {
+    const int left = tile.atoms - first_;
+    const int share = left < 0 ? 0 : left < kShare ? left : kShare;
+    const uint32_t bytes = share * static_cast<int>(kAtomBytes);
+    const int64_t step = static_cast<int64_t>(params_.token_atoms) * kAtomBytes;
+    const int8_t* from =
+        params_.x + static_cast<int64_t>(tile.first_token / 8 + first_) * kAtomBytes;
     const int blocks = params_.blocks + params_.outlier_blocks;
-    const int tile_data_behind = blocks < buffers_.stages ? blocks : buffers_.stages;
+#pragma unroll 1
     for (int block = 0; block < blocks; ++block) {
+      const uint32_t full = buffers_.Full(cursor_.stage);
+      const int group_bytes = Config::kGroup && block < params_.blocks ? tile.atoms * 32 : 0;
       ptx::MbarrierWait(buffers_.Empty(cursor_.stage), cursor_.parity ^ 1);
-      LoadStage(tile, block);
+      ptx::MbarrierArriveExpect(full, tile.atoms * static_cast<int>(kAtomBytes) + group_bytes);
+      if (share > 0) {
+        const uint32_t to = buffers_.X(cursor_.stage) + first_ * static_cast<int>(kAtomBytes);
+        if constexpr (Config::kCluster == 1) {
+          ptx::BulkLoad(to, from, bytes, full);
+        } else {
+          ptx::BulkLoadMulticast(to, from, bytes, full, (1 << Config::kCluster) - 1);
+        }
+      }
+      if (Config::kGroup && group_bytes > 0) {
+        const int group = Config::kWideGroups ? block / params_.group_blocks : block;
+        ptx::BulkLoad(buffers_.Groups(cursor_.stage),
+                      params_.group_scales + static_cast<int64_t>(group) * params_.group_stride +
+                          tile.first_token,
+                      group_bytes, full);
+      }
+      from += step;
       cursor_.Next(buffers_.stages);
-      if (block + 1 == tile_data_behind) LoadTileData(tile);
     }
   }
 
@@ -39,55 +69,69 @@ class TileProducer {
   }
 
  private:
-  __device__ void LoadStage(const Tile& tile, int block) {
-    const uint32_t full = buffers_.Full(cursor_.stage);
-    const bool main = block < params_.blocks;
-    const int weight_bytes = main ? WeightBytes(block) : 0;
-    const int group_bytes = Config::kGroup && main ? tile.atoms * 32 : 0;
-    ptx::MbarrierArriveExpect(full, tile.row_blocks * weight_bytes +
-                                        tile.atoms * static_cast<int>(kAtomBytes) + group_bytes);
-    if (main) {
-      const uint8_t* codes = params_.segments[tile.segment].codes +
-                             tile.row_block * params_.row_block_bytes +
-                             static_cast<int64_t>(block) * Config::kBlockBytes;
+  static constexpr int kShare = Config::kTokens / 8 / Config::kCluster;  ///< atoms of this CTA
+
+  const TileParams& params_;
+  const TileBuffers& buffers_;
+  int first_;
+  StageCursor cursor_;
+};
+
+template <class Config>
+class WeightLoader {
+ public:
+  __device__ WeightLoader(const TileParams& params, const TileBuffers& buffers)
+      : params_(params), buffers_(buffers) {}
+
+  __device__ void Load(const Tile& tile) {
+    const uint8_t* from =
+        params_.segments[tile.segment].codes + tile.row_block * params_.row_block_bytes;
+#pragma unroll 1
+    for (int block = 0; block < params_.blocks; ++block) {
+      const uint32_t full = buffers_.Full(cursor_.stage);
       const uint32_t to = buffers_.W(cursor_.stage);
-      for (int i = 0; i < tile.row_blocks; ++i) {
-        ptx::BulkLoad(to + i * Config::kBlockBytes, codes + i * params_.row_block_bytes,
-                      weight_bytes, full);
+      const int bytes = BlockBytes(block);
+      ptx::MbarrierWait(buffers_.Empty(cursor_.stage), cursor_.parity ^ 1);
+      ptx::MbarrierArriveExpect(full, tile.row_blocks * bytes);
+#pragma unroll
+      for (int i = 0; i < Config::kWarpgroups; ++i) {
+        if (i < tile.row_blocks) {
+          ptx::BulkLoad(to + i * Config::kBlockBytes, from + i * params_.row_block_bytes, bytes,
+                        full);
+        }
       }
+      from += Config::kBlockBytes;
+      cursor_.Next(buffers_.stages);
     }
-    if (Config::kGroup && main) {
-      ptx::BulkLoad(buffers_.Groups(cursor_.stage),
-                    params_.group_scales +
-                        static_cast<int64_t>(block / params_.group_blocks) * params_.group_stride +
-                        tile.first_token,
-                    group_bytes, full);
-    }
-    LoadActivations(tile, block, full);
-  }
-
-  // A K block's activations: this CTA's share, to all CTAs of the cluster.
-  __device__ void LoadActivations(const Tile& tile, int block, uint32_t full) {
-    constexpr int kShare = Config::kTokens / 8 / Config::kCluster;
-    const int first = static_cast<int>(rank_) * kShare;
-    int atoms = tile.atoms - first;
-    if (atoms <= 0) return;
-    if (atoms > kShare) atoms = kShare;
-    const int8_t* from = params_.x + (static_cast<int64_t>(block) * params_.token_atoms +
-                                      tile.first_token / 8 + first) *
-                                         kAtomBytes;
-    const uint32_t to = buffers_.X(cursor_.stage) + first * static_cast<int>(kAtomBytes);
-    const uint32_t bytes = atoms * static_cast<int>(kAtomBytes);
-    if constexpr (Config::kCluster == 1) {
-      ptx::BulkLoad(to, from, bytes, full);
-    } else {
-      ptx::BulkLoadMulticast(to, from, bytes, full, (1 << Config::kCluster) - 1);
+    for (int block = 0; block < params_.outlier_blocks; ++block) {
+      ptx::MbarrierWait(buffers_.Empty(cursor_.stage), cursor_.parity ^ 1);
+      ptx::MbarrierArrive(buffers_.Full(cursor_.stage));
+      cursor_.Next(buffers_.stages);
     }
   }
 
-  __device__ void LoadTileData(const Tile& tile) {
-    ptx::MbarrierWait(buffers_.TileEmpty(), tile_parity_ ^ 1);
-    tile_parity_ ^= 1;
+ private:
+  // The last K block of 8-bit weights may end early.
+  __device__ __forceinline__ int BlockBytes(int block) const {
+    if constexpr (!Config::kInt8) return Config::kBlockBytes;
+    const int steps = params_.steps8 - 4 * block;
+    return (steps < 4 ? steps : 4) * static_cast<int>(kStep8Bytes);
+  }
+
+  const TileParams& params_;
+  const TileBuffers& buffers_;
+  StageCursor cursor_;
+};
+
+template <class Config>
+class TileDataLoader {
+ public:
+  __device__ TileDataLoader(const TileParams& params, const TileBuffers& buffers)
+      : params_(params), buffers_(buffers) {}
+
+  __device__ void Load(const Tile& tile) {
+    ptx::MbarrierWait(buffers_.TileEmpty(), parity_ ^ 1);
+    parity_ ^= 1;
     const uint32_t full = buffers_.TileFull();
     const int token_bytes = tile.atoms * 8 * static_cast<int>(sizeof(TokenScales));
     const int row_bytes = tile.row_blocks * 64 * static_cast<int>(sizeof(RowScales));
@@ -108,18 +152,10 @@ class TileProducer {
     }
   }
 
-  // The last K block of 8-bit weights may end early.
-  __device__ int WeightBytes(int block) const {
-    if constexpr (!Config::kInt8) return Config::kBlockBytes;
-    const int steps = params_.steps8 - 4 * block;
-    return (steps < 4 ? steps : 4) * static_cast<int>(kStep8Bytes);
-  }
-
+ private:
   const TileParams& params_;
   const TileBuffers& buffers_;
-  uint32_t rank_;
-  StageCursor cursor_;
-  uint32_t tile_parity_ = 0;
+  uint32_t parity_ = 0;
 };
 
 }  // namespace atom::kernels::cuda
