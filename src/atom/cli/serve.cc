@@ -182,15 +182,17 @@ void AddEngineFlags(CLI::App& command, ServeFlags& flags) {
                   "Weights, scratch and KV in all, as 24GiB; 0: what the machine has left")
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
-  command.add_option("--max-sequences", flags.memory.max_sequences, "Requests computed at once")
+  command
+      .add_option("--max-sequences", flags.memory.max_sequences,
+                  "Requests computed at once (vLLM: max_num_seqs)")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
       ->capture_default_str();
   command
       .add_option("--max-context", flags.memory.context,
-                  "Tokens of a prompt and its answer; 0: the model's, or what fits")
+                  "Tokens of a prompt and its answer (max_model_len); 0: the model's, or what fits")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
-  command.add_option("--chunk", flags.memory.rows, "Tokens of one step")
+  command.add_option("--chunk", flags.memory.rows, "Tokens of one step (max_num_batched_tokens)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
       ->capture_default_str();
   command.add_option("--max-queue", flags.engine.max_waiting, "Requests that wait; more get 429")
