@@ -1,5 +1,5 @@
-// The CUDA backend against the reference backend, op by op, on the same inputs: integer parts equal,
-// the rest within the bounds of docs/numerics.md, section 6.
+// The CUDA backend against the reference backend, op by op, on the same inputs: integer parts
+// equal, the rest within the bounds of docs/numerics.md, section 6.
 #include "atom/kernels/cuda/backend/cuda_backend.h"
 
 #include <cmath>
@@ -7,6 +7,7 @@
 
 #include "atom/kernels/reference/reference_backend.h"
 #include "atom/kernels/registry.h"
+
 #include "tests/kernels/cuda/cuda_test.h"
 
 namespace atom::kernels::cuda {
@@ -116,10 +117,10 @@ struct LinearCase {
 
 TEST_F(CudaBackendTest, LinearIsTheContractOnTheBackendsOwnCodes) {
   const ActivationFormat groups = {.bits = 4, .group = 128, .clip = 0.9f, .outlier_columns = 128};
-  for (const LinearCase& c : {LinearCase{"w4a4", groups, 384, 128, 128},
-                              LinearCase{"w4a8", {.bits = 8}, 512, 0, 128},
-                              LinearCase{"w4a8, outliers", {.bits = 8}, 384, 64, 128},
-                              LinearCase{"w8a8", {.bits = 8}, 0, 576, 0}}) {
+  for (const LinearCase& c :
+       {LinearCase{"w4a4", groups, 384, 128, 128}, LinearCase{"w4a8", {.bits = 8}, 512, 0, 128},
+        LinearCase{"w4a8, outliers", {.bits = 8}, 384, 64, 128},
+        LinearCase{"w8a8", {.bits = 8}, 0, 576, 0}}) {
     for (const int64_t m : {1, 17, 130}) {
       SCOPED_TRACE(fmt::format("{}, {} rows", c.name, m));
       const int64_t k = c.k4 + c.k8;
@@ -158,8 +159,8 @@ TEST_F(CudaBackendTest, LinearIsTheContractOnTheBackendsOwnCodes) {
           const auto add = [&](int64_t begin, int64_t end, float sa, float sw, bool low) {
             int64_t dot = 0;
             for (int64_t i = begin; i < end; ++i) {
-              const int code = low ? w.Code4(out, i)
-                                   : w.codes8[static_cast<size_t>(out * w.k8 + i - w.k4)];
+              const int code =
+                  low ? w.Code4(out, i) : w.codes8[static_cast<size_t>(out * w.k8 + i - w.k4)];
               dot += a.codes[static_cast<size_t>(row * k + i)] * code;
             }
             sum += static_cast<double>(dot) * sa * sw;
@@ -170,8 +171,9 @@ TEST_F(CudaBackendTest, LinearIsTheContractOnTheBackendsOwnCodes) {
             add(g * w.group, (g + 1) * w.group, ToFloat(scale), w.Scale4(out, g * w.group), true);
           }
           if (w.k8 > 0) {
-            const Half scale = a.outlier_scales.empty() ? a.scales[static_cast<size_t>(row * scales)]
-                                                        : a.outlier_scales[static_cast<size_t>(row)];
+            const Half scale = a.outlier_scales.empty()
+                                   ? a.scales[static_cast<size_t>(row * scales)]
+                                   : a.outlier_scales[static_cast<size_t>(row)];
             add(w.k4, k, ToFloat(scale), ToFloat(w.scales8[static_cast<size_t>(out)]), false);
           }
           const double b = n < 192 ? bias[static_cast<size_t>(n)] : 0;
@@ -198,8 +200,8 @@ TEST_F(CudaBackendTest, LinearsOfSixteenBitsAreTheReferenceWithinRounding) {
       for (Side* side : {&reference(), &cuda()}) {
         const auto activation = (*side)->MakeActivation({}, k, m);
         (*side)->ReorderQuantize(side->Tensor(x, m), nullptr, *activation);
-        const TensorView view{DType::kF32, {n, k},
-                              reinterpret_cast<const std::byte*>(dense.data())};
+        const TensorView view{
+            DType::kF32, {n, k}, reinterpret_cast<const std::byte*>(dense.data())};
         const auto w = packed ? (*side)->Prepack(weight, {}) : (*side)->PrepackDense(view, {});
         const DeviceTensor out = side->Tensor(Random(m * n), m);
         (*side)->Linear(*activation, *w, out, OutputMode::kOverwrite);
@@ -263,8 +265,8 @@ TEST_F(CudaBackendTest, AttentionOverItsOwnCacheIsTheReferences) {
       for (const auto& [batch, qkv] : {std::pair{&first, &qkv1}, std::pair{&second, &qkv2}}) {
         (*side)->BeginStep(*batch);
         const DeviceTensor in = side->Tensor(*qkv, batch->rows());
-        (*side)->RopeAppendKv(in, shape, {},
-                              {.table = &rope, .positions = 200, .rotary_dim = 128}, *kv);
+        (*side)->RopeAppendKv(in, shape, {}, {.table = &rope, .positions = 200, .rotary_dim = 128},
+                              *kv);
         const DeviceTensor out = side->Tensor(Random(batch->rows() * 1024), batch->rows());
         (*side)->Attention(in, shape, *kv, out);
         const std::vector<float> got = side->Get(out);

@@ -31,15 +31,17 @@ std::string WhyNotQuantized(const quant::ActivationFormat& format, int64_t k) {
   const int64_t k4 = k - format.outlier_columns;
   if (format.number != quant::NumberFormat::kInt || !format.symmetric || format.bits > 8 ||
       (format.outlier_columns > 0 && format.outlier_format != quant::OutlierFormat::kInt8)) {
-    return fmt::format("activations of {} bits as {} with outliers as {}: the CUDA backend has "
-                       "kernels for symmetric integers up to 8 bits with INT8 outliers",
-                       format.bits, quant::Name(format.number), quant::Name(format.outlier_format));
+    return fmt::format(
+        "activations of {} bits as {} with outliers as {}: the CUDA backend has "
+        "kernels for symmetric integers up to 8 bits with INT8 outliers",
+        format.bits, quant::Name(format.number), quant::Name(format.outlier_format));
   }
   if (format.group % kBlockColumns != 0 || (format.group > 0 && k4 % format.group != 0) ||
       (format.outlier_columns > 0 && k4 % kBlockColumns != 0)) {
-    return fmt::format("activations of {} + {} columns in groups of {}: the CUDA backend has "
-                       "kernels for groups of multiples of {}",
-                       k4, format.outlier_columns, format.group, kBlockColumns);
+    return fmt::format(
+        "activations of {} + {} columns in groups of {}: the CUDA backend has "
+        "kernels for groups of multiples of {}",
+        k4, format.outlier_columns, format.group, kBlockColumns);
   }
   return "";
 }

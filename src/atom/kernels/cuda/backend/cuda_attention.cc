@@ -1,5 +1,5 @@
-// RopeAppendKv and Attention: chunks of one query go to the decode kernel, longer ones to the prefill
-// kernel, in runs of sequences.
+// RopeAppendKv and Attention: chunks of one query go to the decode kernel, longer ones to the
+// prefill kernel, in runs of sequences.
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/attention/attention.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"

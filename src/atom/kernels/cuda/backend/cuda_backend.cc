@@ -1,5 +1,5 @@
-// Memory, order and what is made once; the ops are in cuda_ops.cc, cuda_linear.cc, cuda_attention.cc
-// and cuda_logits.cc.
+// Memory, order and what is made once; the ops are in cuda_ops.cc, cuda_linear.cc,
+// cuda_attention.cc and cuda_logits.cc.
 #include "atom/kernels/cuda/backend/cuda_backend.h"
 
 #include <cstring>
@@ -119,8 +119,8 @@ template <class T>
 std::vector<T> CudaBackend::CopyBack(const DeviceBuffer& buffer, int64_t count) const {
   std::vector<T> values(static_cast<size_t>(count));
   if (values.empty()) return values;
-  Require(CopyToHost(values.data(), buffer.data(), count * static_cast<int64_t>(sizeof(T)),
-                     stream_));
+  Require(
+      CopyToHost(values.data(), buffer.data(), count * static_cast<int64_t>(sizeof(T)), stream_));
   Require(stream_.Synchronize());
   return values;
 }
@@ -206,8 +206,8 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
     return unpacked;
   }
   const PackedActivationLayout layout{own.rows(), 0, own.k()};
-  const int64_t groups = own.format().group == 0 ? (own.k4() > 0 ? 1 : 0)
-                                                 : own.k4() / own.format().group;
+  const int64_t groups =
+      own.format().group == 0 ? (own.k4() > 0 ? 1 : 0) : own.k4() / own.format().group;
   const auto scales = CopyBack<float>(own.group_scales, groups * own.padded_rows());
   const auto tokens = CopyBack<TokenScales>(own.tokens, own.rows());
   for (int64_t row = 0; row < own.rows(); ++row) {

@@ -8,7 +8,8 @@
 //           8-bit × 8-bit         gemm/tiled, gemm/streaming at few rows
 //           4-bit × 16-bit        gemm/streaming                           groups of 128
 //           16-bit × 16-bit       gemm/streaming                           bf16
-//   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96, 128,
+//   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96,
+//   128,
 //                                                                          256; whole heads rotated
 //   Sample, losses, log-probs     sampling/                                262,144 tokens
 //

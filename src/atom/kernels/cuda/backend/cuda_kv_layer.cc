@@ -37,9 +37,10 @@ std::string WhyNotCached(const KvShape& shape) {
     case 256:
       break;
     default:
-      return fmt::format("a KV cache of heads of {} channels: the CUDA backend has kernels for 64, "
-                         "80, 96, 128 and 256",
-                         shape.head_dim);
+      return fmt::format(
+          "a KV cache of heads of {} channels: the CUDA backend has kernels for 64, "
+          "80, 96, 128 and 256",
+          shape.head_dim);
   }
   if (shape.format.fake_bits != 0) {
     return "a simulated KV format: the CUDA backend simulates no quantization; use --backend cpu";
@@ -50,8 +51,8 @@ std::string WhyNotCached(const KvShape& shape) {
 KvPages PagesOf(const KvShape& shape, std::byte* data) {
   KvPages pages;
   pages.data = data;
-  pages.storage = quant::KvStorageBits(shape.format.storage) >= 16 ? KvStorage::kF16
-                                                                   : shape.format.storage;
+  pages.storage =
+      quant::KvStorageBits(shape.format.storage) >= 16 ? KvStorage::kF16 : shape.format.storage;
   pages.kv_heads = static_cast<int>(shape.kv_heads);
   pages.head_dim = static_cast<int>(shape.head_dim);
   return pages;

@@ -20,8 +20,8 @@ GemmRecipe RecipeOf(const CudaActivation& x, const CudaWeight& w) {
                format.outlier_columns);
     return GemmRecipe::kInt8;
   }
-  ATOM_CHECK(format.group == 0 || format.group == w.layout.group,
-             "groups of {} times groups of {}", format.group, w.layout.group);
+  ATOM_CHECK(format.group == 0 || format.group == w.layout.group, "groups of {} times groups of {}",
+             format.group, w.layout.group);
   ATOM_CHECK(x.k4() == w.layout.k4 || (format.group == 0 && format.outlier_columns == 0),
              "{} outlier columns times {}", format.outlier_columns, w.layout.k8);
   return GemmRecipe::kGroup;

@@ -140,8 +140,8 @@ void CudaBackend::NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const D
 
 void CudaBackend::GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) {
   const auto rows = step_.view().logit_rows;
-  ATOM_CHECK(out.rows == std::ssize(rows) && out.cols == x.cols,
-             "output {} x {}, expected {} x {}", out.rows, out.cols, rows.size(), x.cols);
+  ATOM_CHECK(out.rows == std::ssize(rows) && out.cols == x.cols, "output {} x {}, expected {} x {}",
+             out.rows, out.cols, rows.size(), x.cols);
   GatherCall call;
   call.x = RowsOf(x);
   call.rows = rows.data();

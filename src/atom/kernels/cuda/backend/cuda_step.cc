@@ -20,9 +20,8 @@ int64_t AttentionBytes(const StepPlan& plan) {
     kv.head_dim = static_cast<int>(shape.head_dim);
     AttentionParams params;
     params.heads = static_cast<int>(shape.heads);
-    most = std::max(most,
-                    DecodeWorkspaceBytes(kv, params, static_cast<int>(plan.batch.sequences),
-                                         plan.batch.pages));
+    most = std::max(most, DecodeWorkspaceBytes(kv, params, static_cast<int>(plan.batch.sequences),
+                                               plan.batch.pages));
   }
   return most;
 }
@@ -43,8 +42,8 @@ void Trim(const Batch& batch, Batch& trimmed) {
   trimmed.pages.clear();
   trimmed.page_starts.assign(1, 0);
   for (int64_t s = 0; s < batch.sequences(); ++s) {
-    const auto used = static_cast<size_t>(
-        PagesFor(batch.kv_lengths[static_cast<size_t>(s)], kPagePositions));
+    const auto used =
+        static_cast<size_t>(PagesFor(batch.kv_lengths[static_cast<size_t>(s)], kPagePositions));
     const std::span<const int32_t> pages = batch.PagesOf(s).first(used);
     trimmed.pages.insert(trimmed.pages.end(), pages.begin(), pages.end());
     trimmed.page_starts.push_back(static_cast<int32_t>(trimmed.pages.size()));
@@ -101,9 +100,9 @@ Status CudaStep::Prepare(const StepPlan& plan, const DeviceProperties& device,
   arena_ = StepArena(most.batch);
   packed_.resize(static_cast<size_t>(arena_.size()));
   // Decode attention counts arrivals there, from 0, and leaves 0.
-  return Check(cudaMemsetAsync(attention_workspace_, 0, static_cast<size_t>(sizes.attention),
-                               stream.get()),
-               "clear the workspace of attention");
+  return Check(
+      cudaMemsetAsync(attention_workspace_, 0, static_cast<size_t>(sizes.attention), stream.get()),
+      "clear the workspace of attention");
 }
 
 Status CudaStep::Begin(const Batch& batch, const Stream& stream) {

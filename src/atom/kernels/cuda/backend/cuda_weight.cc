@@ -48,9 +48,8 @@ HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias) 
   packed.dense = {weight.dim(0), weight.dim(1)};
   const std::vector<float> values = ToFloats(weight);
   std::vector<uint16_t> rounded(values.size());
-  std::ranges::transform(values, rounded.begin(), [](float value) {
-    return ToBFloat16(value).bits;
-  });
+  std::ranges::transform(values, rounded.begin(),
+                         [](float value) { return ToBFloat16(value).bits; });
   packed.codes.resize(static_cast<size_t>(packed.dense.bytes()));
   PackDense(packed.dense, rounded,
             std::span(reinterpret_cast<uint16_t*>(packed.codes.data()), packed.codes.size() / 2));

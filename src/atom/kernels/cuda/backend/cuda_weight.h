@@ -1,4 +1,5 @@
-// A linear's weight on the device, in the layout that its GEMMs read: packed once, when it is loaded.
+// A linear's weight on the device, in the layout that its GEMMs read: packed once, when it is
+// loaded.
 #pragma once
 
 #include <vector>

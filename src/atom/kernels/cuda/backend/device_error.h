@@ -1,5 +1,5 @@
-// What ops cannot return: a Status of the device that went wrong, as an exception. Ops run far below
-// whoever can answer for a failed step, and none of them can go on.
+// What ops cannot return: a Status of the device that went wrong, as an exception. Ops run far
+// below whoever can answer for a failed step, and none of them can go on.
 #pragma once
 
 #include <stdexcept>

@@ -28,8 +28,7 @@ Status UploadRing::Upload(std::span<const std::byte> from, void* to, const Strea
     // Never recorded yet, it has passed.
     if (Status status = passed_[half_].Synchronize(); !status.ok()) return status;
   }
-  std::byte* staged =
-      memory_.bytes().data() + static_cast<int64_t>(half_) * half_bytes_ + used_;
+  std::byte* staged = memory_.bytes().data() + static_cast<int64_t>(half_) * half_bytes_ + used_;
   std::ranges::copy(from, staged);
   used_ += bytes;
   return CopyToDevice(to, staged, bytes, stream);
