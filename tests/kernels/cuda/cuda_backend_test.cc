@@ -284,6 +284,64 @@ TEST_F(CudaBackendTest, AttentionOverItsOwnCacheIsTheReferences) {
   }
 }
 
+TEST_F(CudaBackendTest, ARowOfALinearNeverDependsOnTheOthers) {
+  const ActivationFormat groups = {.bits = 4, .group = 128, .outlier_columns = 128};
+  for (const LinearCase& c :
+       {LinearCase{"w4a4", groups, 896, 128, 128}, LinearCase{"w4a8", {.bits = 8}, 1024, 0, 128},
+        LinearCase{"w8a8", {.bits = 8}, 0, 1152, 0}, LinearCase{"w4a16", {}, 1024, 0, 128},
+        LinearCase{"dense", {}, 0, 0, 0}}) {
+    const int64_t k = c.k4 + c.k8 > 0 ? c.k4 + c.k8 : 576, n = 320;
+    const std::vector<float> all = Random(4096 * k), dense = Random(n * k);
+    const TensorView view{DType::kF32, {n, k}, reinterpret_cast<const std::byte*>(dense.data())};
+    const auto weight = c.k4 + c.k8 > 0 ? cuda()->Prepack(RandomWeight(n, c.k4, c.k8, c.group), {})
+                                        : cuda()->PrepackDense(view, {});
+    std::vector<float> alone;
+    for (const int64_t m : {1, 17, 64, 65, 256, 4096}) {
+      const auto activation = cuda()->MakeActivation(c.format, k, m);
+      const std::vector<float> x(all.begin(), all.begin() + m * k);
+      cuda()->ReorderQuantize(cuda().Tensor(x, m), nullptr, *activation);
+      const DeviceTensor y = cuda().Tensor(std::vector<float>(static_cast<size_t>(m * n), NAN), m);
+      cuda()->Linear(*activation, *weight, y, OutputMode::kOverwrite);
+      const std::vector<float> row = cuda().Get(y.data, n);
+      if (m == 1) alone = row;
+      EXPECT_EQ(row, alone) << c.name << ", " << m << " rows";
+    }
+  }
+}
+
+TEST_F(CudaBackendTest, AttentionNeverDependsOnTheChunksOfAPrompt) {
+  const AttentionShape shape = {.heads = 8, .kv_heads = 2, .head_dim = 128};
+  const int64_t cols = (8 + 4) * 128;
+  constexpr int kTokens = 150;
+  const std::vector<float> qkv = Random(kTokens * cols);
+  for (const quant::KvStorage storage : {quant::KvStorage::kInt4, quant::KvStorage::kF16}) {
+    std::vector<float> whole;
+    for (const std::vector<int>& chunks :
+         {std::vector<int>{kTokens}, {64, 85, 1}, {1, 100, 49}, {149, 1}}) {
+      const auto kv = cuda()->MakeKvLayer({{.storage = storage}, 2, 128}, 20);
+      std::vector<float> all;
+      int start = 0;
+      for (const int chunk : chunks) {
+        const auto begin = qkv.begin() + start * cols;
+        cuda()->BeginStep(
+            SingleSequence(std::vector<int32_t>(static_cast<size_t>(chunk), 1), start, 16));
+        const DeviceTensor in =
+            cuda().Tensor(std::vector<float>(begin, begin + chunk * cols), chunk);
+        cuda()->RopeAppendKv(in, shape, {}, {}, *kv);
+        const DeviceTensor out = cuda().Tensor(Random(chunk * 1024), chunk);
+        cuda()->Attention(in, shape, *kv, out);
+        const std::vector<float> got = cuda().Get(out);
+        all.insert(all.end(), got.begin(), got.end());
+        start += chunk;
+      }
+      if (whole.empty()) whole = all;
+      int64_t different = 0;
+      for (size_t i = 0; i < all.size(); ++i) different += all[i] != whole[i];
+      EXPECT_EQ(different, 0) << quant::Name(storage) << ", chunks from " << chunks[0];
+    }
+  }
+}
+
 TEST_F(CudaBackendTest, BothEndsOfTheModelAreTheReferences) {
   constexpr int64_t kVocabulary = 1000, kRows = 7, kCols = 64;
   Batch batch = SingleSequence({5, 999, 0, 17, 17, TokenInSlot(3), 2}, 0, 16);

@@ -3,7 +3,6 @@
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/attention/attention.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
-#include "atom/kernels/cuda/backend/device_error.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -47,7 +46,10 @@ void CudaBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& sh
   call.rope = rope.table == nullptr ? nullptr : static_cast<const float*>(rope.table->data());
   call.clip = static_cast<const float*>(layer.clip.data());
   call.integer_zero = true;
-  Require(LaunchAppendKv(call, stream_.get()));
+  const OpKey key({Word(Op::kAppend), Word(call.qkv.data), Word(call.qkv.stride),
+                   Word(call.tokens, call.heads), Word(call.kv.data), Word(call.slots),
+                   Word(call.rope), Word(call.clip)});
+  ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchAppendKv(call, stream); });
 }
 
 void CudaBackend::Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
@@ -69,7 +71,13 @@ void CudaBackend::Attention(const DeviceTensor& qkv, const AttentionShape& shape
       call.kv = pages;
       call.lists = lists;
       call.workspace = step_.attention_workspace();
-      Require(LaunchDecodeAttention(call, stream_.get()));
+      // The kernel finds lengths and pages on the device, and has one grid for any.
+      const OpKey key({Word(Op::kAttend), Word(call.q.data), Word(call.out.data),
+                       Word(call.q.stride), Word(call.out.stride), Word(lists.indptr),
+                       Word(int64_t{run.count}), Word(pages.data), Word(call.params.scale),
+                       Word(call.params.softcap), Word(call.params.window, call.params.heads)});
+      ops_.Add(key, true,
+               [call](cudaStream_t stream) { return LaunchDecodeAttention(call, stream); });
     } else {
       PrefillAttention call;
       call.params = ParamsOf(shape);
@@ -79,7 +87,8 @@ void CudaBackend::Attention(const DeviceTensor& qkv, const AttentionShape& shape
       call.max_queries = run.max_queries;
       call.kv = pages;
       call.lists = lists;
-      Require(LaunchPrefillAttention(call, stream_.get()));
+      ops_.Add({}, false,
+               [call](cudaStream_t stream) { return LaunchPrefillAttention(call, stream); });
     }
   }
 }

@@ -6,7 +6,6 @@
 
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/attention/kv_fragments.h"
-#include "atom/kernels/cuda/backend/device_error.h"
 #include "atom/kernels/cuda/device/check.h"
 #include "atom/kernels/cuda_backend.h"
 
@@ -65,22 +64,26 @@ void CudaBackend::FreeHost(void* data) { (void)cudaFreeHost(data); }
 
 void CudaBackend::Upload(std::span<const std::byte> from, void* to) {
   if (from.empty()) return;
+  Flush();
   Require(CopyToDevice(to, from.data(), std::ssize(from), stream_));
   Require(stream_.Synchronize());
 }
 
 void CudaBackend::Download(const void* from, std::span<std::byte> to) {
   if (to.empty()) return;
+  Flush();
   Require(CopyToHost(to.data(), from, std::ssize(to), stream_));
   Require(stream_.Synchronize());
 }
 
 void CudaBackend::EnqueueDownload(const void* from, std::span<std::byte> to) {
   if (to.empty()) return;
+  Flush();
   Require(CopyToHost(to.data(), from, std::ssize(to), stream_));
 }
 
 Backend::Ticket CudaBackend::Mark() {
+  Flush();
   ++last_mark_;
   Require(marks_[last_mark_ % kMarks].Record(stream_));
   return last_mark_;
@@ -94,7 +97,9 @@ int64_t CudaBackend::ScratchBytes(const StepPlan& plan) const {
 }
 
 void CudaBackend::Prepare(const StepPlan& plan) {
+  Flush();
   Require(stream_.Synchronize());
+  ops_.ForgetGraphs();
   Require(step_.Prepare(plan, device_, stream_));
 }
 
@@ -119,6 +124,7 @@ template <class T>
 std::vector<T> CudaBackend::CopyBack(const DeviceBuffer& buffer, int64_t count) const {
   std::vector<T> values(static_cast<size_t>(count));
   if (values.empty()) return values;
+  Flush();
   Require(
       CopyToHost(values.data(), buffer.data(), count * static_cast<int64_t>(sizeof(T)), stream_));
   Require(stream_.Synchronize());
@@ -130,6 +136,7 @@ UnpackedKvPage CudaBackend::Unpack(const KvLayer& layer, int64_t page) const {
   ATOM_CHECK(page >= 0 && page < own.pages(), "page {} of {}", page, own.pages());
   const int64_t bytes = KvPageBytes(own.shape());
   std::vector<std::byte> data(static_cast<size_t>(bytes));
+  Flush();
   Require(CopyToHost(data.data(), static_cast<std::byte*>(own.data.data()) + page * bytes, bytes,
                      stream_));
   Require(stream_.Synchronize());

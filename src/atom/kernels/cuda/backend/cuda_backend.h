@@ -1,4 +1,4 @@
-// The backend that runs on one NVIDIA GPU. Its ops enqueue kernels on one stream:
+// The backend that runs on one NVIDIA GPU. Its ops run on one stream:
 //
 //   op                            kernel                                   limits
 //   Embed, NormAdd, Gather,       rows/row_ops                             even widths
@@ -8,14 +8,16 @@
 //           8-bit × 8-bit         gemm/tiled, gemm/streaming at few rows
 //           4-bit × 16-bit        gemm/streaming                           groups of 128
 //           16-bit × 16-bit       gemm/streaming                           bf16
-//   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96,
-//   128,
-//                                                                          256; whole heads rotated
+//   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96, 128
+//                                                                          or 256, all rotated
 //   Sample, losses, log-probs     sampling/                                262,144 tokens
 //
-// Rows between ops are fp32. A failure of the device is a DeviceError, whose text is one sentence.
+// Ops are collected and enqueued when a result is asked for; decode steps that come again run as
+// CUDA graphs (op_queue.h). Rows between ops are fp32. A failure of the device is a DeviceError,
+// whose text is one sentence.
 #pragma once
 
+#include <bit>
 #include <memory>
 #include <vector>
 
@@ -24,6 +26,8 @@
 #include "atom/kernels/cuda/backend/cuda_kv_layer.h"
 #include "atom/kernels/cuda/backend/cuda_step.h"
 #include "atom/kernels/cuda/backend/cuda_weight.h"
+#include "atom/kernels/cuda/backend/device_error.h"
+#include "atom/kernels/cuda/backend/op_queue.h"
 #include "atom/kernels/cuda/gemm/gemm.h"
 #include "atom/kernels/cuda/rows/plain_quantize_call.h"
 
@@ -45,6 +49,8 @@ class CudaBackend final : public Backend {
   Ticket Mark() override;
   void Wait(Ticket ticket) override;
 
+  /// While the host looks at the results of one step, the next one runs.
+  int steps_in_flight() const override { return 1; }
   int64_t ScratchBytes(const StepPlan& plan) const override;
   void Prepare(const StepPlan& plan) override;
 
@@ -104,6 +110,8 @@ class CudaBackend final : public Backend {
   }
   template <class T>
   std::vector<T> CopyBack(const DeviceBuffer& buffer, int64_t count) const;
+  /// Enqueues the ops that were collected.
+  void Flush() const { Require(ops_.Flush(stream_)); }
   GemmDevice gemm_device() const;
   /// Quantizes into `out`: x, source and what the source needs are set.
   void Quantize(PlainQuantizeCall call, const DeviceBuffer* permutation, PackedActivation& out);
@@ -116,9 +124,29 @@ class CudaBackend final : public Backend {
   std::vector<Event> marks_;  ///< mark t has event t % kMarks
   Ticket last_mark_ = 0;
   CudaStep step_;
+  mutable OpQueue ops_;  ///< when it is flushed changes nothing that a caller sees
   SampleRows sample_rows_;
   std::vector<DeviceQuery> queries_;
 };
+
+/// Words of an OpKey.
+enum class Op : uint64_t {
+  kEmbed,
+  kQuantize,
+  kNormAdd,
+  kGather,
+  kSoftcap,
+  kLinear,
+  kAppend,
+  kAttend
+};
+inline uint64_t Word(Op op) { return static_cast<uint64_t>(op); }
+inline uint64_t Word(const void* address) { return reinterpret_cast<uintptr_t>(address); }
+inline uint64_t Word(int64_t number) { return static_cast<uint64_t>(number); }
+inline uint64_t Word(float value) { return std::bit_cast<uint32_t>(value); }
+inline uint64_t Word(int32_t first, int32_t second) {
+  return uint64_t{static_cast<uint32_t>(first)} << 32 | static_cast<uint32_t>(second);
+}
 
 /// The rows of a tensor, as kernels take them.
 Rows RowsOf(const DeviceTensor& tensor);

@@ -1,7 +1,6 @@
 // Linear: which GEMM computes it.
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
-#include "atom/kernels/cuda/backend/device_error.h"
 #include "atom/kernels/cuda/gemm/streaming/streaming_gemm.h"
 
 namespace atom::kernels::cuda {
@@ -30,6 +29,9 @@ GemmRecipe RecipeOf(const CudaActivation& x, const CudaWeight& w) {
 /// Few rows leave tensor cores idle: the streaming kernels are made for them. Both give the same
 /// bits.
 constexpr int64_t kFewRows = 64;
+
+/// A GEMM may fetch weights while the op before it ends.
+constexpr bool kOverlap = true;
 
 bool IsStreamed(const GemmDesc& desc) {
   if (desc.recipe == GemmRecipe::kDense || desc.recipe == GemmRecipe::kW4A16) return true;
@@ -75,14 +77,21 @@ void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight
   operands.y = y.data;
   operands.y_stride = y.stride;
   if (desc.m == 0) return;
-  const GemmLaunch launch = {.stream = stream_.get()};
-  if (IsStreamed(desc)) {
-    if (const std::string why = WhyNotStreamed(desc); !why.empty()) throw DeviceError(why);
-    Require(LaunchStreamGemm(desc, PlanStream(desc, gemm_device()), operands, launch));
-    return;
-  }
-  if (const std::string why = WhyNotComputed(desc); !why.empty()) throw DeviceError(why);
-  Require(LaunchGemm(desc, PlanGemm(desc, gemm_device()), operands, launch));
+  const bool streamed = IsStreamed(desc);
+  const std::string why = streamed ? WhyNotStreamed(desc) : WhyNotComputed(desc);
+  if (!why.empty()) throw DeviceError(why);
+  // The rest follows from the weights, which their codes stand for, and the activation.
+  const OpKey key({Word(Op::kLinear), Word(operands.weights[0].codes),
+                   Word(operands.weights[1].codes), Word(operands.weights[2].codes),
+                   Word(operands.weights[0].rows), Word(operands.x), Word(desc.m),
+                   Word(static_cast<int>(desc.recipe), static_cast<int>(mode)), Word(y.data),
+                   Word(y.stride)});
+  const GemmDevice device = gemm_device();
+  ops_.Add(key, true, [=](cudaStream_t stream) -> Status {
+    const GemmLaunch launch = {.stream = stream, .overlap_previous = kOverlap};
+    return streamed ? LaunchStreamGemm(desc, PlanStream(desc, device), operands, launch)
+                    : LaunchGemm(desc, PlanGemm(desc, device), operands, launch);
+  });
 }
 
 }  // namespace atom::kernels::cuda

@@ -1,7 +1,6 @@
 // From logits to tokens, losses and log-probabilities; results stay on the device.
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
-#include "atom/kernels/cuda/backend/device_error.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -16,6 +15,7 @@ LogitRows LogitsOf(const DeviceTensor& logits) {
 }  // namespace
 
 void CudaBackend::LaunchCollected(const DeviceTensor& logits, DeviceSpan<int32_t> tokens) {
+  Flush();
   Require(step_.Upload(sample_rows_.choices(), step_.choices(), stream_));
   Require(step_.Upload(sample_rows_.edits(), step_.edits(), stream_));
   Require(step_.Upload(sample_rows_.allowed(), step_.masks(), stream_));
@@ -59,6 +59,7 @@ void CudaBackend::AskAboutLogits(const DeviceTensor& logits, int64_t count, LogP
   ATOM_CHECK(count <= step_.plan().batch.rows && logits.cols <= step_.plan().vocabulary,
              "{} questions about {} logits, room for {} about {}", count, logits.cols,
              step_.plan().batch.rows, step_.plan().vocabulary);
+  Flush();
   Require(step_.Upload<DeviceQuery>(queries_, step_.queries(), stream_));
   call.logits = LogitsOf(logits);
   call.queries = step_.queries();

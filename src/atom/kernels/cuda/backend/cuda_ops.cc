@@ -1,7 +1,6 @@
 // Ops on rows: both ends of the model, norms, and the quantizers.
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
-#include "atom/kernels/cuda/backend/device_error.h"
 #include "atom/kernels/cuda/rows/plain_quantize.h"
 #include "atom/kernels/cuda/rows/row_ops.h"
 
@@ -45,7 +44,10 @@ Rows RowsOf(const DeviceTensor& tensor) {
   return {tensor.data, RowTypeOf(tensor.dtype), tensor.stride};
 }
 
-void CudaBackend::BeginStep(const Batch& batch) { Require(step_.Begin(batch, stream_)); }
+void CudaBackend::BeginStep(const Batch& batch) {
+  Flush();
+  Require(step_.Begin(batch, stream_));
+}
 
 void CudaBackend::Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) {
   const StepView& step = step_.view();
@@ -66,7 +68,11 @@ void CudaBackend::Embed(const DeviceEmbedding& embedding, const DeviceTensor& ou
   call.out = RowsOf(out);
   call.rows = static_cast<int>(out.rows);
   call.cols = static_cast<int>(out.cols);
-  Require(LaunchEmbed(call, stream_.get()));
+  const OpKey key({Word(Op::kEmbed), Word(call.table.data), Word(call.learned.data),
+                   Word(call.tokens), Word(call.out.data), Word(call.rows, call.cols),
+                   Word(call.vocabulary, call.position_offset), Word(call.scale),
+                   Word(out.stride)});
+  ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchEmbed(call, stream); });
 }
 
 void CudaBackend::Quantize(PlainQuantizeCall call, const DeviceBuffer* permutation,
@@ -85,7 +91,12 @@ void CudaBackend::Quantize(PlainQuantizeCall call, const DeviceBuffer* permutati
   call.tokens = static_cast<TokenScales*>(own.tokens.data());
   call.group_scales = static_cast<float*>(own.group_scales.data());
   call.scale_copies = static_cast<int>(GroupScaleRows(format, own.k()));
-  Require(LaunchPlainQuantize(call, stream_.get()));
+  const OpKey key({Word(Op::kQuantize), Word(call.x.data), Word(call.x.stride),
+                   Word(call.rows, call.columns), Word(static_cast<int>(call.source), call.gated),
+                   Word(call.weight), Word(call.bias), Word(call.epsilon), Word(call.permutation),
+                   Word(call.to), Word(call.bits, call.outliers), Word(int64_t{call.group}),
+                   Word(call.clip), Word(call.group_scales)});
+  ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchPlainQuantize(call, stream); });
 }
 
 void CudaBackend::NormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
@@ -135,7 +146,10 @@ void CudaBackend::NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const D
   call.out = RowsOf(y);
   call.rows = static_cast<int>(x.rows);
   call.cols = static_cast<int>(x.cols);
-  Require(LaunchNorm(call, stream_.get()));
+  const OpKey key({Word(Op::kNormAdd), Word(call.x.data), Word(call.x.stride), Word(call.weight),
+                   Word(call.bias), Word(call.epsilon), Word(int64_t{call.subtract_mean}),
+                   Word(call.out.data), Word(call.out.stride), Word(call.rows, call.cols)});
+  ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchNorm(call, stream); });
 }
 
 void CudaBackend::GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) {
@@ -148,7 +162,9 @@ void CudaBackend::GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out
   call.out = RowsOf(out);
   call.count = static_cast<int>(out.rows);
   call.cols = static_cast<int>(out.cols);
-  Require(LaunchGather(call, stream_.get()));
+  const OpKey key({Word(Op::kGather), Word(call.x.data), Word(call.x.stride), Word(call.rows),
+                   Word(call.out.data), Word(call.out.stride), Word(call.count, call.cols)});
+  ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchGather(call, stream); });
 }
 
 void CudaBackend::Softcap(const DeviceTensor& x, float cap) {
@@ -157,7 +173,9 @@ void CudaBackend::Softcap(const DeviceTensor& x, float cap) {
   call.cap = cap;
   call.rows = static_cast<int>(x.rows);
   call.cols = static_cast<int>(x.cols);
-  Require(LaunchSoftcap(call, stream_.get()));
+  const OpKey key({Word(Op::kSoftcap), Word(call.x.data), Word(call.x.stride), Word(call.cap),
+                   Word(call.rows, call.cols)});
+  ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchSoftcap(call, stream); });
 }
 
 }  // namespace atom::kernels::cuda

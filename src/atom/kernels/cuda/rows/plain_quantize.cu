@@ -1,13 +1,14 @@
 // One CTA a row. The row's values, normed or activated, lie in shared memory in their own order and
 // are read in the order of the permutation, four a thread, group by group.
 #include "atom/kernels/cuda/gemm/packed_dense.h"
+#include "atom/kernels/cuda/ptx/sync.h"
 #include "atom/kernels/cuda/rows/plain_quantize_call.h"
 #include "atom/kernels/cuda/rows/row_values.cuh"
 
 namespace atom::kernels::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 512;
 constexpr int kWarps = kThreads / 32;
 
 struct Scratch {
@@ -179,6 +180,10 @@ __global__ void __launch_bounds__(kThreads)
     PlainQuantizeKernel(const __grid_constant__ PlainQuantizeCall call) {
   extern __shared__ float values[];
   __shared__ Scratch scratch;
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+  ptx::LaunchDependents();  // the GEMM behind this may fetch its weights; it waits before it reads
+                            // x
+#endif
   const int64_t row = blockIdx.x;
   FillValues(call, row, values);
   if (call.source == RowSource::kRmsNorm || call.source == RowSource::kLayerNorm) {
