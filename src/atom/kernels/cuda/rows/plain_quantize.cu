@@ -170,9 +170,8 @@ __device__ void WriteDense(const PlainQuantizeCall& call, int64_t row, const Qua
   const int end = static_cast<int>(layout.blocks8() * kDenseColumns);
   for (int i = threadIdx.x; i < end; i += kThreads) {
     const float value = i < call.columns ? from.Value(i) : 0.0f;
-    // Larger ones become the largest fp16 number; a NaN stays one.
-    const float limited = fabsf(value) > 65504.0f ? copysignf(65504.0f, value) : value;
-    *reinterpret_cast<__half*>(to + layout.offset(row, i, true)) = __float2half_rn(limited);
+    *reinterpret_cast<__nv_bfloat16*>(to + layout.offset(row, i, true)) =
+        __float2bfloat16_rn(value);
   }
 }
 
@@ -199,7 +198,9 @@ __global__ void __launch_bounds__(kThreads)
     const Scale scale(BlockMax(scratch, quantizer.Largest(0, low, thread, kThreads)), call.clip,
                       call.bits);
     quantizer.Write(0, low, scale, thread, kThreads);
-    if (thread == 0 && call.group_scales != nullptr) call.group_scales[row] = scale.stored;
+    for (int copy = thread; copy < call.scale_copies; copy += kThreads) {
+      call.group_scales[copy * padded_rows + row] = scale.stored;
+    }
     last_scale = scale.stored;
   } else {
     for (int group = thread / 32; group < low / call.group; group += kWarps) {

@@ -22,7 +22,7 @@ struct PlainQuantizeCall {
   const float* bias = nullptr;           ///< norms: [K], or null
   float epsilon = 0.0f;                  ///< norms
   const int32_t* permutation = nullptr;  ///< [K]: result j is value permutation[j]; null: identity
-  // The result: 16-bit values in PackedDenseActivationLayout where bits is 16 …
+  // The result: bf16 values in PackedDenseActivationLayout where bits is 16 …
   int bits = 16;
   void* to = nullptr;  ///< else codes in PackedActivationLayout; both with m = rows, k4 = 0, k8 = K
   // … else codes and scales.
@@ -32,6 +32,7 @@ struct PlainQuantizeCall {
   TokenScales* tokens =
       nullptr;  ///< [rows]: outlier_scale is the only scale where there is no other
   float* group_scales = nullptr;  ///< [groups][rows rounded up to 8]
+  int scale_copies = 0;           ///< with group 0: groups that the one scale is written for
 };
 
 /// The launch; plain_quantize.h has the checked one.

@@ -1,0 +1,163 @@
+// Ops on rows: both ends of the model, norms, and the quantizers.
+#include "atom/core/check.h"
+#include "atom/kernels/cuda/backend/cuda_backend.h"
+#include "atom/kernels/cuda/backend/device_error.h"
+#include "atom/kernels/cuda/rows/plain_quantize.h"
+#include "atom/kernels/cuda/rows/row_ops.h"
+
+namespace atom::kernels::cuda {
+namespace {
+
+RowType RowTypeOf(DType dtype) {
+  switch (dtype) {
+    case DType::kF16:
+      return RowType::kF16;
+    case DType::kBF16:
+      return RowType::kBF16;
+    default:
+      ATOM_CHECK(dtype == DType::kF32, "rows of type {}", static_cast<int>(dtype));
+      return RowType::kF32;
+  }
+}
+
+RowSource SourceOf(ActivationFunction function) {
+  switch (function) {
+    case ActivationFunction::kSilu:
+      return RowSource::kSilu;
+    case ActivationFunction::kGelu:
+      return RowSource::kGelu;
+    case ActivationFunction::kGeluTanh:
+      return RowSource::kGeluTanh;
+    case ActivationFunction::kRelu:
+      return RowSource::kRelu;
+  }
+  return RowSource::kValues;
+}
+
+template <class T = float>
+const T* DataOf(const DeviceBuffer* buffer) {
+  return buffer == nullptr ? nullptr : static_cast<const T*>(buffer->data());
+}
+
+}  // namespace
+
+Rows RowsOf(const DeviceTensor& tensor) {
+  return {tensor.data, RowTypeOf(tensor.dtype), tensor.stride};
+}
+
+void CudaBackend::BeginStep(const Batch& batch) { Require(step_.Begin(batch, stream_)); }
+
+void CudaBackend::Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) {
+  const StepView& step = step_.view();
+  ATOM_CHECK(out.rows == step.rows(), "{} rows, {} tokens", out.rows, step.rows());
+  const RowType type = RowTypeOf(embedding.dtype);
+  const auto row_bytes = static_cast<size_t>(out.cols * RowTypeBytes(type));
+  EmbedCall call;
+  call.table = {embedding.table->data(), type, out.cols};
+  if (embedding.positions != nullptr) {
+    call.learned = {embedding.positions->data(), type, out.cols};
+  }
+  call.tokens = step.tokens.data();
+  call.slots = step_.slots();
+  call.positions = step.positions.data();
+  call.position_offset = static_cast<int>(embedding.position_offset);
+  call.vocabulary = static_cast<int>(embedding.table->bytes() / row_bytes);
+  call.scale = embedding.scale;
+  call.out = RowsOf(out);
+  call.rows = static_cast<int>(out.rows);
+  call.cols = static_cast<int>(out.cols);
+  Require(LaunchEmbed(call, stream_.get()));
+}
+
+void CudaBackend::Quantize(PlainQuantizeCall call, const DeviceBuffer* permutation,
+                           PackedActivation& out) {
+  CudaActivation& own = CudaActivation::Of(out);
+  ATOM_CHECK(call.rows <= own.capacity(), "{} rows, room for {}", call.rows, own.capacity());
+  own.set_rows(call.rows);
+  const quant::ActivationFormat& format = own.format();
+  call.columns = static_cast<int>(own.k());
+  call.permutation = DataOf<int32_t>(permutation);
+  call.bits = format.bits;
+  call.to = own.values.data();
+  call.outliers = format.bits == 16 ? 0 : static_cast<int>(format.outlier_columns);
+  call.group = static_cast<int>(format.group);
+  call.clip = format.clip;
+  call.tokens = static_cast<TokenScales*>(own.tokens.data());
+  call.group_scales = static_cast<float*>(own.group_scales.data());
+  call.scale_copies = static_cast<int>(GroupScaleRows(format, own.k()));
+  Require(LaunchPlainQuantize(call, stream_.get()));
+}
+
+void CudaBackend::NormQuantize(const DeviceTensor& x, const DeviceNorm& norm,
+                               const DeviceBuffer* permutation, PackedActivation& out) {
+  ATOM_CHECK(x.cols == out.k(), "{} columns, expected {}", x.cols, out.k());
+  PlainQuantizeCall call;
+  call.x = RowsOf(x);
+  call.rows = static_cast<int>(x.rows);
+  call.source = norm.kind == NormKind::kRms ? RowSource::kRmsNorm : RowSource::kLayerNorm;
+  call.weight = DataOf(norm.weight);
+  call.bias = DataOf(norm.bias);
+  call.epsilon = norm.eps;
+  Quantize(call, permutation, out);
+}
+
+void CudaBackend::ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
+                                  PackedActivation& out) {
+  ATOM_CHECK(x.cols == out.k(), "{} columns, expected {}", x.cols, out.k());
+  PlainQuantizeCall call;
+  call.x = RowsOf(x);
+  call.rows = static_cast<int>(x.rows);
+  Quantize(call, permutation, out);
+}
+
+void CudaBackend::ActivationQuantize(const DeviceTensor& x, ActivationFunction function, bool gated,
+                                     PackedActivation& out) {
+  ATOM_CHECK(x.cols == (gated ? 2 : 1) * out.k(), "{} columns, expected {} x {}", x.cols,
+             gated ? 2 : 1, out.k());
+  PlainQuantizeCall call;
+  call.x = RowsOf(x);
+  call.rows = static_cast<int>(x.rows);
+  call.source = SourceOf(function);
+  call.gated = gated;
+  Quantize(call, nullptr, out);
+}
+
+void CudaBackend::NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) {
+  ATOM_CHECK(x.rows == y.rows && x.cols == y.cols, "{} x {} onto {} x {}", x.rows, x.cols, y.rows,
+             y.cols);
+  NormCall call;
+  call.x = RowsOf(x);
+  call.weight = DataOf(norm.weight);
+  call.bias = DataOf(norm.bias);
+  call.epsilon = norm.eps;
+  call.subtract_mean = norm.kind == NormKind::kLayer;
+  call.add = true;
+  call.out = RowsOf(y);
+  call.rows = static_cast<int>(x.rows);
+  call.cols = static_cast<int>(x.cols);
+  Require(LaunchNorm(call, stream_.get()));
+}
+
+void CudaBackend::GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) {
+  const auto rows = step_.view().logit_rows;
+  ATOM_CHECK(out.rows == std::ssize(rows) && out.cols == x.cols, "output {} x {}, expected {} x {}",
+             out.rows, out.cols, rows.size(), x.cols);
+  GatherCall call;
+  call.x = RowsOf(x);
+  call.rows = rows.data();
+  call.out = RowsOf(out);
+  call.count = static_cast<int>(out.rows);
+  call.cols = static_cast<int>(out.cols);
+  Require(LaunchGather(call, stream_.get()));
+}
+
+void CudaBackend::Softcap(const DeviceTensor& x, float cap) {
+  SoftcapCall call;
+  call.x = RowsOf(x);
+  call.cap = cap;
+  call.rows = static_cast<int>(x.rows);
+  call.cols = static_cast<int>(x.cols);
+  Require(LaunchSoftcap(call, stream_.get()));
+}
+
+}  // namespace atom::kernels::cuda
