@@ -168,10 +168,10 @@ __device__ void Store(const Channels<kPairs>& x, const KvPages& kv, bool value, 
     }
   }
   if (lane == 0) {
-    __half* scales = reinterpret_cast<__half*>(page + ScaleOffset(kv.storage, kv.head_dim)) +
-                     (value ? 2 * kPagePositions : 0) + position;
-    scales[0] = __float2half_rn(grid.scale);
-    scales[kPagePositions] = __float2half_rn(grid.offset);
+    __half* scales = reinterpret_cast<__half*>(page + ScaleOffset(kv.storage, kv.head_dim));
+    const int at = value ? 2 * kPagePositions + position : 2 * position;
+    scales[at] = __float2half_rn(grid.scale);
+    scales[at + (value ? kPagePositions : 1)] = __float2half_rn(grid.offset);
   }
 }
 

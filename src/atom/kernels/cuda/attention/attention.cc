@@ -36,8 +36,7 @@ Status CheckShapes(const AttentionParams& params, const KvPages& kv) {
   }
   ATOM_CHECK(kv.kv_heads > 0 && params.heads % kv.kv_heads == 0, "{} heads, {} KV heads",
              params.heads, kv.kv_heads);
-  ATOM_CHECK(params.heads / kv.kv_heads <= 128, "{} heads, {} KV heads", params.heads,
-             kv.kv_heads);
+  ATOM_CHECK(params.heads / kv.kv_heads <= 128, "{} heads, {} KV heads", params.heads, kv.kv_heads);
   return {};
 }
 

@@ -1,11 +1,11 @@
 // Decode: one query a sequence against its pages. Every warp works alone: it takes stretches of all
-// (sequence, KV head, page) triples in that order, cut at segments, and has a ring of pages in shared
-// memory that bulk copies fill ahead of it, across segments, heads and sequences.
+// (sequence, KV head, page) triples in that order, cut at segments, and has a ring of pages in
+// shared memory that bulk copies fill ahead of it, across segments, heads and sequences.
 //
 //   |s0 h0 .... | s0 h1 .... | s0 h2 .... | s1 h0 .. | s1 h1 .. | s1 h2 .. | ...
 //    warp 0          warp 1         warp 2         …         : a segment at a time
 //
-// The first three quarters are dealt out in equal stretches; the rest goes a segment at a time to
+// The first seven eighths are dealt out in equal stretches; the rest goes a segment at a time to
 // whoever comes first, because SMs do not get equal shares of the memory's bandwidth.
 //
 // The query heads that share a KV head are the 8 columns of an MMA whose rows are 16 positions:
@@ -29,24 +29,29 @@ inline constexpr int kSharedBytes = 227 * 1024;  // of one CTA on sm_90
 template <KvStorage kStorage, int kHeadDim>
 struct Shape {
   static constexpr int kPageBytes = HeadPageBytes(kStorage, kHeadDim);
+  static constexpr int kSlotBytes = kStepPages * kPageBytes;
   static constexpr int kStateBytes = PartialBytes(kHeadDim);
   static constexpr int kMaxRing = 8;
   static constexpr int kControlBytes = kMaxRing * (8 + 16) + 64;  // barriers; stretches, and slack
   // As many warps as leave each a ring that hides the memory's latency, and pages to fill it.
   static constexpr int Ring(int warps) {
-    const int ring = (kSharedBytes / warps - kStateBytes - kControlBytes) / kPageBytes;
+    const int ring = (kSharedBytes / warps - kStateBytes - kControlBytes) / kSlotBytes;
     return ring > kMaxRing ? kMaxRing : ring;
   }
-  static constexpr int kWarps = Ring(16) >= 4 ? 16 : Ring(8) >= 3 ? 8 : 4;
+  static constexpr int kWarps = Ring(16) >= 3   ? 16
+                                : Ring(12) >= 2 ? 12
+                                : Ring(8) >= 2  ? 8
+                                : Ring(4) >= 2  ? 4
+                                                : 3;
   static constexpr int kRing = Ring(kWarps);
   static_assert(kRing >= 2);
-  static constexpr int kWarpBytes = kRing * kPageBytes + kStateBytes + kControlBytes;
+  static constexpr int kWarpBytes = kRing * kSlotBytes + kStateBytes + kControlBytes;
 };
 
-/// Walks the pages of a stretch. All lanes hold the same values. Page-heads are counted through:
+/// Walks the steps of a stretch. All lanes hold the same values. Page-heads are counted through:
 /// first_index · kv_heads + head · pages + page.
 struct Cursor {
-  int sequence = 0, head = 0, page = 0;  // `page` counts within the sequence
+  int sequence = 0, head = 0, page = 0;  // `page`, the step's first, counts within the sequence
   int pages = 0, first_page = 0;         // of the sequence: all, and the first that the query sees
   int first_index = 0;                   // of the sequence's pages in PageLists::indices
   int end = 0;                           // of the stretch, in page-heads
@@ -83,7 +88,11 @@ struct Cursor {
     Settle(call);
   }
 
-  /// Skips to a page that exists and is seen; ends at the stretch's end, which lies between segments.
+  /// The first step that the query sees.
+  __device__ int first_step() const { return first_page / kStepPages * kStepPages; }
+
+  /// Skips to a step that exists and is seen; ends at the stretch's end, which lies between
+  /// segments.
   __device__ void Settle(const DecodeAttention& call) {
     while (true) {
       if (head >= call.kv.kv_heads) {
@@ -99,17 +108,17 @@ struct Cursor {
       }
       const int begin = first_index * call.kv.kv_heads + head * pages + page;
       if (page % kSegmentPages == 0 && begin >= end) break;
-      if (page >= first_page) return;
-      // A segment out of sight belongs to nobody; one seen in part begins at its first page seen.
+      if (page >= first_step()) return;
+      // A segment out of sight belongs to nobody; one seen in part begins at its first step seen.
       const int segment = first_page / kSegmentPages * kSegmentPages;
-      page = page < segment ? page / kSegmentPages * kSegmentPages + kSegmentPages : first_page;
+      page = page < segment ? page / kSegmentPages * kSegmentPages + kSegmentPages : first_step();
     }
     page = pages = 0;
   }
 
-  /// True if the next page is the first of a segment, or there is none.
+  /// True if the next step is the first of a segment, or there is none.
   __device__ bool Next(const DecodeAttention& call) {
-    ++page;
+    page += kStepPages;
     if (page < pages && page % kSegmentPages != 0) return false;
     Settle(call);
     return true;
@@ -167,14 +176,14 @@ class Warp {
 
  private:
   __device__ uint32_t Barrier(int slot) const {
-    return ptx::SharedAddress(shared_ + Sizes::kRing * Sizes::kPageBytes + Sizes::kStateBytes +
+    return ptx::SharedAddress(shared_ + Sizes::kRing * Sizes::kSlotBytes + Sizes::kStateBytes +
                               8 * slot);
   }
 
   // Stretches that `ahead_` has entered and the arithmetic has not. Each has at least one page, so
   // there are no more than slots in the ring, and the one that `ahead_` is in.
   __device__ int4* Stretch(int i) const {
-    return reinterpret_cast<int4*>(shared_ + Sizes::kRing * Sizes::kPageBytes + Sizes::kStateBytes +
+    return reinterpret_cast<int4*>(shared_ + Sizes::kRing * Sizes::kSlotBytes + Sizes::kStateBytes +
                                    8 * Sizes::kMaxRing) +
            i % (Sizes::kMaxRing + 4);
   }
@@ -215,15 +224,20 @@ class Warp {
     page_index_ = i < ahead_.pages ? __ldg(call_.lists.indices + ahead_.first_index + i) : 0;
   }
 
-  /// Asks for the page under `ahead_`, and moves it on.
+  /// Asks for the pages of the step under `ahead_`, and moves it on. Lanes 0 and 1 have one each.
   __device__ void Fetch(int slot) {
     if (!ahead_.valid()) return;
-    const int page = __shfl_sync(~0u, page_index_, ahead_.page % kSegmentPages);
-    if (lane_ == 0) {
-      ptx::MbarrierArriveExpect(Barrier(slot), Sizes::kPageBytes);
-      ptx::BulkLoad(ptx::SharedAddress(shared_ + slot * Sizes::kPageBytes),
-                    call_.kv.data + page * page_bytes_ + ahead_.head * Sizes::kPageBytes,
-                    Sizes::kPageBytes, Barrier(slot), ptx::CachePolicy::kEvictFirst);
+    const int place = ahead_.page + lane_ % kStepPages;
+    const bool exists = place >= ahead_.first_page && place < ahead_.pages;
+    const int page = __shfl_sync(~0u, page_index_, place % kSegmentPages);
+    const int count = __popc(__ballot_sync(~0u, exists) & ((1 << kStepPages) - 1));
+    if (lane_ == 0) ptx::MbarrierArriveExpect(Barrier(slot), count * Sizes::kPageBytes);
+    __syncwarp();
+    if (lane_ < kStepPages && exists) {
+      ptx::BulkLoad(
+          ptx::SharedAddress(shared_ + slot * Sizes::kSlotBytes + lane_ * Sizes::kPageBytes),
+          call_.kv.data + page * page_bytes_ + ahead_.head * Sizes::kPageBytes, Sizes::kPageBytes,
+          Barrier(slot), ptx::CachePolicy::kEvictFirst);
     }
     if (!ahead_.Next(call_)) return;
     if (ahead_.valid()) {
@@ -240,9 +254,9 @@ class Warp {
     const int first_segment = here.first_page / kSegmentPages;
     const int last_segment = (here.pages - 1) / kSegmentPages;
     // Whole: from the first segment seen to the last, whose first page decides.
-    const int last_begin = here.first_index * call_.kv.kv_heads + head * here.pages +
-                           last_segment * kSegmentPages;
-    const bool whole = here.page == here.first_page && last_begin < here.end;
+    const int last_begin =
+        here.first_index * call_.kv.kv_heads + head * here.pages + last_segment * kSegmentPages;
+    const bool whole = here.page == here.first_step() && last_begin < here.end;
     LoadQuery(sequence, head);
     int done = 0;
     do {
@@ -251,7 +265,7 @@ class Warp {
       bool ended = false;
       while (!ended) {
         ptx::MbarrierWait(Barrier(slot_), parity_);
-        AttendPage(shared_ + slot_ * Sizes::kPageBytes, here.page * kPagePositions, length);
+        AttendStep(shared_ + slot_ * Sizes::kSlotBytes, here.page * kPagePositions, length);
         __syncwarp();
         Fetch(slot_);
         if (++slot_ == Sizes::kRing) {
@@ -288,9 +302,14 @@ class Warp {
                             static_cast<int64_t>(head * group_ + (used ? column : 0)) * kHeadDim);
     // One branch for all loads, so that they are in flight together.
     switch (call_.q.type) {
-      case RowType::kF16: LoadQueryAs<RowType::kF16>(row); break;
-      case RowType::kBF16: LoadQueryAs<RowType::kBF16>(row); break;
-      default: LoadQueryAs<RowType::kF32>(row);
+      case RowType::kF16:
+        LoadQueryAs<RowType::kF16>(row);
+        break;
+      case RowType::kBF16:
+        LoadQueryAs<RowType::kBF16>(row);
+        break;
+      default:
+        LoadQueryAs<RowType::kF32>(row);
     }
     float sums[4] = {0, 0, 0, 0};
 #pragma unroll
@@ -346,77 +365,97 @@ class Warp {
     }
   }
 
-  /// Sixteen positions from `first` on, of which those in [length - window, length) are seen.
-  __device__ __forceinline__ void AttendPage(const char* page, int first, int length) {
-    float scores[4] = {0, 0, 0, 0};  // (position g, columns 2t, 2t + 1), (g + 8, the same)
-    {
-      // Fragments by fours, so that few words are in registers at a time.
-      constexpr int kStep = kStorage == KvStorage::kInt4 ? kFragments : 4 / kWords;
-      ForEachFragment<0, kFragments, kStep>(page, [&](int s, const uint32_t(&a)[4]) {
-        ptx::MmaF16(scores, a[0], a[2], a[1], a[3], q_[s][0], q_[s][1]);
+  /// Positions [first, first + 32), of which those in [length - window, length) are seen.
+  __device__ __forceinline__ void AttendStep(const char* slot, int first, int length) {
+    // Fragments by fours, so that few words are in registers at a time.
+    constexpr int kAtOnce = 4 / kWords;
+    float scores[kStepPages][4];  // (position g, columns 2t, 2t + 1), (g + 8, the same)
+#pragma unroll
+    for (int i = 0; i < kStepPages; ++i) {
+      const char* page = slot + i * Sizes::kPageBytes;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) scores[i][j] = 0;
+      ForEachFragment<0, kFragments, kAtOnce>(page, [&](int s, const uint32_t(&a)[4]) {
+        ptx::MmaF16(scores[i], a[0], a[2], a[1], a[3], q_[s][0], q_[s][1]);
       });
     }
-    const __half* scales = reinterpret_cast<const __half*>(page + ScaleOffset(kStorage, kHeadDim));
-    float a[2] = {score_scale_, score_scale_}, b[2] = {0, 0};
-    if constexpr (HasScales(kStorage)) {
-      const KeyTerms<kStorage> low(scales[g_], scales[16 + g_], score_scale_);
-      const KeyTerms<kStorage> high(scales[g_ + 8], scales[24 + g_], score_scale_);
-      a[0] = low.a, a[1] = high.a, b[0] = low.b, b[1] = high.b;
-    }
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      scores[i] = Score(scores[i], a[i / 2], b[i / 2], q_sum_[i % 2]);
+    for (int i = 0; i < kStepPages; ++i) {
+      float a[2] = {score_scale_, score_scale_}, b[2] = {0, 0};
+      if constexpr (HasScales(kStorage)) {
+        const __half2* pairs = reinterpret_cast<const __half2*>(Scales(slot, i));
+        const KeyTerms<kStorage> low(pairs[g_], score_scale_), high(pairs[g_ + 8], score_scale_);
+        a[0] = low.a, a[1] = high.a, b[0] = low.b, b[1] = high.b;
+      }
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        scores[i][j] = Score(scores[i][j], a[j / 2], b[j / 2], q_sum_[j % 2]);
+      }
     }
     if (call_.params.softcap > 0) {
       const float cap = call_.params.softcap * 1.4426950408889634f;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) scores[i] = Softcap(scores[i], cap);
+      for (int j = 0; j < 4 * kStepPages; ++j) {
+        scores[j / 4][j % 4] = Softcap(scores[j / 4][j % 4], cap);
+      }
     }
-    const int window_start =
-        call_.params.window > 0 ? length - call_.params.window : 0;  // may be negative
-    const bool partial = first + kPagePositions > length;
-    if (partial || first < window_start) {
+    const int seen = call_.params.window > 0 ? length - call_.params.window : 0;  // the first
+    const bool partial = first + kStepPages * kPagePositions > length || first < seen;
+    if (partial) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int position = first + g_ + 8 * (i / 2);
-        if (position >= length || position < window_start) scores[i] = -INFINITY;
+      for (int j = 0; j < 4 * kStepPages; ++j) {
+        const int position = first + g_ + 8 * (j / 2);
+        if (position >= length || position < seen) scores[j / 4][j % 4] = -INFINITY;
       }
     }
     RaiseMax(scores);
-    // p, rounded to fp16, with positions across: the B operand of both products.
-    const __half2 low =
-        __floats2half2_rn(ptx::Exp2(scores[0] - max_[0]), ptx::Exp2(scores[1] - max_[1]));
-    const __half2 high =
-        __floats2half2_rn(ptx::Exp2(scores[2] - max_[0]), ptx::Exp2(scores[3] - max_[1]));
-    const uint32_t p0 = ptx::MovMatrixTrans(Bits(low)), p1 = ptx::MovMatrixTrans(Bits(high));
-
-    // Of a page that is not full, what lies behind its positions may be anything.
-    uint32_t keep0 = ~0u, keep1 = ~0u;
-    if (partial) {
-      keep0 = PairMask(first + 2 * t_, length);
-      keep1 = PairMask(first + 8 + 2 * t_, length);
+#pragma unroll
+    for (int i = 0; i < kStepPages; ++i) {
+      // p, rounded to fp16, with positions across: the B operand of both products.
+      const float(&s)[4] = scores[i];
+      const __half2 low = __floats2half2_rn(ptx::Exp2(s[0] - max_[0]), ptx::Exp2(s[1] - max_[1]));
+      const __half2 high = __floats2half2_rn(ptx::Exp2(s[2] - max_[0]), ptx::Exp2(s[3] - max_[1]));
+      const uint32_t p0 = ptx::MovMatrixTrans(Bits(low)), p1 = ptx::MovMatrixTrans(Bits(high));
+      // What lies at positions that are not seen may be anything.
+      uint32_t keep0 = ~0u, keep1 = ~0u;
+      if (partial) {
+        const int pair = first + i * kPagePositions + 2 * t_;
+        keep0 = PairMask(pair, seen, length);
+        keep1 = PairMask(pair + 8, seen, length);
+      }
+      AddValues(slot, i, p0, p1, keep0, keep1);
     }
+  }
+
+  __device__ const char* Scales(const char* slot, int page) const {
+    return slot + page * Sizes::kPageBytes + ScaleOffset(kStorage, kHeadDim);
+  }
+
+  /// out += Vᵀ · p, and the sums of p.
+  __device__ __forceinline__ void AddValues(const char* slot, int page, uint32_t p0, uint32_t p1,
+                                            uint32_t keep0, uint32_t keep1) {
     uint32_t weighted0 = p0, weighted1 = p1;
     uint32_t extra0 = 0x3C003C00u, extra1 = 0x3C003C00u;  // row 0: ones
     if constexpr (HasScales(kStorage)) {
-      const uint32_t* words = reinterpret_cast<const uint32_t*>(scales);
-      const uint32_t scale0 = words[16 + t_] & keep0, scale1 = words[20 + t_] & keep1;
+      const uint32_t* words = reinterpret_cast<const uint32_t*>(Scales(slot, page)) + t_;
+      const uint32_t scale0 = words[16] & keep0, scale1 = words[20] & keep1;
       weighted0 = Bits(__hmul2(AsHalf2(p0), AsHalf2(scale0)));
       weighted1 = Bits(__hmul2(AsHalf2(p1), AsHalf2(scale1)));
-      if (g_ == 1) extra0 = words[24 + t_] & keep0, extra1 = words[28 + t_] & keep1;  // offsets
+      if (g_ == 1) extra0 = words[24] & keep0, extra1 = words[28] & keep1;  // offsets
       if (g_ == 2) extra0 = scale0, extra1 = scale1;
     }
     if (g_ > (HasScales(kStorage) ? 2 : 0)) extra0 = extra1 = 0;
     ptx::MmaF16(sums_, extra0, 0, extra1, 0, p0, p1);
-    constexpr int kStep = kStorage == KvStorage::kInt4 ? kFragments : 4 / kWords;
-    ForEachFragment<kFragments, 2 * kFragments, kStep>(page, [&](int i, const uint32_t(&v)[4]) {
-      if constexpr (HasScales(kStorage)) {
-        ptx::MmaF16(out_[i - kFragments], v[0], v[1], v[2], v[3], weighted0, weighted1);
-      } else {
-        ptx::MmaF16(out_[i - kFragments], v[0] & keep0, v[1] & keep0, v[2] & keep1, v[3] & keep1,
-                    weighted0, weighted1);
-      }
-    });
+    ForEachFragment<kFragments, 2 * kFragments, 4 / kWords>(
+        slot + page * Sizes::kPageBytes, [&](int i, const uint32_t(&v)[4]) {
+          float(&out)[4] = out_[i - kFragments];
+          if constexpr (HasScales(kStorage)) {
+            ptx::MmaF16(out, v[0], v[1], v[2], v[3], weighted0, weighted1);
+          } else {
+            ptx::MmaF16(out, v[0] & keep0, v[1] & keep0, v[2] & keep1, v[3] & keep1, weighted0,
+                        weighted1);
+          }
+        });
   }
 
   /// Calls body(fragment, its values), for fragments [kFirst, kEnd), reading kStep of them at once.
@@ -436,22 +475,28 @@ class Warp {
     }
   }
 
-  /// All ones in the halves whose position (first, first + 1) is below length.
-  static __device__ __forceinline__ uint32_t PairMask(int first, int length) {
-    return (first < length ? 0x0000FFFFu : 0u) | (first + 1 < length ? 0xFFFF0000u : 0u);
+  /// All ones in the halves whose position (first, first + 1) is in [seen, length).
+  static __device__ __forceinline__ uint32_t PairMask(int first, int seen, int length) {
+    return (first < length && first >= seen ? 0x0000FFFFu : 0u) |
+           (first + 1 < length && first + 1 >= seen ? 0xFFFF0000u : 0u);
   }
 
-  __device__ __forceinline__ void RaiseMax(const float (&scores)[4]) {
-    float page_max[2] = {fmaxf(scores[0], scores[2]), fmaxf(scores[1], scores[3])};
+  __device__ __forceinline__ void RaiseMax(const float (&scores)[kStepPages][4]) {
+    float step_max[2];
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      step_max[j] =
+          fmaxf(fmaxf(scores[0][j], scores[0][j + 2]), fmaxf(scores[1][j], scores[1][j + 2]));
+    }
 #pragma unroll
     for (int distance = 4; distance < 32; distance *= 2) {
-      page_max[0] = fmaxf(page_max[0], __shfl_xor_sync(~0u, page_max[0], distance));
-      page_max[1] = fmaxf(page_max[1], __shfl_xor_sync(~0u, page_max[1], distance));
+      step_max[0] = fmaxf(step_max[0], __shfl_xor_sync(~0u, step_max[0], distance));
+      step_max[1] = fmaxf(step_max[1], __shfl_xor_sync(~0u, step_max[1], distance));
     }
-    const bool raise0 = page_max[0] > max_[0] + kMaxSlack;
-    const bool raise1 = page_max[1] > max_[1] + kMaxSlack;
+    const bool raise0 = step_max[0] > max_[0] + kMaxSlack;
+    const bool raise1 = step_max[1] > max_[1] + kMaxSlack;
     if (!__any_sync(~0u, raise0 || raise1)) return;
-    const float new0 = raise0 ? page_max[0] : max_[0], new1 = raise1 ? page_max[1] : max_[1];
+    const float new0 = raise0 ? step_max[0] : max_[0], new1 = raise1 ? step_max[1] : max_[1];
     const float factor0 = ptx::Exp2(max_[0] - new0), factor1 = ptx::Exp2(max_[1] - new1);
     max_[0] = new0, max_[1] = new1;
 #pragma unroll
@@ -463,7 +508,7 @@ class Warp {
 
   // A partial: [fragment][lane] float4 of `out_`, then [lane] float4 of sums and maxima.
   __device__ float4* State() const {
-    return reinterpret_cast<float4*>(shared_ + Sizes::kRing * Sizes::kPageBytes);
+    return reinterpret_cast<float4*>(shared_ + Sizes::kRing * Sizes::kSlotBytes);
   }
   __device__ float4 Ends() const { return {sums_[0], sums_[1], max_[0], max_[1]}; }
 
@@ -521,12 +566,12 @@ class Warp {
       const int passes = Passes(group_);
       int* counter = reinterpret_cast<int*>(call_.workspace + kQueueBytes) +
                      (sequence * call_.kv.kv_heads + head) * passes + first_column_ / kColumns;
-      __threadfence();
-      before = atomicAdd(counter, done);
-      if (before + done == segments) {
-        *counter = 0;
-        __threadfence();
-      }
+      // What this warp stored comes before, what others stored becomes visible after.
+      asm volatile("atom.add.acq_rel.gpu.global.s32 %0, [%1], %2;"
+                   : "=r"(before)
+                   : "l"(counter), "r"(done)
+                   : "memory");
+      if (before + done == segments) *counter = 0;
     }
     return __shfl_sync(~0u, before, 0) + done == segments;
   }
@@ -627,7 +672,7 @@ __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kWarps * 32, 1)
   const int worker = warp * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x);
   const int workers = Sizes::kWarps * static_cast<int>(gridDim.x);
   Warp<kStorage, kHeadDim> body(call, shared + warp * Sizes::kWarpBytes, lane);
-  body.Run(worker, workers, page_heads / 4 * 3, page_heads, blockIdx.y);
+  body.Run(worker, workers, page_heads / 8 * 7, page_heads, blockIdx.y);
 }
 
 template <KvStorage kStorage, int kHeadDim>

@@ -13,7 +13,10 @@ namespace atom::kernels::cuda {
 inline constexpr int kSegmentPages = 16;
 inline constexpr int kSegmentPositions = kSegmentPages * kPagePositions;
 
-/// The reference maximum moves only when a page exceeds it by more than this, in powers of two.
+/// Pages of a step: the unit in which the reference maximum may move. Steps begin at even pages.
+inline constexpr int kStepPages = 2;
+
+/// The reference maximum moves only when a step exceeds it by more than this, in powers of two.
 inline constexpr float kMaxSlack = 4.0f;
 /// Below every score; finite, so that differences are.
 inline constexpr float kNoScore = -1e30f;
@@ -69,10 +72,10 @@ __device__ __forceinline__ float Score(float acc, float a, float b, float q_sum)
 template <KvStorage kStorage>
 struct KeyTerms {
   float a, b;
-  __device__ __forceinline__ KeyTerms(__half scale, __half offset, float c) {
-    const float s = __half2float(scale);
-    a = __fmul_rn(s, c);
-    b = __fmul_rn(__fmaf_rn(kCentre<kStorage>, s, __half2float(offset)), c);
+  __device__ __forceinline__ KeyTerms(__half2 scale_and_offset, float c) {
+    const float2 pair = __half22float2(scale_and_offset);
+    a = __fmul_rn(pair.x, c);
+    b = __fmul_rn(__fmaf_rn(kCentre<kStorage>, pair.x, pair.y), c);
   }
 };
 

@@ -6,7 +6,8 @@
 //
 //   K fragments      [head_dim/16]   fragment s: 16 positions × channels 16 s … 16 s + 15
 //   V fragments      [head_dim/16]   fragment i: 16 positions × channels 16 i … 16 i + 15
-//   K scale, K offset, V scale, V offset     [16] fp16 each, INT4 and INT8 only
+//   K (scale, offset)   [16] pairs of fp16     INT4 and INT8 only
+//   V scale, V offset   [16] fp16 each
 //
 // A fragment is what a warp holds of a 16 × 16 operand of mma.m16n8k16 (PTX ISA 9.7.14.5.8): lane
 // 4 g + t has four registers of two fp16 values. With position p, channel c inside the fragment:

@@ -18,10 +18,13 @@ class TileConsumer {
  public:
   static constexpr int kTokens = Config::kTokens;
   static constexpr int kSums = kTokens / 2;  ///< accumulators of a thread
+  static constexpr int kSliceSums = kSliceTokens / 2;
   static constexpr int kSlices = kTokens / kSliceTokens;
+  static constexpr int kHalfSums = kSums / 2;
   static constexpr ptx::MmaTypes kMainTypes =
       Config::kRecipe == GemmRecipe::kInteger ? ptx::MmaTypes::kU8S8 : ptx::MmaTypes::kS8S8;
   using MainMma = ptx::Wgmma<kMainTypes, ptx::OperandA::kRegisters, kTokens>;
+  using HalfMma = ptx::Wgmma<kMainTypes, ptx::OperandA::kRegisters, kTokens / 2>;
   using SliceMma = ptx::Wgmma<ptx::MmaTypes::kS8S8, ptx::OperandA::kRegisters, kSliceTokens>;
 
   __device__ TileConsumer(const TileParams& params, const TileBuffers& buffers, int warpgroup,
@@ -180,61 +183,145 @@ class TileConsumer {
     }
   }
 
-  // fp32 sums, promoted once a group. While this warpgroup promotes, the others multiply.
+  // A block of the group recipe on its way: unpacked, its stage not yet released.
+  struct GroupBlock {
+    uint64_t x;       ///< descriptor
+    uint32_t scales;  ///< of this thread's two rows
+    int stage;
+  };
+
+  // fp32 sums, promoted once a group.
   __device__ __forceinline__ void GroupLoop(float (&sums)[kSums]) {
 #pragma unroll
     for (float& sum : sums) sum = 0.0f;
     if constexpr (Config::kWideGroups) {
-      int32_t part[kSums];
-      int in_group = 0;
-      for (int block = 0; block < params_.blocks; ++block) {
-        const uint32_t scales = GroupBlock(in_group > 0, part);
-        if (++in_group == params_.group_blocks) {
-          Promote(scales, buffers_.Groups(cursor_.stage), part, sums);
-          in_group = 0;
-        }
-        Release(cursor_.stage);
-        NextStage();
-      }
+      WideGroupLoop(sums);
     } else {
-      for (int block = 0; block < params_.blocks; ++block) {
-        int32_t part[kSums];  // holds nothing while operands are unpacked
-        const uint32_t scales = GroupBlock(false, part);
-        Promote(scales, buffers_.Groups(cursor_.stage), part, sums);
-        Release(cursor_.stage);
-        NextStage();
-      }
+      int block = 0;
+      for (; block + 3 < params_.blocks; block += 4) FourGroups(sums);
+      for (; block < params_.blocks; ++block) OneGroup(sums);
     }
   }
 
-  // 16 times the sums of a block, complete; returns the weights' scales.
-  __device__ __forceinline__ uint32_t GroupBlock(bool accumulate, int32_t (&part)[kSums]) {
+  // Groups of one block. The tokens are two halves: one is promoted while the products of the other
+  // run. Four blocks at a time, drained at the end: ptxas would let each product wait for the one
+  // before if accumulators were read that are in flight over a loop's back edge.
+  __device__ __forceinline__ void FourGroups(float (&sums)[kSums]) {
+    int32_t low[kHalfSums];
+    int32_t high[kHalfSums];
+    uint32_t even[4][4];
+    uint32_t odd[4][4];
+    const GroupBlock b0 = UnpackGroup(even);
+    IssueHalf<0>(b0, even, low);
+    IssueHalf<1>(b0, even, high);
+    const GroupBlock b1 = PromoteAndIssue(b0, odd, low, high, sums);
+    const GroupBlock b2 = PromoteAndIssue(b1, even, low, high, sums);
+    const GroupBlock b3 = PromoteAndIssue(b2, odd, low, high, sums);
+    PromoteBoth(b3, low, high, sums);
+  }
+
+  __device__ __forceinline__ void OneGroup(float (&sums)[kSums]) {
+    int32_t low[kHalfSums];
+    int32_t high[kHalfSums];
+    uint32_t a[4][4];
+    const GroupBlock block = UnpackGroup(a);
+    IssueHalf<0>(block, a, low);
+    IssueHalf<1>(block, a, high);
+    PromoteBoth(block, low, high, sums);
+  }
+
+  // `last` is in flight; promotes it half by half, and issues the next block's halves behind.
+  __device__ __forceinline__ GroupBlock PromoteAndIssue(const GroupBlock& last, uint32_t (&a)[4][4],
+                                                        int32_t (&low)[kHalfSums],
+                                                        int32_t (&high)[kHalfSums],
+                                                        float (&sums)[kSums]) {
+    const GroupBlock next = UnpackGroup(a);
+    ptx::WgmmaWait<1>();
+    PromoteHalf<0>(last, low, sums);
+    IssueHalf<0>(next, a, low);
+    ptx::WgmmaWait<1>();
+    PromoteHalf<1>(last, high, sums);
+    Release(last.stage);
+    IssueHalf<1>(next, a, high);
+    return next;
+  }
+
+  __device__ __forceinline__ void PromoteBoth(const GroupBlock& last, int32_t (&low)[kHalfSums],
+                                              int32_t (&high)[kHalfSums], float (&sums)[kSums]) {
+    ptx::WgmmaWait<1>();
+    PromoteHalf<0>(last, low, sums);
+    ptx::WgmmaWait<0>();
+    PromoteHalf<1>(last, high, sums);
+    Release(last.stage);
+  }
+
+  __device__ __forceinline__ GroupBlock UnpackGroup(uint32_t (&a)[4][4]) {
     WaitFull();
     const BlockWords words = LoadBlockWords(Weights(cursor_.stage), thread_);
-    const uint64_t x = ptx::Swizzle128Descriptor(buffers_.X(cursor_.stage));
-    uint32_t a[4][4];
 #pragma unroll
     for (int step = 0; step < 4; ++step) UnpackTimes16(words, step, a[step]);
+    Pin(a);
+    const GroupBlock block{ptx::Swizzle128Descriptor(buffers_.X(cursor_.stage)), words.scales,
+                           cursor_.stage};
+    NextStage();
+    return block;
+  }
+
+  template <int kHalf>
+  __device__ __forceinline__ void IssueHalf(const GroupBlock& block, const uint32_t (&a)[4][4],
+                                            int32_t (&part)[kHalfSums]) {
     ptx::WgmmaFence();
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
-      MainMma::Issue(part, a[step], x + 2 * step, accumulate || step > 0);
+      HalfMma::Issue(part, a[step], block.x + kHalf * (kTokens / 2 * 128 / 16) + 2 * step,
+                     step > 0);
     }
     ptx::WgmmaCommit();
-    ptx::WgmmaWait<0>();
-#pragma unroll
-    for (int32_t& p : part) ptx::KeepRegister(p);
-    return words.scales;
   }
 
+  template <int kHalf>
+  __device__ __forceinline__ void PromoteHalf(const GroupBlock& block, int32_t (&part)[kHalfSums],
+                                              float (&sums)[kSums]) {
+#pragma unroll
+    for (int32_t& p : part) ptx::KeepRegister(p);
+    Promote(block.scales, buffers_.Groups(block.stage) + kHalf * kTokens / 2 * 4, part,
+            &sums[kHalf * kHalfSums]);
+  }
+
+  // Groups of several blocks, which are rare: nothing overlaps inside the warpgroup.
+  __device__ __forceinline__ void WideGroupLoop(float (&sums)[kSums]) {
+    int32_t part[kSums];
+    int in_group = 0;
+    for (int block = 0; block < params_.blocks; ++block) {
+      uint32_t a[4][4];
+      const GroupBlock group = UnpackGroup(a);
+      ptx::WgmmaFence();
+#pragma unroll
+      for (int step = 0; step < 4; ++step) {
+        MainMma::Issue(part, a[step], group.x + 2 * step, in_group > 0 || step > 0);
+      }
+      ptx::WgmmaCommit();
+      ptx::WgmmaWait<0>();
+#pragma unroll
+      for (int32_t& p : part) ptx::KeepRegister(p);
+      if (++in_group == params_.group_blocks) {
+        Promote(group.scales, buffers_.Groups(group.stage), part, sums);
+        in_group = 0;
+      }
+      Release(group.stage);
+    }
+  }
+
+  // 1/16 of UnpackTimes16 goes into the weights' scales.
+  template <int kCount>
   __device__ __forceinline__ void Promote(uint32_t row_scales, uint32_t groups,
-                                          const int32_t (&part)[kSums], float (&sums)[kSums]) {
+                                          const int32_t (&part)[kCount], float* sums) {
     const __half2 halves = reinterpret_cast<const __half2&>(row_scales);
     const float w0 = __low2float(halves) * 0.0625f;
     const float w1 = __high2float(halves) * 0.0625f;
     const uint32_t at = groups + thread_ % 4 * 8;
 #pragma unroll
-    for (int j = 0; j < kTokens / 8; ++j) {
+    for (int j = 0; j < kCount / 4; ++j) {
       const float2 t = LoadShared8(at + j * 32);
       float* sum = &sums[4 * j];
       const int32_t* p = &part[4 * j];
@@ -247,7 +334,7 @@ class TileConsumer {
 
   // INT32 sums of the outlier columns of one slice. All outlier stages are held until the last
   // slice; steps behind the last multiply padding, 0, by whatever the shared memory holds.
-  __device__ __forceinline__ void OutlierSums(int slice, int32_t (&sums)[32]) {
+  __device__ __forceinline__ void OutlierSums(int slice, int32_t (&sums)[kSliceSums]) {
     uint32_t weights = buffers_.Outliers() +
                        warpgroup_ * params_.outlier_blocks * 4 * static_cast<int>(kStep8Bytes);
     StageCursor at = cursor_;
@@ -289,7 +376,7 @@ class TileConsumer {
     const RowScales row1 = AsRow(LoadShared16(rows + 8 * 16));
 #pragma unroll
     for (int slice = 0; slice < kSlices; ++slice) {
-      int32_t outliers[32];
+      int32_t outliers[kSliceSums];
       if (params_.outlier_blocks > 0) OutlierSums(slice, outliers);
       if (slice == kSlices - 1) {
         for (int block = 0; block < params_.outlier_blocks; ++block) {
@@ -297,13 +384,13 @@ class TileConsumer {
           NextStage();
         }
       }
-      float v[32];
+      float v[kSliceSums];
       const uint32_t tokens = buffers_.Tokens() + (slice * kSliceTokens + thread_ % 4 * 2) * 16;
 #pragma unroll
-      for (int j = 0; j < 8; ++j) {
+      for (int j = 0; j < kSliceTokens / 8; ++j) {
         const TokenScales t0 = AsToken(LoadShared16(tokens + j * 128));
         const TokenScales t1 = AsToken(LoadShared16(tokens + j * 128 + 16));
-        const Sum* s = &sums[slice * 32 + 4 * j];
+        const Sum* s = &sums[slice * kSliceSums + 4 * j];
         v[4 * j + 0] = Value(s[0], outliers[4 * j + 0], t0, row0);
         v[4 * j + 1] = Value(s[1], outliers[4 * j + 1], t1, row0);
         v[4 * j + 2] = Value(s[2], outliers[4 * j + 2], t0, row1);

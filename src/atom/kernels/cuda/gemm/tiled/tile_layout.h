@@ -18,7 +18,7 @@ namespace atom::kernels::cuda {
 /// Tokens of an epilogue slice: what a warpgroup stages at once, and multiplies by outliers at
 /// once.
 inline constexpr int kSliceTokens = 64;
-inline constexpr int kStagingBytes = kSliceTokens * 64 * 2;
+inline constexpr int kStagingBytes = kSliceTokens * 64 * 2;  ///< 16-bit values
 inline constexpr int kStagingBuffers = 2;
 
 struct TileLayout {

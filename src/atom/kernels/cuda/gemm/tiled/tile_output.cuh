@@ -4,9 +4,8 @@
 //
 //   16-bit, to the copy engine: 64 rows (tokens) of 128 B; 16-byte chunk c (8 outputs) of row t at
 //                               c ^ (t%8); a tensor store clips at the edges of Y
-//   all else, fp32:             64 rows of 256 B; word c of row t at c ^ 8 (t/2%4); read back by
-//   rows,
-//                               added to Y or not, rounded, and stored by the threads
+//   all else, fp32:             64 rows of 256 B; word c of row t at c ^ 8 (t/2%4); read back row
+//                               by row, added to Y or not, rounded, stored by the threads
 #pragma once
 
 #include <cstdint>
@@ -41,12 +40,14 @@ __device__ __forceinline__ void Round(float v, __nv_bfloat16* to) { *to = __floa
 /// Writes slices of one warpgroup.
 class SliceWriter {
  public:
+  static constexpr int kValues = kSliceTokens / 2;  ///< of a thread
+
   __device__ SliceWriter(const TileParams& params, const TileBuffers& buffers, int warpgroup,
                          int thread)
       : params_(params), buffers_(buffers), warpgroup_(warpgroup), thread_(thread) {}
 
   /// v[4 j + i]: i = 0, 1 the first output of tokens 2 (l%4), + 1; i = 2, 3 the second.
-  __device__ __forceinline__ void Write(const Tile& tile, int slice, const float (&v)[32]) {
+  __device__ __forceinline__ void Write(const Tile& tile, int slice, const float (&v)[kValues]) {
     if (params_.tensor_store) {
       WriteStaged(tile, slice, v);
       return;
@@ -60,7 +61,8 @@ class SliceWriter {
   }
 
  private:
-  __device__ __forceinline__ void WriteStaged(const Tile& tile, int slice, const float (&v)[32]) {
+  __device__ __forceinline__ void WriteStaged(const Tile& tile, int slice,
+                                              const float (&v)[kValues]) {
     const uint32_t buffer = buffers_.Staging(warpgroup_, next_buffer_);
     next_buffer_ ^= 1;
     const uint32_t barrier = 1 + warpgroup_;
@@ -72,7 +74,7 @@ class SliceWriter {
     const int chunk = thread_ / 32 * 2 + lane / 8 % 2;
     const uint32_t address = buffer + token * 128 + ((chunk ^ (lane % 8)) * 16);
 #pragma unroll
-    for (int j = 0; j < 8; j += 2) {
+    for (int j = 0; j < kSliceTokens / 8; j += 2) {
       uint32_t r[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
@@ -92,7 +94,8 @@ class SliceWriter {
     }
   }
 
-  __device__ __forceinline__ void WriteRows(const Tile& tile, int slice, const float (&v)[32]) {
+  __device__ __forceinline__ void WriteRows(const Tile& tile, int slice,
+                                            const float (&v)[kValues]) {
     const uint32_t buffer = buffers_.Staging(warpgroup_, 0);
     const uint32_t barrier = 1 + warpgroup_;
     ptx::BarrierSync(barrier, 128);  // the slice before has been read
@@ -100,7 +103,7 @@ class SliceWriter {
     const int word = (thread_ / 32 * 16 + lane / 4) ^ (lane % 4 * 8);
     const uint32_t to = buffer + lane % 4 * 512 + word * 4;
 #pragma unroll
-    for (int i = 0; i < 32; ++i) {
+    for (int i = 0; i < kValues; ++i) {
       StoreShared4((to ^ (i / 2 % 2 * 32)) + (i / 4 * 8 + i % 2) * 256, __float_as_uint(v[i]));
     }
     ptx::BarrierSync(barrier, 128);

@@ -19,7 +19,7 @@ struct TileSegment {
 };
 
 struct TileParams {
-  CUtensorMap maps[kMaxSegments];  ///< boxes of 64 outputs × 64 tokens of Y
+  CUtensorMap maps[kMaxSegments];  ///< boxes of 64 outputs × a slice of Y
   TileSegment segments[kMaxSegments];
   const int8_t* x = nullptr;
   const TokenScales* tokens = nullptr;
