@@ -32,7 +32,7 @@ class Stopwatch {
 
 RequestLimits LimitsOf(const model::Transformer& transformer, const EngineOptions& options) {
   // What is longer could not be finished even alone.
-  return {.vocabulary = transformer.config().vocab_size,
+  return {.vocabulary = transformer.spec().vocab_size,
           .context = std::min(transformer.limits().positions,
                               options.kv_pages * kernels::kKvPagePositions)};
 }
@@ -113,7 +113,7 @@ std::vector<int32_t> EngineCore::State::EndIds(const StopConditions& stop) const
   const auto add = [&ids](const std::vector<int32_t>& more) {
     ids.insert(ids.end(), more.begin(), more.end());
   };
-  add(transformer_.config().eos_token_ids);
+  add(transformer_.spec().eos_token_ids);
   add(tokenizer_.eos_ids());
   return ids;
 }

@@ -2,21 +2,19 @@
 
 namespace atom::model {
 
-kernels::KvLayer MakeKvLayer(kernels::Backend& backend, const quant::KvFormat& format,
-                             int64_t kv_heads, int64_t head_dim, int64_t pages) {
-  kernels::KvLayer layer;
-  layer.layout = {.format = format, .kv_heads = kv_heads, .head_dim = head_dim};
-  layer.pages = pages;
-  layer.data = backend.Allocate(static_cast<size_t>(pages * layer.layout.PageBytes()));
-  return layer;
+kernels::KvLayer MakeKvLayer(kernels::Backend& backend, const kernels::KvPageLayout& layout,
+                             int64_t pages) {
+  return {.layout = layout,
+          .pages = pages,
+          .data = backend.Allocate(static_cast<size_t>(pages * layout.PageBytes()))};
 }
 
-KvCache::KvCache(kernels::Backend& backend, const std::vector<quant::KvFormat>& formats,
-                 int64_t kv_heads, int64_t head_dim, int64_t pages)
+KvCache::KvCache(kernels::Backend& backend, const std::vector<kernels::KvPageLayout>& layouts,
+                 int64_t pages)
     : pages_(pages) {
-  layers_.reserve(formats.size());
-  for (const quant::KvFormat& format : formats) {
-    layers_.push_back(MakeKvLayer(backend, format, kv_heads, head_dim, pages));
+  layers_.reserve(layouts.size());
+  for (const kernels::KvPageLayout& layout : layouts) {
+    layers_.push_back(MakeKvLayer(backend, layout, pages));
   }
 }
 

@@ -9,14 +9,14 @@
 
 namespace atom::model {
 
-kernels::KvLayer MakeKvLayer(kernels::Backend& backend, const quant::KvFormat& format,
-                             int64_t kv_heads, int64_t head_dim, int64_t pages);
+kernels::KvLayer MakeKvLayer(kernels::Backend& backend, const kernels::KvPageLayout& layout,
+                             int64_t pages);
 
 class KvCache {
  public:
-  /// `formats` has one entry a layer.
-  KvCache(kernels::Backend& backend, const std::vector<quant::KvFormat>& formats, int64_t kv_heads,
-          int64_t head_dim, int64_t pages);
+  /// `layouts` has one entry a layer.
+  KvCache(kernels::Backend& backend, const std::vector<kernels::KvPageLayout>& layouts,
+          int64_t pages);
 
   int64_t pages() const { return pages_; }
   kernels::KvLayer& layer(int64_t index) { return layers_.at(static_cast<size_t>(index)); }

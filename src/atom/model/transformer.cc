@@ -1,15 +1,12 @@
 #include "atom/model/transformer.h"
 
 #include <algorithm>
-#include <array>
 
 #include "atom/core/check.h"
 #include "atom/model/rope.h"
 
 namespace atom::model {
 
-using artifact::EdgeId;
-using artifact::LinearId;
 using kernels::DeviceTensor;
 using kernels::OutputMode;
 using kernels::PackedActivation;
@@ -18,6 +15,9 @@ namespace {
 
 /// Logits are produced for at most this many rows at once: they are wide.
 constexpr int64_t kHeadRows = 256;
+
+/// Outputs of gate and up, or of up alone.
+int64_t UpWidth(const FfnSpec& ffn) { return (ffn.gated ? 2 : 1) * ffn.inner; }
 
 }  // namespace
 
@@ -32,20 +32,26 @@ DeviceTensor RowRange(const kernels::Backend& backend, const DeviceTensor& tenso
   return range;
 }
 
-Transformer::Transformer(kernels::Backend& backend, const ModelConfig& config, const Limits& limits)
-    : backend_(backend),
-      config_(config),
-      limits_(limits),
-      attention_shape_{
-          .heads = config.num_heads, .kv_heads = config.num_kv_heads, .head_dim = config.head_dim} {
-  const int64_t heads = config.num_heads + 2 * config.num_kv_heads;
-  hidden_ = MakeScratch(limits.rows, config.hidden_size);
-  qkv_ = MakeScratch(limits.rows, heads * config.head_dim);
-  attention_ = MakeScratch(limits.rows, config.num_heads * config.head_dim);
-  gate_up_ = MakeScratch(limits.rows, 2 * config.intermediate_size);
-  gathered_ = MakeScratch(limits.rows, config.hidden_size);
-  logits_ = MakeScratch(std::min(limits.rows, kHeadRows), config.vocab_size);
-  rope_ = UploadValues<float>(backend, RopeTableValues(config, limits.positions));
+Transformer::Transformer(kernels::Backend& backend, const ModelSpec& spec, const Limits& limits)
+    : backend_(backend), spec_(spec), limits_(limits) {
+  int64_t qkv = 0, attention = 0, gate_up = 0;  // widths: those of the widest layer
+  bool norms_behind = false;
+  for (const LayerSpec& layer : spec.layers) {
+    qkv = std::max(qkv, layer.attention.q_width() + 2 * layer.attention.kv_width());
+    attention = std::max(attention, layer.attention.q_width());
+    gate_up = std::max(gate_up, UpWidth(layer.ffn));
+    norms_behind |= layer.post_attention_norm.has_value() || layer.post_ffn_norm.has_value();
+  }
+  hidden_ = MakeScratch(limits.rows, spec.hidden_size);
+  qkv_ = MakeScratch(limits.rows, qkv);
+  attention_ = MakeScratch(limits.rows, attention);
+  gate_up_ = MakeScratch(limits.rows, gate_up);
+  update_ = MakeScratch(norms_behind ? limits.rows : 0, spec.hidden_size);
+  gathered_ = MakeScratch(limits.rows, spec.hidden_size);
+  logits_ = MakeScratch(std::min(limits.rows, kHeadRows), spec.vocab_size);
+  for (const RopeSpec& rope : spec.ropes) {
+    ropes_.push_back(UploadValues<float>(backend, RopeTableValues(rope, limits.positions)));
+  }
 }
 
 Transformer::Scratch Transformer::MakeScratch(int64_t rows, int64_t cols) {
@@ -56,26 +62,38 @@ Transformer::Scratch Transformer::MakeScratch(int64_t rows, int64_t cols) {
   return scratch;
 }
 
-void Transformer::SetEmbedding(const TensorView& embedding) {
+void Transformer::SetEmbedding(const TensorView& embedding, const TensorView* positions) {
+  const auto upload = [this](const TensorView& table) {
+    return UploadValues<std::byte>(backend_,
+                                   std::span(table.data, static_cast<size_t>(table.bytes())));
+  };
+  ATOM_CHECK((positions != nullptr) == spec_.embedding.learned_positions, "learned positions");
   embedding_dtype_ = embedding.dtype;
-  embedding_ = UploadValues<std::byte>(
-      backend_, std::span(embedding.data, static_cast<size_t>(embedding.bytes())));
+  embedding_ = upload(embedding);
+  if (positions == nullptr) return;
+  ATOM_CHECK(positions->dtype == embedding.dtype, "tables of two types");
+  positions_ = upload(*positions);
 }
 
-void Transformer::SetHead(std::span<const float> norm, const TensorView& head) {
-  final_norm_ = UploadValues<float>(backend_, norm);
+void Transformer::SetHead(std::span<const float> norm, std::span<const float> norm_bias,
+                          const TensorView& head) {
+  final_norm_ = NormWeights(backend_, spec_.head.norm, norm, norm_bias);
   head_ = backend_.PrepackDense(head, {});
 }
 
 void Transformer::AddLayer(const artifact::HostLayer& host) {
-  layers_.emplace_back(backend_, host);
+  layers_.emplace_back(backend_, spec_.layer(layers()), host);
 }
 
 KvCache Transformer::MakeKvCache(int64_t positions) {
-  std::vector<quant::KvFormat> formats;
-  formats.reserve(layers_.size());
-  for (const DeviceLayer& layer : layers_) formats.push_back(layer.kv_format());
-  return KvCache(backend_, formats, config_.num_kv_heads, config_.head_dim, PagesFor(positions));
+  std::vector<kernels::KvPageLayout> layouts;
+  layouts.reserve(layers_.size());
+  for (const DeviceLayer& layer : layers_) {
+    layouts.push_back({.format = layer.kv_format(),
+                       .kv_heads = layer.spec.attention.kv_heads,
+                       .head_dim = layer.spec.attention.head_dim});
+  }
+  return KvCache(backend_, layouts, PagesFor(positions));
 }
 
 PackedActivation& Transformer::Activation(const quant::ActivationFormat& format, int64_t k) {
@@ -98,68 +116,87 @@ void Transformer::BeginStep(const kernels::Batch& batch) {
 
 DeviceTensor Transformer::Embed() {
   const DeviceTensor hidden = RowRange(backend_, hidden_.tensor, 0, batch_->rows());
-  backend_.Embed({.table = &embedding_, .dtype = embedding_dtype_}, hidden);
+  backend_.Embed({.table = &embedding_,
+                  .dtype = embedding_dtype_,
+                  .scale = static_cast<float>(spec_.embedding.scale),
+                  .positions = spec_.embedding.learned_positions ? &positions_ : nullptr,
+                  .position_offset = spec_.embedding.position_offset},
+                 hidden);
   return hidden;
 }
 
 void Transformer::RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv,
-                           const DeviceTensor& hidden, EdgeObserver* observer) {
+                           const DeviceTensor& hidden, SiteObserver* observer) {
   RunAttention(layer, kv, hidden, observer);
-  RunMlp(layer, hidden, observer);
+  RunFfn(layer, hidden, observer);
 }
 
-void Transformer::Multiply(const DeviceLayer& layer, std::initializer_list<LinearId> ids,
-                           const PackedActivation& x, const DeviceTensor& y, OutputMode mode) {
-  std::array<const kernels::PackedWeight*, 3> weights{};
-  ATOM_CHECK(ids.size() <= weights.size(), "{} linears side by side", ids.size());
-  std::transform(ids.begin(), ids.end(), weights.begin(),
-                 [&layer](LinearId id) { return &layer.weight(id); });
-  backend_.Linear(x, std::span(weights.data(), ids.size()), y, mode);
+DeviceTensor Transformer::Part(const Scratch& scratch, int64_t rows, int64_t cols) const {
+  DeviceTensor part = RowRange(backend_, scratch.tensor, 0, rows);
+  ATOM_CHECK(cols <= part.cols, "{} columns of {}", cols, part.cols);
+  part.cols = cols;
+  return part;
+}
+
+kernels::RopeTable Transformer::Rope(const AttentionSpec& attention) const {
+  if (!attention.rope) return {};
+  return {.table = &ropes_.at(*attention.rope),
+          .positions = limits_.positions,
+          .rotary_dim = spec_.ropes.at(*attention.rope).rotary_dim};
+}
+
+void Transformer::Multiply(const DeviceSite& site, const PackedActivation& x,
+                           const DeviceTensor& y) {
+  backend_.Linear(x, site.readers, y, OutputMode::kOverwrite);
+}
+
+void Transformer::AddToResidual(const DeviceSite& site, const PackedActivation& x,
+                                const std::optional<NormWeights>& norm,
+                                const DeviceTensor& hidden) {
+  if (!norm) return backend_.Linear(x, site.readers, hidden, OutputMode::kAdd);
+  const DeviceTensor update = Part(update_, hidden.rows, hidden.cols);
+  Multiply(site, x, update);
+  backend_.NormAdd(update, norm->Use(), hidden);
 }
 
 void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
-                               const DeviceTensor& hidden, EdgeObserver* observer) {
-  const int64_t rows = hidden.rows;
-  const auto eps = static_cast<float>(config_.rms_norm_eps);
-  const int64_t q_cols = config_.num_heads * config_.head_dim;
-  const DeviceTensor qkv = RowRange(backend_, qkv_.tensor, 0, rows);
-  const DeviceTensor attended = RowRange(backend_, attention_.tensor, 0, rows);
+                               const DeviceTensor& hidden, SiteObserver* observer) {
+  const AttentionSpec& spec = layer.spec.attention;
+  const kernels::AttentionShape shape = spec.Shape();
+  const DeviceTensor qkv = Part(qkv_, hidden.rows, spec.q_width() + 2 * spec.kv_width());
+  const DeviceTensor attended = Part(attention_, hidden.rows, spec.q_width());
 
-  PackedActivation& x = Activation(layer.format(EdgeId::kQkv), config_.hidden_size);
-  backend_.NormQuantize(hidden, {.weight = &layer.input_norm(), .eps = eps},
-                        layer.permutation(EdgeId::kQkv), x);
-  if (observer != nullptr) observer->OnEdge(EdgeId::kQkv, x);
-  Multiply(layer, {LinearId::kQ, LinearId::kK, LinearId::kV}, x, qkv, OutputMode::kOverwrite);
+  PackedActivation& x = Activation(layer.qkv.format, layer.qkv.width);
+  backend_.NormQuantize(hidden, layer.input_norm.Use(), layer.qkv.gather(), x);
+  if (observer != nullptr) observer->OnSite(layer.qkv.name, x);
+  Multiply(layer.qkv, x, qkv);
 
-  backend_.RopeAppendKv(
-      qkv, attention_shape_, {},
-      {.table = &rope_, .positions = limits_.positions, .rotary_dim = config_.head_dim}, kv);
-  backend_.Attention(qkv, attention_shape_, kv, attended);
+  backend_.RopeAppendKv(qkv, shape, layer.head_norms(), Rope(spec), kv);
+  backend_.Attention(qkv, shape, kv, attended);
 
-  PackedActivation& o = Activation(layer.format(EdgeId::kO), q_cols);
-  backend_.ReorderQuantize(attended, layer.permutation(EdgeId::kO), o);
-  if (observer != nullptr) observer->OnEdge(EdgeId::kO, o);
-  Multiply(layer, {LinearId::kO}, o, hidden, OutputMode::kAdd);
+  PackedActivation& o = Activation(layer.o.format, layer.o.width);
+  backend_.ReorderQuantize(attended, layer.o.gather(), o);
+  if (observer != nullptr) observer->OnSite(layer.o.name, o);
+  AddToResidual(layer.o, o, layer.post_attention_norm, hidden);
 }
 
-void Transformer::RunMlp(const DeviceLayer& layer, const DeviceTensor& hidden,
-                         EdgeObserver* observer) {
-  const auto eps = static_cast<float>(config_.rms_norm_eps);
-  const DeviceTensor gate_up = RowRange(backend_, gate_up_.tensor, 0, hidden.rows);
+void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
+                         SiteObserver* observer) {
+  const FfnSpec& spec = layer.spec.ffn;
+  const DeviceTensor gate_up = Part(gate_up_, hidden.rows, UpWidth(spec));
 
-  PackedActivation& x = Activation(layer.format(EdgeId::kGateUp), config_.hidden_size);
-  backend_.NormQuantize(hidden, {.weight = &layer.post_norm(), .eps = eps},
-                        layer.permutation(EdgeId::kGateUp), x);
-  if (observer != nullptr) observer->OnEdge(EdgeId::kGateUp, x);
-  Multiply(layer, {LinearId::kGate, LinearId::kUp}, x, gate_up, OutputMode::kOverwrite);
+  PackedActivation& x = Activation(layer.gate_up.format, layer.gate_up.width);
+  backend_.NormQuantize(hidden, layer.ffn_norm.Use(), layer.gate_up.gather(), x);
+  if (observer != nullptr) observer->OnSite(layer.gate_up.name, x);
+  Multiply(layer.gate_up, x, gate_up);
 
-  PackedActivation& act = Activation(layer.format(EdgeId::kDown), config_.intermediate_size);
-  backend_.ActivationQuantize(gate_up, kernels::ActivationFunction::kSilu, /*gated=*/true, act);
+  PackedActivation& act = Activation(layer.down.format, layer.down.width);
+  backend_.ActivationQuantize(gate_up, spec.activation, spec.gated, act);
   if (observer != nullptr) {
-    observer->OnEdge(EdgeId::kDown, act);
+    observer->OnSite(layer.down.name, act);
     if (!observer->wants_output()) return;
   }
-  Multiply(layer, {LinearId::kDown}, act, hidden, OutputMode::kAdd);
+  AddToResidual(layer.down, act, layer.post_ffn_norm, hidden);
 }
 
 DeviceTensor Transformer::GatherLogitRows(const DeviceTensor& hidden) {

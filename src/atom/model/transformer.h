@@ -1,29 +1,31 @@
-// The forward pass, written once, in the order of the paper, for every backend:
+// The forward pass, written once, in the order of the paper, for every backend and every family: it
+// interprets a ModelSpec.
 //
 //   Embed ─ layer 0 ─ … ─ layer L-1 ─ Head
 //
-// Whole (Forward) or in pieces, layer by layer over many sequences, as quantization needs it. An
-// EdgeObserver sees the input of each group of linears.
+// Whole (Forward) or in pieces, layer by layer over many sequences, as quantization needs it. A
+// SiteObserver sees the input of each group of linears.
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "atom/kernels/backend.h"
 #include "atom/model/device_layer.h"
 #include "atom/model/kv_cache.h"
-#include "atom/model/model_config.h"
+#include "atom/model/spec/model_spec.h"
 
 namespace atom::model {
 
-/// Is shown the (quantized) input of the linears behind each edge, while a layer runs.
-class EdgeObserver {
+/// Is shown the (quantized) input of linears at each activation site, while a layer runs.
+class SiteObserver {
  public:
-  virtual ~EdgeObserver() = default;
-  virtual void OnEdge(artifact::EdgeId edge, const kernels::PackedActivation& input) = 0;
-  /// False: the layer may end once its last edge was shown, its output undefined.
+  virtual ~SiteObserver() = default;
+  virtual void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) = 0;
+  /// False: the layer may end once its last site was shown, its output undefined.
   virtual bool wants_output() const { return true; }
 };
 
@@ -33,17 +35,19 @@ class Transformer {
     int64_t rows = 512;        ///< most rows of one step
     int64_t positions = 2048;  ///< most positions of a sequence
   };
-  Transformer(kernels::Backend& backend, const ModelConfig& config, const Limits& limits);
+  Transformer(kernels::Backend& backend, const ModelSpec& spec, const Limits& limits);
 
   // Weights. Layers may be added one by one or stay with the caller (RunLayer).
-  void SetEmbedding(const TensorView& embedding);  ///< [vocab][hidden]
-  /// norm [hidden]; head [vocab][hidden].
-  void SetHead(std::span<const float> norm, const TensorView& head);
-  void AddLayer(const artifact::HostLayer& host);
+  /// [vocab][hidden], and the rows of learned positions in the same type, where the spec has them.
+  void SetEmbedding(const TensorView& embedding, const TensorView* positions = nullptr);
+  /// norm [hidden], with its bias where the spec has one; head [vocab][hidden].
+  void SetHead(std::span<const float> norm, std::span<const float> norm_bias,
+               const TensorView& head);
+  void AddLayer(const artifact::HostLayer& host);  ///< the spec's next one
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
 
   kernels::Backend& backend() { return backend_; }
-  const ModelConfig& config() const { return config_; }
+  const ModelSpec& spec() const { return spec_; }
   const Limits& limits() const { return limits_; }
 
   /// A cache for all layers with room for `positions` positions in whole pages.
@@ -52,9 +56,9 @@ class Transformer {
   // One step. BeginStep hands the batch to the backend; then Embed, RunLayer…, in order.
   void BeginStep(const kernels::Batch& batch);
   kernels::DeviceTensor Embed();  ///< hidden states [T][hidden], valid until the next step
-  /// hidden += attention(…); hidden += mlp(…).
+  /// hidden += attention(…); hidden += ffn(…), as the layer's spec says.
   void RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv, const kernels::DeviceTensor& hidden,
-                EdgeObserver* observer);
+                SiteObserver* observer);
   /// Those of batch.logit_rows, valid until the next step.
   kernels::DeviceTensor GatherLogitRows(const kernels::DeviceTensor& hidden);
   /// Logits [rows][vocab] of the given hidden states, at most head_rows() of them; valid until the
@@ -74,29 +78,35 @@ class Transformer {
   };
   Scratch MakeScratch(int64_t rows, int64_t cols);
   kernels::PackedActivation& Activation(const quant::ActivationFormat& format, int64_t k);
-  /// The linears of an edge side by side.
-  void Multiply(const DeviceLayer& layer, std::initializer_list<artifact::LinearId> ids,
-                const kernels::PackedActivation& x, const kernels::DeviceTensor& y,
-                kernels::OutputMode mode);
+  /// The first `cols` columns of `rows` rows.
+  kernels::DeviceTensor Part(const Scratch& scratch, int64_t rows, int64_t cols) const;
+  kernels::RopeTable Rope(const AttentionSpec& attention) const;
+  /// y = x · Wᵀ of all linears of a site, side by side.
+  void Multiply(const DeviceSite& site, const kernels::PackedActivation& x,
+                const kernels::DeviceTensor& y);
+  /// hidden += [norm](x · Wᵀ).
+  void AddToResidual(const DeviceSite& site, const kernels::PackedActivation& x,
+                     const std::optional<NormWeights>& norm, const kernels::DeviceTensor& hidden);
   void RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
-                    const kernels::DeviceTensor& hidden, EdgeObserver* observer);
-  void RunMlp(const DeviceLayer& layer, const kernels::DeviceTensor& hidden,
-              EdgeObserver* observer);
+                    const kernels::DeviceTensor& hidden, SiteObserver* observer);
+  void RunFfn(const DeviceLayer& layer, const kernels::DeviceTensor& hidden,
+              SiteObserver* observer);
 
   kernels::Backend& backend_;
-  ModelConfig config_;
+  const ModelSpec spec_;
   Limits limits_;
-  kernels::AttentionShape attention_shape_;
 
   kernels::DeviceBuffer embedding_;
+  kernels::DeviceBuffer positions_;
   DType embedding_dtype_ = DType::kF32;
-  kernels::DeviceBuffer final_norm_;
+  NormWeights final_norm_;
   std::unique_ptr<kernels::PackedWeight> head_;
-  kernels::DeviceBuffer rope_;
+  std::vector<kernels::DeviceBuffer> ropes_;  // tables of spec_.ropes
   std::vector<DeviceLayer> layers_;
 
   const kernels::Batch* batch_ = nullptr;  // of the step under way
   Scratch hidden_, qkv_, attention_, gate_up_, gathered_, logits_;
+  Scratch update_;  // what a norm takes before it joins hidden_; empty if no layer has one there
   // One for each distinct (format, K): layers differ at most in searched clip ratios.
   std::vector<std::unique_ptr<kernels::PackedActivation>> activations_;
 };

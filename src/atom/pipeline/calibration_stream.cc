@@ -27,12 +27,14 @@ void CalibrationStream::EmbedAll(Progress* progress) {
 }
 
 void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
-                                 model::EdgeObserver* observer, const Inspect& inspect,
+                                 model::SiteObserver* observer, const Inspect& inspect,
                                  Progress* progress) {
   kernels::Backend& backend = transformer_.backend();
-  const model::ModelConfig& config = transformer_.config();
-  kernels::KvLayer kv = model::MakeKvLayer(backend, layer.kv_format(), config.num_kv_heads,
-                                           config.head_dim, model::PagesFor(store_.rows()));
+  kernels::KvLayer kv = model::MakeKvLayer(backend,
+                                           {.format = layer.kv_format(),
+                                            .kv_heads = layer.spec.attention.kv_heads,
+                                            .head_dim = layer.spec.attention.head_dim},
+                                           model::PagesFor(store_.rows()));
   std::vector<float> input(static_cast<size_t>(store_.rows() * store_.hidden()));
   for (int64_t sample = 0; sample < count; ++sample) {
     const kernels::Batch batch = kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0);

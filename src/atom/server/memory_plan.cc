@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "atom/artifact/layer_tensors.h"
 #include "atom/kernels/kv_page.h"
 #include "atom/model/kv_cache.h"
 #include "atom/model/weights.h"
@@ -18,43 +19,46 @@ constexpr int64_t kLeastContext = 256;
 constexpr int64_t kHeadRows = 256;
 
 int64_t WeightBytes(const model::ModelFiles& files) {
+  const std::string embedding = files.tensors().FileName(artifact::kEmbeddingName);
   int64_t bytes = 0;
   for (const io::SafetensorsFile& shard : files.checkpoint.shards()) {
     for (const io::TensorInfo& tensor : shard.tensors()) {
       bytes += tensor.end - tensor.begin;
       // One table serves both ends but is kept twice: rows to look up, and packed.
-      const bool twice = files.config.tie_word_embeddings && tensor.name == model::kEmbeddingName;
+      const bool twice = files.spec.head.tied && tensor.name == embedding;
       if (twice) bytes += tensor.end - tensor.begin;
     }
   }
   return bytes;
 }
 
-int64_t ScratchBytes(const model::ModelConfig& config, const MemoryQuestion& question,
+int64_t ScratchBytes(const model::ModelSpec& spec, const MemoryQuestion& question,
                      int64_t context) {
   constexpr int64_t kFloat = sizeof(float);
-  const int64_t q = config.num_heads * config.head_dim;
-  const int64_t qkv = q + 2 * config.num_kv_heads * config.head_dim;
-  const int64_t tensors = 2 * config.hidden_size + qkv + q + 2 * config.intermediate_size;
+  const model::AttentionSpec& attention = spec.layer(0).attention;
+  const int64_t inner = spec.layer(0).ffn.inner;
+  const int64_t q = attention.q_width();
+  const int64_t qkv = q + 2 * attention.kv_width();
+  const int64_t tensors = 2 * spec.hidden_size + qkv + q + 2 * inner;
   // Inputs of the linears, unquantized at the most.
-  const int64_t inputs = 2 * config.hidden_size + q + config.intermediate_size;
-  const int64_t logits = std::min(question.rows, kHeadRows) * config.vocab_size;
-  const int64_t rope = context * config.head_dim;
+  const int64_t inputs = 2 * spec.hidden_size + q + inner;
+  const int64_t logits = std::min(question.rows, kHeadRows) * spec.vocab_size;
+  const int64_t rope = context * attention.head_dim;
   // The sampler keeps a copy of the logits.
   return kFloat * (question.rows * (tensors + inputs) + 2 * logits + rope) + kProgramBytes;
 }
 
 int64_t PageBytes(const model::ModelFiles& files) {
   int64_t bytes = 0;
-  const artifact::LayerShape shape = model::ShapeOfLayer(files.config);
-  for (int64_t layer = 0; layer < files.config.num_layers; ++layer) {
-    artifact::HostLayer host;
+  for (int64_t layer = 0; layer < files.spec.num_layers(); ++layer) {
+    const artifact::LayerShape shape = model::ShapeOfLayer(files.spec, layer);
+    artifact::HostLayer host(shape);
     if (files.quantization.has_value()) {
       artifact::ApplyFormats(*files.quantization, layer, shape, host);
     }
     const kernels::KvPageLayout layout = {.format = host.kv,
-                                          .kv_heads = files.config.num_kv_heads,
-                                          .head_dim = files.config.head_dim};
+                                          .kv_heads = files.spec.layer(layer).attention.kv_heads,
+                                          .head_dim = files.spec.layer(layer).attention.head_dim};
     bytes += layout.PageBytes();
   }
   return bytes;
@@ -70,7 +74,7 @@ std::string MemoryPlan::Description() const {
 }
 
 Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const MemoryQuestion& question) {
-  const int64_t most = files.config.max_position_embeddings;
+  const int64_t most = files.spec.max_position_embeddings;
   if (question.context > most) {
     return MakeError("--max-context: expected at most the model's {} tokens, found {}", most,
                      question.context);
@@ -78,7 +82,7 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const MemoryQuesti
   MemoryPlan plan;
   plan.context = question.context > 0 ? question.context : most;
   plan.weights = WeightBytes(files);
-  plan.scratch = ScratchBytes(files.config, question, plan.context);
+  plan.scratch = ScratchBytes(files.spec, question, plan.context);
   plan.page_bytes = PageBytes(files);
   const int64_t wanted = question.max_sequences * model::PagesFor(plan.context);
   const int64_t rest = question.budget - plan.weights - plan.scratch;

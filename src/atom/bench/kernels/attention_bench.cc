@@ -24,9 +24,9 @@ constexpr int64_t kMaxDepth = int64_t{1} << 20;
 /// Layers of one storage, filled; a query to run over them in turn.
 class AttentionCase {
  public:
-  AttentionCase(Workbench& bench, const model::ModelConfig& config, KvStorage storage,
+  AttentionCase(Workbench& bench, const model::ModelSpec& spec, KvStorage storage,
                 int64_t depth)
-      : backend_(bench.backend()), shape_(ShapeOf(config)), depth_(depth) {
+      : backend_(bench.backend()), shape_(spec.layer(0).attention.Shape()), depth_(depth) {
     const int64_t pages = model::PagesFor(depth);
     const kernels::KvPageLayout layout{{.storage = storage}, shape_.kv_heads, shape_.head_dim};
     const int64_t bytes = pages * layout.PageBytes();
@@ -38,7 +38,7 @@ class AttentionCase {
           model::MakeKvLayer(backend_, layout.format, shape_.kv_heads, shape_.head_dim, pages));
       pointers.push_back(&layers_.back());
     }
-    FillKv(backend_, config, depth, pointers);
+    FillKv(backend_, spec, depth, pointers);
   }
 
   const kernels::KvPageLayout& layout() const { return layers_.front().layout; }
@@ -78,7 +78,7 @@ AttentionRow MeasureRow(Workbench& bench, const Geometry& geometry, const std::s
   const kernels::KvPageLayout& layout = attention.layout();
   AttentionRow row{.test = test,
                    .geometry = geometry.name,
-                   .shape = ShapeOf(geometry.config),
+                   .shape = geometry.spec.layer(0).attention.Shape(),
                    .kv = std::string(quant::Name(layout.format.storage)),
                    .kv_bits = quant::KvStorageBits(layout.format.storage),
                    .depth = depth,
@@ -114,7 +114,7 @@ void RunDepth(Workbench& bench, const AttentionOptions& options, const Geometry&
   std::map<std::string, double> bf16_seconds;  // by test
   for (const KvStorage storage : kStorages) {  // bf16 first
     if (!Contains(options.kv, quant::Name(storage))) continue;
-    AttentionCase attention(bench, geometry.config, storage, depth);
+    AttentionCase attention(bench, geometry.spec, storage, depth);
     for (const std::string& test : options.tests) {
       AttentionRow row = MeasureRow(bench, geometry, test, depth, attention);
       if (storage == KvStorage::kBF16) bf16_seconds[test] = row.measured.seconds;

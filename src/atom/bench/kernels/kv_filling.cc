@@ -13,12 +13,12 @@ namespace {
 
 constexpr int64_t kStepRows = 256;
 
-void FillFirst(kernels::Backend& backend, const model::ModelConfig& config, int64_t positions,
+void FillFirst(kernels::Backend& backend, const model::ModelSpec& spec, int64_t positions,
                kernels::KvLayer& layer) {
-  const kernels::AttentionShape shape = ShapeOf(config);
+  const kernels::AttentionShape shape = spec.layer(0).attention.Shape();
   const int64_t columns = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
   const kernels::DeviceBuffer rope =
-      model::UploadValues<float>(backend, model::RopeTableValues(config, positions));
+      model::UploadValues<float>(backend, model::RopeTableValues(spec.ropes.at(0), positions));
   Rng rng(3);
   for (int64_t start = 0; start < positions; start += kStepRows) {
     const int64_t rows = std::min(kStepRows, positions - start);
@@ -36,10 +36,10 @@ void FillFirst(kernels::Backend& backend, const model::ModelConfig& config, int6
 
 }  // namespace
 
-void FillKv(kernels::Backend& backend, const model::ModelConfig& config, int64_t positions,
+void FillKv(kernels::Backend& backend, const model::ModelSpec& spec, int64_t positions,
             std::span<kernels::KvLayer* const> layers) {
   if (layers.empty() || positions == 0) return;
-  FillFirst(backend, config, positions, *layers.front());
+  FillFirst(backend, spec, positions, *layers.front());
   const kernels::KvPageLayout& layout = layers.front()->layout;
   std::vector<std::byte> bytes(
       static_cast<size_t>(model::PagesFor(positions) * layout.PageBytes()));
@@ -51,10 +51,6 @@ int64_t KvBytesPerPosition(const kernels::KvPageLayout& layout) {
   constexpr int64_t kParameterBytes = 2 * 2;  // fp16 scale and zero point
   const int64_t row = layout.RowBytes() + (layout.quantized() ? kParameterBytes : 0);
   return 2 * layout.kv_heads * row;
-}
-
-kernels::AttentionShape ShapeOf(const model::ModelConfig& config) {
-  return {.heads = config.num_heads, .kv_heads = config.num_kv_heads, .head_dim = config.head_dim};
 }
 
 }  // namespace atom::bench
