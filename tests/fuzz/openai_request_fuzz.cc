@@ -8,9 +8,9 @@
 
 namespace {
 
-using atom::server::RequestLimits;
+using atom::server::ApiLimits;
 
-void CheckOptions(const atom::server::AnswerOptions& options, const RequestLimits& limits) {
+void CheckOptions(const atom::server::AnswerOptions& options, const ApiLimits& limits) {
   ATOM_CHECK(options.n >= 1 && options.n <= limits.choices, "n = {}", options.n);
   ATOM_CHECK(options.logprobs >= -1 && options.logprobs <= limits.logprobs, "logprobs = {}",
              options.logprobs);
@@ -50,7 +50,7 @@ void CheckParsed(const atom::server::OrApiError<Request>& parsed, const Check& c
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
-  const RequestLimits limits;
+  const ApiLimits limits;
   CheckParsed(atom::server::ParseCompletionRequest(body, limits),
               [&limits](const atom::server::CompletionRequest& request) {
                 CheckOptions(request.options, limits);

@@ -16,8 +16,8 @@ std::string Describe(NormRole role) { return "norm " + std::string(ModulePath(ro
 // lists are short and forward passes do not ask.
 template <class Parts, class T, class Name>
 auto& Find(Parts& parts, Name T::*member, const Name& name) {
-  const auto found = std::find_if(parts.begin(), parts.end(),
-                                  [&](const T& part) { return part.*member == name; });
+  const auto found =
+      std::find_if(parts.begin(), parts.end(), [&](const T& part) { return part.*member == name; });
   ATOM_CHECK(found != parts.end(), "the layer has no {}", Describe(name));
   return *found;
 }
@@ -60,9 +60,7 @@ HostLinear& HostLayer::operator[](const LinearName& name) {
 const HostLinear& HostLayer::operator[](const LinearName& name) const {
   return Find(linears, &HostLinear::name, name);
 }
-HostSite& HostLayer::operator[](const SiteName& name) {
-  return Find(sites, &HostSite::name, name);
-}
+HostSite& HostLayer::operator[](const SiteName& name) { return Find(sites, &HostSite::name, name); }
 const HostSite& HostLayer::operator[](const SiteName& name) const {
   return Find(sites, &HostSite::name, name);
 }

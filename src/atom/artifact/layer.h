@@ -1,6 +1,6 @@
 // One decoder layer on the host, quantized or not: what a checkpoint or an artifact gives, what the
-// quantizer produces, and what model/ uploads to a backend. Lists of named parts (layer_names.h), as
-// the family has them.
+// quantizer produces, and what model/ uploads to a backend. Lists of named parts (layer_names.h),
+// as the family has them.
 #pragma once
 
 #include <cstdint>

@@ -5,21 +5,22 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
-#include "atom/artifact/field_reader.h"
+#include "atom/io/field_reader.h"
 #include "atom/io/json.h"
 #include "atom/io/quote.h"
 
 namespace atom::artifact {
 namespace {
 
+using io::FieldReader;
 using io::Json;
 using Missing = FieldReader::Missing;
 
 constexpr double kMaxClip = 1.0;  // of activations and KV
 
 // The columns of version 1, which knew one family.
-constexpr std::array kColumns1 = {LinearRole::kQ,    LinearRole::kK,  LinearRole::kV,
-                                  LinearRole::kO,    LinearRole::kGate, LinearRole::kUp,
+constexpr std::array kColumns1 = {LinearRole::kQ,   LinearRole::kK,    LinearRole::kV,
+                                  LinearRole::kO,   LinearRole::kGate, LinearRole::kUp,
                                   LinearRole::kDown};
 constexpr std::array kSites1 = {SiteRole::kQkv, SiteRole::kO, SiteRole::kGateUp, SiteRole::kDown};
 
@@ -36,7 +37,7 @@ Status ReadClip(const Json& json, const std::string& where, double most, float& 
 template <class Name>
 Json ClipsToJson(const std::map<Name, float>& clips) {
   Json json = Json::object();
-  for (const auto& [name, clip] : clips) json[ToString(name)] = ShortestDecimal(clip);
+  for (const auto& [name, clip] : clips) json[ToString(name)] = io::ShortestDecimal(clip);
   return json;
 }
 
@@ -81,7 +82,7 @@ Status ReadLayer(const Json& json, const std::string& where, LayerClips& clips) 
   FieldReader fields(json, where, Missing::kRefuse,
                      {"activation_clip", "kv_clip", "weight_clip", "transforms"});
   const auto read = [&](std::string_view key, const auto& read_value) {
-    const Json* found = fields.Raw(key);
+    const Json* found = fields.Find(key);
     if (found == nullptr) return;
     const Status status = read_value(*found, fmt::format("{}: {}", where, key));
     if (!status.ok()) fields.Fail(status.error());
@@ -118,7 +119,7 @@ Status ReadRow(const Json& row, const std::string& where, double most, std::span
 template <class ReadRow>
 void ReadTable(FieldReader& fields, std::string_view key, const std::string& where,
                int64_t expected, ReadRow read_row) {
-  const Json* table = fields.Raw(key);
+  const Json* table = fields.Find(key);
   if (table == nullptr) return;
   if (!table->is_array() || static_cast<int64_t>(table->size()) != expected) {
     const std::string found = table->is_array() ? fmt::format("has {} layers", table->size())
@@ -163,7 +164,7 @@ Json ToJson(const std::vector<LayerClips>& layers) {
   Json json = Json::array();
   for (const LayerClips& clips : layers) {
     json.push_back({{"activation_clip", ClipsToJson(clips.activation)},
-                    {"kv_clip", ShortestDecimal(clips.kv)},
+                    {"kv_clip", io::ShortestDecimal(clips.kv)},
                     {"weight_clip", ClipsToJson(clips.weight)}});
   }
   return json;
@@ -172,8 +173,8 @@ Json ToJson(const std::vector<LayerClips>& layers) {
 Result<std::vector<LayerClips>> ParseLayerClips(const Json& json, int64_t expected,
                                                 const std::string& where) {
   if (!json.is_array() || static_cast<int64_t>(json.size()) != expected) {
-    const std::string found =
-        json.is_array() ? fmt::format("has {} layers", json.size()) : "is " + io::DescribeJson(json);
+    const std::string found = json.is_array() ? fmt::format("has {} layers", json.size())
+                                              : "is " + io::DescribeJson(json);
     return MakeError("{} {}, expected {} layers", where, found, expected);
   }
   std::vector<LayerClips> layers(json.size());

@@ -1,8 +1,9 @@
 // The clip ratios that a layer runs with, by the names of its linears and activation sites, and
 // their JSON in both format versions (docs/formats/artifact.md).
 //
-//   version 2   [{"activation_clip": {"qkv": 0.9, …}, "kv_clip": 1.0, "weight_clip": {"q": 1.0, …}}]
-//   version 1   {"activation_clip": [[0.9, …], …], "kv_clip": [1.0, …], "weight_clip": [[1.0, …], …]}
+//   version 2   [{"activation_clip": {"qkv": 0.9, …}, "kv_clip": 1.0, "weight_clip": {"q": 1.0,
+//   …}}] version 1   {"activation_clip": [[0.9, …], …], "kv_clip": [1.0, …], "weight_clip": [[1.0,
+//   …], …]}
 //               columns qkv, o, gate_up, down; and q, k, v, o, gate, up, down
 #pragma once
 
@@ -28,7 +29,8 @@ struct LayerClips {
   friend bool operator==(const LayerClips&, const LayerClips&) = default;
 };
 
-/// GPTQ's step is amax · clip · 2 / (2^b − 1): at 2 bits, 1.5 gives the step that rounding has at 1.
+/// GPTQ's step is amax · clip · 2 / (2^b − 1): at 2 bits, 1.5 gives the step that rounding has
+/// at 1.
 inline constexpr double kMaxWeightClip = 1.5;
 
 /// As version 2 has it.
@@ -37,8 +39,7 @@ nlohmann::json ToJson(const std::vector<LayerClips>& layers);
 Result<std::vector<LayerClips>> ParseLayerClips(const nlohmann::json& json, int64_t expected,
                                                 const std::string& where);
 Result<std::vector<LayerClips>> ParseLayerClipsVersion1(const nlohmann::json& json,
-                                                        int64_t expected,
-                                                        const std::string& where);
+                                                        int64_t expected, const std::string& where);
 
 /// Has every linear and site of the layer its ratio, and no other?
 Status CheckClips(const LayerClips& clips, const LayerShape& shape, const std::string& where);

@@ -13,7 +13,7 @@ struct LinearRow {
   std::string_view block;  // of the layer
   std::string_view module;
   SiteRole input;
-  bool input_of_expert;             // each expert has an input site of its own
+  bool input_of_expert;                 // each expert has an input site of its own
   std::optional<SiteRole> output = {};  // see OutputSite
 };
 constexpr std::array kLinears = {
@@ -32,7 +32,7 @@ constexpr std::array<std::string_view, 4> kSites = {"qkv", "o", "gate_up", "down
 // Of Llama, which calls the norm before its FFN post_attention_layernorm; the two that it has not
 // are named after their place.
 constexpr std::array<std::string_view, 6> kNormModules = {
-    "input_layernorm",    "attention_output_layernorm", "post_attention_layernorm",
+    "input_layernorm",      "attention_output_layernorm", "post_attention_layernorm",
     "mlp_output_layernorm", "self_attn.q_norm",           "self_attn.k_norm"};
 
 constexpr std::string_view kExperts = "experts.";
@@ -119,8 +119,6 @@ bool GathersAtRunTime(const SiteName& site) {
   return true;
 }
 
-std::string_view ModulePath(NormRole role) {
-  return kNormModules.at(static_cast<size_t>(role));
-}
+std::string_view ModulePath(NormRole role) { return kNormModules.at(static_cast<size_t>(role)); }
 
 }  // namespace atom::artifact

@@ -72,9 +72,10 @@ std::vector<io::NamedTensor> LayerTensors(const HostLayer& host, int64_t layer) 
   }
   for (const HostSite& site : host.sites) {
     if (site.permutation.empty()) continue;
-    tensors.push_back(
-        {PermutationName(layer, site.name),
-         {DType::kI32, {site.permutation.size()}, std::as_bytes(site.permutation.source()).data()}});
+    tensors.push_back({PermutationName(layer, site.name),
+                       {DType::kI32,
+                        {site.permutation.size()},
+                        std::as_bytes(site.permutation.source()).data()}});
   }
   for (const HostNorm& norm : host.norms) {
     add_floats(NormTensorName(layer, norm.role, "weight"), norm.weight);

@@ -4,13 +4,14 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "atom/artifact/field_reader.h"
 #include "atom/artifact/recipe_json.h"
+#include "atom/io/field_reader.h"
 #include "atom/io/json.h"
 
 namespace atom::artifact {
 namespace {
 
+using io::FieldReader;
 using io::Json;
 using Missing = FieldReader::Missing;
 
@@ -39,8 +40,8 @@ Status ReadCalibration(const Json& json, const std::string& where, CalibrationRe
                      {"dataset", "text_hash", "samples", "sequence_length", "seed"});
   fields.String("dataset", record.dataset);
   fields.String("text_hash", record.text_hash);
-  fields.Integer("samples", record.samples);
-  fields.Integer("sequence_length", record.sequence_length);
+  fields.Int("samples", record.samples);
+  fields.Int("sequence_length", record.sequence_length);
   fields.Unsigned("seed", record.seed);
   if (record.samples < 0) fields.RefuseValue("samples", "at least 0");
   if (record.sequence_length < 0) fields.RefuseValue("sequence_length", "at least 0");
@@ -83,9 +84,9 @@ Status CheckRequirements(const Json& json, const std::string& source) {
                      found == json.end() ? "missing" : io::DescribeJson(*found));
   }
   for (const Json& feature : *found) {
-    const bool known = feature.is_string() &&
-                       std::find(kFeatures.begin(), kFeatures.end(),
-                                 feature.get_ref<const std::string&>()) != kFeatures.end();
+    const bool known =
+        feature.is_string() && std::find(kFeatures.begin(), kFeatures.end(),
+                                         feature.get_ref<const std::string&>()) != kFeatures.end();
     if (known) continue;
     return MakeError("{}: requires {}, which this program does not know: a newer atom wrote it",
                      source, io::DescribeJson(feature));
@@ -144,7 +145,7 @@ Result<QuantizationConfig> ParseQuantizationConfig(const Json& json, int64_t lay
   fields.String("tool_version", config.tool_version);
   fields.Bool("simulated", config.simulated);
   fields.String("checkpoint_hash", config.checkpoint_hash);
-  if (const Json* found = fields.Raw("layers"); found != nullptr) {
+  if (const Json* found = fields.Find("layers"); found != nullptr) {
     const auto parse = version1 ? ParseLayerClipsVersion1 : ParseLayerClips;
     Result<std::vector<LayerClips>> clips = parse(*found, layers, where + ": layers");
     if (!clips.ok()) return clips.error();

@@ -92,9 +92,8 @@ Status LayerReader::CheckFits() const {
                      tensors_.source(), LayerPrefix(layer_), ModulePath(linear.name), linear.k,
                      config_->recipe.name, config_->recipe.outliers);
   }
-  return CheckClips(
-      config_->layers.at(static_cast<size_t>(layer_)), shape_,
-      fmt::format("{}: quantization_config: layers[{}]", tensors_.source(), layer_));
+  return CheckClips(config_->layers.at(static_cast<size_t>(layer_)), shape_,
+                    fmt::format("{}: quantization_config: layers[{}]", tensors_.source(), layer_));
 }
 
 Status LayerReader::ReadLinear(const LinearShape& shape, HostLinear& linear) {
@@ -126,9 +125,8 @@ Status LayerReader::ReadPacked(const LinearShape& shape, HostLinear& linear) {
   const PackedColumns columns = SplitColumns(config_->recipe, shape.k);
   if (columns.k4 % 2 != 0) {
     return MakeError("{}: {}{} has {} columns, of which the recipe '{}' makes {} 4-bit: {}",
-                     tensors_.source(), LayerPrefix(layer_), ModulePath(shape.name), shape.k, recipe,
-                     columns.k4,
-                     "expected an even number");
+                     tensors_.source(), LayerPrefix(layer_), ModulePath(shape.name), shape.k,
+                     recipe, columns.k4, "expected an even number");
   }
 
   // All are checked before anything is allocated: the sizes are then those of real files.
@@ -144,8 +142,9 @@ Status LayerReader::ReadPacked(const LinearShape& shape, HostLinear& linear) {
       if (!status.ok()) return status;
       continue;
     }
-    const Result<FoundTensor> found = dtype == DType::kF16 ? tensors_.RequireScales(name, part_shape)
-                                                           : tensors_.Require(name, dtype, part_shape);
+    const Result<FoundTensor> found = dtype == DType::kF16
+                                          ? tensors_.RequireScales(name, part_shape)
+                                          : tensors_.Require(name, dtype, part_shape);
     if (!found.ok()) return found.error();
     ATOM_CHECK(found->owned.size() == 0, "codes and scales are those of a file");
     views[i] = found->view;

@@ -18,10 +18,10 @@
 namespace atom::artifact {
 
 /// One layer, by the names of layer_tensors.h. Every tensor's dtype and shape is checked against
-/// `shape` and the recipe; scales must be finite and positive, unquantized weights and norms finite,
-/// permutations permutations, and no tensor may be there that contradicts the recipe. `config` is
-/// null for a plain checkpoint. Dense matrices and codes view the source's files, which must outlive
-/// the layer.
+/// `shape` and the recipe; scales must be finite and positive, unquantized weights and norms
+/// finite, permutations permutations, and no tensor may be there that contradicts the recipe.
+/// `config` is null for a plain checkpoint. Dense matrices and codes view the source's files, which
+/// must outlive the layer.
 Result<HostLayer> ReadLayer(const io::TensorSource& tensors, int64_t layer, const LayerShape& shape,
                             const QuantizationConfig* config);
 

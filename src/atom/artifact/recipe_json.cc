@@ -3,13 +3,14 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "atom/artifact/field_reader.h"
+#include "atom/io/field_reader.h"
 #include "atom/io/json.h"
 #include "atom/io/quote.h"
 
 namespace atom::artifact {
 namespace {
 
+using io::FieldReader;
 using io::Json;
 using Missing = FieldReader::Missing;
 
@@ -20,12 +21,12 @@ constexpr auto kOutlierFormats = {quant::OutlierFormat::kFp16, quant::OutlierFor
 constexpr auto kMetrics = {quant::Metric::kHessian, quant::Metric::kAbsMean};
 
 Json ClipJson(const quant::Clip& clip) {
-  return clip.search ? Json("search") : Json(ShortestDecimal(clip.ratio));
+  return clip.search ? Json("search") : Json(io::ShortestDecimal(clip.ratio));
 }
 
 // A number, or "search".
 void ReadClip(FieldReader& fields, quant::Clip& clip) {
-  const Json* found = fields.Raw("clip");
+  const Json* found = fields.Find("clip");
   if (found == nullptr) return;
   if (*found == "search") {
     clip = {.ratio = 1.0f, .search = true};
@@ -41,10 +42,10 @@ Status ReadWeight(const Json& json, const std::string& where, quant::WeightRecip
   FieldReader fields(
       json, where, Missing::kKeep,
       {"bits", "format", "group", "channel_group", "symmetric", "clip", "method", "damping"});
-  fields.Integer("bits", weight.bits);
+  fields.Int("bits", weight.bits);
   fields.Choice("format", kNumberFormats, weight.number);
-  fields.Integer("group", weight.group);
-  fields.Integer("channel_group", weight.channel_group);
+  fields.Int("group", weight.group);
+  fields.Int("channel_group", weight.channel_group);
   fields.Bool("symmetric", weight.symmetric);
   ReadClip(fields, weight.clip);
   std::string method = weight.gptq ? "gptq" : "rtn";
@@ -58,9 +59,9 @@ Status ReadWeight(const Json& json, const std::string& where, quant::WeightRecip
 Status ReadActivation(const Json& json, const std::string& where,
                       quant::ActivationRecipe& activation) {
   FieldReader fields(json, where, Missing::kKeep, {"bits", "format", "group", "symmetric", "clip"});
-  fields.Integer("bits", activation.bits);
+  fields.Int("bits", activation.bits);
   fields.Choice("format", kNumberFormats, activation.number);
-  fields.Integer("group", activation.group);
+  fields.Int("group", activation.group);
   fields.Bool("symmetric", activation.symmetric);
   ReadClip(fields, activation.clip);
   return fields.status();
@@ -68,7 +69,7 @@ Status ReadActivation(const Json& json, const std::string& where,
 
 Status ReadKv(const Json& json, const std::string& where, quant::KvRecipe& kv) {
   FieldReader fields(json, where, Missing::kKeep, {"bits", "clip", "before_rope"});
-  fields.Integer("bits", kv.bits);
+  fields.Int("bits", kv.bits);
   ReadClip(fields, kv.clip);
   fields.Bool("before_rope", kv.before_rope);
   return fields.status();
@@ -76,14 +77,14 @@ Status ReadKv(const Json& json, const std::string& where, quant::KvRecipe& kv) {
 
 Status ReadOutliers(const Json& json, const std::string& where, quant::Recipe& recipe) {
   FieldReader fields(json, where, Missing::kKeep, {"count", "format"});
-  fields.Integer("count", recipe.outliers);
+  fields.Int("count", recipe.outliers);
   fields.Choice("format", kOutlierFormats, recipe.outlier_format);
   return fields.status();
 }
 
 // false, or the metric to order by.
 void ReadReorder(FieldReader& fields, quant::Recipe& recipe) {
-  const Json* found = fields.Raw("reorder");
+  const Json* found = fields.Find("reorder");
   if (found == nullptr) return;
   if (*found == false) {
     recipe.reorder = false;

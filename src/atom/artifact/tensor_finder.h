@@ -1,5 +1,5 @@
-// Looks tensors up in a TensorSource and refuses what is not as expected, in one sentence that names
-// file, tensor, expected and found. What the layer reader stands on.
+// Looks tensors up in a TensorSource and refuses what is not as expected, in one sentence that
+// names file, tensor, expected and found. What the layer reader stands on.
 #pragma once
 
 #include <cstdint>

@@ -136,8 +136,8 @@ Result<HostLayer> ArtifactWriter::ReadLayer(int64_t layer, const LayerShape& sha
   const Result<io::SafetensorsFile> file = io::SafetensorsFile::Open(path);
   if (!file.ok()) return file.error();
   const std::string name = path.string();
-  Result<HostLayer> host = artifact::ReadLayer(io::SafetensorsSource(std::span(&*file, 1), name),
-                                               layer, shape, &config);
+  Result<HostLayer> host =
+      artifact::ReadLayer(io::SafetensorsSource(std::span(&*file, 1), name), layer, shape, &config);
   if (!host.ok()) return host;
   for (HostLinear& linear : host->linears) {
     if (linear.packed()) {

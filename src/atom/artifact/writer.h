@@ -52,9 +52,10 @@ class ArtifactWriter {
   Status WriteState(const std::string& name, const std::string& bytes);
   Result<std::optional<std::string>> ReadState(const std::string& name) const;
 
-  /// Copies the source's outer tensors (in their types) and its tokenizer and generation files, writes config.json with the quantization_config, the index
-  /// with checksums, and `report` as quantize_report.json; syncs; renames OUT.partial/model to OUT
-  /// and removes OUT.partial. After an Error everything is still there to try again.
+  /// Copies the source's outer tensors (in their types) and its tokenizer and generation files,
+  /// writes config.json with the quantization_config, the index with checksums, and `report` as
+  /// quantize_report.json; syncs; renames OUT.partial/model to OUT and removes OUT.partial. After
+  /// an Error everything is still there to try again.
   Status Finish(const SourceModel& source, const QuantizationConfig& config,
                 const nlohmann::json& report);
 

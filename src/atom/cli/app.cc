@@ -9,16 +9,16 @@
 
 #include "atom/cli/commands.h"
 #include "atom/core/cpu_info.h"
+#include "atom/core/version.h"
 
 namespace atom::cli {
 namespace {
 
 constexpr int kWrongFlags = 2;
-constexpr std::string_view kVersion = "0.1.0";
 
 std::string VersionText() {
   const Result<CpuIsa> isa = ChooseCpuIsa();
-  return fmt::format("atom {}\ncpu: {}, kernels: {}", kVersion, CpuModelName(),
+  return fmt::format("atom {}\ncpu: {}, kernels: {}", Version(), CpuModelName(),
                      isa.ok() ? CpuIsaName(*isa) : isa.error().message);
 }
 

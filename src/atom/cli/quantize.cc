@@ -10,6 +10,7 @@
 #include "atom/cli/commands.h"
 #include "atom/cli/session.h"
 #include "atom/core/process.h"
+#include "atom/core/version.h"
 #include "atom/model/weights.h"
 #include "atom/pipeline/quantize_model.h"
 
@@ -55,7 +56,7 @@ Result<artifact::QuantizationConfig> PlanConfig(const QuantizeFlags& flags,
   artifact::QuantizationConfig config;
   config.recipe = std::move(recipe).value();
   config.simulated = flags.simulate || !quant::HasKernels(config.recipe);
-  config.tool_version = "0.1.0";
+  config.tool_version = Version();
   config.checkpoint_hash = model.files.checkpoint.Fingerprint();
   config.calibration = calibration.record;
   return config;

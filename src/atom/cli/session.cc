@@ -71,8 +71,8 @@ Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& na
   for (const std::string& name : names) {
     const Result<io::Dataset> dataset = io::LoadEvalDataset(name, folders);
     if (!dataset.ok()) return dataset.error();
-    Result<eval::EvalText> text = eval::CutWindows(
-        *dataset, *model.tokenizer, eval::WindowFor(model.files.spec), max_windows);
+    Result<eval::EvalText> text = eval::CutWindows(*dataset, *model.tokenizer,
+                                                   eval::WindowFor(model.files.spec), max_windows);
     if (!text.ok()) return text.error();
     texts.push_back(std::move(text).value());
   }

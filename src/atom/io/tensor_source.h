@@ -19,8 +19,8 @@
 namespace atom::io {
 
 struct FoundTensor {
-  TensorView view;  ///< of a mapped file, or of `owned`
-  Buffer owned;     ///< what had to be rearranged or dequantized; empty otherwise
+  TensorView view;                    ///< of a mapped file, or of `owned`
+  Buffer owned;                       ///< what had to be rearranged or dequantized; empty otherwise
   const std::string* file = nullptr;  ///< for sentences; lives as long as the source
 };
 

@@ -30,9 +30,7 @@ class CheckpointTensors final : public io::TensorSource {
   void ReadAhead(int64_t layer) const { checkpoint_.ReadAhead(names_.LayerPrefix(layer)); }
   void ReleasePages(int64_t layer) const { checkpoint_.ReleasePages(names_.LayerPrefix(layer)); }
   /// Likewise of one tensor.
-  void ReleasePages(std::string_view tensor) const {
-    checkpoint_.ReleasePages(FileName(tensor));
-  }
+  void ReleasePages(std::string_view tensor) const { checkpoint_.ReleasePages(FileName(tensor)); }
 
  private:
   const io::Checkpoint& checkpoint_;

@@ -80,9 +80,9 @@ Result<ModelFiles> ModelFiles::Open(const std::filesystem::path& dir) {
         json.at("quantization_config"), spec->num_layers(), source);
     if (!parsed.ok()) return parsed.error();
     for (int64_t i = 0; i < spec->num_layers(); ++i) {
-      const Status clips = artifact::CheckClips(
-          parsed->layers[static_cast<size_t>(i)], ShapeOfLayer(*spec, i),
-          fmt::format("{}: quantization_config: layers[{}]", source, i));
+      const Status clips =
+          artifact::CheckClips(parsed->layers[static_cast<size_t>(i)], ShapeOfLayer(*spec, i),
+                               fmt::format("{}: quantization_config: layers[{}]", source, i));
       if (!clips.ok()) return clips.error();
     }
     quantization = std::move(parsed).value();

@@ -1,5 +1,5 @@
-// The rotary embedding (RoPE: Su et al., 2021, "RoFormer"): cos and sin of every position, tabulated
-// once on the host.
+// The rotary embedding (RoPE: Su et al., 2021, "RoFormer"): cos and sin of every position,
+// tabulated once on the host.
 #pragma once
 
 #include <cstdint>

@@ -126,7 +126,8 @@ void SearchKvClip(const LayerContext& context, const artifact::HostLayer& layer,
   const int64_t samples = std::min(kSearchSamples, context.stream.samples());
   std::vector<std::vector<float>> expected;
   context.stream.RunLayer(
-      model::DeviceLayer(backend, context.spec, layer), samples, CalibrationStream::Keep::kInput, nullptr,
+      model::DeviceLayer(backend, context.spec, layer), samples, CalibrationStream::Keep::kInput,
+      nullptr,
       [&](int64_t, std::span<const float>, std::span<const float> output) {
         expected.emplace_back(output.begin(), output.end());
       },
@@ -141,7 +142,8 @@ void SearchKvClip(const LayerContext& context, const artifact::HostLayer& layer,
     candidate.kv.clip = clip;
     double error = 0.0;
     context.stream.RunLayer(
-        model::DeviceLayer(backend, context.spec, candidate), samples, CalibrationStream::Keep::kInput, nullptr,
+        model::DeviceLayer(backend, context.spec, candidate), samples,
+        CalibrationStream::Keep::kInput, nullptr,
         [&](int64_t sample, std::span<const float>, std::span<const float> output) {
           const std::vector<float>& want = expected[static_cast<size_t>(sample)];
           for (size_t i = 0; i < output.size(); ++i) {

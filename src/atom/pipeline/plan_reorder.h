@@ -1,5 +1,5 @@
-// Which channel goes where: the calibration statistic of every activation site of every layer, on the
-// unquantized model, ordered so that the most energetic channels come last.
+// Which channel goes where: the calibration statistic of every activation site of every layer, on
+// the unquantized model, ordered so that the most energetic channels come last.
 #pragma once
 
 #include <cstdint>

@@ -60,10 +60,10 @@ HostLayer PermuteLayer(const HostLayer& source, const LayerPermutations& permuta
   }
   for (const artifact::HostSite& site : source.sites) {
     const quant::Permutation* permutation = Find(permutations, site.name);
-    layer.sites.push_back({.name = site.name,
-                           .permutation = permutation == nullptr ? quant::Permutation()
-                                                                 : *permutation,
-                           .format = {}});
+    layer.sites.push_back(
+        {.name = site.name,
+         .permutation = permutation == nullptr ? quant::Permutation() : *permutation,
+         .format = {}});
   }
   return layer;
 }
@@ -116,8 +116,8 @@ Result<LayerResult> QuantizeLayer(const LayerContext& context, const HostLayer& 
     if (recipe.weight.clip.search) {
       clip = SearchWeightClip(context, values, n, k, gram);
     }
-    Result<quant::QuantizedWeight> quantized = quant::QuantizeWeight(
-        values, n, k, FormatOf(recipe, clip), gram, context.algebra);
+    Result<quant::QuantizedWeight> quantized =
+        quant::QuantizeWeight(values, n, k, FormatOf(recipe, clip), gram, context.algebra);
     if (!quantized.ok()) {
       return MakeError("{}: {}", ModulePath(linear.name), quantized.error().message);
     }

@@ -32,8 +32,7 @@ GramObserver::GramObserver(const kernels::Backend& backend, quant::DenseAlgebra&
   }
 }
 
-void GramObserver::OnSite(const artifact::SiteName& site,
-                               const kernels::PackedActivation& input) {
+void GramObserver::OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) {
   ATOM_CHECK(input.format().dense(), "the Gram matrix of packed codes");
   const kernels::UnpackedActivation x = backend_.Unpack(input);
   algebra_.AddGram(x.dense, x.rows, input.k(), weight_, grams_.at(site));

@@ -1,6 +1,8 @@
-// The column loop of GPTQ: columns are rounded one after the other, and the error of each is spread
-// over the columns that are still to come, so that the output on the calibration tokens changes
-// least. The outlier columns, the last, absorb error too before they are rounded by the caller.
+// The column loop of GPTQ (Frantar, Ashkboos, Hoefler, Alistarh: "GPTQ: Accurate Post-Training
+// Quantization for Generative Pre-trained Transformers", ICLR 2023, arXiv 2210.17323): columns are
+// rounded one after the other, and the error of each is spread over the columns that are still to
+// come, so that the output on the calibration tokens changes least. The outlier columns, the last,
+// absorb error too before they are rounded by the caller.
 //
 //        |<- done: points of their grids ->|<- block of <= 128 ->|<- to come, outliers included ->|
 //   W    |                                 | one column at a time| block's error · U, one product |

@@ -21,7 +21,7 @@ constexpr std::array kIgnored = {std::string_view("user"),
                                  std::string_view("prompt_cache_key"),
                                  std::string_view("prompt_cache_retention")};
 
-void ReadLogitBias(RequestFields& fields, const RequestLimits& limits,
+void ReadLogitBias(RequestFields& fields, const ApiLimits& limits,
                    std::vector<kernels::TokenValue>& biases) {
   constexpr double kMost = 100.0;
   const io::Json* object = fields.Object("logit_bias");
@@ -35,11 +35,11 @@ void ReadLogitBias(RequestFields& fields, const RequestLimits& limits,
     kernels::TokenValue bias;
     const auto [end, code] = std::from_chars(key.data(), key.data() + key.size(), bias.id);
     if (code != std::errc() || end != key.data() + key.size() || bias.id < 0) {
-      fields.FailExpecting("logit_bias", "token ids as keys", key);
+      fields.RefuseValue("logit_bias", "token ids as keys", key);
       return;
     }
     if (!value.is_number() || !(std::abs(value.get<double>()) <= kMost)) {
-      fields.FailExpecting("logit_bias", "numbers from -100 to 100", value);
+      fields.RefuseValue("logit_bias", "numbers from -100 to 100", value);
       return;
     }
     bias.value = value.get<float>();
@@ -47,8 +47,8 @@ void ReadLogitBias(RequestFields& fields, const RequestLimits& limits,
   }
 }
 
-void ReadSampling(RequestFields& fields, const RequestLimits& limits, engine::Sampling& sampling) {
-  const auto number = [&fields](std::string_view key, const NumberRange& range, float& value) {
+void ReadSampling(RequestFields& fields, const ApiLimits& limits, engine::Sampling& sampling) {
+  const auto number = [&fields](std::string_view key, const io::NumberRange& range, float& value) {
     value = static_cast<float>(fields.Number(key, range).value_or(value));
   };
   number("temperature", {.least = 0.0, .most = 2.0}, sampling.temperature);
@@ -66,9 +66,9 @@ void ReadSampling(RequestFields& fields, const RequestLimits& limits, engine::Sa
   ReadLogitBias(fields, limits, sampling.logit_bias);
 }
 
-void AddStopString(RequestFields& fields, const RequestLimits& limits, const io::Json& json,
+void AddStopString(RequestFields& fields, const ApiLimits& limits, const io::Json& json,
                    std::vector<std::string>& strings) {
-  if (!json.is_string()) return fields.FailExpecting("stop", "strings", json);
+  if (!json.is_string()) return fields.RefuseValue("stop", "strings", json);
   const auto& text = json.get_ref<const std::string&>();
   if (text.empty() || static_cast<int64_t>(text.size()) > limits.stop_bytes) {
     return fields.Fail("stop", fmt::format("expected strings of 1 to {} bytes, found one of {}",
@@ -77,7 +77,7 @@ void AddStopString(RequestFields& fields, const RequestLimits& limits, const io:
   strings.push_back(text);
 }
 
-void ReadStop(RequestFields& fields, const RequestLimits& limits, engine::StopConditions& stop) {
+void ReadStop(RequestFields& fields, const ApiLimits& limits, engine::StopConditions& stop) {
   if (const io::Json* json = fields.Find("stop")) {
     if (!json->is_array()) {
       AddStopString(fields, limits, *json, stop.strings);
@@ -110,8 +110,7 @@ std::string_view SchemaText(std::string_view body) {
   return body;
 }
 
-ResponseFormat ReadFormat(RequestFields& fields, std::string_view body,
-                          const RequestLimits& limits) {
+ResponseFormat ReadFormat(RequestFields& fields, std::string_view body, const ApiLimits& limits) {
   ResponseFormat format;
   const io::Json* object = fields.Object("response_format");
   if (object == nullptr) return format;
@@ -166,7 +165,7 @@ std::string ReadContent(RequestFields& fields, const io::Json* content) {
   }
   if (content->is_string()) return content->get<std::string>();
   if (!content->is_array()) {
-    fields.FailExpecting("content", "a string or an array of text parts", *content);
+    fields.RefuseValue("content", "a string or an array of text parts", *content);
     return "";
   }
   std::string text;
@@ -221,9 +220,9 @@ std::vector<int32_t> ReadTokenIds(RequestFields& fields, std::string_view key,
   std::vector<int32_t> ids;
   ids.reserve(array.size());
   for (const io::Json& json : array) {
-    const std::optional<int64_t> id = AsInt(json);
+    const std::optional<int64_t> id = io::AsInt(json);
     if (!id.has_value() || *id < 0 || *id > kMostInt32) {
-      fields.FailExpecting(key, "token ids", json);
+      fields.RefuseValue(key, "token ids", json);
       return {};
     }
     ids.push_back(static_cast<int32_t>(*id));
@@ -232,7 +231,7 @@ std::vector<int32_t> ReadTokenIds(RequestFields& fields, std::string_view key,
 }
 
 AnswerOptions ReadAnswerOptions(RequestFields& fields, std::string_view body,
-                                const RequestLimits& limits) {
+                                const ApiLimits& limits) {
   AnswerOptions options;
   options.model = fields.String("model").value_or("");
   options.n = fields.Int("n", {1, limits.choices}).value_or(1);
@@ -246,7 +245,7 @@ AnswerOptions ReadAnswerOptions(RequestFields& fields, std::string_view body,
   return options;
 }
 
-std::vector<chat::ChatMessage> ReadMessages(RequestFields& fields, const RequestLimits& limits) {
+std::vector<chat::ChatMessage> ReadMessages(RequestFields& fields, const ApiLimits& limits) {
   std::vector<chat::ChatMessage> messages;
   const io::Json* array = fields.Array("messages");
   if (array == nullptr || array->empty()) {
@@ -261,7 +260,7 @@ std::vector<chat::ChatMessage> ReadMessages(RequestFields& fields, const Request
   for (size_t i = 0; i < array->size() && !fields.error().has_value(); ++i) {
     const io::Json& json = (*array)[i];
     if (!json.is_object()) {
-      fields.FailExpecting("messages", "objects", json);
+      fields.RefuseValue("messages", "objects", json);
       break;
     }
     RequestFields inner(json, fmt::format("messages[{}].", i));

@@ -10,7 +10,7 @@ namespace atom::server {
 /// Reads all shared fields but those for logprobs and the most tokens, and ignores what OpenAI's
 /// clients send that changes nothing here.
 AnswerOptions ReadAnswerOptions(RequestFields& fields, std::string_view body,
-                                const RequestLimits& limits);
+                                const ApiLimits& limits);
 
 /// A body that must be a JSON object.
 OrApiError<io::Json> ParseBody(std::string_view body);
@@ -20,6 +20,6 @@ std::vector<int32_t> ReadTokenIds(RequestFields& fields, std::string_view key,
                                   const io::Json& array);
 
 /// "messages": at least one, each with a role and a text.
-std::vector<chat::ChatMessage> ReadMessages(RequestFields& fields, const RequestLimits& limits);
+std::vector<chat::ChatMessage> ReadMessages(RequestFields& fields, const ApiLimits& limits);
 
 }  // namespace atom::server

@@ -6,7 +6,7 @@ namespace atom::server {
 
 void Answering::Begin(ExchangeId exchange, const RequestRecord& record, AnswerPlan plan) {
   const std::string id = NewId(plan.shape.chat ? "chatcmpl-" : "cmpl-");
-  Answer answer(std::move(plan.shape), *model_.tokenizer, id, std::time(nullptr));
+  ApiAnswer answer(std::move(plan.shape), *model_.tokenizer, id, std::time(nullptr));
   UnderWay& under_way =
       answers_.emplace(exchange, UnderWay{.record = record, .answer = std::move(answer)})
           .first->second;
@@ -59,7 +59,7 @@ void Answering::Send(ExchangeId exchange, UnderWay& under_way, std::string event
 }
 
 void Answering::Finish(ExchangeId exchange, UnderWay& under_way) {
-  const Answer& answer = under_way.answer;
+  const ApiAnswer& answer = under_way.answer;
   if (under_way.logged) return;
   if (under_way.unheard) return responder_.Gone(under_way.record, &answer);
   if (under_way.streaming) {

@@ -10,7 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "atom/server/answer.h"
+#include "atom/server/api_answer.h"
 #include "atom/server/engine_port.h"
 #include "atom/server/metrics.h"
 #include "atom/server/responder.h"
@@ -35,7 +35,7 @@ class Answering {
  private:
   struct UnderWay {
     RequestRecord record;
-    Answer answer;
+    ApiAnswer answer;
     std::vector<engine::RequestId> ids = {};
     bool streaming = false;  // its head was sent
     bool unheard = false;    // its client is gone, or was told that there is no room for all of it

@@ -8,10 +8,10 @@
 namespace atom::server {
 namespace {
 
-constexpr IntRange kTokenCounts = {0, std::numeric_limits<int32_t>::max()};
+constexpr io::IntRange kTokenCounts = {0, std::numeric_limits<int32_t>::max()};
 
 // "prompt": a text, texts, ids, or lists of ids.
-std::vector<Prompt> ReadPrompts(RequestFields& fields, const RequestLimits& limits) {
+std::vector<Prompt> ReadPrompts(RequestFields& fields, const ApiLimits& limits) {
   const io::Json* json = fields.Find("prompt");
   if (json == nullptr) {
     fields.Fail("prompt", "expected a text, token ids, or an array of either");
@@ -19,7 +19,7 @@ std::vector<Prompt> ReadPrompts(RequestFields& fields, const RequestLimits& limi
   }
   if (json->is_string()) return {json->get<std::string>()};
   if (!json->is_array() || json->empty()) {
-    fields.FailExpecting("prompt", "a text, token ids, or an array of either", *json);
+    fields.RefuseValue("prompt", "a text, token ids, or an array of either", *json);
     return {};
   }
   if (json->front().is_number()) return {ReadTokenIds(fields, "prompt", *json)};
@@ -35,15 +35,14 @@ std::vector<Prompt> ReadPrompts(RequestFields& fields, const RequestLimits& limi
     } else if (one.is_array()) {
       prompts.emplace_back(ReadTokenIds(fields, "prompt", one));
     } else {
-      fields.FailExpecting("prompt", "texts or arrays of token ids", one);
+      fields.RefuseValue("prompt", "texts or arrays of token ids", one);
       return {};
     }
   }
   return prompts;
 }
 
-void CheckFanOut(RequestFields& fields, const CompletionRequest& request,
-                 const RequestLimits& limits) {
+void CheckFanOut(RequestFields& fields, const CompletionRequest& request, const ApiLimits& limits) {
   if (request.best_of < request.options.n) {
     fields.Fail("best_of", fmt::format("expected at least n = {}, found {}", request.options.n,
                                        request.best_of));
@@ -57,7 +56,7 @@ void CheckFanOut(RequestFields& fields, const CompletionRequest& request,
   }
 }
 
-void ReadChatLogprobs(RequestFields& fields, const RequestLimits& limits, AnswerOptions& options) {
+void ReadChatLogprobs(RequestFields& fields, const ApiLimits& limits, AnswerOptions& options) {
   const bool wanted = fields.Bool("logprobs", false);
   const std::optional<int64_t> top = fields.Int("top_logprobs", {0, limits.logprobs});
   if (top.has_value() && *top > 0 && !wanted) {
@@ -86,7 +85,7 @@ void RefuseTools(RequestFields& fields) {
 }  // namespace
 
 OrApiError<CompletionRequest> ParseCompletionRequest(std::string_view body,
-                                                     const RequestLimits& limits) {
+                                                     const ApiLimits& limits) {
   const OrApiError<io::Json> json = ParseBody(body);
   if (const auto* error = std::get_if<ApiError>(&json)) return *error;
   RequestFields fields(std::get<io::Json>(json));
@@ -108,7 +107,7 @@ OrApiError<CompletionRequest> ParseCompletionRequest(std::string_view body,
   return request;
 }
 
-OrApiError<ChatRequest> ParseChatRequest(std::string_view body, const RequestLimits& limits) {
+OrApiError<ChatRequest> ParseChatRequest(std::string_view body, const ApiLimits& limits) {
   const OrApiError<io::Json> json = ParseBody(body);
   if (const auto* error = std::get_if<ApiError>(&json)) return *error;
   RequestFields fields(std::get<io::Json>(json));
@@ -129,8 +128,7 @@ OrApiError<ChatRequest> ParseChatRequest(std::string_view body, const RequestLim
   return request;
 }
 
-OrApiError<TokenizeRequest> ParseTokenizeRequest(std::string_view body,
-                                                 const RequestLimits& limits) {
+OrApiError<TokenizeRequest> ParseTokenizeRequest(std::string_view body, const ApiLimits& limits) {
   const OrApiError<io::Json> json = ParseBody(body);
   if (const auto* error = std::get_if<ApiError>(&json)) return *error;
   RequestFields fields(std::get<io::Json>(json));

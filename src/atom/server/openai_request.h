@@ -19,7 +19,7 @@
 namespace atom::server {
 
 /// How far one request may fan out, and how much it may say. Checked before anything is made of it.
-struct RequestLimits {
+struct ApiLimits {
   int64_t choices = 128;  ///< prompts times the answers to each
   int64_t stop_strings = 16;
   int64_t stop_bytes = 1024;  ///< of one stop string
@@ -80,10 +80,9 @@ struct DetokenizeRequest {
 };
 
 OrApiError<CompletionRequest> ParseCompletionRequest(std::string_view body,
-                                                     const RequestLimits& limits);
-OrApiError<ChatRequest> ParseChatRequest(std::string_view body, const RequestLimits& limits);
-OrApiError<TokenizeRequest> ParseTokenizeRequest(std::string_view body,
-                                                 const RequestLimits& limits);
+                                                     const ApiLimits& limits);
+OrApiError<ChatRequest> ParseChatRequest(std::string_view body, const ApiLimits& limits);
+OrApiError<TokenizeRequest> ParseTokenizeRequest(std::string_view body, const ApiLimits& limits);
 OrApiError<DetokenizeRequest> ParseDetokenizeRequest(std::string_view body);
 
 }  // namespace atom::server

@@ -62,7 +62,7 @@ io::Json ModelJson(const ServedModel& model) {
 
 }  // namespace
 
-Prepared Prepare(Endpoint endpoint, std::string_view body, const RequestLimits& limits,
+Prepared Prepare(Endpoint endpoint, std::string_view body, const ApiLimits& limits,
                  const ServedModel& model, const EnginePort& engine) {
   if (endpoint == Endpoint::kCompletions) {
     const auto request = ParseCompletionRequest(body, limits);

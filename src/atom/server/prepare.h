@@ -16,7 +16,7 @@ namespace atom::server {
 using Prepared = std::variant<AnswerPlan, HttpReply, ApiError>;
 
 /// REQUIRES: a POST endpoint.
-Prepared Prepare(Endpoint endpoint, std::string_view body, const RequestLimits& limits,
+Prepared Prepare(Endpoint endpoint, std::string_view body, const ApiLimits& limits,
                  const ServedModel& model, const EnginePort& engine);
 
 /// The replies to /v1/models, /v1/models/NAME and /tokenizer_info.

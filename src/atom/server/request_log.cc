@@ -23,7 +23,7 @@ std::string RequestIdFor(const HttpHead& head) {
   return !id.empty() && id.size() <= kLongest && plain ? id : NewId("req-");
 }
 
-void LogRequest(const RequestRecord& record, std::string_view ended, const Answer* answer) {
+void LogRequest(const RequestRecord& record, std::string_view ended, const ApiAnswer* answer) {
   const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   std::tm utc{};
   gmtime_r(&now, &utc);
@@ -31,7 +31,7 @@ void LogRequest(const RequestRecord& record, std::string_view ended, const Answe
   std::strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%SZ", &utc);
   std::string line = fmt::format("{} {} {} {}", time, record.id, record.endpoint, ended);
   if (answer != nullptr) {
-    const Answer::Counts counts = answer->counts();
+    const ApiAnswer::Counts counts = answer->counts();
     line += fmt::format(" {} prompt={} cached={} output={}", answer->FinishNames(), counts.prompt,
                         counts.cached, counts.output);
   }

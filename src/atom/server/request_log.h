@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "atom/server/answer.h"
+#include "atom/server/api_answer.h"
 #include "atom/server/http.h"
 
 namespace atom::server {
@@ -25,6 +25,6 @@ std::string RequestIdFor(const HttpHead& head);
 std::string NewId(std::string_view prefix);
 
 /// `ended`: "200", "400", "gone"; how its choices ended is the answer's to say.
-void LogRequest(const RequestRecord& record, std::string_view ended, const Answer* answer);
+void LogRequest(const RequestRecord& record, std::string_view ended, const ApiAnswer* answer);
 
 }  // namespace atom::server

@@ -14,11 +14,12 @@ void Responder::AddHeaders(const RequestRecord& record, HttpReply& reply) const 
 }
 
 void Responder::Log(const RequestRecord& record, std::string_view ended,
-                    const Answer* answer) const {
+                    const ApiAnswer* answer) const {
   if (log_) LogRequest(record, ended, answer);
 }
 
-HttpReply Responder::Finished(const RequestRecord& record, HttpReply reply, const Answer* answer) {
+HttpReply Responder::Finished(const RequestRecord& record, HttpReply reply,
+                              const ApiAnswer* answer) {
   AddHeaders(record, reply);
   if (reply.status >= 400) metrics_.OnRefused(reply.status);
   // Who looks at metrics and health does so all the time.
@@ -28,7 +29,7 @@ HttpReply Responder::Finished(const RequestRecord& record, HttpReply reply, cons
 }
 
 void Responder::Reply(ExchangeId exchange, const RequestRecord& record, HttpReply reply,
-                      const Answer* answer) {
+                      const ApiAnswer* answer) {
   server_->Reply(exchange, Finished(record, std::move(reply), answer));
 }
 
@@ -39,12 +40,13 @@ void Responder::BeginStream(ExchangeId exchange, const RequestRecord& record, st
   server_->BeginStream(exchange, reply);
 }
 
-void Responder::EndStream(ExchangeId exchange, const RequestRecord& record, const Answer& answer) {
+void Responder::EndStream(ExchangeId exchange, const RequestRecord& record,
+                          const ApiAnswer& answer) {
   server_->EndStream(exchange);
   Log(record, "200", &answer);
 }
 
-void Responder::Gone(const RequestRecord& record, const Answer* answer) {
+void Responder::Gone(const RequestRecord& record, const ApiAnswer* answer) {
   Log(record, "gone", answer);
 }
 

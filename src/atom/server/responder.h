@@ -20,19 +20,20 @@ class Responder {
 
   /// The whole reply to a request, which ends with it.
   void Reply(ExchangeId exchange, const RequestRecord& record, HttpReply reply,
-             const Answer* answer = nullptr);
+             const ApiAnswer* answer = nullptr);
   /// As it would be sent, counted and logged.
-  HttpReply Finished(const RequestRecord& record, HttpReply reply, const Answer* answer = nullptr);
+  HttpReply Finished(const RequestRecord& record, HttpReply reply,
+                     const ApiAnswer* answer = nullptr);
 
   void BeginStream(ExchangeId exchange, const RequestRecord& record, std::string first);
   void Write(ExchangeId exchange, std::string_view bytes) { server_->Write(exchange, bytes); }
-  void EndStream(ExchangeId exchange, const RequestRecord& record, const Answer& answer);
+  void EndStream(ExchangeId exchange, const RequestRecord& record, const ApiAnswer& answer);
   /// The client is gone: nothing to send.
-  void Gone(const RequestRecord& record, const Answer* answer);
+  void Gone(const RequestRecord& record, const ApiAnswer* answer);
 
  private:
   void AddHeaders(const RequestRecord& record, HttpReply& reply) const;
-  void Log(const RequestRecord& record, std::string_view ended, const Answer* answer) const;
+  void Log(const RequestRecord& record, std::string_view ended, const ApiAnswer* answer) const;
 
   HttpServer* server_ = nullptr;
   Metrics& metrics_;

@@ -25,7 +25,7 @@ namespace atom::server {
 struct ServiceOptions {
   ListenAddress address;
   HttpLimits http;
-  RequestLimits requests;
+  ApiLimits requests;
   ApiKeys keys;                      ///< none: everybody may ask
   std::string cors = {};             ///< the origin whose pages may ask; empty: none but our own
   int64_t requests_per_key = 0;      ///< HTTP requests at once; 0: no limit

@@ -24,8 +24,7 @@ constexpr int64_t kMaxDepth = int64_t{1} << 20;
 /// Layers of one storage, filled; a query to run over them in turn.
 class AttentionCase {
  public:
-  AttentionCase(Workbench& bench, const model::ModelSpec& spec, KvStorage storage,
-                int64_t depth)
+  AttentionCase(Workbench& bench, const model::ModelSpec& spec, KvStorage storage, int64_t depth)
       : backend_(bench.backend()), shape_(spec.layer(0).attention.Shape()), depth_(depth) {
     const int64_t pages = model::PagesFor(depth);
     const kernels::KvPageLayout layout{{.storage = storage}, shape_.kv_heads, shape_.head_dim};

@@ -34,8 +34,7 @@ artifact::HostLayer RandomLayer(const model::ModelSpec& spec, const quant::Recip
     if (of.bias) linear.bias.assign(static_cast<size_t>(of.n), 0.0f);
   }
   for (const artifact::SiteShape& site : shape.Sites()) {
-    layer[site.name].format =
-        quant::ActivationFormatFor(recipe, site.width, /*simulated=*/false);
+    layer[site.name].format = quant::ActivationFormatFor(recipe, site.width, /*simulated=*/false);
     if (recipe.reorder) layer[site.name].permutation = RandomPermutation(rng, site.width);
   }
   layer.kv = quant::KvFormatFor(recipe, /*simulated=*/false);
@@ -61,8 +60,7 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
   RandomModel made{.transformer = std::make_unique<model::Transformer>(backend, spec, limits)};
   Rng rng(6);
   {
-    const artifact::DenseMatrix table =
-        RandomDense(rng, head, spec.vocab_size, spec.hidden_size);
+    const artifact::DenseMatrix table = RandomDense(rng, head, spec.vocab_size, spec.hidden_size);
     const std::vector<float> norm(static_cast<size_t>(spec.hidden_size), 1.0f);
     made.transformer->SetEmbedding(table.view);
     made.transformer->SetHead(norm, {}, table.view);

@@ -19,7 +19,8 @@ int64_t ScratchBytes(const model::Transformer& transformer) {
   // The linears' inputs, unquantized at the most, so that the same is set aside for all recipes.
   const int64_t inputs = 2 * spec.hidden_size + heads + layer.ffn.inner;
   const int64_t logits = 2 * transformer.head_rows() * spec.vocab_size;  // the sampler's copy
-  return kFloat * (limits.rows * (tensors + inputs) + logits + limits.positions * layer.attention.head_dim);
+  return kFloat *
+         (limits.rows * (tensors + inputs) + logits + limits.positions * layer.attention.head_dim);
 }
 
 }  // namespace

@@ -1,6 +1,15 @@
 // Attention of one token, straight from the pages: with few query rows a tile of K and V is read
 // once, so it is dequantized in registers and never stored. The same operations in the same order
-// as attention_inl.h.
+// as attention_inl.h. What a register holds, for INT4 and head_dim 128:
+//
+//   scores   lane p = position p of a page. Word w of K is one load: 8 channels of 16 positions
+//              word   | k[0][8w…8w+7] | k[1][8w…8w+7] | …  | k[15][8w…8w+7] |      4 bytes a lane
+//            channel 8w + j: nibble j of every lane → a table look-up gives code − 8 as fp32,
+//            scale and zero of the 16 positions are two registers, then
+//              sum[row][page].lane p = fma(q[row][8w + j] in all lanes, k[p][8w + j], sum)
+//            one chain a position, channels ascending: no sum across lanes is ever needed.
+//   values   lane i = channel. A row of V, 64 channels, is 16 words of 16 bits:
+//              out[row][j].lane i = channel 4 i + j += probability[position] · v[position][4 i + j]
 #pragma once
 
 #include <cstdint>

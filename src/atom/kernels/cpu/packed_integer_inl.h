@@ -1,4 +1,17 @@
-// Packed weights times codes: exact sums of bytes in int32, promoted to fp32 once a group.
+// Packed weights times codes: exact sums of bytes in int32, promoted to fp32 once a group. One line
+// of 4-bit codes (packed_layout.h) against one row of x, for the outputs i = 0 … 15 of a panel and
+// their neighbours i + 16; d counts the 4 inputs that a line spans:
+//
+//   memory   line d      | o0,o16 | o0,o16 | o0,o16 | o0,o16 | o1,o17 | …    byte 4 i + j, low,high
+//   register low nibbles |  o0·4d    o0·4d+1  o0·4d+2  o0·4d+3  |  o1·4d …   lane i = 4 bytes
+//   register high        |  o16·4d   …                          |  o17·4d …
+//   register x           |  x[4d]    x[4d+1]  x[4d+2]  x[4d+3]  |  the same 4 bytes in every lane
+//
+//   sum[row][0].lane i += Σ_j low  byte j · x[4d + j]        vpdpbusd: 4 products a lane
+//   sum[row][1].lane i += Σ_j high byte j · x[4d + j]
+//
+// A weight line that was loaded once meets R rows; a tile is R rows × V registers of sums, so that
+// 2 V loads and unpackings serve R · V dot products.
 //
 // Weight bytes are unsigned, code + offset; a sum starts at -offset · Σ x instead of 0, which makes
 // it the sum over codes at no cost. int32 wraps around on the way; the result is exact because it

@@ -3,6 +3,12 @@
 // includes one of them. Everything lies in an anonymous namespace: code compiled for AVX-512 must
 // never be what the linker picks for a machine without it. That is also why nothing here calls an
 // inline function of another header.
+//
+//   F32x16, I32x16   | lane 0 | lane 1 | …                                 | lane 15 |   512 bits
+//   as bytes         |b0 b1 b2 b3|b4 …                                               |   64 bytes
+//   DotBytes         lane i of the sum += w[4i]·x[4i] + w[4i+1]·x[4i+1] + … + w[4i+3]·x[4i+3]
+//   LowNibbles       byte → its low 4 bits; HighNibbles leaves the byte: w = low + 16 · high, and
+//                    the caller takes Σ low · x away and scales by 1/16 (kRawHighNibbles)
 #pragma once
 
 #include <cstdint>

@@ -37,7 +37,8 @@ Result<typename Table::value_type> FindRow(const Table& table,
     if (row.*field == value) return row;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", row.*field);
   }
-  return MakeError("{}: {} {} is not known, expected one of {}", source, what, io::Quote(value), known);
+  return MakeError("{}: {} {} is not known, expected one of {}", source, what, io::Quote(value),
+                   known);
 }
 
 Status CheckRange(int64_t value, std::string_view field, int64_t least, int64_t most,
@@ -49,7 +50,8 @@ Status CheckRange(double value, std::string_view field, double least, double mos
 // given as a default.
 class ConfigFields {
  public:
-  ConfigFields(const io::Json& object, const std::string& source) : object_(object), source_(source) {}
+  ConfigFields(const io::Json& object, const std::string& source)
+      : object_(object), source_(source) {}
 
   int64_t Int(std::string_view key, int64_t least, int64_t most) {
     return InRange(Keep(io::RequireInt(object_, key, source_), least), key, least, most);

@@ -1,10 +1,12 @@
 // A model as plain data: what the forward pass interprets, whatever the family. Families
 // (families.h) are pure functions from config.json to a ModelSpec; everything above reads the spec.
 //
-//   hidden ─┬─ input_norm ─ qkv ─ [q_norm, k_norm] ─ [rope] ─ attention ─ o ─ [post_attention_norm] ─ + ─┐
+//   hidden ─┬─ input_norm ─ qkv ─ [q_norm, k_norm] ─ [rope] ─ attention ─ o ─ [post_attention_norm]
+//   ─ + ─┐
 //           └──────────────────────────────────────────────────────────────────────────────────────────┤
-//   hidden ─┬─ ffn_norm ─ [gate,] up ─ activation ─ down ─ [post_ffn_norm] ─ + ─ …        [in brackets: │
-//           └────────────────────────────────────────────────────────────────────          optional]   ┘
+//   hidden ─┬─ ffn_norm ─ [gate,] up ─ activation ─ down ─ [post_ffn_norm] ─ + ─ …        [in
+//   brackets: │
+//           └──────────────────────────────────────────────────────────────────── optional]   ┘
 #pragma once
 
 #include <cstdint>
@@ -54,13 +56,13 @@ struct RopeSpec {
 };
 
 struct AttentionSpec {
-  int64_t heads = 0;     ///< of the queries
-  int64_t kv_heads = 0;  ///< divides heads
-  int64_t head_dim = 0;  ///< even; heads * head_dim need not be hidden_size
-  double score_divisor = 0.0;  ///< 0: sqrt(head_dim)
-  double softcap = 0.0;        ///< of the scores; 0: none
-  int64_t window = 0;          ///< positions that a query sees; 0: all
-  std::optional<size_t> rope;  ///< none: positions are not rotated in
+  int64_t heads = 0;               ///< of the queries
+  int64_t kv_heads = 0;            ///< divides heads
+  int64_t head_dim = 0;            ///< even; heads * head_dim need not be hidden_size
+  double score_divisor = 0.0;      ///< 0: sqrt(head_dim)
+  double softcap = 0.0;            ///< of the scores; 0: none
+  int64_t window = 0;              ///< positions that a query sees; 0: all
+  std::optional<size_t> rope;      ///< none: positions are not rotated in
   std::optional<NormSpec> q_norm;  ///< of single heads, kRms
   std::optional<NormSpec> k_norm;
   bool qkv_bias = false;

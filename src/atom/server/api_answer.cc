@@ -1,4 +1,4 @@
-#include "atom/server/answer.h"
+#include "atom/server/api_answer.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -25,8 +25,8 @@ double MeanLogprob(std::span<const engine::TokenOutput> tokens) {
 
 }  // namespace
 
-Answer::Answer(AnswerShape shape, const tokenizer::Tokenizer& tokenizer, std::string id,
-               int64_t created)
+ApiAnswer::ApiAnswer(AnswerShape shape, const tokenizer::Tokenizer& tokenizer, std::string id,
+                     int64_t created)
     : shape_(std::move(shape)),
       tokenizer_(tokenizer),
       id_(std::move(id)),
@@ -34,12 +34,12 @@ Answer::Answer(AnswerShape shape, const tokenizer::Tokenizer& tokenizer, std::st
       choices_(static_cast<size_t>(shape_.prompts * shape_.best_of)),
       unfinished_(choices_.size()) {}
 
-std::string_view Answer::EchoOf(size_t index) const {
+std::string_view ApiAnswer::EchoOf(size_t index) const {
   if (shape_.echo.empty()) return {};
   return shape_.echo[index / static_cast<size_t>(shape_.best_of)];
 }
 
-std::string Answer::Add(size_t index, const engine::Output& output) {
+std::string ApiAnswer::Add(size_t index, const engine::Output& output) {
   Choice& choice = choices_.at(index);
   if (choice.finish.has_value()) return "";
   choice.counts = {.prompt = output.prompt_tokens,
@@ -62,8 +62,9 @@ std::string Answer::Add(size_t index, const engine::Output& output) {
   return "";
 }
 
-io::Json Answer::LogprobsJson(std::span<const engine::TokenOutput> prompt,
-                              std::span<const engine::TokenOutput> tokens, int64_t& offset) const {
+io::Json ApiAnswer::LogprobsJson(std::span<const engine::TokenOutput> prompt,
+                                 std::span<const engine::TokenOutput> tokens,
+                                 int64_t& offset) const {
   if (shape_.logprobs < 0) return nullptr;
   if (shape_.chat) return ChatLogprobs(tokens, tokenizer_);
   io::Json logprobs = CompletionLogprobs(prompt, true, tokenizer_, offset);
@@ -71,7 +72,7 @@ io::Json Answer::LogprobsJson(std::span<const engine::TokenOutput> prompt,
   return logprobs;
 }
 
-std::string Answer::AddToStream(size_t index, const engine::Output& output) {
+std::string ApiAnswer::AddToStream(size_t index, const engine::Output& output) {
   Choice& choice = choices_[index];
   io::Json chunk = Envelope(true);
   if (shape_.include_usage) chunk["usage"] = nullptr;
@@ -101,7 +102,7 @@ std::string Answer::AddToStream(size_t index, const engine::Output& output) {
   return events + Event(chunk);
 }
 
-std::string Answer::End() const {
+std::string ApiAnswer::End() const {
   ATOM_CHECK(done(), "{} choices have not finished", unfinished_);
   std::string events;
   if (!error_.empty()) {
@@ -114,7 +115,7 @@ std::string Answer::End() const {
   return events + "data: [DONE]\n\n";
 }
 
-std::vector<size_t> Answer::Shown(size_t prompt) const {
+std::vector<size_t> ApiAnswer::Shown(size_t prompt) const {
   const auto made = static_cast<size_t>(shape_.best_of);
   std::vector<size_t> order(made);
   std::iota(order.begin(), order.end(), prompt * made);
@@ -127,7 +128,7 @@ std::vector<size_t> Answer::Shown(size_t prompt) const {
   return order;
 }
 
-io::Json Answer::ChoiceJson(size_t index, const Choice& choice) const {
+io::Json ApiAnswer::ChoiceJson(size_t index, const Choice& choice) const {
   int64_t offset = 0;
   io::Json json = {{"index", index},
                    {"finish_reason", FinishJson(choice.finish)},
@@ -138,7 +139,7 @@ io::Json Answer::ChoiceJson(size_t index, const Choice& choice) const {
   return json;
 }
 
-std::string Answer::Body() const {
+std::string ApiAnswer::Body() const {
   ATOM_CHECK(done(), "{} choices have not finished", unfinished_);
   io::Json body = Envelope(false);
   size_t index = 0;
@@ -153,7 +154,7 @@ std::string Answer::Body() const {
   return io::DumpJson(body, -1);
 }
 
-io::Json Answer::Envelope(bool chunk) const {
+io::Json ApiAnswer::Envelope(bool chunk) const {
   const char* object = !shape_.chat ? "text_completion"
                        : chunk      ? "chat.completion.chunk"
                                     : "chat.completion";
@@ -164,7 +165,7 @@ io::Json Answer::Envelope(bool chunk) const {
           {"choices", io::Json::array()}};
 }
 
-Answer::Counts Answer::counts() const {
+ApiAnswer::Counts ApiAnswer::counts() const {
   Counts counts;
   for (size_t i = 0; i < choices_.size(); ++i) {
     counts.output += choices_[i].counts.output;
@@ -175,7 +176,7 @@ Answer::Counts Answer::counts() const {
   return counts;
 }
 
-io::Json Answer::UsageJson() const {
+io::Json ApiAnswer::UsageJson() const {
   const Counts all = counts();
   return {{"prompt_tokens", all.prompt},
           {"completion_tokens", all.output},
@@ -183,7 +184,7 @@ io::Json Answer::UsageJson() const {
           {"prompt_tokens_details", {{"cached_tokens", all.cached}}}};
 }
 
-std::string Answer::FinishNames() const {
+std::string ApiAnswer::FinishNames() const {
   std::string names;
   for (const std::string_view name : engine::kFinishReasonNames) {
     const bool has = std::any_of(choices_.begin(), choices_.end(), [name](const Choice& choice) {

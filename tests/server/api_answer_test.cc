@@ -1,5 +1,5 @@
 // Answers written from outputs: bodies, streams, log-probabilities, the best of several.
-#include "atom/server/answer.h"
+#include "atom/server/api_answer.h"
 
 #include "tests/server/running_service.h"
 
@@ -40,15 +40,15 @@ std::vector<json> EventsOf(const std::string& text) {
 
 class AnswerTest : public ::testing::Test {
  protected:
-  Answer Make(AnswerShape shape) const {
+  ApiAnswer Make(AnswerShape shape) const {
     shape.model = "m";
-    return Answer(std::move(shape), *tokenizer_, "id-1", 7);
+    return ApiAnswer(std::move(shape), *tokenizer_, "id-1", 7);
   }
   std::unique_ptr<tokenizer::Tokenizer> tokenizer_ = ByteTokenizer();
 };
 
 TEST_F(AnswerTest, BodyOfACompletion) {
-  Answer answer = Make({.logprobs = 1, .echo = {"ab"}});
+  ApiAnswer answer = Make({.logprobs = 1, .echo = {"ab"}});
   engine::Output first = Piece("c", {Token('c', -0.5f)}, 1);
   first.prompt = {{.id = 1, .top = {}},
                   {.id = 259, .logprob = -3.0f, .top = {}},
@@ -78,7 +78,7 @@ TEST_F(AnswerTest, BodyOfACompletion) {
 }
 
 TEST_F(AnswerTest, BestOfSeveralByMeanLogprob) {
-  Answer answer = Make({.prompts = 2, .n = 1, .best_of = 2});
+  ApiAnswer answer = Make({.prompts = 2, .n = 1, .best_of = 2});
   answer.Add(0, Last(Piece("a", {Token('a', -2.0f)}, 1), engine::FinishReason::kStop));
   // More tokens, a smaller sum, but a better mean.
   answer.Add(1, Last(Piece("bbb", {Token('b', -1.0f), Token('b', -1.0f), Token('b', -1.0f)}, 3),
@@ -97,7 +97,7 @@ TEST_F(AnswerTest, BestOfSeveralByMeanLogprob) {
 }
 
 TEST_F(AnswerTest, StreamOfAChat) {
-  Answer answer = Make(
+  ApiAnswer answer = Make(
       {.chat = true, .n = 2, .best_of = 2, .stream = true, .include_usage = true, .logprobs = 1});
   const auto first = EventsOf(answer.Add(1, Piece("x", {Token('x', -0.5f)}, 1)));
   ASSERT_EQ(first.size(), 2u);
@@ -130,7 +130,7 @@ TEST_F(AnswerTest, StreamOfAChat) {
 }
 
 TEST_F(AnswerTest, StreamThatFailsSaysSo) {
-  Answer answer = Make({.stream = true});
+  ApiAnswer answer = Make({.stream = true});
   answer.Add(0, Piece("x", {}, 1));
   engine::Output failed;
   failed.error = "out of paper";
@@ -141,7 +141,7 @@ TEST_F(AnswerTest, StreamThatFailsSaysSo) {
 }
 
 TEST_F(AnswerTest, TokensThatAreNoTextAndNoNumber) {
-  Answer answer = Make({.logprobs = 0});
+  ApiAnswer answer = Make({.logprobs = 0});
   engine::TokenOutput half{.id = 3 + 0xE2, .logprob = -INFINITY, .top = {}};
   answer.Add(0, Last(Piece("", {half}, 1), engine::FinishReason::kStop));
   const json body = json::parse(answer.Body());

@@ -16,11 +16,12 @@
 
 namespace atom::server {
 
-class Answer {
+class ApiAnswer {
  public:
   /// `id` is the answer's, "chatcmpl-…"; `created` is in seconds since 1970. `tokenizer` must
   /// outlive this.
-  Answer(AnswerShape shape, const tokenizer::Tokenizer& tokenizer, std::string id, int64_t created);
+  ApiAnswer(AnswerShape shape, const tokenizer::Tokenizer& tokenizer, std::string id,
+            int64_t created);
 
   const AnswerShape& shape() const { return shape_; }
   /// What request `index` of the plan gave. Returns events to send, if this is a stream.
