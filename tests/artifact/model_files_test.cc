@@ -41,12 +41,12 @@ TEST(WriteHeadShard, RefusesWhatIsMissing) {
   const TempFolder folder;
   const auto dir = folder / "model";
   WriteTinyCheckpoint(dir, 1, true);
-  PutFile(dir / "config.json", R"({"tie_word_embeddings": false})");
-  const auto checkpoint = io::Checkpoint::Open(dir);
-  ASSERT_TRUE(checkpoint.ok());
-  EXPECT_THAT(WriteHeadShard(*checkpoint, folder / "head.safetensors").error().message,
+  const OpenedCheckpoint opened(dir);
+  const auto path = folder / "head.safetensors";
+  EXPECT_THAT(WriteHeadShard(opened.Source(/*tied=*/false), path).error().message,
               HasSubstr("model: tensor 'lm_head.weight' is missing"));
-  EXPECT_FALSE(std::filesystem::exists(folder / "head.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  EXPECT_TRUE(WriteHeadShard(opened.Source(/*tied=*/true), path).ok());
 }
 
 }  // namespace

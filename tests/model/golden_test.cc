@@ -25,7 +25,7 @@ class Model {
     EXPECT_TRUE(files.ok()) << (files.ok() ? "" : files.error().message);
     files_.emplace(std::move(files).value());
     backend_ = kernels::MakeBackend(backend_name, {.threads = 2}).value();
-    const int64_t positions = std::min<int64_t>(files_->config.max_position_embeddings, 512);
+    const int64_t positions = std::min<int64_t>(files_->spec.max_position_embeddings, 512);
     auto loaded =
         LoadTransformer(*files_, *backend_, {.limits = {.rows = 64, .positions = positions}});
     EXPECT_TRUE(loaded.ok()) << (loaded.ok() ? "" : loaded.error().message);
@@ -50,7 +50,7 @@ class Model {
     }
     return all;
   }
-  size_t vocab() const { return static_cast<size_t>(files_->config.vocab_size); }
+  size_t vocab() const { return static_cast<size_t>(files_->spec.vocab_size); }
 
  private:
   std::optional<ModelFiles> files_;

@@ -47,10 +47,10 @@ std::vector<SiteShape> LayerShape::Sites() const {
 HostLayer::HostLayer(const LayerShape& shape) {
   for (const NormShape& norm : shape.norms) norms.push_back({.role = norm.role});
   for (const LinearShape& linear : shape.linears) {
-    linears.push_back({.name = linear.name, .weight = {}, .bias = {}});
+    linears.push_back({.name = linear.name});
   }
   for (const SiteShape& site : shape.Sites()) {
-    sites.push_back({.name = site.name, .permutation = {}, .format = {}});
+    sites.push_back({.name = site.name});
   }
 }
 

@@ -73,8 +73,8 @@ struct PackedMatrix {
 
 struct HostLinear {
   LinearName name;
-  std::variant<DenseMatrix, PackedMatrix> weight;
-  std::vector<float> bias;  ///< [N] or empty
+  std::variant<DenseMatrix, PackedMatrix> weight = {};
+  std::vector<float> bias = {};  ///< [N] or empty
 
   bool packed() const { return std::holds_alternative<PackedMatrix>(weight); }
   int64_t n() const;
@@ -85,14 +85,14 @@ struct HostLinear {
 
 struct HostSite {
   SiteName name;
-  quant::Permutation permutation;  ///< empty: identity. See GathersAtRunTime
-  quant::ActivationFormat format;
+  quant::Permutation permutation = {};  ///< empty: identity. See GathersAtRunTime
+  quant::ActivationFormat format = {};
 };
 
 struct HostNorm {
   NormRole role = NormRole::kInput;
-  std::vector<float> weight;  ///< [width]
-  std::vector<float> bias;    ///< [width] or empty
+  std::vector<float> weight = {};  ///< [width]
+  std::vector<float> bias = {};    ///< [width] or empty
 };
 
 struct HostLayer {

@@ -20,12 +20,6 @@ constexpr std::string_view kQuantMethod = "atom";
 // What an artifact may require of its reader beyond format version 2. A feature changes what fields
 // or tensors mean, so that a reader without it must refuse, and can say which one.
 constexpr std::array<std::string_view, 0> kFeatures = {};
-constexpr std::initializer_list<std::string_view> kFieldsVersion1 = {
-    "quant_method", "format_version",  "tool_version", "simulated",      "recipe",
-    "layers",       "checkpoint_hash", "calibration",  "bits_per_weight"};
-constexpr std::initializer_list<std::string_view> kFields = {
-    "quant_method", "format_version", "tool_version",    "simulated",   "recipe",         "layers",
-    "requires",     "shards",         "checkpoint_hash", "calibration", "bits_per_weight"};
 constexpr int64_t kShards = 1;  // reserved: parts of each layer for as many devices
 
 Status ReadRecipe(const Json& json, const std::string& where, quant::Recipe& recipe) {
@@ -141,7 +135,15 @@ Result<QuantizationConfig> ParseQuantizationConfig(const Json& json, int64_t lay
     if (Status status = CheckRequirements(json, where); !status.ok()) return status.error();
   }
   QuantizationConfig config;
-  FieldReader fields(json, where, Missing::kRefuse, version1 ? kFieldsVersion1 : kFields);
+  FieldReader fields =
+      version1
+          ? FieldReader(json, where, Missing::kRefuse,
+                        {"quant_method", "format_version", "tool_version", "simulated", "recipe",
+                         "layers", "checkpoint_hash", "calibration", "bits_per_weight"})
+          : FieldReader(json, where, Missing::kRefuse,
+                        {"quant_method", "format_version", "requires", "shards", "tool_version",
+                         "simulated", "recipe", "layers", "checkpoint_hash", "calibration",
+                         "bits_per_weight"});
   fields.String("tool_version", config.tool_version);
   fields.Bool("simulated", config.simulated);
   fields.String("checkpoint_hash", config.checkpoint_hash);

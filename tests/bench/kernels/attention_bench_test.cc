@@ -36,16 +36,20 @@ TEST(AttentionBenchTest, OperationsAreCausal) {
 // The layers hold what RopeAppendKv wrote, each its own copy of the same.
 TEST(AttentionBenchTest, EveryLayerIsFilledToItsLastPosition) {
   const auto backend = kernels::MakeBackend("cpu", {.threads = 1}).value();
-  const model::ModelConfig config = FindGeometry("tinyllama-1.1b").value().config;
+  const model::ModelSpec spec = FindGeometry("tinyllama-1.1b").value().spec;
+  const model::AttentionSpec& attention = spec.layer(0).attention;
   std::vector<kernels::KvLayer> layers;
   std::vector<kernels::KvLayer*> pointers;
   layers.reserve(3);
   for (int i = 0; i < 3; ++i) {
-    layers.push_back(model::MakeKvLayer(*backend, {.storage = KvStorage::kBF16},
-                                        config.num_kv_heads, config.head_dim, 18));
+    layers.push_back(model::MakeKvLayer(*backend,
+                                        {.format = {.storage = KvStorage::kBF16},
+                                         .kv_heads = attention.kv_heads,
+                                         .head_dim = attention.head_dim},
+                                        18));
     pointers.push_back(&layers.back());
   }
-  FillKv(*backend, config, 18 * 16 - 1, pointers);  // more than one step; the last slot stays free
+  FillKv(*backend, spec, 18 * 16 - 1, pointers);  // more than one step; the last slot stays free
   std::vector<std::byte> first(layers[0].data.bytes());
   std::vector<std::byte> last(first.size());
   backend->Download(layers[0].data.data(), first);

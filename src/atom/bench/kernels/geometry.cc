@@ -40,7 +40,7 @@ model::ModelSpec SpecOf(const Row& row) {
                            .vocab_size = row.vocabulary,
                            .max_position_embeddings = row.positions,
                            .rms_norm_eps = 1e-5,
-                           .rope = {.theta = row.theta, .scaling = {}}});
+                           .rope = {.theta = row.theta}});
 }
 
 }  // namespace

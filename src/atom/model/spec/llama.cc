@@ -68,22 +68,17 @@ Result<LlamaShape> ReadShape(const Json& config, const std::string& source,
 ModelSpec LlamaSpec(const LlamaShape& shape) {
   const NormSpec norm{.kind = kernels::NormKind::kRms, .eps = shape.rms_norm_eps};
   const LayerSpec layer{.input_norm = norm,
-                        .post_attention_norm = {},
                         .ffn_norm = norm,
-                        .post_ffn_norm = {},
                         .attention = {.heads = shape.num_heads,
                                       .kv_heads = shape.num_kv_heads,
                                       .head_dim = shape.head_dim,
                                       .rope = 0,
-                                      .q_norm = {},
-                                      .k_norm = {},
                                       .qkv_bias = shape.attention_bias,
                                       .o_bias = shape.attention_bias},
                         .ffn = {.gated = true,
                                 .activation = kernels::ActivationFunction::kSilu,
                                 .inner = shape.intermediate_size,
-                                .bias = shape.mlp_bias,
-                                .moe = {}}};
+                                .bias = shape.mlp_bias}};
   ModelSpec spec;
   spec.architecture = shape.architecture;
   spec.hidden_size = shape.hidden_size;

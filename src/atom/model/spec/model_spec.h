@@ -50,21 +50,21 @@ struct RopeScaling {
 /// One rotary embedding; layers name theirs by its index in ModelSpec::ropes.
 struct RopeSpec {
   double theta = 10000.0;
-  RopeScaling scaling;
+  RopeScaling scaling = {};
   int64_t rotary_dim = 0;  ///< channels of a head that are rotated; even
   friend bool operator==(const RopeSpec&, const RopeSpec&) = default;
 };
 
 struct AttentionSpec {
-  int64_t heads = 0;               ///< of the queries
-  int64_t kv_heads = 0;            ///< divides heads
-  int64_t head_dim = 0;            ///< even; heads * head_dim need not be hidden_size
-  double score_divisor = 0.0;      ///< 0: sqrt(head_dim)
-  double softcap = 0.0;            ///< of the scores; 0: none
-  int64_t window = 0;              ///< positions that a query sees; 0: all
-  std::optional<size_t> rope;      ///< none: positions are not rotated in
-  std::optional<NormSpec> q_norm;  ///< of single heads, kRms
-  std::optional<NormSpec> k_norm;
+  int64_t heads = 0;                    ///< of the queries
+  int64_t kv_heads = 0;                 ///< divides heads
+  int64_t head_dim = 0;                 ///< even; heads * head_dim need not be hidden_size
+  double score_divisor = 0.0;           ///< 0: sqrt(head_dim)
+  double softcap = 0.0;                 ///< of the scores; 0: none
+  int64_t window = 0;                   ///< positions that a query sees; 0: all
+  std::optional<size_t> rope = {};      ///< none: positions are not rotated in
+  std::optional<NormSpec> q_norm = {};  ///< of single heads, kRms
+  std::optional<NormSpec> k_norm = {};
   bool qkv_bias = false;
   bool o_bias = false;
 
@@ -88,15 +88,15 @@ struct FfnSpec {
   kernels::ActivationFunction activation = kernels::ActivationFunction::kSilu;
   int64_t inner = 0;  ///< width between up and down
   bool bias = false;
-  std::optional<MoeSpec> moe;
+  std::optional<MoeSpec> moe = {};
   friend bool operator==(const FfnSpec&, const FfnSpec&) = default;
 };
 
 struct LayerSpec {
   NormSpec input_norm;
-  std::optional<NormSpec> post_attention_norm;  ///< of attention's result, before it is added
-  NormSpec ffn_norm;                            ///< before the FFN
-  std::optional<NormSpec> post_ffn_norm;
+  std::optional<NormSpec> post_attention_norm = {};  ///< of attention's result, before it is added
+  NormSpec ffn_norm;                                 ///< before the FFN
+  std::optional<NormSpec> post_ffn_norm = {};
   AttentionSpec attention;
   FfnSpec ffn;
   friend bool operator==(const LayerSpec&, const LayerSpec&) = default;
