@@ -278,7 +278,7 @@ TEST_F(RequestLife, LogProbabilitiesAreThoseOfTheModel) {
   EXPECT_EQ(result.prompt[0].id, prompt[0]);
   EXPECT_TRUE(result.prompt[0].top.empty());
 
-  kernels::Batch batch = kernels::SingleSequence(prompt, 0);
+  kernels::Batch batch = model_.transformer->OneSequence(prompt, 0);
   for (int32_t row = 0; row < kPrompt; ++row) batch.logit_rows.push_back(row);
   model::KvCache cache = model_.transformer->MakeKvCache(kPrompt);
   const kernels::DeviceTensor tensor = model_.transformer->Forward(batch, cache);

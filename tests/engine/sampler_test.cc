@@ -9,7 +9,7 @@ namespace {
 /// Probabilities of the token behind `prompt`, worked out from one forward pass.
 std::vector<double> Probabilities(LoadedModel& model, const std::vector<int32_t>& prompt,
                                   double temperature) {
-  kernels::Batch batch = kernels::SingleSequence(prompt, 0);
+  kernels::Batch batch = model.transformer->OneSequence(prompt, 0);
   batch.logit_rows = {static_cast<int32_t>(prompt.size()) - 1};
   model::KvCache cache = model.transformer->MakeKvCache(32);
   const kernels::DeviceTensor tensor = model.transformer->Forward(batch, cache);

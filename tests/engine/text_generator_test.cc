@@ -20,7 +20,7 @@ class TextGeneratorTest : public testing::Test {
     model::KvCache cache = model_.transformer->MakeKvCache(128);
     std::vector<int32_t> answer;
     while (static_cast<int64_t>(answer.size()) < tokens) {
-      kernels::Batch batch = kernels::SingleSequence(prompt, 0);
+      kernels::Batch batch = model_.transformer->OneSequence(prompt, 0);
       batch.logit_rows = {static_cast<int32_t>(prompt.size()) - 1};
       const kernels::DeviceTensor tensor = model_.transformer->Forward(batch, cache);
       std::vector<float> logits(static_cast<size_t>(tensor.cols));

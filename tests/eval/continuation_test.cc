@@ -31,7 +31,7 @@ class ContinuationTest : public ::testing::Test {
 
   /// The sum over tokens[begin …) of log softmax.
   double ByHand(const Continuation& continuation) {
-    kernels::Batch batch = kernels::SingleSequence(continuation.tokens, 0);
+    kernels::Batch batch = transformer_->OneSequence(continuation.tokens, 0);
     for (size_t row = 0; row < continuation.tokens.size(); ++row) {
       batch.logit_rows.push_back(static_cast<int32_t>(row));
     }

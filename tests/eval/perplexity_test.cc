@@ -50,7 +50,7 @@ TEST_F(PerplexityTest, IsTheMeanLossOfTheLogits) {
   double sum = 0.0;
   for (const std::vector<int32_t>& window : text->windows) {
     model::KvCache cache = transformer->MakeKvCache(90);
-    kernels::Batch batch = kernels::SingleSequence(window, 0);
+    kernels::Batch batch = transformer->OneSequence(window, 0);
     for (int32_t row = 0; row < 90; ++row) batch.logit_rows.push_back(row);
     const kernels::DeviceTensor device = transformer->Forward(batch, cache);
     std::vector<float> logits(static_cast<size_t>(device.rows * device.cols));

@@ -73,7 +73,7 @@ Expected PlainSoftmax(const AttentionShape& shape, std::span<const float> q,
 
 void CheckAgainstPlainSoftmax(Conversations& talk) {
   const AttentionShape& shape = talk.shape();
-  const std::vector<std::byte> cache = talk.DownloadCache();
+  const Conversations::Cache cache = talk.DownloadCache();
   for (int64_t s = 0; s < static_cast<int64_t>(talk.setup().lengths.size()); ++s) {
     const int64_t length = talk.setup().lengths[static_cast<size_t>(s)];
     for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
@@ -305,6 +305,40 @@ TEST_P(AttentionTest, ASequenceWithoutNumbersStaysAlone) {
     for (size_t i = 0; i < 8; ++i) {
       EXPECT_EQ(dirty.Output({0, p}, 0)[i], clean.Output({0, p}, 0)[i]);
     }
+  }
+}
+
+/// A long context is shared by the threads, in rounds (cpu/decode.cc).
+TEST_P(AttentionTest, ALongContextDoesNotDependOnThreads) {
+  if (GetParam().backend == "reference") return;
+  constexpr int64_t kLength = 40000;
+  const AttentionShape shape{8, 1, 128};
+  const int64_t columns = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
+  std::vector<float> expected;
+  for (const int threads : {1, 2, 3}) {
+    Device device(GetParam(), threads);
+    const int64_t page_positions = device->kv_page_positions();
+    Rng rng(31);
+    const DeviceBuffer rope =
+        device.Put(std::vector<float>(static_cast<size_t>(kLength * shape.head_dim), 0.6f));
+    const RopeTable table{&rope, kLength, shape.head_dim};
+    const std::unique_ptr<KvLayer> kv =
+        device->MakeKvLayer({{.storage = KvStorage::kInt4}, shape.kv_heads, shape.head_dim},
+                            PagesFor(kLength, page_positions));
+    constexpr int64_t kRows = 2000;
+    for (int64_t start = 0; start < kLength; start += kRows) {
+      Canvas qkv(device, kRows, columns, RandomNormal(rng, kRows * columns));
+      device->BeginStep(SingleSequence(std::vector<int32_t>(kRows, 0), start, page_positions));
+      device->RopeAppendKv(qkv.Tensor(), shape, {}, table, *kv);
+      device->Sync();
+    }
+    Canvas qkv(device, 1, columns, RandomNormal(rng, columns));
+    Canvas out(device, 1, shape.heads * shape.head_dim);
+    device->BeginStep(SingleSequence({0}, kLength - 1, page_positions));
+    device->RopeAppendKv(qkv.Tensor(), shape, {}, table, *kv);
+    device->Attention(qkv.Tensor(), shape, *kv, out.Tensor());
+    if (expected.empty()) expected = out.Values();
+    EXPECT_TRUE(SameBits(out.Values(), expected)) << threads << " threads";
   }
 }
 

@@ -33,7 +33,10 @@ class Conversations {
   using Chunks = std::vector<int64_t>;
 
   Conversations(Device& device, Setup setup)
-      : device_(device), setup_(std::move(setup)), fed_(setup_.lengths.size(), 0) {
+      : device_(device),
+        setup_(std::move(setup)),
+        fed_(setup_.lengths.size(), 0),
+        page_positions_(device->kv_page_positions()) {
     Rng rng(4242);
     for (const int64_t length : setup_.lengths) {
       qkv_.push_back(RandomNormal(rng, length * columns(), setup_.sigma));
@@ -78,22 +81,31 @@ class Conversations {
   static constexpr float kNormEps = 1e-6f;
   const std::vector<float>& q_norm() const { return q_norm_; }
   const std::vector<float>& k_norm() const { return k_norm_; }
-  std::vector<std::byte> DownloadCache() { return device_.Get<std::byte>(kv_.data); }
-  const std::vector<int32_t>& UsedPages(int64_t sequence) const {
-    return blocks_[static_cast<size_t>(sequence)];
+  /// All pages, as the backend gives them back.
+  using Cache = std::vector<UnpackedKvPage>;
+  Cache DownloadCache() {
+    device_->Sync();
+    Cache cache;
+    for (int64_t page = 0; page < kv_->pages(); ++page) {
+      cache.push_back(device_->Unpack(*kv_, page));
+    }
+    return cache;
   }
-  const KvLayer& kv() const { return kv_; }
-  int64_t Slot(Position at) const {
-    const auto block = static_cast<size_t>(at.position / kKvPagePositions);
-    return blocks_[static_cast<size_t>(at.sequence)][block] * kKvPagePositions +
-           at.position % kKvPagePositions;
+  const std::vector<int32_t>& UsedPages(int64_t sequence) const {
+    return pages_[static_cast<size_t>(sequence)];
+  }
+  const KvLayer& kv() const { return *kv_; }
+  int64_t page_positions() const { return page_positions_; }
+  int64_t PageOf(Position at) const {
+    return pages_[static_cast<size_t>(at.sequence)]
+                 [static_cast<size_t>(at.position / page_positions_)];
   }
 
   void FeedAll() { Feed(setup_.lengths); }
   void Feed(const Chunks& chunks) {
     std::vector<Position> rows;
     const Batch batch = MakeBatch(chunks, rows);
-    CheckBatch(batch, kv_.pages);
+    CheckBatch(batch, {.pages = kv_->pages(), .page_positions = page_positions_});
     std::vector<float> input;
     for (const Position& at : rows) {
       const float* first = &Raw(at, 0);
@@ -104,8 +116,8 @@ class Conversations {
     const RopeTable rope =
         rotary_dim() == 0 ? RopeTable{} : RopeTable{&rope_, positions_, rotary_dim()};
     device_->BeginStep(batch);
-    device_->RopeAppendKv(qkv.Tensor(), shape(), norms_, rope, kv_);
-    device_->Attention(qkv.Tensor(), shape(), kv_, out.Tensor());
+    device_->RopeAppendKv(qkv.Tensor(), shape(), norms_, rope, *kv_);
+    device_->Attention(qkv.Tensor(), shape(), *kv_, out.Tensor());
     device_->Sync();
     const std::vector<float> rotated = qkv.Values();
     const std::vector<float> result = out.Values();
@@ -115,53 +127,16 @@ class Conversations {
     }
   }
 
-  /// What the cache holds of K (0) or V (1) of a head, widened; decoded here from the bytes.
-  std::vector<float> Cached(const std::vector<std::byte>& cache, int which, int64_t head,
-                            Position at) const {
-    const KvPageLayout& layout = kv_.layout;
-    const int64_t slot = Slot(at);
-    const std::byte* page = cache.data() + slot / kKvPagePositions * layout.PageBytes();
-    const int64_t in_page = slot % kKvPagePositions;
-    // kv_page.h, by hand: K in words of 4 bytes, those of 16 positions side by side; V in rows.
-    const int64_t row_bytes = d() * quant::KvStorageBits(layout.format.storage) / 8;
-    const int64_t words = (row_bytes + 3) / 4;
-    const int64_t scales = layout.quantized() ? 128 : 0;
-    const int64_t first = head * ((words * 64 + 16 * row_bytes + scales + 63) / 64 * 64);
-    std::vector<std::byte> row;
-    for (int64_t i = 0; i < row_bytes; ++i) {
-      const int64_t k = i / 4 * 64 + in_page * 4 + i % 4;
-      const int64_t v = words * 64 + in_page * row_bytes + i;
-      row.push_back(page[first + (which == 0 ? k : v)]);
-    }
-    const KvRow place{which, head, in_page};
-    std::vector<float> values;
-    for (int64_t i = 0; i < d(); ++i) {
-      if (layout.quantized()) {
-        const bool nibbles = layout.format.storage == quant::KvStorage::kInt4;
-        const int byte = std::to_integer<int>(row[static_cast<size_t>(nibbles ? i / 2 : i)]);
-        const int code = !nibbles ? byte : i % 2 == 0 ? byte % 16 : byte / 16;
-        const float scale = ToFloat(Read<Half>(page + layout.ScaleOffset(place)));
-        const float zero = ToFloat(Read<Half>(page + layout.ZeroOffset(place)));
-        values.push_back(scale * (static_cast<float>(code) - zero));
-      } else if (layout.format.storage == quant::KvStorage::kF32) {
-        values.push_back(Read<float>(row.data() + 4 * i));
-      } else if (layout.format.storage == quant::KvStorage::kF16) {
-        values.push_back(ToFloat(Read<Half>(row.data() + 2 * i)));
-      } else {
-        values.push_back(ToFloat(Read<BFloat16>(row.data() + 2 * i)));
-      }
-    }
-    return values;
+  /// What the cache holds of K (0) or V (1) of a head.
+  std::vector<float> Cached(const Cache& cache, int which, int64_t head, Position at) const {
+    const UnpackedKvPage& page = cache[static_cast<size_t>(PageOf(at))];
+    const std::vector<float>& values = which == 0 ? page.keys : page.values;
+    const auto first =
+        values.begin() + (head * page_positions_ + at.position % page_positions_) * d();
+    return std::vector<float>(first, first + d());
   }
 
  private:
-  template <class T>
-  static T Read(const std::byte* from) {
-    T value;
-    std::memcpy(&value, from, sizeof(T));
-    return value;
-  }
-
   std::span<const float> Head(const std::vector<std::vector<float>>& all, int64_t row_columns,
                               Position at, int64_t head) const {
     return std::span(all[static_cast<size_t>(at.sequence)])
@@ -177,28 +152,37 @@ class Conversations {
 
   void MakePages() {
     int64_t used = 0;
-    for (const int64_t length : setup_.lengths) {
-      used += (length + kKvPagePositions - 1) / kKvPagePositions;
-    }
-    kv_.pages = used + 3;
+    for (const int64_t length : setup_.lengths) used += PagesFor(length, page_positions_);
+    const int64_t all = used + 3;
     Rng rng(17);
-    std::vector<int32_t> order = RandomPermutation(rng, kv_.pages);
+    std::vector<int32_t> order = RandomPermutation(rng, all);
     if (!setup_.scrambled) std::sort(order.begin(), order.end());
     auto next = order.begin();
     for (const int64_t length : setup_.lengths) {
-      const int64_t count = (length + kKvPagePositions - 1) / kKvPagePositions;
-      blocks_.emplace_back(next, next + count);
+      const int64_t count = PagesFor(length, page_positions_);
+      pages_.emplace_back(next, next + count);
       next += count;
       positions_ = std::max(positions_, length);
     }
-    kv_.layout = {setup_.format, shape().kv_heads, d()};
-    kv_.data = device_->Allocate(static_cast<size_t>(kv_.pages * kv_.layout.PageBytes()));
-    // Before its window a sequence has pages without numbers.
+    kv_ = device_->MakeKvLayer({setup_.format, shape().kv_heads, d()}, all);
     poisoned_page_ = *next;
-    const std::vector<std::byte> poison(static_cast<size_t>(kv_.layout.PageBytes()),
-                                        std::byte{255});
-    device_->Upload(
-        poison, static_cast<std::byte*>(kv_.data.data()) + poisoned_page_ * kv_.layout.PageBytes());
+    PoisonPage();
+  }
+
+  /// Before its window a sequence has a page that would spoil whatever read it.
+  void PoisonPage() {
+    std::vector<float> rows(static_cast<size_t>(page_positions_ * columns()));
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = i % 2 == 0 ? 3e4f : -3e4f;
+    Canvas qkv(device_, page_positions_, columns(), rows);
+    Batch batch = SingleSequence(std::vector<int32_t>(static_cast<size_t>(page_positions_), 0), 0,
+                                 page_positions_);
+    batch.pages = {poisoned_page_};
+    for (int32_t& slot : batch.kv_slots) {
+      slot += poisoned_page_ * static_cast<int32_t>(page_positions_);
+    }
+    device_->BeginStep(batch);
+    device_->RopeAppendKv(qkv.Tensor(), shape(), {}, {}, *kv_);
+    device_->Sync();
   }
 
   void MakeRope() {
@@ -226,10 +210,7 @@ class Conversations {
 
   Batch MakeBatch(const Chunks& chunks, std::vector<Position>& rows) {
     Batch batch;
-    batch.query_starts = {0};
-    for (const auto& blocks : blocks_) {
-      batch.max_blocks = std::max(batch.max_blocks, static_cast<int32_t>(blocks.size()));
-    }
+    batch.Clear();
     for (size_t s = 0; s < chunks.size(); ++s) {
       if (chunks[s] == 0) continue;
       for (int64_t i = 0; i < chunks[s]; ++i) {
@@ -237,15 +218,17 @@ class Conversations {
         rows.push_back(at);
         batch.tokens.push_back(0);
         batch.positions.push_back(static_cast<int32_t>(at.position));
-        batch.slots.push_back(static_cast<int32_t>(Slot(at)));
+        batch.kv_slots.push_back(
+            static_cast<int32_t>(PageOf(at) * page_positions_ + at.position % page_positions_));
       }
       batch.query_starts.push_back(static_cast<int32_t>(rows.size()));
       batch.kv_lengths.push_back(static_cast<int32_t>(fed_[s]));
-      std::vector<int32_t> table = blocks_[s];
+      const int64_t used = PagesFor(fed_[s], page_positions_);
+      std::vector<int32_t> list(pages_[s].begin(), pages_[s].begin() + used);
       const int64_t begin = shape().FirstVisible(fed_[s] - chunks[s]);
-      std::fill_n(table.begin(), begin / kKvPagePositions, poisoned_page_);
-      table.resize(static_cast<size_t>(batch.max_blocks), -1);  // never to be read
-      batch.block_tables.insert(batch.block_tables.end(), table.begin(), table.end());
+      std::fill_n(list.begin(), begin / page_positions_, poisoned_page_);
+      batch.pages.insert(batch.pages.end(), list.begin(), list.end());
+      batch.page_starts.push_back(static_cast<int32_t>(batch.pages.size()));
     }
     return batch;
   }
@@ -255,7 +238,7 @@ class Conversations {
   std::vector<std::vector<float>> qkv_;      // per sequence [length][columns]
   std::vector<std::vector<float>> rotated_;  // the same, after RopeAppendKv
   std::vector<std::vector<float>> out_;      // per sequence [length][heads * head_dim]
-  std::vector<std::vector<int32_t>> blocks_;
+  std::vector<std::vector<int32_t>> pages_;  // per sequence
   int32_t poisoned_page_ = 0;
   std::vector<int64_t> fed_;
   std::vector<float> angles_;
@@ -264,8 +247,15 @@ class Conversations {
   std::vector<float> q_norm_, k_norm_;  // empty: none
   DeviceBuffer q_norm_buffer_, k_norm_buffer_;
   HeadNorms norms_;
-  KvLayer kv_;
+  int64_t page_positions_ = 0;
+  std::unique_ptr<KvLayer> kv_;
 };
+
+inline bool SameCache(const Conversations::Cache& a, const Conversations::Cache& b) {
+  return std::ranges::equal(a, b, [](const UnpackedKvPage& x, const UnpackedKvPage& y) {
+    return SameBits(x.keys, y.keys) && SameBits(x.values, y.values);
+  });
+}
 
 struct KvCase {
   std::string name;

@@ -70,6 +70,10 @@ class Device {
     ATOM_CHECK(made.ok(), "{}", made.error().message);
     backend_ = std::move(made).value();
     ATOM_CHECK(backend_->hidden_dtype() == DType::kF32, "these tests speak fp32");
+    backend_->Prepare({.batch = {.rows = 4096, .sequences = 64, .pages = 16384},
+                       .attention = {},
+                       .linears = {},
+                       .vocabulary = 4096});
   }
 
   Backend* operator->() { return backend_.get(); }
@@ -113,7 +117,7 @@ class Canvas {
   DeviceTensor Tensor() { return Rows(0, rows_); }
   DeviceTensor Rows(int64_t first, int64_t count) {
     float* data = static_cast<float*>(buffer_.data()) + first * stride_ + kLeft;
-    return {data, count, cols_, stride_};
+    return {data, count, cols_, stride_, DType::kF32};
   }
   /// The values; fails the test when a mark outside of the matrix was overwritten.
   std::vector<float> Values() {

@@ -1,10 +1,10 @@
-#include "atom/kernels/kv_page.h"
+#include "atom/kernels/cpu/kv_page.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <vector>
 
-namespace atom::kernels {
+namespace atom::kernels::cpu {
 namespace {
 
 using quant::KvStorage;
@@ -107,4 +107,4 @@ TEST(KvPage, PartsDoNotOverlapAndPagesAreAligned) {
 }
 
 }  // namespace
-}  // namespace atom::kernels
+}  // namespace atom::kernels::cpu

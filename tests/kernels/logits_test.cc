@@ -2,6 +2,8 @@
 // Sample, TokenLogProbs.
 #include <cmath>
 
+#include "atom/kernels/step_results.h"
+
 #include "device_under_test.h"
 
 namespace atom::kernels {
@@ -9,7 +11,31 @@ namespace {
 
 class LogitsTest : public testing::TestWithParam<BackendCase> {};
 
-Batch BatchOf(std::vector<int32_t> tokens) { return SingleSequence(std::move(tokens), 0); }
+Batch BatchOf(std::vector<int32_t> tokens) { return SingleSequence(std::move(tokens), 0, 16); }
+
+std::vector<double> Losses(Device& device, const DeviceTensor& logits,
+                           const std::vector<int32_t>& targets) {
+  StepResults results(*device.operator->(), logits.rows);
+  device->NegativeLogLikelihood(logits, targets, results.losses());
+  results.FetchLosses(logits.rows);
+  device->Sync();
+  return {results.host_losses().begin(), results.host_losses().end()};
+}
+
+/// One SampleRow for each row.
+std::vector<int32_t> Sampled(Device& device, const DeviceTensor& logits,
+                             const std::vector<SamplingParams>& params,
+                             const std::vector<double>& uniforms) {
+  StepResults results(*device.operator->(), logits.rows);
+  std::vector<SampleRow> rows;
+  for (size_t i = 0; i < params.size(); ++i) {
+    rows.push_back({.row = static_cast<int64_t>(i), .params = params[i], .uniform = uniforms[i]});
+  }
+  device->Sample(logits, rows, results.tokens());
+  results.FetchTokens(logits.rows);
+  device->Sync();
+  return {results.host_tokens().begin(), results.host_tokens().end()};
+}
 
 template <class T, class Narrow>
 void CheckEmbed(Device& device, DType dtype, int64_t columns, Narrow narrow) {
@@ -47,7 +73,7 @@ TEST_P(LogitsTest, EmbedScalesAndAddsLearnedPositions) {
     const std::vector<float> table = RandomNormal(rng, 20 * columns);
     const std::vector<float> positions = RandomNormal(rng, 9 * columns);
     const DeviceBuffer table_buffer = device.Put(table), position_buffer = device.Put(positions);
-    const Batch batch = SingleSequence({19, 3, 3}, 4);
+    const Batch batch = SingleSequence({19, 3, 3}, 4, 16);
     Canvas out(device, 3, columns);
     device->BeginStep(batch);
     device->Embed({.table = &table_buffer,
@@ -122,8 +148,7 @@ TEST_P(LogitsTest, NegativeLogLikelihoodMatchesTheFormula) {
         targets.push_back(static_cast<int32_t>(rng.Below(vocabulary)));
       }
       Canvas logits(device, kRows, vocabulary, z);
-      std::vector<double> actual(kRows, -1.0);
-      device->NegativeLogLikelihood(logits.Tensor(), targets, actual);
+      const std::vector<double> actual = Losses(device, logits.Tensor(), targets);
       for (int64_t row = 0; row < kRows; ++row) {
         const float* first = z.data() + row * vocabulary;
         const long double max = *std::max_element(first, first + vocabulary);
@@ -152,15 +177,12 @@ TEST_P(LogitsTest, NegativeLogLikelihoodDoesNotDependOnThreadsOrRowsBeside) {
   for (const int threads : {1, 2, 3, 5}) {
     Device device(GetParam(), threads);
     Canvas logits(device, 11, 257, z);
-    std::vector<double> whole(11);
-    device->NegativeLogLikelihood(logits.Tensor(), targets, whole);
+    const std::vector<double> whole = Losses(device, logits.Tensor(), targets);
     if (expected.empty()) expected = whole;
     EXPECT_EQ(whole, expected);
-    std::vector<double> one(1);
     for (int64_t row = 0; row < 11; ++row) {
       const auto i = static_cast<size_t>(row);
-      device->NegativeLogLikelihood(logits.Rows(row, 1), std::span(targets).subspan(i, 1), one);
-      EXPECT_EQ(one[0], expected[i]);
+      EXPECT_EQ(Losses(device, logits.Rows(row, 1), {targets[i]})[0], expected[i]);
     }
   }
 }
@@ -181,8 +203,7 @@ TEST_P(LogitsTest, SamplesAsSpecified) {
     std::vector<double> uniforms;
     for (int64_t i = 0; i < rows; ++i) uniforms.push_back(rng.Uniform());
     Canvas logits(device, rows, vocabulary, z);
-    std::vector<int32_t> tokens(params.size(), -1);
-    device->Sample(logits.Tensor(), params, uniforms, tokens);
+    const std::vector<int32_t> tokens = Sampled(device, logits.Tensor(), params, uniforms);
     for (size_t i = 0; i < params.size(); ++i) {
       const auto row = std::span<const float>(z).subspan(i * static_cast<size_t>(vocabulary),
                                                          static_cast<size_t>(vocabulary));
@@ -212,8 +233,7 @@ TEST_P(LogitsTest, SamplesWithEditsAndMasksAndLeavesTheLogits) {
     uniforms.push_back(rng.Uniform());
   }
   Canvas logits(device, kRows, kVocabulary, z);
-  std::vector<int32_t> tokens(kRows, -1);
-  device->Sample(logits.Tensor(), params, uniforms, tokens);
+  const std::vector<int32_t> tokens = Sampled(device, logits.Tensor(), params, uniforms);
   for (size_t i = 0; i < kRows; ++i) {
     const auto row = std::span<const float>(z).subspan(i * kVocabulary, kVocabulary);
     ASSERT_EQ(tokens[i], SampleToken(row, params[i], uniforms[i])) << i;
@@ -235,8 +255,10 @@ TEST_P(LogitsTest, TokenLogProbsMatchTheFormula) {
         queries.push_back(
             {row, static_cast<int32_t>(rng.Below(vocabulary)), static_cast<int32_t>(rng.Below(9))});
       }
-      std::vector<LogProbs> found(queries.size());
-      device->TokenLogProbs(logits.Tensor(), queries, found);
+      StepResults results(*device.operator->(), kRows);
+      device->TokenLogProbs(logits.Tensor(), queries, results.tokens(), results.log_probs());
+      results.FetchLogProbs(std::ssize(queries));
+      device->Sync();
       for (size_t i = 0; i < queries.size(); ++i) {
         const float* row = z.data() + queries[i].row * vocabulary;
         std::vector<std::pair<long double, int32_t>> sorted;  // falling, then rising id
@@ -254,17 +276,70 @@ TEST_P(LogitsTest, TokenLogProbsMatchTheFormula) {
           return kUnitRoundoff * (std::abs(log_prob(id)) + 1e-3);
         };
         const int32_t target = queries[i].target;
-        EXPECT_NEAR(double{found[i].target}, log_prob(target), bound(target));
-        ASSERT_EQ(static_cast<int64_t>(found[i].top.size()),
-                  std::min<int64_t>(queries[i].top, vocabulary));
-        for (size_t n = 0; n < found[i].top.size(); ++n) {
-          const TokenValue& token = found[i].top[n];
+        EXPECT_NEAR(double{results.host_log_probs()[i]}, log_prob(target), bound(target));
+        const auto count = static_cast<size_t>(std::min<int64_t>(queries[i].top, vocabulary));
+        for (size_t n = 0; n < count; ++n) {
+          const TokenValue& token = results.host_top(static_cast<int64_t>(i))[n];
           EXPECT_EQ(token.id, sorted[n].second);
           EXPECT_NEAR(double{token.value}, log_prob(token.id), bound(token.id));
         }
       }
     }
   }
+}
+
+/// What one step samples is the next step's token, known to the host or not.
+TEST_P(LogitsTest, ATokenSlotStandsForTheTokenSampledInIt) {
+  Device device(GetParam());
+  Rng rng(12);
+  constexpr int64_t kVocabulary = 50;
+  constexpr int64_t kColumns = 6;
+  const DeviceBuffer table = device.Put(RandomNormal(rng, kVocabulary * kColumns));
+  Canvas logits(device, 4, kVocabulary, RandomNormal(rng, 4 * kVocabulary));
+  StepResults results(*device.operator->(), 4);
+  device->BeginStep(BatchOf({1, 2, 3, 4}));
+  device->Sample(logits.Tensor(),
+                 std::vector<SampleRow>{{.row = 0, .params = {}, .slot = 7},
+                                        {.row = 2, .params = {}, .slot = 0},
+                                        {.row = 3, .params = {}}},
+                 results.tokens());
+  results.FetchTokens(4);
+  const Batch next = BatchOf({TokenInSlot(0), 5, TokenInSlot(7), TokenInSlot(7)});
+  Canvas unknown(device, 4, kColumns);
+  device->BeginStep(next);
+  device->Embed({.table = &table}, unknown.Tensor());
+  device->Sync();
+  const std::span<const int32_t> chosen = results.host_tokens();
+  EXPECT_NE(chosen[0], chosen[2]);
+  Canvas known(device, 4, kColumns);
+  device->BeginStep(BatchOf({chosen[2], 5, chosen[0], chosen[0]}));
+  device->Embed({.table = &table}, known.Tensor());
+  EXPECT_TRUE(SameBits(unknown.Values(), known.Values()));
+}
+
+TEST_P(LogitsTest, ALogProbabilityOfTheChosenTokenNeedsNoHost) {
+  Device device(GetParam());
+  Rng rng(13);
+  Canvas logits(device, 3, 40, RandomNormal(rng, 3 * 40));
+  StepResults results(*device.operator->(), 3);
+  device->Sample(
+      logits.Tensor(),
+      std::vector<SampleRow>{{.row = 1, .params = {.temperature = 1.0f}, .uniform = 0.7}},
+      results.tokens());
+  device->TokenLogProbs(logits.Tensor(),
+                        std::vector<LogProbQuery>{{.row = 1, .target = kChosenToken, .top = 2}},
+                        results.tokens(), results.log_probs());
+  results.FetchTokens(3);
+  results.FetchLogProbs(1);
+  device->Sync();
+  const int32_t chosen = results.host_tokens()[1];
+  const float found = results.host_log_probs()[0];
+  device->TokenLogProbs(logits.Tensor(),
+                        std::vector<LogProbQuery>{{.row = 1, .target = chosen, .top = 0}},
+                        results.tokens(), results.log_probs());
+  results.FetchLogProbs(1);
+  device->Sync();
+  EXPECT_EQ(results.host_log_probs()[0], found);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, LogitsTest, testing::ValuesIn(BackendsUnderTest()),

@@ -64,7 +64,7 @@ TEST_P(RopeKvTest, RotatesQueriesAndKeys) {
   for (const AttentionShape& shape : AttentionShapes()) {
     Conversations talk(device, {shape, {.storage = KvStorage::kF32}, kLengths});
     talk.FeedAll();
-    const std::vector<std::byte> cache = talk.DownloadCache();
+    const Conversations::Cache cache = talk.DownloadCache();
     ForEachPosition(talk, [&](Position at) {
       const auto angles = talk.Angles(at.position);
       for (int64_t head = 0; head < shape.heads; ++head) {
@@ -89,7 +89,7 @@ TEST_P(RopeKvTest, RotatesTheFirstChannelsOfAHeadOrNone) {
                                 .lengths = kLengths,
                                 .rotary_dim = rotary_dim});
     talk.FeedAll();
-    const std::vector<std::byte> cache = talk.DownloadCache();
+    const Conversations::Cache cache = talk.DownloadCache();
     const auto rotated = static_cast<size_t>(rotary_dim);
     const auto check = [&](std::span<const float> raw, std::span<const float> angles,
                            std::span<const float> actual) {
@@ -132,7 +132,7 @@ TEST_P(RopeKvTest, NormalizesTheHeadsOfQueriesAndKeys) {
                                      .head_norms = true};
     Conversations talk(device, setup);
     talk.FeedAll();
-    const std::vector<std::byte> cache = talk.DownloadCache();
+    const Conversations::Cache cache = talk.DownloadCache();
     ForEachPosition(talk, [&](Position at) {
       for (int64_t head = 0; head < shape.heads; ++head) {
         ExpectNormalized(talk.RawHead(at, head), talk.q_norm(), talk.Query(at, head));
@@ -173,7 +173,7 @@ std::vector<std::vector<float>> RotatedKeys(Device& device, const AttentionShape
     }
   });
   talk.FeedAll();
-  const std::vector<std::byte> cache = talk.DownloadCache();
+  const Conversations::Cache cache = talk.DownloadCache();
   std::vector<std::vector<float>> keys;
   ForEachPosition(talk, [&](Position at) {
     for (int64_t head = 0; head < shape.kv_heads; ++head) {
@@ -194,7 +194,7 @@ TEST_P(RopeKvTest, PagesHoldWhatTheScalarQuantizerGives) {
       });
       Conversations talk(device, {shape, format, kLengths});
       talk.FeedAll();
-      const std::vector<std::byte> cache = talk.DownloadCache();
+      const Conversations::Cache cache = talk.DownloadCache();
       size_t next = 0;
       ForEachPosition(talk, [&](Position at) {
         for (int64_t head = 0; head < shape.kv_heads; ++head) {
@@ -229,7 +229,7 @@ TEST_P(RopeKvTest, AgreesWithTheReferenceBitForBit) {
       Conversations theirs(reference, setup);
       ours.FeedAll();
       theirs.FeedAll();
-      EXPECT_TRUE(ours.DownloadCache() == theirs.DownloadCache()) << kv.name;
+      EXPECT_TRUE(SameCache(ours.DownloadCache(), theirs.DownloadCache())) << kv.name;
       ForEachPosition(ours, [&](Position at) {
         for (int64_t head = 0; head < shape.heads; ++head) {
           ASSERT_TRUE(SameBits(Copy(ours.Query(at, head)), Copy(theirs.Query(at, head))));
@@ -244,21 +244,19 @@ TEST_P(RopeKvTest, WritesOnlyItsOwnSlots) {
   const AttentionShape shape{2, 1, 8};
   Conversations talk(device, {shape, {.storage = KvStorage::kInt8}, {20, 5}});
   talk.Feed({7, 5});
-  const std::vector<std::byte> before = talk.DownloadCache();
+  const Conversations::Cache before = talk.DownloadCache();
   talk.Feed({9, 0});
-  const std::vector<std::byte> after = talk.DownloadCache();
-  ASSERT_FALSE(before == after);
+  const Conversations::Cache after = talk.DownloadCache();
+  ASSERT_FALSE(SameCache(before, after));
   for (int64_t p = 0; p < 7; ++p) {
     EXPECT_TRUE(SameBits(talk.Cached(before, 0, 0, {0, p}), talk.Cached(after, 0, 0, {0, p})));
     EXPECT_TRUE(SameBits(talk.Cached(before, 1, 0, {0, p}), talk.Cached(after, 1, 0, {0, p})));
   }
-  const int64_t page_bytes = talk.kv().layout.PageBytes();
-  for (int64_t page = 0; page < talk.kv().pages; ++page) {
+  for (int64_t page = 0; page < talk.kv().pages(); ++page) {
     const auto& own = talk.UsedPages(0);
     if (std::find(own.begin(), own.end(), static_cast<int32_t>(page)) != own.end()) continue;
-    EXPECT_TRUE(std::equal(before.begin() + page * page_bytes,
-                           before.begin() + (page + 1) * page_bytes,
-                           after.begin() + page * page_bytes))
+    const auto i = static_cast<size_t>(page);
+    EXPECT_TRUE(SameCache({before[i]}, {after[i]}))
         << "page " << page << " belongs to another sequence";
   }
 }
@@ -266,7 +264,7 @@ TEST_P(RopeKvTest, WritesOnlyItsOwnSlots) {
 TEST_P(RopeKvTest, DoesNotDependOnThreadsOrChunks) {
   for (const KvCase& kv : KvCases()) {
     SCOPED_TRACE(kv.name);
-    std::vector<std::byte> expected;
+    Conversations::Cache expected;
     for (const int threads : {1, 2, 3, 5}) {
       Device device(GetParam(), threads);
       Conversations talk(device, {{4, 2, 64}, kv.format, {33, 5}});
@@ -274,7 +272,7 @@ TEST_P(RopeKvTest, DoesNotDependOnThreadsOrChunks) {
       if (threads == 3) talk.Feed({23, 4});
       if (threads != 3) talk.FeedAll();
       if (expected.empty()) expected = talk.DownloadCache();
-      EXPECT_TRUE(talk.DownloadCache() == expected) << threads << " threads";
+      EXPECT_TRUE(SameCache(talk.DownloadCache(), expected)) << threads << " threads";
     }
   }
 }
@@ -292,7 +290,7 @@ TEST_P(RopeKvTest, HeadsWithoutNumbersHaveDefinedCodes) {
     for (int64_t i = 0; i < 8; ++i) talk.Raw({0, 2}, v + i) = 0.0f;
     talk.Raw({0, 3}, 8) = NAN;  // a key
     talk.FeedAll();
-    const std::vector<std::byte> cache = talk.DownloadCache();
+    const Conversations::Cache cache = talk.DownloadCache();
     for (int64_t p = 0; p < 4; ++p) {
       const std::vector<float> value = talk.Cached(cache, 1, 0, {0, p});
       EXPECT_TRUE(SameBits(value, ThroughTheCache(format, Copy(talk.RawHead({0, p}, 2))))) << p;

@@ -39,7 +39,7 @@ class Model {
     const auto size = static_cast<int64_t>(tokens.size());
     for (int64_t first = 0; first < size; first += 64) {
       const int64_t rows = std::min<int64_t>(64, size - first);
-      kernels::Batch batch = kernels::SingleSequence(
+      kernels::Batch batch = transformer_->OneSequence(
           std::vector<int32_t>(tokens.begin() + first, tokens.begin() + first + rows),
           start + first);
       for (int32_t row = 0; row < rows; ++row) batch.logit_rows.push_back(row);

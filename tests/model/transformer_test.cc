@@ -50,7 +50,7 @@ class TransformerTest : public ::testing::TestWithParam<const char*> {
     const auto size = static_cast<int64_t>(tokens.size());
     for (int64_t start = 0; start < size; start += chunk) {
       const int64_t rows = std::min(chunk, size - start);
-      kernels::Batch batch = kernels::SingleSequence(
+      kernels::Batch batch = loaded.transformer->OneSequence(
           std::vector<int32_t>(tokens.begin() + start, tokens.begin() + start + rows), start);
       for (int64_t row = 0; row < rows; ++row)
         batch.logit_rows.push_back(static_cast<int32_t>(row));
@@ -98,17 +98,17 @@ TEST_P(TransformerTest, NeighboursInTheBatchChangeNothing) {
 
   KvCache cache = loaded.transformer->MakeKvCache(100);
   kernels::Batch batch;
-  batch.max_blocks = 3;
-  batch.block_tables = {5, 0, 0, 2, 4, 1};  // pages in no order; b needs three
+  batch.pages = {5, 0, 2, 4, 1};  // in no order; a needs two, b three
+  batch.page_starts = {0, 2, 5};
   batch.query_starts = {0};
   int32_t sequence = 0;
   for (const std::vector<int32_t>& tokens : {a, b}) {
     for (size_t i = 0; i < tokens.size(); ++i) {
       const auto position = static_cast<int32_t>(i);
-      const auto page = batch.block_tables[static_cast<size_t>(sequence * 3 + position / 16)];
+      const int32_t page = batch.PagesOf(sequence)[static_cast<size_t>(position / 16)];
       batch.tokens.push_back(tokens[i]);
       batch.positions.push_back(position);
-      batch.slots.push_back(page * 16 + position % 16);
+      batch.kv_slots.push_back(page * 16 + position % 16);
       batch.logit_rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
     }
     batch.query_starts.push_back(static_cast<int32_t>(batch.tokens.size()));

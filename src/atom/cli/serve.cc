@@ -89,19 +89,22 @@ Status RunServe(ServeFlags& flags) {
   const Result<chat::ChatTemplate> chat_template = ChooseTemplate(flags);
   if (!chat_template.ok()) return chat_template.error();
 
+  const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
+  if (!backend.ok()) return backend.error();
   if (flags.memory.budget == 0) flags.memory.budget = server::AvailableMemory();
-  const Result<server::MemoryPlan> plan = server::PlanMemory(opened->files, flags.memory);
+  const Result<server::MemoryPlan> plan =
+      server::PlanMemory(opened->files, **backend, flags.memory);
   if (!plan.ok()) return plan.error();
   fmt::print("memory: {}\n", plan->Description());
   std::fflush(stdout);
 
-  const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
-  if (!backend.ok()) return backend.error();
   const Result<std::unique_ptr<model::Transformer>> transformer =
       model::LoadTransformer(opened->files, **backend,
                              {.simulate = false,
                               .dtype = DType::kF32,
-                              .limits = {.rows = flags.memory.rows, .positions = plan->context}});
+                              .limits = {.rows = flags.memory.rows,
+                                         .positions = plan->context,
+                                         .sequences = flags.memory.max_sequences}});
   if (!transformer.ok()) return transformer.error();
 
   flags.engine.kv_pages = plan->pages;

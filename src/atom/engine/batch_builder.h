@@ -17,6 +17,8 @@ struct LogitRow {
 
 class BatchBuilder {
  public:
+  explicit BatchBuilder(int64_t page_positions) : page_positions_(page_positions) {}
+
   /// Valid until the next call. REQUIRES: as Scheduler::Schedule gives them, not yet advanced.
   const kernels::Batch& Build(const std::vector<Chunk>& chunks);
   /// One for each of the batch's logit_rows.
@@ -25,6 +27,7 @@ class BatchBuilder {
  private:
   void AddChunk(const Chunk& chunk);
 
+  int64_t page_positions_;
   kernels::Batch batch_;
   std::vector<LogitRow> logit_rows_;
 };

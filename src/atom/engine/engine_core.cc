@@ -34,7 +34,7 @@ RequestLimits LimitsOf(const model::Transformer& transformer, const EngineOption
   // What is longer could not be finished even alone.
   return {.vocabulary = transformer.spec().vocab_size,
           .context = std::min(transformer.limits().positions,
-                              options.kv_pages * kernels::kKvPagePositions)};
+                              options.kv_pages * transformer.backend().kv_page_positions())};
 }
 
 int64_t StepTokens(const model::Transformer& transformer, const EngineOptions& options) {
@@ -95,13 +95,15 @@ EngineCore::State::State(model::Transformer& transformer, const tokenizer::Token
     : transformer_(transformer),
       tokenizer_(tokenizer),
       limits_(LimitsOf(transformer, options)),
-      cache_(transformer.MakeKvCache(options.kv_pages * kernels::kKvPagePositions)),
+      cache_(transformer.MakeKvCache(options.kv_pages * transformer.backend().kv_page_positions())),
       pool_(options.kv_pages),
       scheduler_({.step_tokens = StepTokens(transformer, options),
                   .max_sequences = options.max_sequences,
+                  .page_positions = transformer.backend().kv_page_positions(),
                   .prefix_cache = options.prefix_cache},
                  pool_),
-      sampler_(transformer.backend()),
+      builder_(transformer.backend().kv_page_positions()),
+      sampler_(transformer.backend(), transformer.head_rows()),
       seeds_(options.seed) {
   ATOM_CHECK(options.kv_pages > 0, "an engine with {} pages of KV", options.kv_pages);
   Count();
@@ -219,8 +221,7 @@ void EngineCore::State::RunModel(const kernels::Batch& batch) {
   const DeviceTensor wanted = transformer_.GatherLogitRows(hidden);
   for (int64_t first = 0; first < wanted.rows; first += transformer_.head_rows()) {
     const int64_t count = std::min(transformer_.head_rows(), wanted.rows - first);
-    const DeviceTensor logits =
-        transformer_.Head(model::RowRange(transformer_.backend(), wanted, first, count));
+    const DeviceTensor logits = transformer_.Head(model::RowRange(wanted, first, count));
     transformer_.backend().Sync();
     watch_.AddLap(stats_.model_seconds);
     sampler_.Run(logits,

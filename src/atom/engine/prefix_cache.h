@@ -1,5 +1,5 @@
-// Which pages hold what: finds the KV page of 16 tokens behind a known beginning, so that what many
-// prompts have in common is computed once. An index only; pages and their users are the
+// Which pages hold what: finds the KV page whose tokens stand behind a known beginning, so that
+// what many prompts have in common is computed once. An index only; pages and their users are the
 // BlockPool's.
 //
 //   start ── tokens 0..15 ── content 4 ── tokens 16..31 ── content 9 …
@@ -15,14 +15,12 @@
 #include <unordered_map>
 #include <vector>
 
-#include "atom/kernels/kv_page.h"
-
 namespace atom::engine {
 
 using Content = uint64_t;
 inline constexpr Content kNoContent = 0;  ///< in front of the first page
 
-using PageTokens = std::span<const int32_t, kernels::kKvPagePositions>;
+using PageTokens = std::span<const int32_t>;  ///< of a full page
 using PageHash = uint64_t (*)(Content parent, PageTokens tokens);
 uint64_t HashPage(Content parent, PageTokens tokens);  ///< XXH3
 

@@ -34,24 +34,25 @@ void Sampler::Run(const kernels::DeviceTensor& logits, std::span<SampledRow> row
 }
 
 void Sampler::Choose(const kernels::DeviceTensor& logits, std::span<SampledRow> rows) {
-  // Rows whose token is known run along as the cheapest case; nobody looks at the result.
-  params_.assign(rows.size(), {});
-  uniforms_.assign(rows.size(), 0.0);
-  tokens_.resize(rows.size());
+  samples_.clear();
   for (size_t i = 0; i < rows.size(); ++i) {
     if (!rows[i].chooses) continue;
     ActiveRequest& request = *rows[i].request;
-    params_[i] = ParamsOf(request);
-    uniforms_[i] = request.random.Uniform();
+    samples_.push_back({.row = static_cast<int64_t>(i),
+                        .params = ParamsOf(request),
+                        .uniform = request.random.Uniform()});
     if (request.request.constraint == nullptr) continue;
-    params_[i].allowed = request.request.constraint->Allowed();
-    if (!AllowsAny(params_[i].allowed, logits.cols)) {
+    kernels::SamplingParams& params = samples_.back().params;
+    params.allowed = request.request.constraint->Allowed();
+    if (!AllowsAny(params.allowed, logits.cols)) {
       rows[i].error = "the constraint allows no token: expected at least one";
     }
   }
-  backend_.Sample(logits, params_, uniforms_, tokens_);
+  backend_.Sample(logits, samples_, results_.tokens());
+  results_.FetchTokens(logits.rows);
+  backend_.Sync();
   for (size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i].chooses) rows[i].token.id = tokens_[i];
+    if (rows[i].chooses) rows[i].token.id = results_.host_tokens()[i];
   }
 }
 
@@ -66,11 +67,14 @@ void Sampler::Measure(const kernels::DeviceTensor& logits, std::span<SampledRow>
     measured_.push_back(&rows[i].token);
   }
   if (queries_.empty()) return;
-  log_probs_.resize(queries_.size());
-  backend_.TokenLogProbs(logits, queries_, log_probs_);
+  backend_.TokenLogProbs(logits, queries_, results_.tokens(), results_.log_probs());
+  results_.FetchLogProbs(std::ssize(queries_));
+  backend_.Sync();
   for (size_t i = 0; i < queries_.size(); ++i) {
-    measured_[i]->logprob = log_probs_[i].target;
-    measured_[i]->top = std::move(log_probs_[i].top);
+    measured_[i]->logprob = results_.host_log_probs()[i];
+    const auto count = static_cast<size_t>(std::min<int64_t>(queries_[i].top, logits.cols));
+    const auto top = results_.host_top(static_cast<int64_t>(i)).first(count);
+    measured_[i]->top.assign(top.begin(), top.end());
   }
 }
 

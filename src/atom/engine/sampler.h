@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "atom/engine/active_request.h"
-#include "atom/kernels/backend.h"
+#include "atom/kernels/step_results.h"
 
 namespace atom::engine {
 
@@ -23,7 +23,7 @@ struct SampledRow {
 class Sampler {
  public:
   /// `backend` must outlive this.
-  explicit Sampler(kernels::Backend& backend) : backend_(backend) {}
+  Sampler(kernels::Backend& backend, int64_t rows) : backend_(backend), results_(backend, rows) {}
 
   /// logits[i] is the row that rows[i] speaks of.
   void Run(const kernels::DeviceTensor& logits, std::span<SampledRow> rows);
@@ -34,11 +34,9 @@ class Sampler {
 
   kernels::Backend& backend_;
   // Scratch of a step.
-  std::vector<kernels::SamplingParams> params_;
-  std::vector<double> uniforms_;
-  std::vector<int32_t> tokens_;
+  kernels::StepResults results_;
+  std::vector<kernels::SampleRow> samples_;
   std::vector<kernels::LogProbQuery> queries_;
-  std::vector<kernels::LogProbs> log_probs_;
   std::vector<TokenOutput*> measured_;  // whose log-probabilities these are
 };
 

@@ -3,22 +3,9 @@
 #include <algorithm>
 
 #include "atom/core/check.h"
-#include "atom/model/kv_cache.h"
+#include "atom/kernels/batch.h"
 
 namespace atom::engine {
-namespace {
-
-PageTokens TokensOfPage(const Sequence& sequence, int64_t page) {
-  return PageTokens(sequence.tokens.data() + page * kernels::kKvPagePositions,
-                    static_cast<size_t>(kernels::kKvPagePositions));
-}
-
-int64_t RoomOf(const Sequence& sequence) {
-  return static_cast<int64_t>(sequence.pages.size()) * kernels::kKvPagePositions;
-}
-
-}  // namespace
-
 Scheduler::Scheduler(const SchedulerOptions& options, BlockPool& pool)
     : options_(options), pool_(pool) {
   ATOM_CHECK(options.step_tokens > 0 && options.max_sequences > 0, "{} tokens a step, {} sequences",
@@ -89,7 +76,7 @@ void Scheduler::Plan(Sequence& sequence) {
 bool Scheduler::TryAdmit(Sequence& sequence) {
   ReusePrefix(sequence);
   // A page more for each that runs: otherwise it would be preempted at once.
-  const int64_t pages = model::PagesFor(static_cast<int64_t>(sequence.tokens.size()));
+  const int64_t pages = kernels::PagesFor(std::ssize(sequence.tokens), options_.page_positions);
   if (pages - static_cast<int64_t>(sequence.pages.size()) + running() > pool_.available()) {
     ReleasePages(sequence);
     return false;
@@ -107,7 +94,7 @@ void Scheduler::ReusePrefix(Sequence& sequence) {
   sequence.found = 0;
   if (!options_.prefix_cache) return;
   // Never all tokens: the logits behind the last are wanted, and shared pages are not written.
-  const int64_t limit = sequence.reusable() / kernels::kKvPagePositions;
+  const int64_t limit = sequence.reusable() / options_.page_positions;
   for (int64_t page = 0; page < limit; ++page) {
     const std::optional<int32_t> hit = pool_.Find(sequence.content, TokensOfPage(sequence, page));
     if (!hit) break;
@@ -149,13 +136,23 @@ void Scheduler::ReleasePages(Sequence& sequence) {
   sequence.content = kNoContent;
 }
 
+int64_t Scheduler::RoomOf(const Sequence& sequence) const {
+  return std::ssize(sequence.pages) * options_.page_positions;
+}
+
+PageTokens Scheduler::TokensOfPage(const Sequence& sequence, int64_t page) const {
+  return PageTokens(sequence.tokens)
+      .subspan(static_cast<size_t>(page * options_.page_positions),
+               static_cast<size_t>(options_.page_positions));
+}
+
 void Scheduler::Advance() {
   for (const Chunk& chunk : chunks_) {
     Sequence& sequence = *chunk.sequence;
     sequence.computed += chunk.count;
     if (!options_.prefix_cache) continue;
     for (int64_t& page = sequence.kept_pages;
-         (page + 1) * kernels::kKvPagePositions <= sequence.computed; ++page) {
+         (page + 1) * options_.page_positions <= sequence.computed; ++page) {
       sequence.content = pool_.Keep(sequence.content, TokensOfPage(sequence, page),
                                     sequence.pages[static_cast<size_t>(page)]);
     }

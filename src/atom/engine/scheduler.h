@@ -32,6 +32,7 @@ struct Chunk {
 struct SchedulerOptions {
   int64_t step_tokens = 0;    ///< most tokens of a step
   int64_t max_sequences = 0;  ///< most running sequences; a step has room for a token of each
+  int64_t page_positions = 16;
   bool prefix_cache = true;
 };
 
@@ -70,6 +71,8 @@ class Scheduler {
   bool TakePage(Sequence& sequence);
   void Preempt(Sequence& sequence);
   void ReleasePages(Sequence& sequence);
+  int64_t RoomOf(const Sequence& sequence) const;
+  PageTokens TokensOfPage(const Sequence& sequence, int64_t page) const;
 
   SchedulerOptions options_;
   BlockPool& pool_;

@@ -17,7 +17,8 @@ double Lap(TimePoint& start) {
 TextGenerator::TextGenerator(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
                              uint64_t seed)
     : core_(transformer, tokenizer,
-            {.kv_pages = model::PagesFor(transformer.limits().positions),
+            {.kv_pages = kernels::PagesFor(transformer.limits().positions,
+                                           transformer.backend().kv_page_positions()),
              .max_sequences = 1,
              .seed = seed}) {}
 

@@ -82,8 +82,10 @@ Result<TaskResult> MeasureTask(model::Transformer& transformer,
   const Result<std::vector<std::vector<Continuation>>> groups =
       EncodeItems(tokenizer, items, context);
   if (!groups.ok()) return groups.error();
-  engine::EngineCore core(transformer, tokenizer,
-                          {.kv_pages = kContexts * model::PagesFor(PositionsForTasks(context))});
+  engine::EngineCore core(
+      transformer, tokenizer,
+      {.kv_pages = kContexts * kernels::PagesFor(PositionsForTasks(context),
+                                                 transformer.backend().kv_page_positions())});
   Result<std::vector<std::vector<double>>> log_likelihoods =
       LogLikelihoods(core, *groups, [progress] {
         if (progress != nullptr) progress->Advance();

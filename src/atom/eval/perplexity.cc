@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "atom/kernels/step_results.h"
 #include "atom/pipeline/calibration.h"
 
 namespace atom::eval {
@@ -14,28 +15,29 @@ namespace {
 constexpr int64_t kPublishedWindow = 2048;
 constexpr int64_t kPublishedDocumentWindows = 256;  // c4
 constexpr uint64_t kDocumentSeed = 0;
-constexpr int64_t kHeadRows = 256;  // logits rows at once
 
 /// Mean negative log-likelihood of one window's tokens 1 … W-1, in steps of at most limits().rows.
 double WindowLoss(model::Transformer& transformer, model::KvCache& cache,
-                  const std::vector<int32_t>& window) {
+                  kernels::StepResults& results, const std::vector<int32_t>& window) {
   const auto size = static_cast<int64_t>(window.size());
   std::vector<double> losses(static_cast<size_t>(size - 1));
   for (int64_t start = 0; start < size; start += transformer.limits().rows) {
     const int64_t rows = std::min(transformer.limits().rows, size - start);
-    const kernels::Batch batch = kernels::SingleSequence(
+    const kernels::Batch batch = transformer.OneSequence(
         std::vector<int32_t>(window.begin() + start, window.begin() + start + rows), start);
     const kernels::DeviceTensor hidden = transformer.ForwardHidden(batch, cache);
     const int64_t predicted = std::min(rows, size - 1 - start);  // the last token predicts nothing
-    for (int64_t row = 0; row < predicted; row += kHeadRows) {
-      const int64_t count = std::min(kHeadRows, predicted - row);
-      const kernels::DeviceTensor logits =
-          transformer.Head(model::RowRange(transformer.backend(), hidden, row, count));
+    for (int64_t row = 0; row < predicted; row += transformer.head_rows()) {
+      const int64_t count = std::min(transformer.head_rows(), predicted - row);
+      const kernels::DeviceTensor logits = transformer.Head(model::RowRange(hidden, row, count));
       const auto first = static_cast<size_t>(start + row);
       transformer.backend().NegativeLogLikelihood(
           logits, std::span(window).subspan(first + 1, static_cast<size_t>(count)),
-          std::span(losses).subspan(first, static_cast<size_t>(count)));
+          results.losses().From(row));
     }
+    results.FetchLosses(predicted);
+    transformer.backend().Sync();
+    std::copy_n(results.host_losses().begin(), predicted, losses.begin() + start);
   }
   return std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(losses.size());
 }
@@ -79,10 +81,11 @@ PerplexityResult MeasurePerplexity(model::Transformer& transformer, const EvalTe
                                    Progress* progress) {
   const auto start = std::chrono::steady_clock::now();
   model::KvCache cache = transformer.MakeKvCache(static_cast<int64_t>(text.windows.front().size()));
+  kernels::StepResults results(transformer.backend(), transformer.limits().rows);
   double sum = 0.0;
   int64_t done = 0;
   for (const std::vector<int32_t>& window : text.windows) {
-    sum += WindowLoss(transformer, cache, window);
+    sum += WindowLoss(transformer, cache, results, window);
     ++done;
     if (progress != nullptr) {
       progress->Update(

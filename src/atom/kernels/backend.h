@@ -1,10 +1,15 @@
 // The Backend: what the forward pass asks of a device, one virtual call per op per batch. Every
 // backend is treated as a device: memory comes from Allocate, nothing above kernels/ dereferences
-// tensor data, and a step allocates nothing, so that a GPU can capture it as a graph.
-// docs/numerics.md says what each op computes; the `reference` backend is its executable form.
+// device memory, ops only enqueue, and a step allocates nothing, so that a GPU can capture it as a
+// graph. docs/numerics.md says what each op computes; the `reference` backend is its executable
+// form.
 //
-// Vocabulary: M rows (tokens), N outputs, K inputs, G group. Tensors between ops are row-major; in
-// the `reference` and `cpu` backends they are fp32.
+//   once     ScratchBytes ─ Prepare(plan) ─ Prepack, MakeActivation, MakeKvLayer
+//   a step   BeginStep(batch) ─ ops … ─ EnqueueDownload of results ─ Mark ┄┄ Wait(mark) ─ host
+//
+// Vocabulary: M rows (tokens), N outputs, K inputs, G group. Tensors between ops are row-major, of
+// the type that they name: the residual stream of hidden_dtype(), logits always fp32. In the
+// `reference` and `cpu` backends all are fp32.
 #pragma once
 
 #include <cstddef>
@@ -16,44 +21,16 @@
 
 #include "atom/core/tensor_view.h"
 #include "atom/kernels/batch.h"
-#include "atom/kernels/kv_page.h"
+#include "atom/kernels/device_memory.h"
+#include "atom/kernels/kv_layer.h"
 #include "atom/kernels/log_probs.h"
 #include "atom/kernels/op_parameters.h"
 #include "atom/kernels/sampling.h"
+#include "atom/kernels/step_arena.h"
 #include "atom/quant/formats.h"
 #include "atom/quant/quantized_matrix.h"
 
 namespace atom::kernels {
-
-class Backend;
-
-/// Owns device memory; move-only. Must not outlive its Backend.
-class DeviceBuffer {
- public:
-  DeviceBuffer() = default;
-  DeviceBuffer(Backend* backend, void* data, size_t bytes)
-      : backend_(backend), data_(data), bytes_(bytes) {}
-  ~DeviceBuffer();
-  DeviceBuffer(DeviceBuffer&& other) noexcept;
-  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept;
-
-  void* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  Backend* backend_ = nullptr;
-  void* data_ = nullptr;
-  size_t bytes_ = 0;
-};
-
-/// Points at rows × cols values of Backend::hidden_dtype in device memory; row r starts r * stride
-/// elements behind the first. Never owns.
-struct DeviceTensor {
-  void* data = nullptr;
-  int64_t rows = 0;
-  int64_t cols = 0;
-  int64_t stride = 0;
-};
 
 /// A linear's weight (and bias) in the backend's own layout, made at load time.
 class PackedWeight {
@@ -80,6 +57,8 @@ class PackedActivation {
   int64_t capacity() const { return capacity_; }  ///< rows there is room for
   int64_t rows() const { return rows_; }          ///< rows that the last quantizer wrote
   void set_rows(int64_t rows) { rows_ = rows; }
+  /// For the next quantizer: how values are clipped changes no layout.
+  void set_clip(float clip) { format_.clip = clip; }
 
  protected:
   PackedActivation(const quant::ActivationFormat& format, int64_t k, int64_t capacity)
@@ -101,11 +80,21 @@ struct UnpackedActivation {
   std::vector<Half> outlier_scales;  ///< [M], empty without outlier columns
 };
 
-/// One layer's part of the paged KV cache.
-struct KvLayer {
-  KvPageLayout layout;
-  int64_t pages = 0;
-  DeviceBuffer data;  ///< pages * layout.PageBytes()
+/// A linear of a model, as far as the memory of its product depends on it.
+struct LinearPlan {
+  quant::ActivationFormat input;
+  int64_t k = 0;
+  int64_t n = 0;
+  int64_t weight_group = 0;  ///< columns that share a weight scale; 0: a dense weight
+};
+
+/// What steps ask of a backend at the most. All memory that ops take beside their arguments, and
+/// all that BeginStep keeps of a batch, follows from it.
+struct StepPlan {
+  BatchLimits batch;
+  std::vector<AttentionShape> attention;  ///< distinct ones
+  std::vector<LinearPlan> linears;        ///< distinct ones, the head's too
+  int64_t vocabulary = 0;                 ///< logits of a row; 0: none are sampled or measured
 };
 
 enum class OutputMode {
@@ -124,10 +113,38 @@ class Backend {
 
   // Memory. Upload and Download wait until the copy is done.
   virtual DeviceBuffer Allocate(size_t bytes) = 0;  ///< zeroed
+  /// Host memory that EnqueueDownload may copy to: pinned, where that makes a difference. Zeroed.
+  virtual HostBuffer AllocateHost(size_t bytes) = 0;
   virtual void Upload(std::span<const std::byte> from, void* to) = 0;
   virtual void Download(const void* from, std::span<std::byte> to) = 0;
-  /// Waits until every op issued so far has finished.
-  virtual void Sync() = 0;
+
+  // Order. Ops and downloads run one after the other, in the order they were enqueued in, perhaps
+  // after the call has returned.
+  /// Copies to memory of AllocateHost what the ops enqueued so far leave at `from`.
+  virtual void EnqueueDownload(const void* from, std::span<std::byte> to) = 0;
+  using Ticket = uint64_t;
+  /// Stands for all that was enqueued so far.
+  virtual Ticket Mark() = 0;
+  virtual void Wait(Ticket ticket) = 0;
+  /// Waits until all that was enqueued so far has finished.
+  void Sync() { Wait(Mark()); }
+
+  // Memory of steps.
+  /// Bytes that Prepare(plan) takes, before anything is allocated: what memory plans ask.
+  virtual int64_t ScratchBytes(const StepPlan& plan) const = 0;
+  /// Makes room for steps that ask for no more than the plan; nothing is allocated inside them. May
+  /// be called again between steps: room grows to the most that was asked for.
+  virtual void Prepare(const StepPlan& plan) = 0;
+  /// The rows that a step of `rows` rows is computed with, at least as many: few different numbers
+  /// on a backend that captures a graph for each, `rows` itself on others. Rows behind the batch's
+  /// own are padding: they are computed and nobody looks at them.
+  virtual int64_t RowBucket(int64_t rows) const { return rows; }
+
+  // KV cache.
+  virtual int64_t kv_page_positions() const = 0;
+  virtual int64_t KvPageBytes(const KvShape& shape) const = 0;  ///< of one layer
+  virtual std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) = 0;
+  virtual UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const = 0;
 
   // Load time.
   /// bias is empty or [N].
@@ -140,13 +157,16 @@ class Backend {
   virtual quant::QuantizedMatrix Unpack(const PackedWeight& weight) const = 0;
   virtual std::unique_ptr<PackedActivation> MakeActivation(const quant::ActivationFormat& format,
                                                            int64_t k, int64_t capacity) = 0;
+  virtual int64_t ActivationBytes(const quant::ActivationFormat& format, int64_t k,
+                                  int64_t capacity) const = 0;
   virtual UnpackedActivation Unpack(const PackedActivation& activation) const = 0;
 
-  // One step. BeginStep hands over the arrays that the ops below read; the batch must live until
-  // the step's last op.
+  // One step. BeginStep copies the arrays that the ops below read: the batch may change afterwards.
+  // REQUIRES: CheckBatch has seen it, and the plan that was prepared has room for it.
   virtual void BeginStep(const Batch& batch) = 0;
 
   /// out[t] = table[tokens[t]] · scale, plus positions[position of t + offset] where there are any.
+  /// Tokens may be those of token slots.
   virtual void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) = 0;
 
   /// out = quantize(gather(norm(x))). `permutation` is [K] int32 on the device
@@ -188,20 +208,25 @@ class Backend {
   virtual void GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) = 0;
   /// x = cap · tanh(x / cap), in place: logits of models that cap them.
   virtual void Softcap(const DeviceTensor& x, float cap) = 0;
-  /// out[i] = -log softmax(logits[i])[targets[i]], in natural logarithms, on the host.
+
+  // Results stay on the device (step_results.h has a place for them and their copy on the host).
+  /// out[i] = -log softmax(logits[i])[targets[i]], in natural logarithms.
   virtual void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,
-                                     std::span<double> out) = 0;
-  /// tokens[i] chosen from logits[i] by params[i] with uniforms[i] in [0, 1): SampleToken. The
-  /// logits stay as they are.
-  virtual void Sample(const DeviceTensor& logits, std::span<const SamplingParams> params,
-                      std::span<const double> uniforms, std::span<int32_t> tokens) = 0;
-  /// out[i] = what queries[i] asks about a row of logits, on the host: LogProbsOf.
+                                     DeviceSpan<double> out) = 0;
+  /// tokens[row] chosen from logits[row] by SampleToken, for the rows that `rows` names, and kept
+  /// in their token slots. The logits stay as they are; edits and masks are read before the return.
+  virtual void Sample(const DeviceTensor& logits, std::span<const SampleRow> rows,
+                      DeviceSpan<int32_t> tokens) = 0;
+  /// out[i] = what queries[i] asks about a row of logits: LogProbsOf. `tokens` is what Sample wrote
+  /// for these logits.
   virtual void TokenLogProbs(const DeviceTensor& logits, std::span<const LogProbQuery> queries,
-                             std::span<LogProbs> out) = 0;
+                             DeviceSpan<int32_t> tokens, const DeviceLogProbs& out) = 0;
 
  private:
   friend class DeviceBuffer;
+  friend class HostBuffer;
   virtual void Free(void* data) = 0;
+  virtual void FreeHost(void* data) = 0;
 };
 
 }  // namespace atom::kernels

@@ -28,23 +28,25 @@ int32_t Greedy(std::span<const float> logits) {
 
 /// The tokens in order of falling probability (ties: rising id), drawn one by one. Weights are
 /// probabilities up to a factor; the likeliest token has weight 1.
+///
+///   ids   | heap of those not drawn | … third, second, first drawn |
 class SortedCandidates {
  public:
-  SortedCandidates(std::span<const float> logits, float temperature)
-      : logits_(logits), temperature_(temperature), heap_(logits.size()) {
-    std::iota(heap_.begin(), heap_.end(), 0);
-    std::make_heap(heap_.begin(), heap_.end(), Before{logits});
-    largest_ = Logit(heap_.front());
+  /// `ids` has a place for each logit.
+  SortedCandidates(std::span<const float> logits, float temperature, std::span<int32_t> ids)
+      : logits_(logits), temperature_(temperature), ids_(ids.first(logits.size())) {
+    std::iota(ids_.begin(), ids_.end(), 0);
+    std::make_heap(ids_.begin(), ids_.end(), Before{logits});
+    largest_ = Logit(ids_.front());
   }
 
   /// The n-th token, n < logits.size().
   int32_t operator[](size_t n) {
-    while (drawn_.size() <= n) {
-      std::pop_heap(heap_.begin(), heap_.end(), Before{logits_});
-      drawn_.push_back(heap_.back());
-      heap_.pop_back();
+    for (; drawn_ <= n; ++drawn_) {
+      const auto end = ids_.end() - static_cast<std::ptrdiff_t>(drawn_);
+      std::pop_heap(ids_.begin(), end, Before{logits_});
     }
-    return drawn_[n];
+    return ids_[ids_.size() - 1 - n];
   }
 
   double Weight(int32_t id) const {
@@ -67,22 +69,21 @@ class SortedCandidates {
 
   std::span<const float> logits_;
   float temperature_;
-  std::vector<int32_t> heap_;
-  std::vector<int32_t> drawn_;
+  std::span<int32_t> ids_;
+  size_t drawn_ = 0;
   float largest_ = 0.0f;
 };
 
 /// The logits after the edits, and after the mask: what is not allowed becomes -infinity, and what
 /// is stays above it.
-std::vector<float> EditedLogits(std::span<const float> logits, const SamplingParams& params) {
-  std::vector<float> edited(logits.begin(), logits.end());
+void EditLogits(const SamplingParams& params, std::span<float> edited) {
   for (const LogitEdit& edit : params.edits) {
     ATOM_CHECK(edit.id >= 0 && static_cast<size_t>(edit.id) < edited.size(),
                "an edit of token {}, {} logits", edit.id, edited.size());
     float& logit = edited[static_cast<size_t>(edit.id)];
     logit = (logit > 0.0f ? logit / edit.penalty : logit * edit.penalty) + edit.bias;
   }
-  if (params.allowed.empty()) return edited;
+  if (params.allowed.empty()) return;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (size_t id = 0; id < edited.size(); ++id) {
     const uint64_t word = id / 64 < params.allowed.size() ? params.allowed[id / 64] : 0;
@@ -90,7 +91,6 @@ std::vector<float> EditedLogits(std::span<const float> logits, const SamplingPar
         (word >> (id % 64) & 1) != 0 ? std::numeric_limits<float>::lowest() : -kInfinity;
     if (floor == -kInfinity || !(edited[id] > floor)) edited[id] = floor;
   }
-  return edited;
 }
 
 /// How many of the likeliest tokens are kept, and their weight in all.
@@ -126,9 +126,10 @@ Kept KeepLikeliest(SortedCandidates& tokens, size_t size, const SamplingParams& 
   return kept;
 }
 
-int32_t Choose(std::span<const float> logits, const SamplingParams& params, double uniform) {
+int32_t Choose(std::span<const float> logits, const SamplingParams& params, double uniform,
+               std::span<int32_t> ids) {
   if (params.temperature <= 0.0f || params.top_k == 1) return Greedy(logits);
-  SortedCandidates tokens(logits, params.temperature);
+  SortedCandidates tokens(logits, params.temperature, ids);
   const Kept kept = KeepLikeliest(tokens, logits.size(), params);
 
   // The sum is in another order than `mass` where every token is kept: rounding may leave the
@@ -148,11 +149,23 @@ int32_t Choose(std::span<const float> logits, const SamplingParams& params, doub
 
 }  // namespace
 
-int32_t SampleToken(std::span<const float> logits, const SamplingParams& params, double uniform) {
+int32_t SampleToken(std::span<const float> logits, const SamplingParams& params, double uniform,
+                    const SamplingScratch& scratch) {
   ATOM_CHECK(!logits.empty(), "no logits");
   ATOM_CHECK(uniform >= 0.0 && uniform < 1.0, "uniform = {}", uniform);
-  if (params.edits.empty() && params.allowed.empty()) return Choose(logits, params, uniform);
-  return Choose(EditedLogits(logits, params), params, uniform);
+  if (params.edits.empty() && params.allowed.empty()) {
+    return Choose(logits, params, uniform, scratch.ids);
+  }
+  const std::span<float> edited = scratch.edited.first(logits.size());
+  std::ranges::copy(logits, edited.begin());
+  EditLogits(params, edited);
+  return Choose(edited, params, uniform, scratch.ids);
+}
+
+int32_t SampleToken(std::span<const float> logits, const SamplingParams& params, double uniform) {
+  std::vector<int32_t> ids(logits.size());
+  std::vector<float> edited(logits.size());
+  return SampleToken(logits, params, uniform, {.ids = ids, .edited = edited});
 }
 
 }  // namespace atom::kernels

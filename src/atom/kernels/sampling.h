@@ -33,8 +33,25 @@ struct SamplingParams {
   std::span<const uint64_t> allowed = {};
 };
 
+/// A row of logits that Backend::Sample chooses a token from.
+struct SampleRow {
+  int64_t row = 0;
+  SamplingParams params;
+  double uniform = 0.0;  ///< in [0, 1)
+  int32_t slot = -1;     ///< the token slot that keeps the token on the device; -1: none
+};
+
+/// What SampleToken works in, one place for each logit.
+struct SamplingScratch {
+  std::span<int32_t> ids;
+  std::span<float> edited;
+};
+
 /// The specification of Backend::Sample, on the host: `uniform` in [0, 1) picks along the kept
 /// tokens in order of falling probability (ties: rising id). A NaN is never likelier than anything.
+int32_t SampleToken(std::span<const float> logits, const SamplingParams& params, double uniform,
+                    const SamplingScratch& scratch);
+/// The same, with scratch of its own.
 int32_t SampleToken(std::span<const float> logits, const SamplingParams& params, double uniform);
 
 }  // namespace atom::kernels

@@ -15,6 +15,13 @@ std::unique_ptr<kernels::PackedWeight> Pack(kernels::Backend& backend,
   return backend.PrepackDense(std::get<artifact::DenseMatrix>(linear.weight).view, linear.bias);
 }
 
+/// 0: dense.
+int64_t GroupOf(const artifact::HostLinear& linear) {
+  if (!linear.packed()) return 0;
+  const int64_t group = std::get<artifact::PackedMatrix>(linear.weight).view.group;
+  return group > 0 ? group : linear.k();
+}
+
 NormWeights Upload(kernels::Backend& backend, const NormSpec& spec,
                    const artifact::HostNorm& norm) {
   return {backend, spec, norm.weight, norm.bias};
@@ -70,7 +77,14 @@ DeviceLayer::DeviceLayer(kernels::Backend& backend, const LayerSpec& layer_spec,
       o(MakeSite(backend, host, SiteRole::kO)),
       gate_up(MakeSite(backend, host, SiteRole::kGateUp)),
       down(MakeSite(backend, host, SiteRole::kDown)),
-      kv(host.kv) {}
+      kv(host.kv) {
+  for (const artifact::HostLinear& linear : host.linears) {
+    linear_plans.push_back({.input = host[artifact::InputSite(linear.name)].format,
+                            .k = linear.k(),
+                            .n = linear.n(),
+                            .weight_group = GroupOf(linear)});
+  }
+}
 
 kernels::HeadNorms DeviceLayer::head_norms() const {
   kernels::HeadNorms norms;

@@ -66,12 +66,15 @@ struct DeviceLayer {
 
   const quant::KvFormat& kv_format() const { return kv; }
   kernels::HeadNorms head_norms() const;
+  /// What steps must have room for.
+  const std::vector<kernels::LinearPlan>& linears() const { return linear_plans; }
 
   LayerSpec spec;
   NormWeights input_norm, ffn_norm;
   std::optional<NormWeights> post_attention_norm, post_ffn_norm, q_norm, k_norm;
   DeviceSite qkv, o, gate_up, down;
   quant::KvFormat kv;
+  std::vector<kernels::LinearPlan> linear_plans;
 };
 
 }  // namespace atom::model

@@ -2,30 +2,17 @@
 
 namespace atom::model {
 
-kernels::KvLayer MakeKvLayer(kernels::Backend& backend, const kernels::KvPageLayout& layout,
-                             int64_t pages) {
-  return {.layout = layout,
-          .pages = pages,
-          .data = backend.Allocate(static_cast<size_t>(pages * layout.PageBytes()))};
-}
-
-KvCache::KvCache(kernels::Backend& backend, const std::vector<kernels::KvPageLayout>& layouts,
+KvCache::KvCache(kernels::Backend& backend, const std::vector<kernels::KvShape>& shapes,
                  int64_t pages)
-    : pages_(pages) {
-  layers_.reserve(layouts.size());
-  for (const kernels::KvPageLayout& layout : layouts) {
-    layers_.push_back(MakeKvLayer(backend, layout, pages));
-  }
+    : pool_{.pages = pages, .page_positions = backend.kv_page_positions()} {
+  layers_.reserve(shapes.size());
+  for (const kernels::KvShape& shape : shapes) layers_.push_back(backend.MakeKvLayer(shape, pages));
 }
 
-int64_t KvCache::bytes() const {
-  int64_t total = 0;
-  for (const kernels::KvLayer& layer : layers_) total += static_cast<int64_t>(layer.data.bytes());
-  return total;
-}
-
-int64_t PagesFor(int64_t positions) {
-  return (positions + kernels::kKvPagePositions - 1) / kernels::kKvPagePositions;
+int64_t KvPageBytes(const kernels::Backend& backend, const std::vector<kernels::KvShape>& shapes) {
+  int64_t bytes = 0;
+  for (const kernels::KvShape& shape : shapes) bytes += backend.KvPageBytes(shape);
+  return bytes;
 }
 
 }  // namespace atom::model

@@ -1,33 +1,30 @@
 // The paged KV cache of a model: one pool of pages a layer, all of the same number of pages, so
-// that one block table serves every layer.
+// that one page list a sequence serves every layer.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "atom/kernels/backend.h"
 
 namespace atom::model {
 
-kernels::KvLayer MakeKvLayer(kernels::Backend& backend, const kernels::KvPageLayout& layout,
-                             int64_t pages);
-
 class KvCache {
  public:
-  /// `layouts` has one entry a layer.
-  KvCache(kernels::Backend& backend, const std::vector<kernels::KvPageLayout>& layouts,
-          int64_t pages);
+  /// `shapes` has one entry a layer.
+  KvCache(kernels::Backend& backend, const std::vector<kernels::KvShape>& shapes, int64_t pages);
 
-  int64_t pages() const { return pages_; }
-  kernels::KvLayer& layer(int64_t index) { return layers_.at(static_cast<size_t>(index)); }
-  int64_t bytes() const;
+  kernels::PagePool pool() const { return pool_; }
+  int64_t pages() const { return pool_.pages; }
+  kernels::KvLayer& layer(int64_t index) { return *layers_.at(static_cast<size_t>(index)); }
 
  private:
-  int64_t pages_;
-  std::vector<kernels::KvLayer> layers_;
+  kernels::PagePool pool_;
+  std::vector<std::unique_ptr<kernels::KvLayer>> layers_;
 };
 
-/// Pages that hold `positions` positions.
-int64_t PagesFor(int64_t positions);
+/// Bytes of a page in all layers.
+int64_t KvPageBytes(const kernels::Backend& backend, const std::vector<kernels::KvShape>& shapes);
 
 }  // namespace atom::model

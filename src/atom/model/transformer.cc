@@ -11,55 +11,67 @@ using kernels::DeviceTensor;
 using kernels::OutputMode;
 using kernels::PackedActivation;
 
-namespace {
-
-/// Logits are produced for at most this many rows at once: they are wide.
-constexpr int64_t kHeadRows = 256;
-
-/// Outputs of gate and up, or of up alone.
-int64_t UpWidth(const FfnSpec& ffn) { return (ffn.gated ? 2 : 1) * ffn.inner; }
-
-}  // namespace
-
-DeviceTensor RowRange(const kernels::Backend& backend, const DeviceTensor& tensor, int64_t first,
-                      int64_t count) {
+DeviceTensor RowRange(const DeviceTensor& tensor, int64_t first, int64_t count) {
   ATOM_CHECK(first >= 0 && count >= 0 && first + count <= tensor.rows, "rows [{}, +{}) of {}",
              first, count, tensor.rows);
   DeviceTensor range = tensor;
-  range.data = static_cast<std::byte*>(tensor.data) +
-               first * tensor.stride * DTypeSize(backend.hidden_dtype());
+  range.data =
+      static_cast<std::byte*>(tensor.data) + first * tensor.stride * DTypeSize(tensor.dtype);
   range.rows = count;
   return range;
 }
 
+namespace {
+
+/// The first `cols` columns of `rows` rows.
+DeviceTensor Part(const DeviceTensor& tensor, int64_t rows, int64_t cols) {
+  DeviceTensor part = RowRange(tensor, 0, rows);
+  ATOM_CHECK(cols <= part.cols, "{} columns of {}", cols, part.cols);
+  part.cols = cols;
+  return part;
+}
+
+}  // namespace
+
 Transformer::Transformer(kernels::Backend& backend, const ModelSpec& spec, const Limits& limits)
-    : backend_(backend), spec_(spec), limits_(limits) {
-  int64_t qkv = 0, attention = 0, gate_up = 0;  // widths: those of the widest layer
-  bool norms_behind = false;
-  for (const LayerSpec& layer : spec.layers) {
-    qkv = std::max(qkv, layer.attention.q_width() + 2 * layer.attention.kv_width());
-    attention = std::max(attention, layer.attention.q_width());
-    gate_up = std::max(gate_up, UpWidth(layer.ffn));
-    norms_behind |= layer.post_attention_norm.has_value() || layer.post_ffn_norm.has_value();
-  }
-  hidden_ = MakeScratch(limits.rows, spec.hidden_size);
-  qkv_ = MakeScratch(limits.rows, qkv);
-  attention_ = MakeScratch(limits.rows, attention);
-  gate_up_ = MakeScratch(limits.rows, gate_up);
-  update_ = MakeScratch(norms_behind ? limits.rows : 0, spec.hidden_size);
-  gathered_ = MakeScratch(limits.rows, spec.hidden_size);
-  logits_ = MakeScratch(std::min(limits.rows, kHeadRows), spec.vocab_size);
+    : backend_(backend),
+      spec_(spec),
+      limits_(limits),
+      plan_(PlanSteps(spec, limits, backend.kv_page_positions())) {
+  const StepTensors tensors = TensorsOf(spec, limits, backend.hidden_dtype());
+  hidden_ = MakeScratch(tensors.hidden);
+  qkv_ = MakeScratch(tensors.qkv);
+  attention_ = MakeScratch(tensors.attention);
+  gate_up_ = MakeScratch(tensors.gate_up);
+  update_ = MakeScratch(tensors.update);
+  gathered_ = MakeScratch(tensors.gathered);
+  logits_ = MakeScratch(tensors.logits);
   for (const RopeSpec& rope : spec.ropes) {
     ropes_.push_back(UploadValues<float>(backend, RopeTableValues(rope, limits.positions)));
   }
+  MakeActivations(plan_.linears);
+  backend.Prepare(plan_);
 }
 
-Transformer::Scratch Transformer::MakeScratch(int64_t rows, int64_t cols) {
+Transformer::Scratch Transformer::MakeScratch(const TensorShape& shape) {
   Scratch scratch;
-  const int64_t bytes = rows * cols * DTypeSize(backend_.hidden_dtype());
-  scratch.buffer = backend_.Allocate(static_cast<size_t>(bytes));
-  scratch.tensor = {.data = scratch.buffer.data(), .rows = rows, .cols = cols, .stride = cols};
+  scratch.buffer = backend_.Allocate(static_cast<size_t>(shape.bytes()));
+  scratch.tensor = {.data = scratch.buffer.data(),
+                    .rows = shape.rows,
+                    .cols = shape.cols,
+                    .stride = shape.cols,
+                    .dtype = shape.dtype};
   return scratch;
+}
+
+void Transformer::MakeActivations(std::span<const kernels::LinearPlan> linears) {
+  for (const kernels::LinearPlan& linear : linears) {
+    const bool there = std::ranges::any_of(activations_, [&](const auto& activation) {
+      return activation->k() == linear.k && ShareActivation(activation->format(), linear.input);
+    });
+    if (there) continue;
+    activations_.push_back(backend_.MakeActivation(linear.input, linear.k, limits_.rows));
+  }
 }
 
 void Transformer::SetEmbedding(const TensorView& embedding, const TensorView* positions) {
@@ -83,39 +95,56 @@ void Transformer::SetHead(std::span<const float> norm, std::span<const float> no
 
 void Transformer::AddLayer(const artifact::HostLayer& host) {
   layers_.emplace_back(backend_, spec_.layer(layers()), host);
+  Prepare(layers_.back());
+}
+
+void Transformer::Prepare(const DeviceLayer& layer) {
+  if (!AddLinears(layer.linears(), plan_)) return;
+  MakeActivations(layer.linears());
+  backend_.Prepare(plan_);
+}
+
+std::vector<kernels::KvShape> Transformer::KvShapes() const {
+  std::vector<kernels::KvShape> shapes;
+  shapes.reserve(layers_.size());
+  for (const DeviceLayer& layer : layers_) {
+    const AttentionSpec& attention = layer.spec.attention;
+    shapes.push_back({layer.kv_format(), attention.kv_heads, attention.head_dim});
+  }
+  return shapes;
 }
 
 KvCache Transformer::MakeKvCache(int64_t positions) {
-  std::vector<kernels::KvPageLayout> layouts;
-  layouts.reserve(layers_.size());
-  for (const DeviceLayer& layer : layers_) {
-    layouts.push_back({.format = layer.kv_format(),
-                       .kv_heads = layer.spec.attention.kv_heads,
-                       .head_dim = layer.spec.attention.head_dim});
-  }
-  return KvCache(backend_, layouts, PagesFor(positions));
+  return KvCache(backend_, KvShapes(), kernels::PagesFor(positions, backend_.kv_page_positions()));
+}
+
+kernels::Batch Transformer::OneSequence(std::vector<int32_t> tokens, int64_t start) const {
+  return kernels::SingleSequence(std::move(tokens), start, backend_.kv_page_positions());
 }
 
 PackedActivation& Transformer::Activation(const quant::ActivationFormat& format, int64_t k) {
-  for (const auto& activation : activations_) {
-    if (activation->k() == k && activation->format() == format) return *activation;
-  }
-  activations_.push_back(backend_.MakeActivation(format, k, limits_.rows));
-  return *activations_.back();
+  const auto found = std::ranges::find_if(activations_, [&](const auto& activation) {
+    return activation->k() == k && ShareActivation(activation->format(), format);
+  });
+  ATOM_CHECK(found != activations_.end(), "a layer that was not prepared: {} columns, {} bits", k,
+             format.bits);
+  (*found)->set_clip(format.clip);
+  return **found;
 }
 
-void Transformer::BeginStep(const kernels::Batch& batch) {
-  ATOM_CHECK(batch.rows() <= limits_.rows, "{} rows, room for {}", batch.rows(), limits_.rows);
-  for (const int32_t position : batch.positions) {
-    ATOM_CHECK(position < limits_.positions, "position {}, room for {}", position,
-               limits_.positions);
+void Transformer::BeginStep(const kernels::Batch& batch, const kernels::PagePool& pool) {
+  kernels::CheckBatch(batch, pool);
+  step_rows_ = backend_.RowBucket(batch.rows());
+  logit_rows_ = std::ssize(batch.logit_rows);
+  ATOM_CHECK(step_rows_ <= limits_.rows, "{} rows, room for {}", step_rows_, limits_.rows);
+  for (const int32_t length : batch.kv_lengths) {
+    ATOM_CHECK(length <= limits_.positions, "{} positions, room for {}", length, limits_.positions);
   }
-  batch_ = &batch;
   backend_.BeginStep(batch);
 }
 
 DeviceTensor Transformer::Embed() {
-  const DeviceTensor hidden = RowRange(backend_, hidden_.tensor, 0, batch_->rows());
+  const DeviceTensor hidden = RowRange(hidden_.tensor, 0, step_rows_);
   backend_.Embed({.table = &embedding_,
                   .dtype = embedding_dtype_,
                   .scale = static_cast<float>(spec_.embedding.scale),
@@ -129,13 +158,6 @@ void Transformer::RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv,
                            const DeviceTensor& hidden, SiteObserver* observer) {
   RunAttention(layer, kv, hidden, observer);
   RunFfn(layer, hidden, observer);
-}
-
-DeviceTensor Transformer::Part(const Scratch& scratch, int64_t rows, int64_t cols) const {
-  DeviceTensor part = RowRange(backend_, scratch.tensor, 0, rows);
-  ATOM_CHECK(cols <= part.cols, "{} columns of {}", cols, part.cols);
-  part.cols = cols;
-  return part;
 }
 
 kernels::RopeTable Transformer::Rope(const AttentionSpec& attention) const {
@@ -154,7 +176,7 @@ void Transformer::AddToResidual(const DeviceSite& site, const PackedActivation& 
                                 const std::optional<NormWeights>& norm,
                                 const DeviceTensor& hidden) {
   if (!norm) return backend_.Linear(x, site.readers, hidden, OutputMode::kAdd);
-  const DeviceTensor update = Part(update_, hidden.rows, hidden.cols);
+  const DeviceTensor update = Part(update_.tensor, hidden.rows, hidden.cols);
   Multiply(site, x, update);
   backend_.NormAdd(update, norm->Use(), hidden);
 }
@@ -163,8 +185,8 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
                                const DeviceTensor& hidden, SiteObserver* observer) {
   const AttentionSpec& spec = layer.spec.attention;
   const kernels::AttentionShape shape = spec.Shape();
-  const DeviceTensor qkv = Part(qkv_, hidden.rows, spec.q_width() + 2 * spec.kv_width());
-  const DeviceTensor attended = Part(attention_, hidden.rows, spec.q_width());
+  const DeviceTensor qkv = Part(qkv_.tensor, hidden.rows, spec.q_width() + 2 * spec.kv_width());
+  const DeviceTensor attended = Part(attention_.tensor, hidden.rows, spec.q_width());
 
   PackedActivation& x = Activation(layer.qkv.format, layer.qkv.width);
   backend_.NormQuantize(hidden, layer.input_norm.Use(), layer.qkv.gather(), x);
@@ -183,7 +205,7 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
 void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
                          SiteObserver* observer) {
   const FfnSpec& spec = layer.spec.ffn;
-  const DeviceTensor gate_up = Part(gate_up_, hidden.rows, UpWidth(spec));
+  const DeviceTensor gate_up = Part(gate_up_.tensor, hidden.rows, spec.up_width());
 
   PackedActivation& x = Activation(layer.gate_up.format, layer.gate_up.width);
   backend_.NormQuantize(hidden, layer.ffn_norm.Use(), layer.gate_up.gather(), x);
@@ -200,8 +222,7 @@ void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
 }
 
 DeviceTensor Transformer::GatherLogitRows(const DeviceTensor& hidden) {
-  const auto wanted = static_cast<int64_t>(batch_->logit_rows.size());
-  const DeviceTensor rows = RowRange(backend_, gathered_.tensor, 0, wanted);
+  const DeviceTensor rows = RowRange(gathered_.tensor, 0, logit_rows_);
   backend_.GatherLogitRows(hidden, rows);
   return rows;
 }
@@ -209,17 +230,18 @@ DeviceTensor Transformer::GatherLogitRows(const DeviceTensor& hidden) {
 DeviceTensor Transformer::Head(const DeviceTensor& hidden) {
   ATOM_CHECK(hidden.rows <= logits_.tensor.rows, "{} rows of logits, room for {}", hidden.rows,
              logits_.tensor.rows);
-  const DeviceTensor logits = RowRange(backend_, logits_.tensor, 0, hidden.rows);
-  PackedActivation& x = Activation(quant::ActivationFormat{}, config_.hidden_size);
-  backend_.NormQuantize(hidden,
-                        {.weight = &final_norm_, .eps = static_cast<float>(config_.rms_norm_eps)},
-                        nullptr, x);
+  const DeviceTensor logits = RowRange(logits_.tensor, 0, hidden.rows);
+  PackedActivation& x = Activation(quant::ActivationFormat{}, spec_.hidden_size);
+  backend_.NormQuantize(hidden, final_norm_.Use(), nullptr, x);
   backend_.Linear(x, *head_, logits, OutputMode::kOverwrite);
+  if (spec_.head.softcap != 0.0) {
+    backend_.Softcap(logits, static_cast<float>(spec_.head.softcap));
+  }
   return logits;
 }
 
 DeviceTensor Transformer::ForwardHidden(const kernels::Batch& batch, KvCache& cache) {
-  BeginStep(batch);
+  BeginStep(batch, cache.pool());
   const DeviceTensor hidden = Embed();
   for (int64_t i = 0; i < layers(); ++i) {
     RunLayer(layers_[static_cast<size_t>(i)], cache.layer(i), hidden, nullptr);

@@ -17,6 +17,7 @@
 #include "atom/model/device_layer.h"
 #include "atom/model/kv_cache.h"
 #include "atom/model/spec/model_spec.h"
+#include "atom/model/step_plan.h"
 
 namespace atom::model {
 
@@ -31,31 +32,38 @@ class SiteObserver {
 
 class Transformer {
  public:
-  struct Limits {
-    int64_t rows = 512;        ///< most rows of one step
-    int64_t positions = 2048;  ///< most positions of a sequence
-  };
+  using Limits = StepLimits;
   Transformer(kernels::Backend& backend, const ModelSpec& spec, const Limits& limits);
 
-  // Weights. Layers may be added one by one or stay with the caller (RunLayer).
+  // Weights. Layers may be added one by one or stay with the caller (Prepare, RunLayer).
   /// [vocab][hidden], and the rows of learned positions in the same type, where the spec has them.
   void SetEmbedding(const TensorView& embedding, const TensorView* positions = nullptr);
   /// norm [hidden], with its bias where the spec has one; head [vocab][hidden].
   void SetHead(std::span<const float> norm, std::span<const float> norm_bias,
                const TensorView& head);
   void AddLayer(const artifact::HostLayer& host);  ///< the spec's next one
+  /// Makes room for the steps of a layer that stays with the caller: steps allocate nothing.
+  void Prepare(const DeviceLayer& layer);
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
 
-  kernels::Backend& backend() { return backend_; }
+  kernels::Backend& backend() const { return backend_; }
   const ModelSpec& spec() const { return spec_; }
   const Limits& limits() const { return limits_; }
 
+  /// Of all layers.
+  std::vector<kernels::KvShape> KvShapes() const;
+  /// Bytes of all that steps take besides weights and KV.
+  int64_t StepBytes() const { return model::StepBytes(backend_, spec_, limits_, plan_); }
   /// A cache for all layers with room for `positions` positions in whole pages.
   KvCache MakeKvCache(int64_t positions);
+  /// A Batch of one sequence with pages of the backend's size (kernels::SingleSequence).
+  kernels::Batch OneSequence(std::vector<int32_t> tokens, int64_t start) const;
 
-  // One step. BeginStep hands the batch to the backend; then Embed, RunLayer…, in order.
-  void BeginStep(const kernels::Batch& batch);
-  kernels::DeviceTensor Embed();  ///< hidden states [T][hidden], valid until the next step
+  // One step. BeginStep checks the batch and hands it to the backend; then Embed, RunLayer…, in
+  // order. `pool` is that of the pages.
+  void BeginStep(const kernels::Batch& batch, const kernels::PagePool& pool);
+  /// Hidden states [T][hidden], valid until the next step; T in the backend's row bucket.
+  kernels::DeviceTensor Embed();
   /// hidden += attention(…); hidden += ffn(…), as the layer's spec says.
   void RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv, const kernels::DeviceTensor& hidden,
                 SiteObserver* observer);
@@ -76,10 +84,10 @@ class Transformer {
     kernels::DeviceBuffer buffer;
     kernels::DeviceTensor tensor;
   };
-  Scratch MakeScratch(int64_t rows, int64_t cols);
+  Scratch MakeScratch(const TensorShape& shape);
+  void MakeActivations(std::span<const kernels::LinearPlan> linears);
+  /// REQUIRES: a layer with it was prepared.
   kernels::PackedActivation& Activation(const quant::ActivationFormat& format, int64_t k);
-  /// The first `cols` columns of `rows` rows.
-  kernels::DeviceTensor Part(const Scratch& scratch, int64_t rows, int64_t cols) const;
   kernels::RopeTable Rope(const AttentionSpec& attention) const;
   /// y = x · Wᵀ of all linears of a site, side by side.
   void Multiply(const DeviceSite& site, const kernels::PackedActivation& x,
@@ -104,15 +112,15 @@ class Transformer {
   std::vector<kernels::DeviceBuffer> ropes_;  // tables of spec_.ropes
   std::vector<DeviceLayer> layers_;
 
-  const kernels::Batch* batch_ = nullptr;  // of the step under way
-  Scratch hidden_, qkv_, attention_, gate_up_, gathered_, logits_;
-  Scratch update_;  // what a norm takes before it joins hidden_; empty if no layer has one there
-  // One for each distinct (format, K): layers differ at most in searched clip ratios.
+  kernels::StepPlan plan_;  // of all that was prepared
+  int64_t step_rows_ = 0;   // of the step under way, padding included
+  int64_t logit_rows_ = 0;  // of the step under way
+  Scratch hidden_, qkv_, attention_, gate_up_, update_, gathered_, logits_;
+  // One for each (format, K) that is distinct but for the clip ratio.
   std::vector<std::unique_ptr<kernels::PackedActivation>> activations_;
 };
 
 /// Rows [first, first + count) of a tensor.
-kernels::DeviceTensor RowRange(const kernels::Backend& backend, const kernels::DeviceTensor& tensor,
-                               int64_t first, int64_t count);
+kernels::DeviceTensor RowRange(const kernels::DeviceTensor& tensor, int64_t first, int64_t count);
 
 }  // namespace atom::model

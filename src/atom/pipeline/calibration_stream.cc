@@ -11,6 +11,11 @@ CalibrationStream::CalibrationStream(model::Transformer& transformer,
              store_.samples(), windows.size());
 }
 
+kernels::PagePool CalibrationStream::PoolOf(const kernels::Batch& batch) const {
+  return {.pages = std::ssize(batch.pages),
+          .page_positions = transformer_.backend().kv_page_positions()};
+}
+
 std::vector<float> CalibrationStream::Download(const kernels::DeviceTensor& hidden) const {
   std::vector<float> values(static_cast<size_t>(hidden.rows * hidden.cols));
   transformer_.backend().Download(hidden.data, std::as_writable_bytes(std::span(values)));
@@ -19,9 +24,9 @@ std::vector<float> CalibrationStream::Download(const kernels::DeviceTensor& hidd
 
 void CalibrationStream::EmbedAll(Progress* progress) {
   for (int64_t sample = 0; sample < samples(); ++sample) {
-    const kernels::Batch batch = kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0);
-    transformer_.BeginStep(batch);
-    store_.Write(sample, Download(transformer_.Embed()));
+    const kernels::Batch batch = transformer_.OneSequence(windows_[static_cast<size_t>(sample)], 0);
+    transformer_.BeginStep(batch, PoolOf(batch));
+    store_.Write(sample, Download(model::RowRange(transformer_.Embed(), 0, batch.rows())));
     if (progress != nullptr) progress->Advance();
   }
 }
@@ -30,21 +35,21 @@ void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count,
                                  model::SiteObserver* observer, const Inspect& inspect,
                                  Progress* progress) {
   kernels::Backend& backend = transformer_.backend();
-  kernels::KvLayer kv = model::MakeKvLayer(backend,
-                                           {.format = layer.kv_format(),
-                                            .kv_heads = layer.spec.attention.kv_heads,
-                                            .head_dim = layer.spec.attention.head_dim},
-                                           model::PagesFor(store_.rows()));
+  const model::AttentionSpec& attention = layer.spec.attention;
+  const std::unique_ptr<kernels::KvLayer> kv =
+      backend.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim},
+                          kernels::PagesFor(store_.rows(), backend.kv_page_positions()));
+  transformer_.Prepare(layer);
   std::vector<float> input(static_cast<size_t>(store_.rows() * store_.hidden()));
   for (int64_t sample = 0; sample < count; ++sample) {
-    const kernels::Batch batch = kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0);
-    transformer_.BeginStep(batch);
+    const kernels::Batch batch = transformer_.OneSequence(windows_[static_cast<size_t>(sample)], 0);
+    transformer_.BeginStep(batch, PoolOf(batch));
     const kernels::DeviceTensor hidden = transformer_.Embed();  // its rows: the layer works there
     store_.Read(sample, input);
     backend.Upload(std::as_bytes(std::span(input)), hidden.data);
-    transformer_.RunLayer(layer, kv, hidden, observer);
+    transformer_.RunLayer(layer, *kv, hidden, observer);
     if (keep == Keep::kOutput || inspect) {
-      const std::vector<float> output = Download(hidden);
+      const std::vector<float> output = Download(model::RowRange(hidden, 0, batch.rows()));
       if (inspect) inspect(sample, input, output);
       if (keep == Keep::kOutput) store_.Write(sample, output);
     }

@@ -4,8 +4,8 @@
 #include <fstream>
 
 #include "atom/artifact/layer_tensors.h"
-#include "atom/kernels/kv_page.h"
 #include "atom/model/kv_cache.h"
+#include "atom/model/step_plan.h"
 #include "atom/model/weights.h"
 
 namespace atom::server {
@@ -15,8 +15,6 @@ constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
 /// Code, tokenizer, stacks, connections; measured below 100 MiB.
 constexpr int64_t kProgramBytes = int64_t{128} << 20;
 constexpr int64_t kLeastContext = 256;
-/// Logits of at most so many rows at once (model/transformer.cc).
-constexpr int64_t kHeadRows = 256;
 
 int64_t WeightBytes(const model::ModelFiles& files) {
   const std::string embedding = files.tensors().FileName(artifact::kEmbeddingName);
@@ -32,36 +30,30 @@ int64_t WeightBytes(const model::ModelFiles& files) {
   return bytes;
 }
 
-int64_t ScratchBytes(const model::ModelSpec& spec, const MemoryQuestion& question,
-                     int64_t context) {
-  constexpr int64_t kFloat = sizeof(float);
-  const model::AttentionSpec& attention = spec.layer(0).attention;
-  const int64_t inner = spec.layer(0).ffn.inner;
-  const int64_t q = attention.q_width();
-  const int64_t qkv = q + 2 * attention.kv_width();
-  const int64_t tensors = 2 * spec.hidden_size + qkv + q + 2 * inner;
-  // Inputs of the linears, unquantized at the most.
-  const int64_t inputs = 2 * spec.hidden_size + q + inner;
-  const int64_t logits = std::min(question.rows, kHeadRows) * spec.vocab_size;
-  const int64_t rope = context * attention.head_dim;
-  // The sampler keeps a copy of the logits.
-  return kFloat * (question.rows * (tensors + inputs) + 2 * logits + rope) + kProgramBytes;
-}
+/// What the model's layers ask for, from its files' headers.
+struct LayerNeeds {
+  kernels::StepPlan steps;
+  std::vector<kernels::KvShape> kv;
+};
 
-int64_t PageBytes(const model::ModelFiles& files) {
-  int64_t bytes = 0;
+LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backend,
+                   const model::StepLimits& limits) {
+  LayerNeeds needs{.steps = model::PlanSteps(files.spec, limits, backend.kv_page_positions()),
+                   .kv = {}};
   for (int64_t layer = 0; layer < files.spec.num_layers(); ++layer) {
     const artifact::LayerShape shape = model::ShapeOfLayer(files.spec, layer);
-    artifact::HostLayer host(shape);
+    const model::AttentionSpec& attention = files.spec.layer(layer).attention;
+    artifact::HostLayer formats(shape);
+    int64_t weight_group = 0;
     if (files.quantization.has_value()) {
-      artifact::ApplyFormats(*files.quantization, layer, shape, host);
+      artifact::ApplyFormats(*files.quantization, layer, shape, formats);
+      const int64_t group = files.quantization->recipe.weight.group;
+      if (!files.quantization->simulated) weight_group = group > 0 ? group : files.spec.hidden_size;
     }
-    const kernels::KvPageLayout layout = {.format = host.kv,
-                                          .kv_heads = files.spec.layer(layer).attention.kv_heads,
-                                          .head_dim = files.spec.layer(layer).attention.head_dim};
-    bytes += layout.PageBytes();
+    model::AddLinears(model::LinearsOf(shape, formats, weight_group), needs.steps);
+    needs.kv.push_back({formats.kv, attention.kv_heads, attention.head_dim});
   }
-  return bytes;
+  return needs;
 }
 
 }  // namespace
@@ -70,10 +62,11 @@ std::string MemoryPlan::Description() const {
   const auto gib = [](int64_t bytes) { return static_cast<double>(bytes) / kGib; };
   return fmt::format(
       "weights {:.2f} GiB, scratch {:.2f} GiB, KV {:.2f} GiB: {} pages, {} positions", gib(weights),
-      gib(scratch), gib(pages * page_bytes), pages, pages * kernels::kKvPagePositions);
+      gib(scratch), gib(pages * page_bytes), pages, pages * page_positions);
 }
 
-Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const MemoryQuestion& question) {
+Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Backend& backend,
+                              const MemoryQuestion& question) {
   const int64_t most = files.spec.max_position_embeddings;
   if (question.context > most) {
     return MakeError("--max-context: expected at most the model's {} tokens, found {}", most,
@@ -82,22 +75,28 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const MemoryQuesti
   MemoryPlan plan;
   plan.context = question.context > 0 ? question.context : most;
   plan.weights = WeightBytes(files);
-  plan.scratch = ScratchBytes(files.spec, question, plan.context);
-  plan.page_bytes = PageBytes(files);
-  const int64_t wanted = question.max_sequences * model::PagesFor(plan.context);
+  const model::StepLimits limits = {
+      .rows = question.rows, .positions = plan.context, .sequences = question.max_sequences};
+  const LayerNeeds needs = NeedsOf(files, backend, limits);
+  plan.scratch = model::StepBytes(backend, files.spec, limits, needs.steps) + kProgramBytes;
+  plan.page_bytes = model::KvPageBytes(backend, needs.kv);
+  plan.page_positions = backend.kv_page_positions();
+  const auto pages_for = [&plan](int64_t positions) {
+    return kernels::PagesFor(positions, plan.page_positions);
+  };
+  const int64_t wanted = question.max_sequences * pages_for(plan.context);
   const int64_t rest = question.budget - plan.weights - plan.scratch;
   plan.pages = std::clamp<int64_t>(rest / plan.page_bytes, 0, wanted);
-  const int64_t room = plan.pages * kernels::kKvPagePositions;
+  const int64_t room = plan.pages * plan.page_positions;
   const int64_t needed = question.context > 0 ? question.context : std::min(most, kLeastContext);
   if (room < needed) {
     return MakeError(
         "--memory: expected at least {:.2f} GiB (weights {:.2f}, scratch {:.2f}, KV of {} "
         "positions {:.2f}), found {:.2f} GiB",
-        static_cast<double>(plan.weights + plan.scratch +
-                            model::PagesFor(needed) * plan.page_bytes) /
+        static_cast<double>(plan.weights + plan.scratch + pages_for(needed) * plan.page_bytes) /
             kGib,
         static_cast<double>(plan.weights) / kGib, static_cast<double>(plan.scratch) / kGib, needed,
-        static_cast<double>(model::PagesFor(needed) * plan.page_bytes) / kGib,
+        static_cast<double>(pages_for(needed) * plan.page_bytes) / kGib,
         static_cast<double>(question.budget) / kGib);
   }
   plan.context = std::min(plan.context, room);

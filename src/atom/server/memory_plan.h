@@ -21,6 +21,7 @@ struct MemoryPlan {
   int64_t weights = 0;     ///< bytes, packed
   int64_t scratch = 0;     ///< bytes: a step's tensors, the program itself
   int64_t page_bytes = 0;  ///< of a page in all layers
+  int64_t page_positions = 0;
   int64_t pages = 0;
   int64_t context = 0;
 
@@ -31,7 +32,8 @@ struct MemoryPlan {
 
 /// An Error if there is no room for one sequence of the context, or of 256 positions if none was
 /// asked for. No more pages than max_sequences whole contexts need.
-Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const MemoryQuestion& question);
+Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Backend& backend,
+                              const MemoryQuestion& question);
 
 /// What the machine has left now, in bytes.
 int64_t AvailableMemory();

@@ -38,28 +38,22 @@ TEST(AttentionBenchTest, EveryLayerIsFilledToItsLastPosition) {
   const auto backend = kernels::MakeBackend("cpu", {.threads = 1}).value();
   const model::ModelSpec spec = FindGeometry("tinyllama-1.1b").value().spec;
   const model::AttentionSpec& attention = spec.layer(0).attention;
-  std::vector<kernels::KvLayer> layers;
+  std::vector<std::unique_ptr<kernels::KvLayer>> layers;
   std::vector<kernels::KvLayer*> pointers;
-  layers.reserve(3);
   for (int i = 0; i < 3; ++i) {
-    layers.push_back(model::MakeKvLayer(*backend,
-                                        {.format = {.storage = KvStorage::kBF16},
-                                         .kv_heads = attention.kv_heads,
-                                         .head_dim = attention.head_dim},
-                                        18));
-    pointers.push_back(&layers.back());
+    layers.push_back(backend->MakeKvLayer(
+        {{.storage = KvStorage::kBF16}, attention.kv_heads, attention.head_dim}, 18));
+    pointers.push_back(layers.back().get());
   }
   FillKv(*backend, spec, 18 * 16 - 1, pointers);  // more than one step; the last slot stays free
-  std::vector<std::byte> first(layers[0].data.bytes());
-  std::vector<std::byte> last(first.size());
-  backend->Download(layers[0].data.data(), first);
-  backend->Download(layers[2].data.data(), last);
-  EXPECT_EQ(first, last);
+  for (int64_t page = 0; page < 18; ++page) {
+    EXPECT_EQ(backend->Unpack(*layers[0], page).values, backend->Unpack(*layers[2], page).values);
+    EXPECT_EQ(backend->Unpack(*layers[0], page).keys, backend->Unpack(*layers[2], page).keys);
+  }
   const auto row_is_zero = [&](int64_t position) {
-    const kernels::KvPageLayout& layout = layers[0].layout;
-    const int64_t at = position / 16 * layout.PageBytes() + layout.ValueOffset(3, position % 16);
-    return std::all_of(first.begin() + at, first.begin() + at + layout.RowBytes(),
-                       [](std::byte byte) { return byte == std::byte{0}; });
+    const kernels::UnpackedKvPage page = backend->Unpack(*layers[0], position / 16);
+    const auto first = page.values.begin() + (3 * 16 + position % 16) * attention.head_dim;
+    return std::all_of(first, first + attention.head_dim, [](float x) { return x == 0.0f; });
   };
   EXPECT_FALSE(row_is_zero(0));
   EXPECT_FALSE(row_is_zero(256));

@@ -33,8 +33,9 @@ TEST(ServingMemoryTest, CountsAModel) {
   // and zero point in fp16.
   EXPECT_EQ(plain.page_bytes, 2 * 16 * 2 * 4 * 64 * 2);
   EXPECT_EQ(of("atom-w4a4").page_bytes, 2 * 16 * 2 * 4 * (32 + 4));
-  EXPECT_EQ(of("atom-w4a4").scratch, plain.scratch);
-  EXPECT_GT(plain.scratch, 0);
+  // What steps really take: codes are smaller than values.
+  EXPECT_LT(of("atom-w4a4").scratch, plain.scratch);
+  EXPECT_GT(of("atom-w4a4").scratch, 0);
 }
 
 TEST(ServingMemoryTest, IsReadInGibibytes) { EXPECT_EQ(GibText(int64_t{5} << 29), "2.50 GiB"); }

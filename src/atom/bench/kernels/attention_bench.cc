@@ -10,7 +10,6 @@
 #include "atom/bench/kernels/kv_filling.h"
 #include "atom/bench/kernels/random_weights.h"
 #include "atom/model/device_layer.h"
-#include "atom/model/kv_cache.h"
 
 namespace atom::bench {
 namespace {
@@ -26,26 +25,25 @@ class AttentionCase {
  public:
   AttentionCase(Workbench& bench, const model::ModelSpec& spec, KvStorage storage, int64_t depth)
       : backend_(bench.backend()), shape_(spec.layer(0).attention.Shape()), depth_(depth) {
-    const int64_t pages = model::PagesFor(depth);
-    const kernels::KvPageLayout layout{{.storage = storage}, shape_.kv_heads, shape_.head_dim};
-    const int64_t bytes = pages * layout.PageBytes();
+    const kernels::KvShape kv{{.storage = storage}, shape_.kv_heads, shape_.head_dim};
+    const int64_t pages = kernels::PagesFor(depth, backend_.kv_page_positions());
+    const int64_t bytes = pages * backend_.KvPageBytes(kv);
     const int64_t count = std::max<int64_t>(1, (bench.effort().rotate_bytes + bytes - 1) / bytes);
     std::vector<kernels::KvLayer*> pointers;
     layers_.reserve(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; ++i) {
-      layers_.push_back(
-          model::MakeKvLayer(backend_, layout.format, shape_.kv_heads, shape_.head_dim, pages));
-      pointers.push_back(&layers_.back());
+      layers_.push_back(backend_.MakeKvLayer(kv, pages));
+      pointers.push_back(layers_.back().get());
     }
     FillKv(backend_, spec, depth, pointers);
   }
 
-  const kernels::KvPageLayout& layout() const { return layers_.front().layout; }
+  const kernels::KvShape& kv() const { return layers_.front()->shape(); }
 
   /// Attention of the last `tokens` positions.
   void SetTokens(int64_t tokens) {
     batch_ = kernels::SingleSequence(std::vector<int32_t>(static_cast<size_t>(tokens), 0),
-                                     depth_ - tokens);
+                                     depth_ - tokens, backend_.kv_page_positions());
     const int64_t columns = (shape_.heads + 2 * shape_.kv_heads) * shape_.head_dim;
     const int64_t out_columns = shape_.heads * shape_.head_dim;
     Rng rng(4);
@@ -56,7 +54,7 @@ class AttentionCase {
     backend_.BeginStep(batch_);
   }
   void Run() {
-    backend_.Attention(qkv_, shape_, layers_[next_++ % layers_.size()], out_);
+    backend_.Attention(qkv_, shape_, *layers_[next_++ % layers_.size()], out_);
     backend_.Sync();
   }
 
@@ -64,7 +62,7 @@ class AttentionCase {
   kernels::Backend& backend_;
   kernels::AttentionShape shape_;
   int64_t depth_;
-  std::vector<kernels::KvLayer> layers_;
+  std::vector<std::unique_ptr<kernels::KvLayer>> layers_;
   kernels::Batch batch_;
   kernels::DeviceBuffer input_, output_;
   kernels::DeviceTensor qkv_, out_;
@@ -74,17 +72,17 @@ class AttentionCase {
 AttentionRow MeasureRow(Workbench& bench, const Geometry& geometry, const std::string& test,
                         int64_t depth, AttentionCase& attention) {
   const bool decode = test == "decode";
-  const kernels::KvPageLayout& layout = attention.layout();
+  const kernels::KvShape& kv = attention.kv();
   AttentionRow row{.test = test,
                    .geometry = geometry.name,
                    .shape = geometry.spec.layer(0).attention.Shape(),
-                   .kv = std::string(quant::Name(layout.format.storage)),
-                   .kv_bits = quant::KvStorageBits(layout.format.storage),
+                   .kv = std::string(quant::Name(kv.format.storage)),
+                   .kv_bits = quant::KvStorageBits(kv.format.storage),
                    .depth = depth,
                    .tokens = decode ? 1 : std::min(kPrefillTokens, depth)};
   attention.SetTokens(row.tokens);
   const double operations = AttentionOperations(row.shape, depth - row.tokens, row.tokens);
-  const auto bytes = static_cast<double>(depth * KvBytesPerPosition(layout));
+  const auto bytes = static_cast<double>(depth * KvBytesPerPosition(kv));
   // Prefill is dense fp32 arithmetic, decoding waits for K and V.
   row.measured = bench.Measure(decode ? Ceiling::kDram : Ceiling::kFma, decode ? bytes : operations,
                                [&attention] { attention.Run(); });

@@ -13,8 +13,10 @@ namespace {
 
 constexpr int64_t kStepRows = 256;
 
-void FillFirst(kernels::Backend& backend, const model::ModelSpec& spec, int64_t positions,
-               kernels::KvLayer& layer) {
+}  // namespace
+
+void FillKv(kernels::Backend& backend, const model::ModelSpec& spec, int64_t positions,
+            std::span<kernels::KvLayer* const> layers) {
   const kernels::AttentionShape shape = spec.layer(0).attention.Shape();
   const int64_t columns = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
   const kernels::DeviceBuffer rope =
@@ -24,33 +26,24 @@ void FillFirst(kernels::Backend& backend, const model::ModelSpec& spec, int64_t 
     const int64_t rows = std::min(kStepRows, positions - start);
     const kernels::DeviceBuffer qkv =
         model::UploadValues<float>(backend, RandomFloats(rng, rows * columns));
-    const kernels::Batch batch =
-        kernels::SingleSequence(std::vector<int32_t>(static_cast<size_t>(rows), 0), start);
-    backend.BeginStep(batch);
-    backend.RopeAppendKv(
-        {.data = qkv.data(), .rows = rows, .cols = columns, .stride = columns}, shape, {},
-        {.table = &rope, .positions = positions, .rotary_dim = shape.head_dim}, layer);
+    backend.BeginStep(kernels::SingleSequence(std::vector<int32_t>(static_cast<size_t>(rows), 0),
+                                              start, backend.kv_page_positions()));
+    for (kernels::KvLayer* layer : layers) {
+      backend.RopeAppendKv(
+          {.data = qkv.data(), .rows = rows, .cols = columns, .stride = columns}, shape, {},
+          {.table = &rope, .positions = positions, .rotary_dim = shape.head_dim}, *layer);
+    }
     backend.Sync();
   }
 }
 
-}  // namespace
-
-void FillKv(kernels::Backend& backend, const model::ModelSpec& spec, int64_t positions,
-            std::span<kernels::KvLayer* const> layers) {
-  if (layers.empty() || positions == 0) return;
-  FillFirst(backend, spec, positions, *layers.front());
-  const kernels::KvPageLayout& layout = layers.front()->layout;
-  std::vector<std::byte> bytes(
-      static_cast<size_t>(model::PagesFor(positions) * layout.PageBytes()));
-  backend.Download(layers.front()->data.data(), bytes);
-  for (kernels::KvLayer* layer : layers.subspan(1)) backend.Upload(bytes, layer->data.data());
-}
-
-int64_t KvBytesPerPosition(const kernels::KvPageLayout& layout) {
+int64_t KvBytesPerPosition(const kernels::KvShape& shape) {
   constexpr int64_t kParameterBytes = 2 * 2;  // fp16 scale and zero point
-  const int64_t row = layout.RowBytes() + (layout.quantized() ? kParameterBytes : 0);
-  return 2 * layout.kv_heads * row;
+  const quant::KvStorage storage = shape.format.storage;
+  const bool quantized = storage == quant::KvStorage::kInt4 || storage == quant::KvStorage::kInt8;
+  const int64_t row =
+      shape.head_dim * quant::KvStorageBits(storage) / 8 + (quantized ? kParameterBytes : 0);
+  return 2 * shape.kv_heads * row;
 }
 
 }  // namespace atom::bench

@@ -9,12 +9,12 @@
 
 namespace atom::bench {
 
-/// Appends `positions` random rows to the first layer, in pages 0, 1, …, and copies that to the
-/// others. All have the layout of the first, and pages enough.
+/// Appends `positions` random rows to each layer, the same to all, in pages 0, 1, …, of which there
+/// are enough.
 void FillKv(kernels::Backend& backend, const model::ModelSpec& spec, int64_t positions,
             std::span<kernels::KvLayer* const> layers);
 
 /// Bytes of K and V, with scales and zero points, that attention reads of one position.
-int64_t KvBytesPerPosition(const kernels::KvPageLayout& layout);
+int64_t KvBytesPerPosition(const kernels::KvShape& shape);
 
 }  // namespace atom::bench

@@ -56,7 +56,7 @@ class ModelRunner {
     if (bench_.ceilings().Has(ceiling)) rates.push_back(bench_.ceilings().MeasureOnce(ceiling));
   }
 
-  /// Scratch grows to its size, which later steps keep.
+  /// Memory is touched for the first time.
   void Warm(const ModelTest& test) { test.prefill ? Step(0, test.tokens) : Step(test.depth, 1); }
 
   /// Seconds of the steps alone.
@@ -86,7 +86,7 @@ class ModelRunner {
     std::vector<int32_t> ids(static_cast<size_t>(tokens));
     const int64_t vocabulary = model_.transformer->spec().vocab_size;
     for (int32_t& id : ids) id = static_cast<int32_t>(rng_.Below(vocabulary));
-    kernels::Batch batch = kernels::SingleSequence(std::move(ids), start);
+    kernels::Batch batch = model_.transformer->OneSequence(std::move(ids), start);
     batch.logit_rows = {static_cast<int32_t>(tokens - 1)};
     model_.transformer->Forward(batch, cache_);
     bench_.backend().Sync();

@@ -79,8 +79,8 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
   made.cost.shape = spec.layer(0).attention.Shape();
   made.cost.layers = spec.num_layers();
   made.cost.linear_weights = model::LinearWeightCount(spec);
-  const kernels::KvPageLayout layout{layer.kv, made.cost.shape.kv_heads, made.cost.shape.head_dim};
-  made.cost.kv_bytes_per_position = spec.num_layers() * KvBytesPerPosition(layout);
+  const kernels::KvShape kv{layer.kv, made.cost.shape.kv_heads, made.cost.shape.head_dim};
+  made.cost.kv_bytes_per_position = spec.num_layers() * KvBytesPerPosition(kv);
   return made;
 }
 

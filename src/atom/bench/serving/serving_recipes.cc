@@ -5,7 +5,6 @@
 
 #include "atom/bench/kernels/geometry.h"
 #include "atom/bench/serving/numbered_tokenizer.h"
-#include "atom/model/kv_cache.h"
 
 namespace atom::bench {
 namespace {
@@ -41,7 +40,7 @@ class Comparison {
     for (const int64_t batch : options_.batches) {
       row.batch = batch;
       // And one each that admission keeps in reserve.
-      row.pages = batch * (model::PagesFor(longest_) + 1);
+      row.pages = batch * (LongestPages() + 1);
       Measure(model, batch, row);
     }
     row.batch = 0;
@@ -53,6 +52,10 @@ class Comparison {
   }
 
  private:
+  int64_t LongestPages() const {
+    return kernels::PagesFor(longest_, bench_.backend().kv_page_positions());
+  }
+
   int64_t MostRunning() const {
     int64_t most = options_.budgets.empty() ? 1 : options_.budget_running;
     for (const int64_t batch : options_.batches) most = std::max(most, batch);
@@ -61,7 +64,7 @@ class Comparison {
 
   void Measure(const RandomModel& model, int64_t running, ServingRow& row) {
     if (interrupted_()) return;
-    row.fits = row.pages >= model::PagesFor(longest_);
+    row.fits = row.pages >= LongestPages();
     row.point = {};
     if (row.fits) {
       const std::optional<ServingPoint> point =

@@ -25,45 +25,71 @@ struct AttentionTask {
   int64_t kv_head = 0;
 };
 
-/// Task number `index`, counted from the last queries to the first: those see the most positions,
-/// and long tasks had better start first.
+/// The tasks of a step. Number `index` is counted from the last queries to the first: those see the
+/// most positions, and long tasks had better start first.
 class TaskList {
  public:
-  TaskList(const Batch& batch, const AttentionShape& shape)
-      : batch_(batch),
+  /// `block_starts` is scratch, [S+1].
+  TaskList(const StepView& step, const AttentionShape& shape, std::span<int64_t> block_starts)
+      : step_(step),
         kv_heads_(shape.kv_heads),
-        block_rows_(std::max<int64_t>(1, kTaskRows / (shape.heads / shape.kv_heads))) {
-    for (int64_t s = 0; s < batch.sequences(); ++s) count_ += Blocks(s) * kv_heads_;
+        block_rows_(BlockRows(shape)),
+        block_starts_(block_starts) {
+    block_starts_[0] = 0;
+    for (size_t s = 0; s + 1 < block_starts_.size(); ++s) {
+      block_starts_[s + 1] = block_starts_[s] + (Rows(s) + block_rows_ - 1) / block_rows_;
+    }
   }
-  int64_t count() const { return count_; }
-  int64_t block_rows() const { return block_rows_; }
+  /// Rows of a full block: with all query heads of a KV head they fill the register tiles.
+  static int64_t BlockRows(const AttentionShape& shape) {
+    return std::max<int64_t>(1, kTaskRows / (shape.heads / shape.kv_heads));
+  }
+
+  int64_t count() const { return block_starts_.back() * kv_heads_; }
 
   AttentionTask operator[](int64_t index) const {
-    for (int64_t s = batch_.sequences() - 1;; --s) {
-      const int64_t tasks = Blocks(s) * kv_heads_;
-      if (index >= tasks) {
-        index -= tasks;
-        continue;
-      }
-      const int64_t block = Blocks(s) - 1 - index / kv_heads_;
-      const int64_t first = block * block_rows_;
-      return {s, Start(s) + first, std::min(block_rows_, Start(s + 1) - Start(s) - first),
-              index % kv_heads_};
-    }
+    const int64_t block = block_starts_.back() - 1 - index / kv_heads_;
+    const auto above = std::ranges::upper_bound(block_starts_, block);
+    const auto s = static_cast<size_t>(above - block_starts_.begin()) - 1;
+    const int64_t first = (block - block_starts_[s]) * block_rows_;
+    return {static_cast<int64_t>(s), step_.query_starts[s] + first,
+            std::min(block_rows_, Rows(s) - first), index % kv_heads_};
   }
 
  private:
-  int64_t Start(int64_t sequence) const {
-    return batch_.query_starts[static_cast<size_t>(sequence)];
-  }
-  int64_t Blocks(int64_t sequence) const {
-    return (Start(sequence + 1) - Start(sequence) + block_rows_ - 1) / block_rows_;
+  int64_t Rows(size_t sequence) const {
+    return step_.query_starts[sequence + 1] - step_.query_starts[sequence];
   }
 
-  const Batch& batch_;
+  const StepView& step_;
   int64_t kv_heads_;
   int64_t block_rows_;
-  int64_t count_ = 0;
+  std::span<int64_t> block_starts_;  // blocks in front of each sequence, and all of them
+};
+
+/// Where a task's arrays lie in its worker's scratch.
+struct TaskPlaces {
+  TaskPlaces(const AttentionShape& shape)
+      : head_dim(shape.head_dim),
+        rows(RoundUp(TaskList::BlockRows(shape) * (shape.heads / shape.kv_heads), kVectorRows)),
+        padded(RoundUp(head_dim, kPanelOutputs)),
+        stride(padded + 16),  // rows of a register tile in different lines of L1
+        q_at(plan.Add<float>(rows * stride)),
+        keys_at(plan.Add<float>(kTilePositions * padded)),
+        values_at(plan.Add<float>(kTilePositions * padded)),
+        visible_at(plan.Add<int32_t>(rows)),
+        hidden_at(plan.Add<int32_t>(rows)),
+        scores_at(plan.Add<float>(rows * kScoreStride)),
+        transposed_at(plan.Add<float>(kVectorRows * kVectorRows)),
+        tile_out_at(plan.Add<float>(rows * stride)),
+        out_at(plan.Add<float>(rows * stride)),
+        maxima_at(plan.Add<float>(2 * rows)),
+        sums_at(plan.Add<float>(2 * rows)) {}
+
+  ScratchPlan plan;
+  int64_t head_dim, rows, padded, stride;
+  size_t q_at, keys_at, values_at, visible_at, hidden_at, scores_at, transposed_at, tile_out_at,
+      out_at, maxima_at, sums_at;
 };
 
 /// One task's scratch, as the kernels see it.
@@ -75,61 +101,43 @@ struct TaskScratch {
   int32_t* visible;
   int32_t* hidden;
 
-  TaskScratch(Workspace& workspace, int worker, int64_t row_capacity, const AttentionShape& shape) {
-    const int64_t head_dim = shape.head_dim;
-    const int64_t rows = RoundUp(row_capacity, kVectorRows);
-    const int64_t padded = RoundUp(head_dim, kPanelOutputs);
-    const int64_t stride = padded + 16;  // rows of a register tile in different lines of L1
-    ScratchPlan plan;
-    const size_t q_at = plan.Add<float>(rows * stride);
-    const size_t keys_at = plan.Add<float>(kTilePositions * padded);
-    const size_t values_at = plan.Add<float>(kTilePositions * padded);
-    const size_t visible_at = plan.Add<int32_t>(rows);
-    const size_t hidden_at = plan.Add<int32_t>(rows);
-    const size_t scores_at = plan.Add<float>(rows * kScoreStride);
-    const size_t transposed_at = plan.Add<float>(kVectorRows * kVectorRows);
-    const size_t tile_out_at = plan.Add<float>(rows * stride);
-    const size_t out_at = plan.Add<float>(rows * stride);
-    const size_t maxima_at = plan.Add<float>(2 * rows);
-    const size_t sums_at = plan.Add<float>(2 * rows);
-    std::byte* base = workspace.Of(worker, plan.bytes());
-
-    q = ScratchAt<float>(base, q_at);
-    keys = ScratchAt<float>(base, keys_at);
-    values = ScratchAt<float>(base, values_at);
-    visible = ScratchAt<int32_t>(base, visible_at);
-    hidden = ScratchAt<int32_t>(base, hidden_at);
-    tile.head_dim = head_dim;
-    tile.padded_dim = padded;
-    tile.row_stride = stride;
+  TaskScratch(const TaskPlaces& places, const AttentionShape& shape, std::byte* base)
+      : q(ScratchAt<float>(base, places.q_at)),
+        keys(ScratchAt<float>(base, places.keys_at)),
+        values(ScratchAt<float>(base, places.values_at)),
+        visible(ScratchAt<int32_t>(base, places.visible_at)),
+        hidden(ScratchAt<int32_t>(base, places.hidden_at)) {
+    tile.head_dim = places.head_dim;
+    tile.padded_dim = places.padded;
+    tile.row_stride = places.stride;
     tile.keys = keys;
     tile.values = values;
     tile.divisor = shape.ScoreDivisor();
     tile.softcap = shape.softcap;
-    tile.scores = ScratchAt<float>(base, scores_at);
-    tile.transposed = ScratchAt<float>(base, transposed_at);
-    tile.tile_out = ScratchAt<float>(base, tile_out_at);
-    tile.out = ScratchAt<float>(base, out_at);
-    tile.max = ScratchAt<float>(base, maxima_at);
-    tile.tile_max = tile.max + rows;
-    tile.sum = ScratchAt<float>(base, sums_at);
-    tile.tile_sum = tile.sum + rows;
+    tile.scores = ScratchAt<float>(base, places.scores_at);
+    tile.transposed = ScratchAt<float>(base, places.transposed_at);
+    tile.tile_out = ScratchAt<float>(base, places.tile_out_at);
+    tile.out = ScratchAt<float>(base, places.out_at);
+    tile.max = ScratchAt<float>(base, places.maxima_at);
+    tile.tile_max = tile.max + places.rows;
+    tile.sum = ScratchAt<float>(base, places.sums_at);
+    tile.tile_sum = tile.sum + places.rows;
   }
 };
 
 /// Everything that one task reads and writes.
 struct TaskRun {
   const CpuContext& context;
-  const Batch& batch;
+  const StepView& step;
   const AttentionShape& shape;
-  const KvLayer& kv;
+  const CpuKvLayer& kv;
   const AttentionTask& task;
   TaskScratch& scratch;
 
   int64_t heads() const { return shape.heads / shape.kv_heads; }
   int64_t rows() const { return task.rows * heads(); }
   int64_t Position(int64_t row) const {  // scratch row = query row, then head
-    return batch.positions[static_cast<size_t>(task.first_row + row / heads())];
+    return step.positions[static_cast<size_t>(task.first_row + row / heads())];
   }
   float* HeadOf(const DeviceTensor& x, int64_t row) const {
     const int64_t head = task.kv_head * heads() + row % heads();
@@ -150,7 +158,7 @@ struct TaskRun {
   /// out.
   void LoadTile(int64_t first, int64_t end, int64_t begin) const {
     const auto storage = static_cast<size_t>(kv.layout.format.storage);
-    const HeadPages pages(kv, batch, task.sequence, task.kv_head);
+    const HeadPages pages(kv, step, task.sequence, task.kv_head);
     const int64_t unseen = std::max<int64_t>(0, begin - first) / kKvPagePositions;
     for (int64_t p = unseen * kKvPagePositions; p < end - first; p += kKvPagePositions) {
       const int64_t page = (first + p) / kKvPagePositions;
@@ -208,10 +216,23 @@ struct TaskRun {
   }
 };
 
+size_t TaskListBytes(int64_t sequences) {
+  ScratchPlan plan;
+  plan.Add<int64_t>(sequences + 1);
+  return plan.bytes();
+}
+
 }  // namespace
 
-void Attention(const CpuContext& context, const Batch& batch, const DeviceTensor& qkv,
-               const AttentionShape& shape, const KvLayer& kv, const DeviceTensor& out) {
+ScratchSize AttentionScratch(const AttentionShape& shape, const BatchLimits& limits, int threads) {
+  ScratchSize size{.worker = TaskPlaces(shape).plan.bytes(),
+                   .shared = TaskListBytes(limits.sequences)};
+  size.Include(DecodeScratch(shape, limits, threads));
+  return size;
+}
+
+void Attention(const CpuContext& context, const StepView& step, const DeviceTensor& qkv,
+               const AttentionShape& shape, const CpuKvLayer& kv, const DeviceTensor& out) {
   ATOM_CHECK(out.rows == qkv.rows && out.cols == shape.heads * shape.head_dim,
              "output {} x {}, expected {} x {}", out.rows, out.cols, qkv.rows,
              shape.heads * shape.head_dim);
@@ -220,15 +241,17 @@ void Attention(const CpuContext& context, const Batch& batch, const DeviceTensor
   ATOM_CHECK(kv.layout.kv_heads == shape.kv_heads && kv.layout.head_dim == shape.head_dim,
              "pages of {} heads of {}, {} heads of {}", kv.layout.kv_heads, kv.layout.head_dim,
              shape.kv_heads, shape.head_dim);
-  const DecodeStep decode{context, batch, qkv, shape, kv, out};
+  const DecodeStep decode{context, step, qkv, shape, kv, out};
   if (decode.Splits()) return decode.RunSplit();
-  const TaskList tasks(batch, shape);
-  const int64_t row_capacity = tasks.block_rows() * (shape.heads / shape.kv_heads);
+  std::byte* starts = context.workspace.Shared(TaskListBytes(step.sequences()));
+  const TaskList tasks(step, shape,
+                       {ScratchAt<int64_t>(starts, 0), static_cast<size_t>(step.sequences()) + 1});
+  const TaskPlaces places(shape);
   const auto run = [&](int64_t index, int worker) {
     const AttentionTask task = tasks[index];
     if (decode.Takes(task.sequence)) return decode.Run(task.sequence, task.kv_head, worker);
-    TaskScratch scratch(context.workspace, worker, row_capacity, shape);
-    TaskRun{context, batch, shape, kv, task, scratch}.Run(qkv, out);
+    TaskScratch scratch(places, shape, context.workspace.Of(worker, places.plan.bytes()));
+    TaskRun{context, step, shape, kv, task, scratch}.Run(qkv, out);
   };
   context.ParallelFor(tasks.count(), run);
 }

@@ -14,11 +14,41 @@ bool HasIntegerCodes(const quant::ActivationFormat& format) {
 /// Bytes of a section of codes: products read whole lines, and up to a group of 4 codes too far.
 int64_t SectionBytes(int64_t count) { return (count + 63) / 64 * 64 + 64; }
 
+/// Where the parts of a row lie.
+struct RowPlaces {
+  RowPlaces(const quant::ActivationFormat& format, int64_t k) {
+    if (format.dense()) {
+      stride = (k + 15) / 16 * 16 + 16;
+      return;
+    }
+    const int64_t k4 = k - format.outlier_columns;
+    groups = k4 == 0 ? 0 : format.group == 0 ? 1 : k4 / format.group;
+    outlier_offset = SectionBytes(k4);
+    codes_stride = outlier_offset;
+    if (format.outlier_columns > 0) codes_stride += SectionBytes(format.outlier_columns);
+    scales_stride = groups + 1;
+  }
+  int64_t DenseBytes() const { return stride * static_cast<int64_t>(sizeof(float)); }
+  int64_t ScaleBytes() const { return scales_stride * static_cast<int64_t>(sizeof(float)); }
+
+  int64_t stride = 0;
+  int64_t codes_stride = 0;
+  int64_t outlier_offset = 0;
+  int64_t scales_stride = 0;
+  int64_t groups = 0;
+};
+
 AlignedMemory Rows(int64_t rows, int64_t row_bytes) {
   return AlignedMemory(static_cast<size_t>(rows * row_bytes));
 }
 
 }  // namespace
+
+int64_t CpuActivation::Bytes(const quant::ActivationFormat& format, int64_t columns,
+                             int64_t capacity) {
+  const RowPlaces row(format, columns);
+  return capacity * (row.DenseBytes() + row.codes_stride + row.ScaleBytes());
+}
 
 CpuActivation::CpuActivation(const quant::ActivationFormat& activation_format, int64_t columns,
                              int64_t row_capacity)
@@ -26,20 +56,21 @@ CpuActivation::CpuActivation(const quant::ActivationFormat& activation_format, i
   ATOM_CHECK(k4() >= 0 && (k4() == 0 || k4() % group() == 0),
              "{} columns, {} of them outliers, groups of {}", columns, format().outlier_columns,
              format().group);
-  if (format().dense()) {
-    stride = (columns + 15) / 16 * 16 + 16;
-    dense = Rows(row_capacity, stride * static_cast<int64_t>(sizeof(float)));
-    return;
-  }
-  ATOM_CHECK(HasIntegerCodes(format()), "a {}-bit format of {} needs `simulated`", format().bits,
+  ATOM_CHECK(format().dense() || HasIntegerCodes(format()),
+             "a {}-bit format of {} needs `simulated`", format().bits,
              quant::Name(format().number));
-  groups = k4() == 0 ? 0 : k4() / group();
-  outlier_offset = SectionBytes(k4());
-  codes_stride = outlier_offset;
-  if (format().outlier_columns > 0) codes_stride += SectionBytes(format().outlier_columns);
-  codes = Rows(row_capacity, codes_stride);
-  scales_stride = groups + 1;
-  scales = Rows(row_capacity, scales_stride * static_cast<int64_t>(sizeof(float)));
+  const RowPlaces row(format(), columns);
+  stride = row.stride;
+  codes_stride = row.codes_stride;
+  outlier_offset = row.outlier_offset;
+  scales_stride = row.scales_stride;
+  groups = row.groups;
+  if (format().dense()) {
+    dense = Rows(row_capacity, row.DenseBytes());
+  } else {
+    codes = Rows(row_capacity, codes_stride);
+    scales = Rows(row_capacity, row.ScaleBytes());
+  }
 }
 
 const CpuActivation& CpuActivation::Of(const PackedActivation& activation) {

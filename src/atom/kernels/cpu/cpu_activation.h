@@ -14,6 +14,8 @@ namespace atom::kernels::cpu {
 struct CpuActivation final : PackedActivation {
   CpuActivation(const quant::ActivationFormat& activation_format, int64_t columns,
                 int64_t row_capacity);
+  /// Of what such an activation keeps.
+  static int64_t Bytes(const quant::ActivationFormat& format, int64_t columns, int64_t capacity);
   /// REQUIRES: made by a cpu backend.
   static const CpuActivation& Of(const PackedActivation& activation);
   static CpuActivation& Of(PackedActivation& activation);

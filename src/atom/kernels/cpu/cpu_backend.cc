@@ -48,7 +48,36 @@ class CpuBackend final : public Backend {
   void Download(const void* from, std::span<std::byte> to) override {
     if (!to.empty()) std::memcpy(to.data(), from, to.size());
   }
-  void Sync() override {}
+  HostBuffer AllocateHost(size_t bytes) override {
+    return HostBuffer(this, static_cast<std::byte*>(cpu::AllocateZeroed(bytes)), bytes);
+  }
+
+  // Whatever is enqueued is done at once.
+  void EnqueueDownload(const void* from, std::span<std::byte> to) override { Download(from, to); }
+  Ticket Mark() override { return 0; }
+  void Wait(Ticket) override {}
+
+  int64_t ScratchBytes(const StepPlan& plan) const override {
+    const cpu::ScratchSize size = ScratchOf(plan);
+    return static_cast<int64_t>(size.shared) + pool_.threads() * static_cast<int64_t>(size.worker) +
+           HostStep::Bytes(plan.batch);
+  }
+  void Prepare(const StepPlan& plan) override {
+    workspace_.Reserve(ScratchOf(plan));
+    step_.Reserve(plan.batch);
+  }
+
+  int64_t kv_page_positions() const override { return cpu::kKvPagePositions; }
+  int64_t KvPageBytes(const KvShape& shape) const override {
+    return cpu::CpuKvLayer::LayoutOf(shape).PageBytes();
+  }
+  std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) override {
+    return std::make_unique<cpu::CpuKvLayer>(
+        shape, pages, Allocate(static_cast<size_t>(pages * KvPageBytes(shape))));
+  }
+  UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const override {
+    return cpu::UnpackKvPage(cpu::CpuKvLayer::Of(layer), page);
+  }
 
   std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedView& weight,
                                         std::span<const float> bias) override {
@@ -65,13 +94,17 @@ class CpuBackend final : public Backend {
                                                    int64_t capacity) override {
     return std::make_unique<cpu::CpuActivation>(format, k, capacity);
   }
+  int64_t ActivationBytes(const quant::ActivationFormat& format, int64_t k,
+                          int64_t capacity) const override {
+    return cpu::CpuActivation::Bytes(format, k, capacity);
+  }
   UnpackedActivation Unpack(const PackedActivation& activation) const override {
     return cpu::UnpackActivation(cpu::CpuActivation::Of(activation));
   }
 
-  void BeginStep(const Batch& batch) override { batch_ = &batch; }
+  void BeginStep(const Batch& batch) override { step_.Begin(batch); }
   void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) override {
-    cpu::Embed(context_, batch(), embedding, out);
+    cpu::Embed(context_, step_, embedding, out);
   }
   void NormQuantize(const DeviceTensor& x, const DeviceNorm& norm, const DeviceBuffer* permutation,
                     PackedActivation& out) override {
@@ -94,27 +127,28 @@ class CpuBackend final : public Backend {
   }
   void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const HeadNorms& norms,
                     const RopeTable& rope, KvLayer& kv) override {
-    cpu::RopeAppendKv(context_, batch(), qkv, shape, norms, rope, kv);
+    cpu::RopeAppendKv(context_, step_.view(), qkv, shape, norms, rope, cpu::CpuKvLayer::Of(kv));
   }
   void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
                  const DeviceTensor& out) override {
-    cpu::Attention(context_, batch(), qkv, shape, kv, out);
+    cpu::Attention(context_, step_.view(), qkv, shape, cpu::CpuKvLayer::Of(kv), out);
   }
   void GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) override {
-    cpu::GatherLogitRows(batch(), x, out);
+    cpu::GatherLogitRows(step_.view(), x, out);
   }
   void Softcap(const DeviceTensor& x, float cap) override { cpu::Softcap(context_, x, cap); }
   void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,
-                             std::span<double> out) override {
+                             DeviceSpan<double> out) override {
     cpu::NegativeLogLikelihood(context_, logits, targets, out);
   }
-  void Sample(const DeviceTensor& logits, std::span<const SamplingParams> params,
-              std::span<const double> uniforms, std::span<int32_t> tokens) override {
-    cpu::Sample(context_, logits, params, uniforms, tokens);
+  void Sample(const DeviceTensor& logits, std::span<const SampleRow> rows,
+              DeviceSpan<int32_t> tokens) override {
+    cpu::Sample(context_, logits, rows, tokens);
+    for (const SampleRow& row : rows) step_.KeepToken(row.slot, tokens.data[row.row]);
   }
   void TokenLogProbs(const DeviceTensor& logits, std::span<const LogProbQuery> queries,
-                     std::span<LogProbs> out) override {
-    cpu::TokenLogProbs(context_, logits, queries, out);
+                     DeviceSpan<int32_t> tokens, const DeviceLogProbs& out) override {
+    cpu::TokenLogProbs(context_, logits, queries, tokens, out);
   }
 
  private:
@@ -128,16 +162,26 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void Free(void* data) override { std::free(data); }
-  const Batch& batch() const {
-    ATOM_CHECK(batch_ != nullptr, "no step has begun");
-    return *batch_;
+  cpu::ScratchSize ScratchOf(const StepPlan& plan) const {
+    cpu::ScratchSize size = cpu::LogitScratch(plan.vocabulary);
+    for (const LinearPlan& linear : plan.linears) {
+      size.Include(cpu::LinearScratch(linear, plan.batch.rows));
+      size.Include(cpu::RowQuantizerScratch(linear.k));
+    }
+    for (const AttentionShape& shape : plan.attention) {
+      size.Include(cpu::RopeKvScratch(shape));
+      size.Include(cpu::AttentionScratch(shape, plan.batch, pool_.threads()));
+    }
+    return size;
   }
+
+  void Free(void* data) override { std::free(data); }
+  void FreeHost(void* data) override { std::free(data); }
 
   ThreadPool pool_;
   cpu::Workspace workspace_;
   cpu::CpuContext context_;
-  const Batch* batch_ = nullptr;
+  HostStep step_;
 };
 
 }  // namespace

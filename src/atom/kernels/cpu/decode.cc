@@ -13,12 +13,16 @@ constexpr int64_t kVectorRows = 16;
 /// A share of the positions: as few tiles as still hide what it costs to start on them.
 constexpr int64_t kShareTiles = 4;
 constexpr int kTasksPerThread = 4;
+/// What the parts of one round take at the most: they stay in the nearer caches. But enough shares
+/// that threads end together.
+constexpr int64_t kRoundBytes = int64_t{1} << 20;
+constexpr int kRoundSharesPerThread = 8;
 
 int64_t TilesOf(int64_t length) { return (length + kTilePositions - 1) / kTilePositions; }
 
 /// Tiles that sequence `s` of a step reads: those before its window begins are not.
 int64_t TilesRead(const DecodeStep& step, int64_t s) {
-  const int64_t length = step.batch.kv_lengths[static_cast<size_t>(s)];
+  const int64_t length = step.step.kv_lengths[static_cast<size_t>(s)];
   return TilesOf(length) - step.shape.FirstVisible(length - 1) / kTilePositions;
 }
 
@@ -30,9 +34,11 @@ struct Partial {
   float* max;  ///< [rows, padded to 16]
   float* sum;
 
-  static int64_t Floats(int64_t rows, int64_t head_dim) { return Padded(rows) * (head_dim + 2); }
+  static int64_t Floats(int64_t rows, int64_t head_dim) {
+    return rows * head_dim + 2 * Padded(rows);
+  }
   static Partial At(float* base, int64_t rows, int64_t head_dim) {
-    float* max = base + Padded(rows) * head_dim;
+    float* max = base + rows * head_dim;
     return {base, max, max + Padded(rows)};
   }
 };
@@ -42,10 +48,10 @@ class HeadRun {
  public:
   HeadRun(const DecodeStep& step, int64_t sequence, int64_t kv_head)
       : step_(step),
-        pages_(step.kv, step.batch, sequence, kv_head),
-        row_(step.batch.query_starts[static_cast<size_t>(sequence)]),
+        pages_(step.kv, step.step, sequence, kv_head),
+        row_(step.step.query_starts[static_cast<size_t>(sequence)]),
         first_head_(kv_head * rows()),
-        length_(step.batch.positions[static_cast<size_t>(row_)] + 1),
+        length_(step.step.positions[static_cast<size_t>(row_)] + 1),
         begin_(step.shape.FirstVisible(length_ - 1)) {}
 
   int64_t rows() const { return step_.shape.heads / step_.shape.kv_heads; }
@@ -126,33 +132,128 @@ class HeadRun {
 
   const DecodeStep& step_;
   HeadPages pages_;
-  int64_t row_;         // of the batch
+  int64_t row_;         // of the step
   int64_t first_head_;  // query head
   int64_t length_;      // the token sees positions [begin_, length_)
   int64_t begin_;
 };
 
+/// Where the arrays of one head lie in its worker's scratch.
+struct HeadPlaces {
+  explicit HeadPlaces(const AttentionShape& shape)
+      : rows(shape.heads / shape.kv_heads),
+        head_dim(shape.head_dim),
+        scores_at(plan.Add<float>(rows * kScoreStride)),
+        part_at(plan.Add<float>(Partial::Floats(rows, head_dim))),
+        all_at(plan.Add<float>(Partial::Floats(rows, head_dim))) {}
+  Partial At(std::byte* base, size_t place) const {
+    return Partial::At(ScratchAt<float>(base, place), rows, head_dim);
+  }
+
+  ScratchPlan plan;
+  int64_t rows, head_dim;
+  size_t scores_at, part_at, all_at;
+};
+
+int64_t SharesOf(int64_t tiles) { return (tiles + kShareTiles - 1) / kShareTiles; }
+
+/// What a split step puts aside: parts of the tiles of a round, the sums of all heads, and how many
+/// shares of a KV head lie in front of each sequence.
+struct SplitPlaces {
+  /// `shares` are there in all, of which as many as there is room for make a round.
+  SplitPlaces(const AttentionShape& shape, int threads, int64_t shares)
+      : rows(shape.heads / shape.kv_heads),
+        head_dim(shape.head_dim),
+        most_heads(kTasksPerThread * int64_t{threads}),
+        round_shares(
+            std::min(shares, std::max<int64_t>(kRoundSharesPerThread * threads,
+                                               kRoundBytes / (kShareTiles * PartBytes())))),
+        starts_at(plan.Add<int64_t>(most_heads + 1)),
+        sums_at(plan.Add<float>(most_heads * Partial::Floats(rows, head_dim))),
+        parts_at(plan.Add<float>(round_shares * kShareTiles * Partial::Floats(rows, head_dim))) {}
+  int64_t PartBytes() const {
+    return Partial::Floats(rows, head_dim) * static_cast<int64_t>(sizeof(float));
+  }
+  Partial At(std::byte* base, size_t place, int64_t index) const {
+    float* first = ScratchAt<float>(base, place);
+    return Partial::At(first + index * Partial::Floats(rows, head_dim), rows, head_dim);
+  }
+
+  ScratchPlan plan;
+  int64_t rows, head_dim;
+  int64_t most_heads;    ///< KV heads of all sequences: with more, nothing is split
+  int64_t round_shares;  ///< whose parts there is room for
+  size_t starts_at, sums_at, parts_at;
+};
+
+/// Shares of positions, head after head, sequence after sequence.
+class ShareList {
+ public:
+  /// `starts` is scratch, [S+1].
+  ShareList(const DecodeStep& step, std::span<int64_t> starts)
+      : kv_heads_(step.shape.kv_heads), starts_(starts) {
+    starts_[0] = 0;
+    for (size_t s = 0; s + 1 < starts_.size(); ++s) {
+      const int64_t tiles = TilesRead(step, static_cast<int64_t>(s));
+      starts_[s + 1] = starts_[s] + SharesOf(tiles) * kv_heads_;
+    }
+  }
+  int64_t count() const { return starts_.back(); }
+
+  struct Share {
+    int64_t sequence;
+    int64_t kv_head;
+    int64_t index;  ///< of the head's shares
+  };
+  Share operator[](int64_t index) const {
+    const auto above = std::ranges::upper_bound(starts_, index);
+    const auto s = static_cast<size_t>(above - starts_.begin()) - 1;
+    const int64_t shares = (starts_[s + 1] - starts_[s]) / kv_heads_;
+    const int64_t within = index - starts_[s];
+    return {static_cast<int64_t>(s), within / shares, within % shares};
+  }
+  /// Of all heads.
+  int64_t HeadOf(int64_t share) const {
+    const Share found = (*this)[share];
+    return found.sequence * kv_heads_ + found.kv_head;
+  }
+  /// A head's first share.
+  int64_t FirstOf(int64_t head) const {
+    const auto s = static_cast<size_t>(head / kv_heads_);
+    return starts_[s] + head % kv_heads_ * ((starts_[s + 1] - starts_[s]) / kv_heads_);
+  }
+
+ private:
+  int64_t kv_heads_;
+  std::span<int64_t> starts_;  // shares in front of each sequence, and all of them
+};
+
 }  // namespace
+
+ScratchSize DecodeScratch(const AttentionShape& shape, const BatchLimits& limits, int threads) {
+  if (shape.head_dim % kChannelChunk != 0) return {};
+  ScratchSize size{.worker = HeadPlaces(shape).plan.bytes()};
+  if (threads == 1) return size;
+  const int64_t shares = SharesOf(TilesOf(limits.pages * kKvPagePositions)) + limits.sequences;
+  size.shared = SplitPlaces(shape, threads, shares * shape.kv_heads).plan.bytes();
+  return size;
+}
 
 bool DecodeStep::Takes(int64_t sequence) const {
   const auto s = static_cast<size_t>(sequence);
-  return batch.query_starts[s + 1] - batch.query_starts[s] == 1 &&
+  return step.query_starts[s + 1] - step.query_starts[s] == 1 &&
          shape.head_dim % kChannelChunk == 0;
 }
 
 void DecodeStep::Run(int64_t sequence, int64_t kv_head, int worker) const {
   const HeadRun head(*this, sequence, kv_head);
-  const int64_t floats = Partial::Floats(head.rows(), shape.head_dim);
-  ScratchPlan plan;
-  const size_t scores_at = plan.Add<float>(head.rows() * kScoreStride);
-  const size_t part_at = plan.Add<float>(floats);
-  const size_t all_at = plan.Add<float>(floats);
-  std::byte* base = context.workspace.Of(worker, plan.bytes());
-  const auto part = Partial::At(ScratchAt<float>(base, part_at), head.rows(), shape.head_dim);
-  const auto all = Partial::At(ScratchAt<float>(base, all_at), head.rows(), shape.head_dim);
+  const HeadPlaces places(shape);
+  std::byte* base = context.workspace.Of(worker, places.plan.bytes());
+  const Partial part = places.At(base, places.part_at);
+  const Partial all = places.At(base, places.all_at);
   head.Begin(all);
   for (int64_t tile = 0; tile < head.tiles(); ++tile) {
-    head.AttendTile(tile, ScratchAt<float>(base, scores_at), part);
+    head.AttendTile(tile, ScratchAt<float>(base, places.scores_at), part);
     head.Merge(part, all);
   }
   head.Finish(all);
@@ -160,9 +261,9 @@ void DecodeStep::Run(int64_t sequence, int64_t kv_head, int worker) const {
 
 bool DecodeStep::Splits() const {
   const int threads = context.pool.threads();
-  if (threads == 1 || batch.sequences() * shape.kv_heads >= kTasksPerThread * threads) return false;
+  if (threads == 1 || step.sequences() * shape.kv_heads >= kTasksPerThread * threads) return false;
   int64_t most_tiles = 0;
-  for (int64_t s = 0; s < batch.sequences(); ++s) {
+  for (int64_t s = 0; s < step.sequences(); ++s) {
     if (!Takes(s)) return false;
     most_tiles = std::max(most_tiles, TilesRead(*this, s));
   }
@@ -170,40 +271,45 @@ bool DecodeStep::Splits() const {
 }
 
 void DecodeStep::RunSplit() const {
-  const int64_t heads = batch.sequences() * shape.kv_heads;
-  int64_t most_tiles = 0;
-  for (int64_t s = 0; s < batch.sequences(); ++s) {
-    most_tiles = std::max(most_tiles, TilesRead(*this, s));
+  int64_t count = 0;
+  for (int64_t s = 0; s < step.sequences(); ++s) {
+    count += SharesOf(TilesRead(*this, s)) * shape.kv_heads;
   }
-  const int64_t shares = (most_tiles + kShareTiles - 1) / kShareTiles;
-  const int64_t rows = shape.heads / shape.kv_heads;
-  const int64_t floats = Partial::Floats(rows, shape.head_dim);
-  ScratchPlan plan;
-  plan.Add<float>(heads * (most_tiles + 1) * floats);  // a part a tile, and their sum
-  auto* base = ScratchAt<float>(context.workspace.Shared(plan.bytes()), 0);
-  const auto part = [&](int64_t head, int64_t tile) {
-    return Partial::At(base + (head * (most_tiles + 1) + tile) * floats, rows, shape.head_dim);
-  };
-  const auto attend = [&](int64_t index, int worker) {
-    const int64_t head = index / shares;
-    const HeadRun run(*this, head / shape.kv_heads, head % shape.kv_heads);
-    ScratchPlan score_plan;
-    score_plan.Add<float>(rows * kScoreStride);
-    auto* scores = ScratchAt<float>(context.workspace.Of(worker, score_plan.bytes()), 0);
-    const int64_t first = index % shares * kShareTiles;
-    for (int64_t tile = first; tile < std::min(run.tiles(), first + kShareTiles); ++tile) {
-      run.AttendTile(tile, scores, part(head, tile));
-    }
-  };
-  context.ParallelFor(heads * shares, attend);
-  const auto merge = [&](int64_t head, int) {
-    const HeadRun run(*this, head / shape.kv_heads, head % shape.kv_heads);
-    const Partial all = part(head, most_tiles);
-    run.Begin(all);
-    for (int64_t tile = 0; tile < run.tiles(); ++tile) run.Merge(part(head, tile), all);
-    run.Finish(all);
-  };
-  context.ParallelFor(heads, merge);
+  const SplitPlaces places(shape, context.pool.threads(), count);
+  const HeadPlaces head_places(shape);
+  std::byte* base = context.workspace.Shared(places.plan.bytes());
+  const ShareList shares(*this, {ScratchAt<int64_t>(base, places.starts_at),
+                                 static_cast<size_t>(step.sequences()) + 1});
+  for (int64_t begin = 0; begin < shares.count(); begin += places.round_shares) {
+    const int64_t end = std::min(shares.count(), begin + places.round_shares);
+    const auto part = [&](int64_t share, int64_t tile) {
+      return places.At(base, places.parts_at, (share - begin) * kShareTiles + tile % kShareTiles);
+    };
+    const auto attend = [&](int64_t index, int worker) {
+      const ShareList::Share share = shares[begin + index];
+      const HeadRun run(*this, share.sequence, share.kv_head);
+      auto* scores = ScratchAt<float>(context.workspace.Of(worker, head_places.plan.bytes()),
+                                      head_places.scores_at);
+      const int64_t first = share.index * kShareTiles;
+      for (int64_t tile = first; tile < std::min(run.tiles(), first + kShareTiles); ++tile) {
+        run.AttendTile(tile, scores, part(begin + index, tile));
+      }
+    };
+    context.ParallelFor(end - begin, attend);
+    const int64_t first_head = shares.HeadOf(begin);
+    const auto merge = [&](int64_t index, int) {
+      const int64_t head = first_head + index;
+      const HeadRun run(*this, head / shape.kv_heads, head % shape.kv_heads);
+      const Partial all = places.At(base, places.sums_at, head);
+      const int64_t first_share = shares.FirstOf(head);
+      const int64_t last = std::min(run.tiles(), (end - first_share) * kShareTiles);
+      int64_t tile = std::max<int64_t>(0, begin - first_share) * kShareTiles;
+      if (tile == 0) run.Begin(all);
+      for (; tile < last; ++tile) run.Merge(part(first_share + tile / kShareTiles, tile), all);
+      if (last == run.tiles()) run.Finish(all);
+    };
+    context.ParallelFor(shares.HeadOf(end - 1) - first_head + 1, merge);
+  }
 }
 
 }  // namespace atom::kernels::cpu

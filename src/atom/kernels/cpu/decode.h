@@ -8,10 +8,10 @@ namespace atom::kernels::cpu {
 
 struct DecodeStep {
   const CpuContext& context;
-  const Batch& batch;
+  const StepView& step;
   const DeviceTensor& qkv;
   const AttentionShape& shape;
-  const KvLayer& kv;
+  const CpuKvLayer& kv;
   const DeviceTensor& out;
 
   /// Does this sequence feed one token, of heads that the kernel knows?
@@ -22,7 +22,8 @@ struct DecodeStep {
   /// Are there too few heads to keep the threads busy, and nothing but single tokens?
   bool Splits() const;
   /// The whole step: tiles in parallel, their parts put aside and then merged in order, so that the
-  /// result is that of Run, bit for bit.
+  /// result is that of Run, bit for bit. Long contexts take several rounds, so that what is put
+  /// aside stays within bounds (DecodeScratch) whatever their length.
   void RunSplit() const;
 };
 

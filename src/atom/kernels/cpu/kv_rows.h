@@ -1,4 +1,4 @@
-// Where attention finds K and V of one head: pages of a sequence, by its block table.
+// Where attention finds K and V of one head: pages of a sequence, by its page list.
 #pragma once
 
 #include <algorithm>
@@ -10,9 +10,9 @@ namespace atom::kernels::cpu {
 /// One KV head of one sequence. Offsets are worked out once: a tile asks for 16 of them.
 class HeadPages {
  public:
-  HeadPages(const KvLayer& layer, const Batch& batch, int64_t sequence, int64_t kv_head)
+  HeadPages(const CpuKvLayer& layer, const StepView& step, int64_t sequence, int64_t kv_head)
       : data_(static_cast<const std::byte*>(layer.data.data())),
-        blocks_(batch.block_tables.data() + sequence * batch.max_blocks),
+        pages_(step.pages.data() + step.page_starts[static_cast<size_t>(sequence)]),
         page_bytes_(layer.layout.PageBytes()),
         row_bytes_(layer.layout.RowBytes()),
         head_dim_(layer.layout.head_dim),
@@ -21,7 +21,7 @@ class HeadPages {
 
   /// K (0) or V (1) of page `index`, `count` positions of it.
   KvRows Rows(int which, int64_t index, int64_t count) const {
-    const std::byte* page = data_ + blocks_[index] * page_bytes_;
+    const std::byte* page = data_ + pages_[index] * page_bytes_;
     const Part& part = parts_[which];
     KvRows rows;
     rows.values = reinterpret_cast<const uint8_t*>(page + part.values);
@@ -49,7 +49,7 @@ class HeadPages {
   }
 
   const std::byte* data_;
-  const int32_t* blocks_;  // pages of the sequence, in the order of positions
+  const int32_t* pages_;  // pages of the sequence, in the order of positions
   int64_t page_bytes_;
   int64_t row_bytes_;
   int64_t head_dim_;

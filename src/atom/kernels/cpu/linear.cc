@@ -34,6 +34,18 @@ BlockLimits PackedLimits(const PackedLayout& layout) {
   return {kPackedRows, panels, layout.panels};
 }
 
+/// Floats of scratch that a block needs.
+int64_t BlockFloats(bool dense, int64_t k) {
+  if (!dense) return kPackedRows * kColumnOutputs;
+  const BlockLimits limits = DenseLimits(k);
+  return limits.rows * limits.panels * kPanelOutputs;
+}
+
+/// Sums that a row of codes starts with: two a group, one of the outliers.
+int64_t StartsOf(int64_t groups) { return 2 * groups + 1; }
+
+constexpr int64_t kMostWeights = 3;  // side by side
+
 /// Where the codes that meet the weight's outliers lie: in their own section with their own scale,
 /// or, where the activation has one scale a token and no outliers, behind the others.
 struct OutlierPlace {
@@ -55,12 +67,7 @@ struct Product {
 
   bool dense() const { return !weight->layout.has_value(); }
   bool integer() const { return !dense() && !x->format().dense(); }
-  /// Floats that a block needs.
-  int64_t scratch() const {
-    if (!dense()) return kPackedRows * kColumnOutputs;
-    const BlockLimits limits = DenseLimits(weight->k());
-    return limits.rows * limits.panels * kPanelOutputs;
-  }
+  int64_t scratch() const { return BlockFloats(dense(), weight->k()); }
 };
 
 /// Where the sums of a block go; `acc` is left to whoever has them.
@@ -144,7 +151,7 @@ void MultiplyWeightOnly(const Product& product, const Block& block, float* acc) 
 
 void MultiplyIntegers(const Product& product, const Block& block, float* acc) {
   const CpuActivation& x = *product.x;
-  const int64_t sums_stride = 2 * product.weight->layout->groups + 1;
+  const int64_t sums_stride = StartsOf(product.weight->layout->groups);
   PackedBlock packed = MakePackedBlock(product, block, acc);
   packed.codes = x.CodesRow(block.first_row);
   packed.codes_stride = x.codes_stride;
@@ -177,7 +184,7 @@ OutlierPlace FindOutliers(const CpuActivation& x, const PackedLayout& layout) {
 void StartSums(const Product& product, int32_t* sums) {
   const PackedLayout& layout = *product.weight->layout;
   const CpuActivation& x = *product.x;
-  const int64_t stride = 2 * layout.groups + 1;
+  const int64_t stride = StartsOf(layout.groups);
   const auto start = [&](int64_t chunk, int) {
     const int64_t end = std::min(x.rows(), (chunk + 1) * kSumRows);
     for (int64_t row = chunk * kSumRows; row < end; ++row) {
@@ -206,7 +213,7 @@ class Products {
     std::array<size_t, kMost> offsets{};
     for (size_t i = 0; i < count_; ++i) {
       if (!products_[i].integer()) continue;
-      const int64_t stride = 2 * products_[i].weight->layout->groups + 1;
+      const int64_t stride = StartsOf(products_[i].weight->layout->groups);
       offsets[i] = plan.Add<int32_t>(products_[i].x->rows() * stride);
     }
     if (plan.bytes() == 0) return;
@@ -247,12 +254,23 @@ class Products {
   }
 
  private:
-  static constexpr size_t kMost = 3;
+  static constexpr size_t kMost = kMostWeights;
   std::array<Product, kMost> products_;
   size_t count_ = 0;
 };
 
 }  // namespace
+
+ScratchSize LinearScratch(const LinearPlan& linear, int64_t rows) {
+  const bool dense = linear.weight_group == 0;
+  ScratchPlan worker;
+  worker.Add<float>(BlockFloats(dense, linear.k));
+  ScratchPlan shared;
+  for (int64_t i = 0; !dense && !linear.input.dense() && i < kMostWeights; ++i) {
+    shared.Add<int32_t>(rows * StartsOf(linear.k / linear.weight_group));
+  }
+  return {.worker = worker.bytes(), .shared = shared.bytes()};
+}
 
 void Linear(const CpuContext& context, const CpuActivation& x,
             std::span<const PackedWeight* const> weights, const DeviceTensor& y, OutputMode mode) {

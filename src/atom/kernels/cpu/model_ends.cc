@@ -26,6 +26,27 @@ void WidenRow(DType dtype, const std::byte* from, std::span<float> out) {
   ATOM_CHECK(false, "an embedding of {}", DTypeName(dtype));
 }
 
+std::span<const float> LogitsOf(const DeviceTensor& logits, int64_t row) {
+  ATOM_CHECK(row >= 0 && row < logits.rows, "row {} of {}", row, logits.rows);
+  return {RowOf(logits, row), static_cast<size_t>(logits.cols)};
+}
+
+/// What sampling a row of logits, or ordering it, works in.
+struct LogitPlaces {
+  explicit LogitPlaces(int64_t vocabulary)
+      : size(static_cast<size_t>(vocabulary)),
+        ids_at(plan.Add<int32_t>(vocabulary)),
+        edited_at(plan.Add<float>(vocabulary)) {}
+  std::span<int32_t> Ids(std::byte* base) const { return {ScratchAt<int32_t>(base, ids_at), size}; }
+  std::span<float> Edited(std::byte* base) const {
+    return {ScratchAt<float>(base, edited_at), size};
+  }
+  ScratchPlan plan;
+  size_t size;
+  size_t ids_at;
+  size_t edited_at;
+};
+
 /// Row `row` of a table [rows][out.size()] on the device, in fp32.
 void ReadTableRow(const DeviceBuffer& table, DType dtype, int64_t row, std::string_view what,
                   std::span<float> out) {
@@ -37,14 +58,13 @@ void ReadTableRow(const DeviceBuffer& table, DType dtype, int64_t row, std::stri
 
 }  // namespace
 
-void Embed(const CpuContext& context, const Batch& batch, const DeviceEmbedding& embedding,
+void Embed(const CpuContext& context, const HostStep& step, const DeviceEmbedding& embedding,
            const DeviceTensor& out) {
-  ATOM_CHECK(out.rows == batch.rows(), "{} rows, {} tokens", out.rows, batch.rows());
+  ATOM_CHECK(out.rows == step.view().rows(), "{} rows, {} tokens", out.rows, step.view().rows());
   const auto embed = [&](int64_t row, int worker) {
-    const auto i = static_cast<size_t>(row);
     float* values = RowOf(out, row);
     const auto columns = static_cast<size_t>(out.cols);
-    ReadTableRow(*embedding.table, embedding.dtype, batch.tokens[i], "token", {values, columns});
+    ReadTableRow(*embedding.table, embedding.dtype, step.TokenOf(row), "token", {values, columns});
     if (embedding.scale != 1.0f) {
       context.kernels.multiply(values, embedding.scale, out.cols, values);
     }
@@ -53,14 +73,15 @@ void Embed(const CpuContext& context, const Batch& batch, const DeviceEmbedding&
     const size_t learned_at = plan.Add<float>(out.cols);
     auto* learned = ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), learned_at);
     ReadTableRow(*embedding.positions, embedding.dtype,
-                 batch.positions[i] + embedding.position_offset, "position", {learned, columns});
+                 step.view().positions[static_cast<size_t>(row)] + embedding.position_offset,
+                 "position", {learned, columns});
     context.kernels.add(values, learned, out.cols, values);
   };
   context.ParallelFor(out.rows, embed);
 }
 
-void GatherLogitRows(const Batch& batch, const DeviceTensor& x, const DeviceTensor& out) {
-  const std::vector<int32_t>& rows = batch.logit_rows;
+void GatherLogitRows(const StepView& step, const DeviceTensor& x, const DeviceTensor& out) {
+  const std::span<const int32_t> rows = step.logit_rows;
   ATOM_CHECK(out.rows == static_cast<int64_t>(rows.size()) && out.cols == x.cols,
              "output {} x {}, expected {} x {}", out.rows, out.cols, rows.size(), x.cols);
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -75,47 +96,52 @@ void Softcap(const CpuContext& context, const DeviceTensor& x, float cap) {
 }
 
 void NegativeLogLikelihood(const CpuContext& context, const DeviceTensor& logits,
-                           std::span<const int32_t> targets, std::span<double> out) {
-  ATOM_CHECK(static_cast<int64_t>(targets.size()) == logits.rows && out.size() == targets.size(),
-             "{} rows, {} targets, {} results", logits.rows, targets.size(), out.size());
+                           std::span<const int32_t> targets, DeviceSpan<double> out) {
+  ATOM_CHECK(std::ssize(targets) == logits.rows && out.size >= logits.rows,
+             "{} rows, {} targets, room for {} results", logits.rows, targets.size(), out.size);
   const auto measure = [&](int64_t row, int) {
     const float* z = RowOf(logits, row);
-    const auto i = static_cast<size_t>(row);
-    ATOM_CHECK(targets[i] >= 0 && targets[i] < logits.cols, "target {}, {} logits", targets[i],
-               logits.cols);
+    const int32_t target = targets[static_cast<size_t>(row)];
+    ATOM_CHECK(target >= 0 && target < logits.cols, "target {}, {} logits", target, logits.cols);
     const float max = context.kernels.max(z, logits.cols);
     const double sum = context.kernels.sum_exp(z, max, logits.cols);
-    out[i] = std::log(sum) - (double{z[targets[i]]} - double{max});
+    out.data[row] = std::log(sum) - (double{z[target]} - double{max});
   };
   context.ParallelFor(logits.rows, measure);
 }
 
-void Sample(const CpuContext& context, const DeviceTensor& logits,
-            std::span<const SamplingParams> params, std::span<const double> uniforms,
-            std::span<int32_t> tokens) {
-  const auto rows = static_cast<size_t>(logits.rows);
-  ATOM_CHECK(params.size() == rows && uniforms.size() == rows && tokens.size() == rows,
-             "{} rows, {} params, {} uniforms, {} tokens", rows, params.size(), uniforms.size(),
-             tokens.size());
-  const auto sample = [&](int64_t row, int) {
-    const auto i = static_cast<size_t>(row);
-    tokens[i] =
-        SampleToken({RowOf(logits, row), static_cast<size_t>(logits.cols)}, params[i], uniforms[i]);
+ScratchSize LogitScratch(int64_t vocabulary) {
+  return {.worker = LogitPlaces(vocabulary).plan.bytes()};
+}
+
+void Sample(const CpuContext& context, const DeviceTensor& logits, std::span<const SampleRow> rows,
+            DeviceSpan<int32_t> tokens) {
+  ATOM_CHECK(tokens.size >= logits.rows, "{} rows, room for {} tokens", logits.rows, tokens.size);
+  const LogitPlaces places(logits.cols);
+  const auto sample = [&](int64_t index, int worker) {
+    const SampleRow& row = rows[static_cast<size_t>(index)];
+    std::byte* base = context.workspace.Of(worker, places.plan.bytes());
+    tokens.data[row.row] = SampleToken(LogitsOf(logits, row.row), row.params, row.uniform,
+                                       {.ids = places.Ids(base), .edited = places.Edited(base)});
   };
-  context.ParallelFor(logits.rows, sample);
+  context.ParallelFor(std::ssize(rows), sample);
 }
 
 void TokenLogProbs(const CpuContext& context, const DeviceTensor& logits,
-                   std::span<const LogProbQuery> queries, std::span<LogProbs> out) {
-  ATOM_CHECK(queries.size() == out.size(), "{} queries, {} results", queries.size(), out.size());
-  const auto answer = [&](int64_t query, int) {
-    const auto i = static_cast<size_t>(query);
-    ATOM_CHECK(queries[i].row >= 0 && queries[i].row < logits.rows, "row {} of {}", queries[i].row,
-               logits.rows);
-    out[i] =
-        LogProbsOf({RowOf(logits, queries[i].row), static_cast<size_t>(logits.cols)}, queries[i]);
+                   std::span<const LogProbQuery> queries, DeviceSpan<int32_t> tokens,
+                   const DeviceLogProbs& out) {
+  ATOM_CHECK(out.targets.size >= std::ssize(queries), "{} queries, room for {} results",
+             queries.size(), out.targets.size);
+  const LogitPlaces places(logits.cols);
+  const auto answer = [&](int64_t index, int worker) {
+    LogProbQuery query = queries[static_cast<size_t>(index)];
+    if (query.target == kChosenToken) query.target = tokens.data[query.row];
+    std::byte* base = context.workspace.Of(worker, places.plan.bytes());
+    out.targets.data[index] =
+        WriteLogProbs(LogitsOf(logits, query.row), query, places.Ids(base),
+                      {out.top.data + index * kMostTopTokens, kMostTopTokens});
   };
-  context.ParallelFor(static_cast<int64_t>(queries.size()), answer);
+  context.ParallelFor(std::ssize(queries), answer);
 }
 
 }  // namespace atom::kernels::cpu

@@ -8,9 +8,11 @@
 #include "atom/core/thread_pool.h"
 #include "atom/kernels/backend.h"
 #include "atom/kernels/cpu/cpu_activation.h"
+#include "atom/kernels/cpu/cpu_kv_layer.h"
 #include "atom/kernels/cpu/cpu_weight.h"
 #include "atom/kernels/cpu/kernel_table.h"
 #include "atom/kernels/cpu/workspace.h"
+#include "atom/kernels/host_step.h"
 
 namespace atom::kernels::cpu {
 
@@ -46,25 +48,34 @@ void ActivationQuantize(const CpuContext& context, const DeviceTensor& x,
                         ActivationFunction function, bool gated, CpuActivation& out);
 
 // rope_kv.cc
-void RopeAppendKv(const CpuContext& context, const Batch& batch, const DeviceTensor& qkv,
+void RopeAppendKv(const CpuContext& context, const StepView& step, const DeviceTensor& qkv,
                   const AttentionShape& shape, const HeadNorms& norms, const RopeTable& rope,
-                  KvLayer& kv);
+                  CpuKvLayer& kv);
 
 // attention.cc
-void Attention(const CpuContext& context, const Batch& batch, const DeviceTensor& qkv,
-               const AttentionShape& shape, const KvLayer& kv, const DeviceTensor& out);
+void Attention(const CpuContext& context, const StepView& step, const DeviceTensor& qkv,
+               const AttentionShape& shape, const CpuKvLayer& kv, const DeviceTensor& out);
 
 // model_ends.cc
-void Embed(const CpuContext& context, const Batch& batch, const DeviceEmbedding& embedding,
+void Embed(const CpuContext& context, const HostStep& step, const DeviceEmbedding& embedding,
            const DeviceTensor& out);
-void GatherLogitRows(const Batch& batch, const DeviceTensor& x, const DeviceTensor& out);
+void GatherLogitRows(const StepView& step, const DeviceTensor& x, const DeviceTensor& out);
 void Softcap(const CpuContext& context, const DeviceTensor& x, float cap);
 void NegativeLogLikelihood(const CpuContext& context, const DeviceTensor& logits,
-                           std::span<const int32_t> targets, std::span<double> out);
-void Sample(const CpuContext& context, const DeviceTensor& logits,
-            std::span<const SamplingParams> params, std::span<const double> uniforms,
-            std::span<int32_t> tokens);
+                           std::span<const int32_t> targets, DeviceSpan<double> out);
+void Sample(const CpuContext& context, const DeviceTensor& logits, std::span<const SampleRow> rows,
+            DeviceSpan<int32_t> tokens);
 void TokenLogProbs(const CpuContext& context, const DeviceTensor& logits,
-                   std::span<const LogProbQuery> queries, std::span<LogProbs> out);
+                   std::span<const LogProbQuery> queries, DeviceSpan<int32_t> tokens,
+                   const DeviceLogProbs& out);
+
+// What each takes of the workspace at the most.
+ScratchSize LinearScratch(const LinearPlan& linear, int64_t rows);
+ScratchSize RowQuantizerScratch(int64_t k);
+ScratchSize RopeKvScratch(const AttentionShape& shape);
+ScratchSize AttentionScratch(const AttentionShape& shape, const BatchLimits& limits, int threads);
+ScratchSize DecodeScratch(const AttentionShape& shape, const BatchLimits& limits,
+                          int threads);  // decode.cc
+ScratchSize LogitScratch(int64_t vocabulary);
 
 }  // namespace atom::kernels::cpu

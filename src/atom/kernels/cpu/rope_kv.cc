@@ -64,7 +64,7 @@ struct TokenRow {
   const CpuContext& context;
   const AttentionShape& shape;
   const HeadNorms& norms;
-  KvLayer& kv;
+  CpuKvLayer& kv;
   float* qkv;
   const float* cos;  ///< [2][rotary_dim / 2] of the position: cos, then sin
   int64_t rotary_dim;
@@ -121,14 +121,27 @@ struct TokenRow {
   }
 };
 
+/// A head's values, and its bytes in the widest storage.
+struct RowScratch {
+  explicit RowScratch(int64_t head_dim)
+      : values_at(plan.Add<float>(head_dim)), encoded_at(plan.Add<float>(head_dim)) {}
+  ScratchPlan plan;
+  size_t values_at;
+  size_t encoded_at;
+};
+
 }  // namespace
 
-void RopeAppendKv(const CpuContext& context, const Batch& batch, const DeviceTensor& qkv,
+ScratchSize RopeKvScratch(const AttentionShape& shape) {
+  return {.worker = RowScratch(shape.head_dim).plan.bytes()};
+}
+
+void RopeAppendKv(const CpuContext& context, const StepView& step, const DeviceTensor& qkv,
                   const AttentionShape& shape, const HeadNorms& norms, const RopeTable& rope,
-                  KvLayer& kv) {
+                  CpuKvLayer& kv) {
   ATOM_CHECK(
-      qkv.cols == (shape.heads + 2 * shape.kv_heads) * shape.head_dim && qkv.rows == batch.rows(),
-      "qkv is {} x {}, {} tokens of {} heads, {} KV heads of {}", qkv.rows, qkv.cols, batch.rows(),
+      qkv.cols == (shape.heads + 2 * shape.kv_heads) * shape.head_dim && qkv.rows == step.rows(),
+      "qkv is {} x {}, {} tokens of {} heads, {} KV heads of {}", qkv.rows, qkv.cols, step.rows(),
       shape.heads, shape.kv_heads, shape.head_dim);
   ATOM_CHECK(kv.layout.kv_heads == shape.kv_heads && kv.layout.head_dim == shape.head_dim,
              "pages of {} heads of {}, {} heads of {}", kv.layout.kv_heads, kv.layout.head_dim,
@@ -140,16 +153,14 @@ void RopeAppendKv(const CpuContext& context, const Batch& batch, const DeviceTen
   const auto* angles =
       rope.table == nullptr ? nullptr : static_cast<const float*>(rope.table->data());
   const auto append = [&](int64_t row, int worker) {
-    const int64_t position = batch.positions[static_cast<size_t>(row)];
-    const int64_t slot = batch.slots[static_cast<size_t>(row)];
+    const int64_t position = step.positions[static_cast<size_t>(row)];
+    const int64_t slot = step.kv_slots[static_cast<size_t>(row)];
     ATOM_CHECK(angles == nullptr || position < rope.positions, "position {}, a table of {}",
                position, rope.positions);
-    ATOM_CHECK(slot >= 0 && slot / kKvPagePositions < kv.pages, "slot {}, {} pages", slot,
-               kv.pages);
-    ScratchPlan plan;
-    plan.Add<float>(shape.head_dim);
-    const size_t encoded_at = plan.Add<std::byte>(kv.layout.RowBytes());
-    std::byte* base = context.workspace.Of(worker, plan.bytes());
+    ATOM_CHECK(slot >= 0 && slot / kKvPagePositions < kv.pages(), "slot {}, {} pages", slot,
+               kv.pages());
+    const RowScratch scratch(shape.head_dim);
+    std::byte* base = context.workspace.Of(worker, scratch.plan.bytes());
     const TokenRow token{.context = context,
                          .shape = shape,
                          .norms = norms,
@@ -157,11 +168,10 @@ void RopeAppendKv(const CpuContext& context, const Batch& batch, const DeviceTen
                          .qkv = RowOf(qkv, row),
                          .cos = angles == nullptr ? nullptr : angles + position * rotary_dim,
                          .rotary_dim = rotary_dim,
-                         .page = static_cast<std::byte*>(kv.data.data()) +
-                                 slot / kKvPagePositions * kv.layout.PageBytes(),
+                         .page = kv.Page(slot / kKvPagePositions),
                          .position_in_page = slot % kKvPagePositions,
-                         .scratch = ScratchAt<float>(base, 0),
-                         .encoded = base + encoded_at};
+                         .scratch = ScratchAt<float>(base, scratch.values_at),
+                         .encoded = base + scratch.encoded_at};
     token.RotateQueries();
     for (int64_t head = 0; head < shape.kv_heads; ++head) token.AppendKey(head);
     for (int64_t head = 0; head < shape.kv_heads; ++head) token.AppendValue(head);

@@ -36,6 +36,14 @@ void QuantizeRow(const KernelTable& kernels, const float* values, int64_t row, C
   }
 }
 
+/// A row before it is gathered, and before it is quantized.
+struct RowScratch {
+  explicit RowScratch(int64_t k) : scratch_at(plan.Add<float>(k)), values_at(plan.Add<float>(k)) {}
+  ScratchPlan plan;
+  size_t scratch_at;
+  size_t values_at;
+};
+
 /// Writes each row of `out`: fill(row, values, scratch) computes K values, with K floats of
 /// scratch. Dense rows are filled in place.
 template <class Fill>
@@ -44,13 +52,11 @@ void QuantizeRows(const CpuContext& context, int64_t rows, CpuActivation& out, c
   out.set_rows(rows);
   const auto k = static_cast<size_t>(out.k());
   const auto run = [&](int64_t row, int worker) {
-    ScratchPlan plan;
-    const size_t scratch_at = plan.Add<float>(out.k());
-    const size_t values_at = plan.Add<float>(out.k());
-    std::byte* base = context.workspace.Of(worker, plan.bytes());
-    auto* scratch = ScratchAt<float>(base, scratch_at);
+    const RowScratch places(out.k());
+    std::byte* base = context.workspace.Of(worker, places.plan.bytes());
+    auto* scratch = ScratchAt<float>(base, places.scratch_at);
     const bool dense = out.format().dense();
-    float* values = dense ? out.DenseRow(row) : ScratchAt<float>(base, values_at);
+    float* values = dense ? out.DenseRow(row) : ScratchAt<float>(base, places.values_at);
     fill(row, values, scratch);
     if (!dense) return QuantizeRow(context.kernels, values, row, out);
     if (out.format().simulated) quant::FakeQuantizeActivation(out.format(), {values, k});
@@ -84,6 +90,8 @@ const int32_t* SourceOf(const DeviceBuffer* permutation) {
 }
 
 }  // namespace
+
+ScratchSize RowQuantizerScratch(int64_t k) { return {.worker = RowScratch(k).plan.bytes()}; }
 
 void NormQuantize(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
                   const DeviceBuffer* permutation, CpuActivation& out) {

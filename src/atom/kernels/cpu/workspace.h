@@ -1,7 +1,9 @@
-// Scratch memory of the cpu backend: one area a worker, one that all share. Areas only grow, and
-// what an op needs depends on the shapes alone, so that steps after the first allocate nothing.
+// Scratch memory of the cpu backend: one area a worker, one that all share. What an op needs
+// depends on shapes alone, so that room for a model's steps is made in advance (Reserve). Areas
+// only grow, also where an op is called that nobody planned.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -10,9 +12,25 @@
 
 namespace atom::kernels::cpu {
 
+/// Bytes of scratch: in each worker's area, and in the one that all share.
+struct ScratchSize {
+  size_t worker = 0;
+  size_t shared = 0;
+
+  void Include(const ScratchSize& other) {
+    worker = std::max(worker, other.worker);
+    shared = std::max(shared, other.shared);
+  }
+};
+
 class Workspace {
  public:
   explicit Workspace(int workers) : areas_(static_cast<size_t>(workers)) {}
+
+  void Reserve(const ScratchSize& size) {
+    for (AlignedMemory& area : areas_) Grow(area, size.worker);
+    Grow(shared_, size.shared);
+  }
 
   /// At least `bytes` bytes, aligned to 64, that stay the worker's until its next call; their
   /// content is left over from earlier calls. To be called by that worker.

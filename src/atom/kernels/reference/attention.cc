@@ -5,32 +5,30 @@
 
 #include "atom/kernels/reference/dot.h"
 #include "atom/kernels/reference/exp.h"
-#include "atom/kernels/reference/kv_rows.h"
 #include "atom/kernels/reference/reference_backend.h"
+#include "atom/kernels/reference/reference_kv_layer.h"
 
 namespace atom::kernels::reference {
 namespace {
 
 constexpr int64_t kTilePositions = 64;
 
-/// One KV head of one sequence, dequantized: [length][head_dim] each; 0 where nothing reads.
+/// One KV head of one sequence: [length][head_dim] each; 0 where nothing reads.
 struct History {
   std::vector<float> keys;
   std::vector<float> values;
 };
 
-History ReadHistory(const KvLayer& kv, int64_t kv_head, const int32_t* blocks, int64_t begin,
-                    int64_t length) {
-  const auto d = static_cast<size_t>(kv.layout.head_dim);
-  History history{std::vector<float>(static_cast<size_t>(length) * d),
-                  std::vector<float>(static_cast<size_t>(length) * d)};
+History ReadHistory(const ReferenceKvLayer& kv, int64_t kv_head, std::span<const int32_t> pages,
+                    int64_t begin, int64_t length) {
+  const auto size = static_cast<size_t>(length * kv.shape().head_dim);
+  History history{std::vector<float>(size), std::vector<float>(size)};
   for (int64_t position = begin; position < length; ++position) {
-    const std::byte* page = static_cast<const std::byte*>(kv.data.data()) +
-                            blocks[position / kKvPagePositions] * kv.layout.PageBytes();
-    const int64_t in_page = position % kKvPagePositions;
-    const size_t first = static_cast<size_t>(position) * d;
-    LoadKvRow(kv.layout, {0, kv_head, in_page}, page, std::span(history.keys).subspan(first, d));
-    LoadKvRow(kv.layout, {1, kv_head, in_page}, page, std::span(history.values).subspan(first, d));
+    const int64_t slot = pages[static_cast<size_t>(position / kPagePositions)] * kPagePositions +
+                         position % kPagePositions;
+    const int64_t first = position * kv.shape().head_dim;
+    std::ranges::copy(kv.Key(slot, kv_head), history.keys.begin() + first);
+    std::ranges::copy(kv.Value(slot, kv_head), history.values.begin() + first);
   }
   return history;
 }
@@ -99,16 +97,18 @@ void ReferenceBackend::Attention(const DeviceTensor& qkv, const AttentionShape& 
   const auto d = static_cast<size_t>(shape.head_dim);
   const int64_t group = shape.heads / shape.kv_heads;  // query heads that share a KV head
 
-  pool_.ParallelFor(batch().sequences() * shape.kv_heads, [&](int64_t task, int) {
+  const ReferenceKvLayer& own = ReferenceKvLayer::Of(kv);
+  pool_.ParallelFor(step().sequences() * shape.kv_heads, [&](int64_t task, int) {
     const int64_t sequence = task / shape.kv_heads;
     const int64_t kv_head = task % shape.kv_heads;
     const auto s = static_cast<size_t>(sequence);
-    const auto first_row = static_cast<size_t>(batch().query_starts[s]);
+    const auto first_row = static_cast<size_t>(step().query_starts[s]);
+    const auto first_page = static_cast<size_t>(step().page_starts[s]);
     const History history =
-        ReadHistory(kv, kv_head, batch().block_tables.data() + sequence * batch().max_blocks,
-                    shape.FirstVisible(batch().positions[first_row]), batch().kv_lengths[s]);
-    for (int64_t row = batch().query_starts[s]; row < batch().query_starts[s + 1]; ++row) {
-      const int64_t position = batch().positions[static_cast<size_t>(row)];
+        ReadHistory(own, kv_head, step().pages.subspan(first_page),
+                    shape.FirstVisible(step().positions[first_row]), step().kv_lengths[s]);
+    for (int64_t row = step().query_starts[s]; row < step().query_starts[s + 1]; ++row) {
+      const int64_t position = step().positions[static_cast<size_t>(row)];
       for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
         const size_t column = static_cast<size_t>(head) * d;
         Attend(shape, Row(qkv, row).subspan(column, d), history, shape.FirstVisible(position),

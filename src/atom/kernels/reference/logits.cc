@@ -29,25 +29,25 @@ class RowTable {
 }  // namespace
 
 void ReferenceBackend::Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) {
-  ATOM_CHECK(out.rows == batch().rows(), "{} rows, {} tokens", out.rows, batch().rows());
+  ATOM_CHECK(out.rows == step().rows(), "{} rows, {} tokens", out.rows, step().rows());
   const RowTable tokens(*embedding.table, embedding.dtype, out.cols);
   pool_.ParallelFor(out.rows, [&](int64_t row, int) {
     const std::span<float> values = Row(out, row);
-    tokens.Read(batch().tokens[static_cast<size_t>(row)], values, "token");
+    tokens.Read(step_.TokenOf(row), values, "token");
     if (embedding.scale != 1.0f) {
       for (float& value : values) value *= embedding.scale;
     }
     if (embedding.positions == nullptr) return;
     std::vector<float> learned(values.size());
     const RowTable positions(*embedding.positions, embedding.dtype, out.cols);
-    positions.Read(batch().positions[static_cast<size_t>(row)] + embedding.position_offset, learned,
+    positions.Read(step().positions[static_cast<size_t>(row)] + embedding.position_offset, learned,
                    "position");
     for (size_t i = 0; i < values.size(); ++i) values[i] += learned[i];
   });
 }
 
 void ReferenceBackend::GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) {
-  const std::vector<int32_t>& rows = batch().logit_rows;
+  const std::span<const int32_t> rows = step().logit_rows;
   ATOM_CHECK(out.rows == static_cast<int64_t>(rows.size()) && out.cols == x.cols,
              "output {} x {}, expected {} x {}", out.rows, out.cols, rows.size(), x.cols);
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -63,9 +63,9 @@ void ReferenceBackend::Softcap(const DeviceTensor& x, float cap) {
 
 void ReferenceBackend::NegativeLogLikelihood(const DeviceTensor& logits,
                                              std::span<const int32_t> targets,
-                                             std::span<double> out) {
-  ATOM_CHECK(static_cast<int64_t>(targets.size()) == logits.rows && out.size() == targets.size(),
-             "{} rows, {} targets, {} results", logits.rows, targets.size(), out.size());
+                                             DeviceSpan<double> out) {
+  ATOM_CHECK(std::ssize(targets) == logits.rows && out.size >= logits.rows,
+             "{} rows, {} targets, room for {} results", logits.rows, targets.size(), out.size);
   pool_.ParallelFor(logits.rows, [&](int64_t row, int) {
     const std::span<const float> z = Row(logits, row);
     const auto target = static_cast<size_t>(targets[static_cast<size_t>(row)]);
@@ -73,31 +73,33 @@ void ReferenceBackend::NegativeLogLikelihood(const DeviceTensor& logits,
     const double max = double{*std::ranges::max_element(z)};
     double sum = 0.0;
     for (const float value : z) sum += std::exp(double{value} - max);
-    out[static_cast<size_t>(row)] = std::log(sum) - (double{z[target]} - max);
+    out.data[row] = std::log(sum) - (double{z[target]} - max);
   });
 }
 
-void ReferenceBackend::Sample(const DeviceTensor& logits, std::span<const SamplingParams> params,
-                              std::span<const double> uniforms, std::span<int32_t> tokens) {
-  const auto rows = static_cast<size_t>(logits.rows);
-  ATOM_CHECK(params.size() == rows && uniforms.size() == rows && tokens.size() == rows,
-             "{} rows, {} params, {} uniforms, {} tokens", rows, params.size(), uniforms.size(),
-             tokens.size());
-  pool_.ParallelFor(logits.rows, [&](int64_t row, int) {
-    const auto i = static_cast<size_t>(row);
-    tokens[i] = SampleToken(Row(logits, row), params[i], uniforms[i]);
+void ReferenceBackend::Sample(const DeviceTensor& logits, std::span<const SampleRow> rows,
+                              DeviceSpan<int32_t> tokens) {
+  ATOM_CHECK(tokens.size >= logits.rows, "{} rows, room for {} tokens", logits.rows, tokens.size);
+  pool_.ParallelFor(std::ssize(rows), [&](int64_t index, int) {
+    const SampleRow& row = rows[static_cast<size_t>(index)];
+    ATOM_CHECK(row.row >= 0 && row.row < logits.rows, "row {} of {}", row.row, logits.rows);
+    tokens.data[row.row] = SampleToken(Row(logits, row.row), row.params, row.uniform);
   });
+  for (const SampleRow& row : rows) step_.KeepToken(row.slot, tokens.data[row.row]);
 }
 
 void ReferenceBackend::TokenLogProbs(const DeviceTensor& logits,
                                      std::span<const LogProbQuery> queries,
-                                     std::span<LogProbs> out) {
-  ATOM_CHECK(queries.size() == out.size(), "{} queries, {} results", queries.size(), out.size());
-  pool_.ParallelFor(static_cast<int64_t>(queries.size()), [&](int64_t query, int) {
-    const auto i = static_cast<size_t>(query);
-    ATOM_CHECK(queries[i].row >= 0 && queries[i].row < logits.rows, "row {} of {}", queries[i].row,
-               logits.rows);
-    out[i] = LogProbsOf(Row(logits, queries[i].row), queries[i]);
+                                     DeviceSpan<int32_t> tokens, const DeviceLogProbs& out) {
+  ATOM_CHECK(out.targets.size >= std::ssize(queries), "{} queries, room for {} results",
+             queries.size(), out.targets.size);
+  pool_.ParallelFor(std::ssize(queries), [&](int64_t index, int) {
+    LogProbQuery query = queries[static_cast<size_t>(index)];
+    ATOM_CHECK(query.row >= 0 && query.row < logits.rows, "row {} of {}", query.row, logits.rows);
+    if (query.target == kChosenToken) query.target = tokens.data[query.row];
+    const LogProbs found = LogProbsOf(Row(logits, query.row), query);
+    out.targets.data[index] = found.target;
+    std::ranges::copy(found.top, out.top.data + index * kMostTopTokens);
   });
 }
 

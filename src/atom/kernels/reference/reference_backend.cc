@@ -37,6 +37,12 @@ DeviceBuffer ReferenceBackend::Allocate(size_t bytes) {
   return DeviceBuffer(this, data, bytes);
 }
 
+HostBuffer ReferenceBackend::AllocateHost(size_t bytes) {
+  void* data = ::operator new(std::max<size_t>(bytes, 1), kAlignment);
+  std::memset(data, 0, bytes);
+  return HostBuffer(this, static_cast<std::byte*>(data), bytes);
+}
+
 void ReferenceBackend::Free(void* data) { ::operator delete(data, kAlignment); }
 
 void ReferenceBackend::Upload(std::span<const std::byte> from, void* to) {
@@ -71,6 +77,14 @@ std::unique_ptr<PackedActivation> ReferenceBackend::MakeActivation(
   return std::make_unique<ReferenceActivation>(format, k, capacity);
 }
 
+int64_t ReferenceBackend::ActivationBytes(const quant::ActivationFormat& format, int64_t k,
+                                          int64_t capacity) const {
+  if (format.dense()) return capacity * k * static_cast<int64_t>(sizeof(float));
+  const int64_t groups = format.group == 0 ? 1 : (k - format.outlier_columns) / format.group;
+  return capacity * (k * static_cast<int64_t>(sizeof(int16_t)) +
+                     (groups + 1) * static_cast<int64_t>(sizeof(Half)));
+}
+
 UnpackedActivation ReferenceBackend::Unpack(const PackedActivation& activation) const {
   const ReferenceActivation& own = ReferenceActivation::Of(activation);
   const int64_t rows = own.rows();
@@ -78,11 +92,6 @@ UnpackedActivation ReferenceBackend::Unpack(const PackedActivation& activation) 
           FirstRows<int8_t>(own.codes, rows, own.capacity()),
           FirstRows<Half>(own.scales, rows, own.capacity()),
           FirstRows<Half>(own.outlier_scales, rows, own.capacity())};
-}
-
-const Batch& ReferenceBackend::batch() const {
-  ATOM_CHECK(batch_ != nullptr, "no step has begun");
-  return *batch_;
 }
 
 }  // namespace atom::kernels::reference

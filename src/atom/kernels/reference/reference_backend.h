@@ -18,6 +18,7 @@
 #include "atom/core/result.h"
 #include "atom/core/thread_pool.h"
 #include "atom/kernels/backend.h"
+#include "atom/kernels/host_step.h"
 #include "atom/kernels/registry.h"
 
 namespace atom::kernels::reference {
@@ -34,7 +35,18 @@ class ReferenceBackend final : public Backend {
   DeviceBuffer Allocate(size_t bytes) override;
   void Upload(std::span<const std::byte> from, void* to) override;
   void Download(const void* from, std::span<std::byte> to) override;
-  void Sync() override {}
+  HostBuffer AllocateHost(size_t bytes) override;
+  void EnqueueDownload(const void* from, std::span<std::byte> to) override { Download(from, to); }
+  Ticket Mark() override { return 0; }  // whatever is enqueued is done at once
+  void Wait(Ticket) override {}
+
+  int64_t ScratchBytes(const StepPlan& plan) const override { return HostStep::Bytes(plan.batch); }
+  void Prepare(const StepPlan& plan) override { step_.Reserve(plan.batch); }
+
+  int64_t kv_page_positions() const override;
+  int64_t KvPageBytes(const KvShape& shape) const override;
+  std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) override;
+  UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const override;
 
   std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedView& weight,
                                         std::span<const float> bias) override;
@@ -43,9 +55,11 @@ class ReferenceBackend final : public Backend {
   quant::QuantizedMatrix Unpack(const PackedWeight& weight) const override;
   std::unique_ptr<PackedActivation> MakeActivation(const quant::ActivationFormat& format, int64_t k,
                                                    int64_t capacity) override;
+  int64_t ActivationBytes(const quant::ActivationFormat& format, int64_t k,
+                          int64_t capacity) const override;
   UnpackedActivation Unpack(const PackedActivation& activation) const override;
 
-  void BeginStep(const Batch& batch) override { batch_ = &batch; }
+  void BeginStep(const Batch& batch) override { step_.Begin(batch); }
 
   void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) override;
   void NormQuantize(const DeviceTensor& x, const DeviceNorm& norm, const DeviceBuffer* permutation,
@@ -64,22 +78,23 @@ class ReferenceBackend final : public Backend {
   void GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) override;
   void Softcap(const DeviceTensor& x, float cap) override;
   void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,
-                             std::span<double> out) override;
-  void Sample(const DeviceTensor& logits, std::span<const SamplingParams> params,
-              std::span<const double> uniforms, std::span<int32_t> tokens) override;
+                             DeviceSpan<double> out) override;
+  void Sample(const DeviceTensor& logits, std::span<const SampleRow> rows,
+              DeviceSpan<int32_t> tokens) override;
   void TokenLogProbs(const DeviceTensor& logits, std::span<const LogProbQuery> queries,
-                     std::span<LogProbs> out) override;
+                     DeviceSpan<int32_t> tokens, const DeviceLogProbs& out) override;
 
  private:
   /// Fills one row of K values, in the order the linear reads them.
   using FillRow = std::function<void(int64_t row, std::span<float> values)>;
 
   void Free(void* data) override;
+  void FreeHost(void* data) override { Free(data); }
   void QuantizeRows(int64_t rows, const FillRow& fill, PackedActivation& out);
-  const Batch& batch() const;
+  const StepView& step() const { return step_.view(); }
 
   ThreadPool pool_;
-  const Batch* batch_ = nullptr;  // of the current step
+  HostStep step_;
 };
 
 /// Row `row` of a tensor, which is fp32 here.

@@ -1,9 +1,9 @@
 // Rotary embedding of q and k, and the append of k and v to the cache: docs/numerics.md, section 4.
 #include <algorithm>
 
-#include "atom/kernels/reference/kv_rows.h"
 #include "atom/kernels/reference/norm.h"
 #include "atom/kernels/reference/reference_backend.h"
+#include "atom/kernels/reference/reference_kv_layer.h"
 #include "atom/quant/group_quant.h"
 
 namespace atom::kernels::reference {
@@ -47,18 +47,17 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
   ATOM_CHECK((rope.table == nullptr || rope.rotary_dim > 0) && rope.rotary_dim % 2 == 0 &&
                  rope.rotary_dim <= shape.head_dim,
              "{} rotary channels of {}", rope.rotary_dim, shape.head_dim);
-  const quant::KvFormat& format = kv.layout.format;
+  ReferenceKvLayer& own = ReferenceKvLayer::Of(kv);
+  const quant::KvFormat& format = kv.shape().format;
   const bool fake_before = format.fake_bits != 0 && format.fake_before_rope;
   const bool fake_after = format.fake_bits != 0 && !format.fake_before_rope;
 
   pool_.ParallelFor(qkv.rows, [&](int64_t row, int) {
-    const int64_t position = batch().positions[static_cast<size_t>(row)];
-    const int64_t slot = batch().slots[static_cast<size_t>(row)];
-    ATOM_CHECK(slot >= 0 && slot / kKvPagePositions < kv.pages, "slot {}, {} pages", slot,
-               kv.pages);
+    const int64_t position = step().positions[static_cast<size_t>(row)];
+    const int64_t slot = step().kv_slots[static_cast<size_t>(row)];
+    ATOM_CHECK(slot >= 0 && slot / kPagePositions < kv.pages(), "slot {}, {} pages", slot,
+               kv.pages());
     const std::span<const float> angles = AnglesAt(rope, position);
-    std::byte* page =
-        static_cast<std::byte*>(kv.data.data()) + slot / kKvPagePositions * kv.layout.PageBytes();
     const auto head_at = [&](int64_t head) {
       return Row(qkv, row).subspan(static_cast<size_t>(head) * d, d);
     };
@@ -74,11 +73,11 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
       if (fake_before) quant::FakeQuantizeKv(format, values);
       Rotate(angles, values);
       if (fake_after) quant::FakeQuantizeKv(format, values);
-      StoreKvRow(kv.layout, {0, head, slot % kKvPagePositions}, values, page);
+      StoreKvRow(format, values, own.Key(slot, head));
 
       std::ranges::copy(head_at(shape.heads + shape.kv_heads + head), values.begin());
       if (format.fake_bits != 0) quant::FakeQuantizeKv(format, values);
-      StoreKvRow(kv.layout, {1, head, slot % kKvPagePositions}, values, page);
+      StoreKvRow(format, values, own.Value(slot, head));
     }
   });
 }

@@ -89,6 +89,8 @@ struct FfnSpec {
   int64_t inner = 0;  ///< width between up and down
   bool bias = false;
   std::optional<MoeSpec> moe = {};
+
+  int64_t up_width() const { return (gated ? 2 : 1) * inner; }  ///< of gate and up
   friend bool operator==(const FfnSpec&, const FfnSpec&) = default;
 };
 

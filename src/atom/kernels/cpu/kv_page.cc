@@ -1,11 +1,11 @@
-#include "atom/kernels/kv_page.h"
+#include "atom/kernels/cpu/kv_page.h"
 
 #include <algorithm>
 #include <cstring>
 
 #include "atom/core/check.h"
 
-namespace atom::kernels {
+namespace atom::kernels::cpu {
 namespace {
 
 constexpr int64_t kScaleBytes = 2;  // fp16
@@ -72,4 +72,4 @@ void KvPageLayout::GetRow(const KvRow& row, const std::byte* page,
   });
 }
 
-}  // namespace atom::kernels
+}  // namespace atom::kernels::cpu

@@ -1,4 +1,5 @@
-// A KV page: 16 positions of one sequence in one layer, head after head, each padded to 64 bytes:
+// A KV page of the cpu backend: 16 positions of one sequence in one layer, head after head, each
+// padded to 64 bytes:
 //
 //   K      [word][16 positions]  4 bytes each: word w of a row is its bytes 4 w … 4 w + 3
 //   V      [16 positions][head_dim * bits/8]
@@ -18,7 +19,7 @@
 
 #include "atom/quant/formats.h"
 
-namespace atom::kernels {
+namespace atom::kernels::cpu {
 
 inline constexpr int64_t kKvPagePositions = 16;
 inline constexpr int64_t kKvWordBytes = 4;
@@ -54,4 +55,4 @@ struct KvPageLayout {
   void GetRow(const KvRow& row, const std::byte* page, std::span<std::byte> bytes) const;
 };
 
-}  // namespace atom::kernels
+}  // namespace atom::kernels::cpu

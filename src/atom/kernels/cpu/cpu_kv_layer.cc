@@ -1,0 +1,74 @@
+#include "atom/kernels/cpu/cpu_kv_layer.h"
+
+#include <cstring>
+
+#include "atom/core/check.h"
+#include "atom/core/half.h"
+
+namespace atom::kernels::cpu {
+namespace {
+
+template <class T>
+float ReadAs(const std::byte* from) {
+  T value;
+  std::memcpy(&value, from, sizeof(T));
+  return ToFloat(value);
+}
+
+/// Channel i of a row whose bytes are `row`.
+float ChannelOf(const KvPageLayout& layout, const KvRow& place, const std::byte* page,
+                const std::byte* row, int64_t i) {
+  switch (layout.format.storage) {
+    case quant::KvStorage::kInt4:
+    case quant::KvStorage::kInt8: {
+      const bool nibbles = layout.format.storage == quant::KvStorage::kInt4;
+      const int byte = std::to_integer<int>(row[nibbles ? i / 2 : i]);
+      const int code = !nibbles ? byte : i % 2 == 0 ? byte & 15 : byte >> 4;
+      const float scale = ReadAs<Half>(page + layout.ScaleOffset(place));
+      const float zero = ReadAs<Half>(page + layout.ZeroOffset(place));
+      return scale * (static_cast<float>(code) - zero);
+    }
+    case quant::KvStorage::kBF16:
+      return ReadAs<BFloat16>(row + 2 * i);
+    case quant::KvStorage::kF16:
+      return ReadAs<Half>(row + 2 * i);
+    case quant::KvStorage::kF32:
+      break;
+  }
+  return ReadAs<float>(row + 4 * i);
+}
+
+}  // namespace
+
+const CpuKvLayer& CpuKvLayer::Of(const KvLayer& layer) {
+  const auto* own = dynamic_cast<const CpuKvLayer*>(&layer);
+  ATOM_CHECK(own != nullptr, "the KV cache was made by another backend");
+  return *own;
+}
+
+CpuKvLayer& CpuKvLayer::Of(KvLayer& layer) {
+  auto* own = dynamic_cast<CpuKvLayer*>(&layer);
+  ATOM_CHECK(own != nullptr, "the KV cache was made by another backend");
+  return *own;
+}
+
+UnpackedKvPage UnpackKvPage(const CpuKvLayer& layer, int64_t page) {
+  const KvPageLayout& layout = layer.layout;
+  UnpackedKvPage out;
+  std::vector<std::byte> row(static_cast<size_t>(layout.RowBytes()));
+  for (const int which : {0, 1}) {
+    std::vector<float>& values = which == 0 ? out.keys : out.values;
+    for (int64_t head = 0; head < layout.kv_heads; ++head) {
+      for (int64_t position = 0; position < kKvPagePositions; ++position) {
+        const KvRow place{which, head, position};
+        layout.GetRow(place, layer.Page(page), row);
+        for (int64_t i = 0; i < layout.head_dim; ++i) {
+          values.push_back(ChannelOf(layout, place, layer.Page(page), row.data(), i));
+        }
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace atom::kernels::cpu

@@ -1,0 +1,30 @@
+// A layer's KV pages as the cpu backend keeps them: kv_page.h's layout, page after page.
+#pragma once
+
+#include "atom/kernels/backend.h"
+#include "atom/kernels/cpu/kv_page.h"
+
+namespace atom::kernels::cpu {
+
+struct CpuKvLayer final : KvLayer {
+  /// `memory` is zeroed, of pages * PageBytes.
+  CpuKvLayer(const KvShape& kv_shape, int64_t page_count, DeviceBuffer memory)
+      : KvLayer(kv_shape, page_count), layout(LayoutOf(kv_shape)), data(std::move(memory)) {}
+  /// REQUIRES: made by a cpu backend.
+  static const CpuKvLayer& Of(const KvLayer& layer);
+  static CpuKvLayer& Of(KvLayer& layer);
+
+  static KvPageLayout LayoutOf(const KvShape& shape) {
+    return {.format = shape.format, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim};
+  }
+  std::byte* Page(int64_t index) const {
+    return static_cast<std::byte*>(data.data()) + index * layout.PageBytes();
+  }
+
+  KvPageLayout layout;
+  DeviceBuffer data;
+};
+
+UnpackedKvPage UnpackKvPage(const CpuKvLayer& layer, int64_t page);
+
+}  // namespace atom::kernels::cpu

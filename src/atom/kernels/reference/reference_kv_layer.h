@@ -1,0 +1,48 @@
+// A layer's KV cache as the reference backend keeps it: as plainly as it can. Whatever the format,
+// the values that it gives back are stored as fp32, [slot][K, V][kv_head][head_dim], pages of 16
+// slots: rounded, or quantized and at once dequantized, scale * (code - zero), which is exact.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "atom/kernels/kv_layer.h"
+
+namespace atom::kernels::reference {
+
+inline constexpr int64_t kPagePositions = 16;
+
+struct ReferenceKvLayer final : KvLayer {
+  ReferenceKvLayer(const KvShape& kv_shape, int64_t page_count);
+  /// REQUIRES: made by the reference backend.
+  static const ReferenceKvLayer& Of(const KvLayer& layer);
+  static ReferenceKvLayer& Of(KvLayer& layer);
+
+  /// head_dim values of the position in a slot.
+  std::span<float> Key(int64_t slot, int64_t kv_head) { return Row(2 * slot, kv_head); }
+  std::span<float> Value(int64_t slot, int64_t kv_head) { return Row(2 * slot + 1, kv_head); }
+  std::span<const float> Key(int64_t slot, int64_t kv_head) const { return Row(2 * slot, kv_head); }
+  std::span<const float> Value(int64_t slot, int64_t kv_head) const {
+    return Row(2 * slot + 1, kv_head);
+  }
+
+ private:
+  size_t Place(int64_t half_slot, int64_t kv_head) const {
+    return static_cast<size_t>((half_slot * shape().kv_heads + kv_head) * shape().head_dim);
+  }
+  std::span<float> Row(int64_t half_slot, int64_t kv_head) {
+    return std::span(data_).subspan(Place(half_slot, kv_head),
+                                    static_cast<size_t>(shape().head_dim));
+  }
+  std::span<const float> Row(int64_t half_slot, int64_t kv_head) const {
+    return std::span(data_).subspan(Place(half_slot, kv_head),
+                                    static_cast<size_t>(shape().head_dim));
+  }
+
+  std::vector<float> data_;
+};
+
+/// What the format's storage gives back of head_dim values.
+void StoreKvRow(const quant::KvFormat& format, std::span<const float> values, std::span<float> row);
+
+}  // namespace atom::kernels::reference

@@ -1,0 +1,111 @@
+#include "atom/model/step_plan.h"
+
+#include <algorithm>
+
+#include "atom/kernels/step_results.h"
+
+namespace atom::model {
+namespace {
+
+bool SameLinear(const kernels::LinearPlan& a, const kernels::LinearPlan& b) {
+  return a.k == b.k && a.n == b.n && a.weight_group == b.weight_group &&
+         ShareActivation(a.input, b.input);
+}
+
+int64_t ActivationBytes(const kernels::Backend& backend, const kernels::StepPlan& plan) {
+  int64_t bytes = 0;
+  for (auto it = plan.linears.begin(); it != plan.linears.end(); ++it) {
+    const bool seen = std::any_of(plan.linears.begin(), it, [&](const kernels::LinearPlan& other) {
+      return other.k == it->k && ShareActivation(other.input, it->input);
+    });
+    if (!seen) bytes += backend.ActivationBytes(it->input, it->k, plan.batch.rows);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+int64_t StepTensors::bytes() const {
+  int64_t sum = 0;
+  for (const TensorShape& tensor : {hidden, qkv, attention, gate_up, update, gathered, logits}) {
+    sum += tensor.bytes();
+  }
+  return sum;
+}
+
+StepTensors TensorsOf(const ModelSpec& spec, const StepLimits& limits, DType hidden_dtype) {
+  int64_t qkv = 0, attention = 0, gate_up = 0;  // of the widest layer
+  bool norms_behind = false;
+  for (const LayerSpec& layer : spec.layers) {
+    qkv = std::max(qkv, layer.attention.q_width() + 2 * layer.attention.kv_width());
+    attention = std::max(attention, layer.attention.q_width());
+    gate_up = std::max(gate_up, layer.ffn.up_width());
+    norms_behind |= layer.post_attention_norm.has_value() || layer.post_ffn_norm.has_value();
+  }
+  const auto rows_of = [&](int64_t cols) {
+    return TensorShape{.rows = limits.rows, .cols = cols, .dtype = hidden_dtype};
+  };
+  return {.hidden = rows_of(spec.hidden_size),
+          .qkv = rows_of(qkv),
+          .attention = rows_of(attention),
+          .gate_up = rows_of(gate_up),
+          .update = rows_of(norms_behind ? spec.hidden_size : 0),
+          .gathered = rows_of(spec.hidden_size),
+          .logits = {.rows = std::min(limits.rows, kHeadRows), .cols = spec.vocab_size}};
+}
+
+std::vector<kernels::LinearPlan> LinearsOf(const artifact::LayerShape& shape,
+                                           const artifact::HostLayer& formats,
+                                           int64_t weight_group) {
+  std::vector<kernels::LinearPlan> linears;
+  for (const artifact::LinearShape& linear : shape.linears) {
+    linears.push_back({.input = formats[artifact::InputSite(linear.name)].format,
+                       .k = linear.k,
+                       .n = linear.n,
+                       .weight_group = weight_group});
+  }
+  return linears;
+}
+
+kernels::StepPlan PlanSteps(const ModelSpec& spec, const StepLimits& limits,
+                            int64_t page_positions) {
+  const int64_t sequences = limits.sequences > 0 ? limits.sequences : limits.rows;
+  kernels::StepPlan plan;
+  plan.batch = {.rows = limits.rows,
+                .sequences = sequences,
+                .pages = sequences * kernels::PagesFor(limits.positions, page_positions)};
+  plan.attention.push_back(
+      {.heads = config.num_heads, .kv_heads = config.num_kv_heads, .head_dim = config.head_dim});
+  plan.linears.push_back({.input = {}, .k = spec.hidden_size, .n = spec.vocab_size});  // head
+  plan.vocabulary = spec.vocab_size;
+  return plan;
+}
+
+bool AddLinears(std::span<const kernels::LinearPlan> linears, kernels::StepPlan& plan) {
+  const size_t before = plan.linears.size();
+  for (const kernels::LinearPlan& linear : linears) {
+    const bool known = std::ranges::any_of(
+        plan.linears, [&](const kernels::LinearPlan& other) { return SameLinear(linear, other); });
+    if (!known) plan.linears.push_back(linear);
+  }
+  return plan.linears.size() > before;
+}
+
+bool ShareActivation(const quant::ActivationFormat& a, const quant::ActivationFormat& b) {
+  quant::ActivationFormat same = b;
+  same.clip = a.clip;
+  return a == same;
+}
+
+int64_t StepBytes(const kernels::Backend& backend, const ModelSpec& spec, const StepLimits& limits,
+                  const kernels::StepPlan& plan) {
+  constexpr int64_t kFloat = sizeof(float);
+  int64_t rotary = 0;
+  for (const RopeSpec& rope : spec.ropes) rotary += rope.rotary_dim;
+  constexpr int64_t kResults = 2 * 2;  // of two steps, on the device and on the host
+  return TensorsOf(spec, limits, backend.hidden_dtype()).bytes() + ActivationBytes(backend, plan) +
+         kFloat * limits.positions * rotary + kResults * kernels::StepResults::Bytes(limits.rows) +
+         backend.ScratchBytes(plan);
+}
+
+}  // namespace atom::model
