@@ -93,7 +93,7 @@ class SimulatedEngine {
 
   void Grow(Job& job) {
     if (job.started == 0) job.started = clock_;
-    job.sequence.tokens.push_back(-static_cast<int32_t>(job.sequence.tokens.size()));
+    job.sequence.tokens.push_back((1 << 20) + static_cast<int32_t>(job.sequence.tokens.size()));
     job.sequence.logits_below = 0;
     if (static_cast<int64_t>(job.sequence.tokens.size()) < job.end) return;
     job.ended = clock_;
