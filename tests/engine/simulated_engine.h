@@ -74,7 +74,7 @@ class SimulatedEngine {
   }
 
   Scheduler& scheduler() { return scheduler_; }
-  BlockPool& pool() { return pool_; }
+  PageAllocator& pool() { return pool_; }
   int64_t clock() const { return clock_; }
   bool ended(RequestId id) { return At(id).ended > 0; }
   int64_t end_of(RequestId id) { return At(id).ended; }      ///< the step
@@ -128,7 +128,7 @@ class SimulatedEngine {
   }
 
   SchedulerOptions options_;
-  BlockPool pool_;
+  PageAllocator pool_;
   Scheduler scheduler_;
   std::deque<Job> jobs_;
   int64_t clock_ = 0;

@@ -9,7 +9,7 @@
 #include "atom/core/check.h"
 #include "atom/engine/active_request.h"
 #include "atom/engine/batch_builder.h"
-#include "atom/engine/block_pool.h"
+#include "atom/engine/page_allocator.h"
 #include "atom/engine/scheduler.h"
 
 namespace atom::engine {
@@ -94,7 +94,7 @@ class EngineCore::State {
   model::Runner& runner_;
   const tokenizer::Tokenizer& tokenizer_;
   RequestLimits limits_;
-  BlockPool pool_;
+  PageAllocator pool_;
   Scheduler scheduler_;
   BatchBuilder builder_;
   Rng seeds_;
@@ -325,7 +325,7 @@ std::optional<FinishReason> EngineCore::State::AddToken(const Row& row,
   sequence.tokens[static_cast<size_t>(row.position) + 1] = result.token;
   sequence.needs_known_tokens =
       request.request.constraint != nullptr || request.penalties.follow_tokens();
-  scheduler_.KeepFullPages(sequence);
+  scheduler_.CacheFullPages(sequence);
   return std::nullopt;
 }
 

@@ -8,7 +8,7 @@
 
 namespace atom::engine {
 
-Scheduler::Scheduler(const SchedulerOptions& options, BlockPool& pool)
+Scheduler::Scheduler(const SchedulerOptions& options, PageAllocator& pool)
     : options_(options), pool_(pool) {
   ATOM_CHECK(options.step_tokens > 0 && options.max_sequences > 0, "{} tokens a step, {} sequences",
              options.step_tokens, options.max_sequences);
@@ -72,7 +72,7 @@ void Scheduler::PlanPrompts() {
 
 void Scheduler::Plan(Sequence& sequence) {
   const int64_t wanted = std::min(sequence.remaining(), room_);
-  while (RoomOf(sequence) < sequence.computed + wanted && TakePage(sequence)) {
+  while (RoomOf(sequence) < sequence.computed + wanted && AllocatePage(sequence)) {
   }
   const int64_t count = std::min(wanted, RoomOf(sequence) - sequence.computed);
   if (count == 0) return;  // it is the last in rank: others have the pages
@@ -106,22 +106,22 @@ void Scheduler::ReusePrefix(Sequence& sequence) {
   // Never all tokens: the logits behind the last are wanted, and shared pages are not written.
   const int64_t limit = sequence.reusable() / options_.page_positions;
   for (int64_t page = 0; page < limit; ++page) {
-    const std::optional<int32_t> hit = pool_.Find(sequence.content, TokensOfPage(sequence, page));
+    const std::optional<int32_t> hit = pool_.Find(sequence.hash, TokensOfPage(sequence, page));
     if (!hit) break;
     sequence.pages.push_back(*hit);
-    sequence.content = pool_.ContentOf(*hit);
+    sequence.hash = pool_.HashOf(*hit);
   }
-  sequence.kept_pages = static_cast<int64_t>(sequence.pages.size());
+  sequence.cached_pages = static_cast<int64_t>(sequence.pages.size());
   sequence.computed = sequence.cached_tokens = RoomOf(sequence);
 }
 
-bool Scheduler::TakePage(Sequence& sequence) {
-  std::optional<int32_t> page = pool_.Take();
+bool Scheduler::AllocatePage(Sequence& sequence) {
+  std::optional<int32_t> page = pool_.Allocate();
   while (!page) {
     Sequence& last = **running_.rbegin();
     if (&last == &sequence) return false;
     Preempt(last);
-    page = pool_.Take();
+    page = pool_.Allocate();
   }
   sequence.pages.push_back(*page);
   return true;
@@ -149,8 +149,8 @@ void Scheduler::Stop(Sequence& sequence) {
 void Scheduler::ReleasePages(Sequence& sequence) {
   for (; !sequence.pages.empty(); sequence.pages.pop_back()) pool_.Release(sequence.pages.back());
   sequence.computed = 0;
-  sequence.kept_pages = 0;
-  sequence.content = kNoContent;
+  sequence.cached_pages = 0;
+  sequence.hash = kNoPages;
 }
 
 int64_t Scheduler::RoomOf(const Sequence& sequence) const {
@@ -166,18 +166,17 @@ PageTokens Scheduler::TokensOfPage(const Sequence& sequence, int64_t page) const
 void Scheduler::Advance() {
   for (const Chunk& chunk : chunks_) {
     chunk.sequence->computed += chunk.count;
-    KeepFullPages(*chunk.sequence);
+    CacheFullPages(*chunk.sequence);
   }
 }
 
-void Scheduler::KeepFullPages(Sequence& sequence) {
+void Scheduler::CacheFullPages(Sequence& sequence) {
   if (!options_.prefix_cache) return;
-  for (int64_t& page = sequence.kept_pages;
+  for (int64_t& page = sequence.cached_pages;
        (page + 1) * options_.page_positions <= sequence.computed; ++page) {
     const PageTokens tokens = TokensOfPage(sequence, page);
     if (kernels::IsTokenSlot(tokens.back())) return;
-    sequence.content =
-        pool_.Keep(sequence.content, tokens, sequence.pages[static_cast<size_t>(page)]);
+    sequence.hash = pool_.Cache(sequence.hash, tokens, sequence.pages[static_cast<size_t>(page)]);
   }
 }
 

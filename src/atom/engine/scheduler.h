@@ -15,7 +15,7 @@
 #include <set>
 #include <vector>
 
-#include "atom/engine/block_pool.h"
+#include "atom/engine/page_allocator.h"
 #include "atom/engine/sequence.h"
 
 namespace atom::engine {
@@ -39,7 +39,7 @@ struct SchedulerOptions {
 class Scheduler {
  public:
   /// `pool` must outlive this.
-  Scheduler(const SchedulerOptions& options, BlockPool& pool);
+  Scheduler(const SchedulerOptions& options, PageAllocator& pool);
 
   /// REQUIRES: the sequence, alone, fits the pool; it outlives its stay here.
   void Add(Sequence& sequence);
@@ -53,7 +53,7 @@ class Scheduler {
   /// come later.
   void Advance();
   /// The same for pages that were full before all of their tokens were known.
-  void KeepFullPages(Sequence& sequence);
+  void CacheFullPages(Sequence& sequence);
 
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
@@ -71,7 +71,7 @@ class Scheduler {
   void Plan(Sequence& sequence);
   bool TryAdmit(Sequence& sequence);
   void ReusePrefix(Sequence& sequence);
-  bool TakePage(Sequence& sequence);
+  bool AllocatePage(Sequence& sequence);
   void Preempt(Sequence& sequence);
   void Stop(Sequence& sequence);
   void ReleasePages(Sequence& sequence);
@@ -79,7 +79,7 @@ class Scheduler {
   PageTokens TokensOfPage(const Sequence& sequence, int64_t page) const;
 
   SchedulerOptions options_;
-  BlockPool& pool_;
+  PageAllocator& pool_;
   std::set<Sequence*, ByRank> waiting_;
   std::set<Sequence*, ByRank> running_;
   std::vector<Chunk> chunks_;

@@ -29,11 +29,11 @@ struct Sequence {
   int64_t computed = 0;             ///< of the tokens
   std::vector<int32_t> pages = {};  ///< room for at least `computed` positions
 
-  int64_t logits_from = 0;       ///< besides the last position's, the logits of positions in
-  int64_t logits_below = 0;      ///< [logits_from, logits_below) are wanted
-  int64_t kept_pages = 0;        ///< full pages that the cache knows
-  Content content = kNoContent;  ///< up to the end of the last of them
-  int64_t cached_tokens = 0;     ///< found in the cache when it was last admitted
+  int64_t logits_from = 0;    ///< besides the last position's, the logits of positions in
+  int64_t logits_below = 0;   ///< [logits_from, logits_below) are wanted
+  int64_t cached_pages = 0;   ///< full pages that the cache knows
+  PageHash hash = kNoPages;   ///< up to the end of the last of them
+  int64_t cached_tokens = 0;  ///< found in the cache when it was last admitted
 
   int32_t token_slot = -1;                                    ///< while it runs
   int64_t most_tokens = std::numeric_limits<int64_t>::max();  ///< what it ends with at the latest
