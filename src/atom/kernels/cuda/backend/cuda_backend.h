@@ -3,7 +3,9 @@
 //   op                            kernel                                   limits
 //   Embed, NormAdd, Gather,       rows/row_ops                             even widths
 //   Softcap
-//   …Quantize                     rows/plain_quantize                      integers, bf16
+//   …Quantize  a scale a group    rows/fused_quantize                      groups of 128, RMSNorm,
+//                                                                          SiLU
+//              all else           rows/plain_quantize                      one CTA a row
 //   Linear  4-bit × 8-bit         gemm/tiled, gemm/streaming at few rows   groups of 128 · n
 //           8-bit × 8-bit         gemm/tiled, gemm/streaming at few rows
 //           4-bit × 16-bit        gemm/streaming                           groups of 128

@@ -1,6 +1,9 @@
 // Ops on rows: both ends of the model, norms, and the quantizers.
+#include <optional>
+
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
+#include "atom/kernels/cuda/rows/fused_quantize.h"
 #include "atom/kernels/cuda/rows/plain_quantize.h"
 #include "atom/kernels/cuda/rows/row_ops.h"
 
@@ -31,6 +34,47 @@ RowSource SourceOf(ActivationFunction function) {
       return RowSource::kRelu;
   }
   return RowSource::kValues;
+}
+
+std::optional<FusedSource> FusedSourceOf(const PlainQuantizeCall& call) {
+  switch (call.source) {
+    case RowSource::kValues:
+      return FusedSource::kValues;
+    case RowSource::kRmsNorm:
+      if (call.bias != nullptr) return std::nullopt;
+      return FusedSource::kRmsNorm;
+    case RowSource::kSilu:
+      if (!call.gated) return std::nullopt;
+      return FusedSource::kSiluMul;
+    default:
+      return std::nullopt;
+  }
+}
+
+/// The same as the fast kernel takes it, where it does: integers with a scale a group.
+std::optional<FusedQuantizeCall> FusedOf(const PlainQuantizeCall& call) {
+  const std::optional<FusedSource> source = FusedSourceOf(call);
+  if (!source || call.bits == 16 || call.group != 128 || call.columns > kMaxFusedColumns ||
+      call.columns % 16 != 0 || call.outliers % 16 != 0) {
+    return std::nullopt;
+  }
+  FusedQuantizeCall fused;
+  fused.x = call.x;
+  fused.rows = call.rows;
+  fused.columns = call.columns;
+  fused.source = *source;
+  fused.weight = call.weight;
+  fused.epsilon = call.epsilon;
+  fused.permutation = call.permutation;
+  fused.outliers = call.outliers;
+  fused.group = call.group;
+  fused.bits = call.bits;
+  fused.scale = FusedScale::kGroup;
+  fused.clip = call.clip;
+  fused.codes = static_cast<int8_t*>(call.to);
+  fused.tokens = call.tokens;
+  fused.group_scales = call.group_scales;
+  return fused;
 }
 
 template <class T = float>
@@ -91,11 +135,17 @@ void CudaBackend::Quantize(PlainQuantizeCall call, const DeviceBuffer* permutati
   call.tokens = static_cast<TokenScales*>(own.tokens.data());
   call.group_scales = static_cast<float*>(own.group_scales.data());
   call.scale_copies = static_cast<int>(GroupScaleRows(format, own.k()));
+  const std::optional<FusedQuantizeCall> fused = FusedOf(call);
   const OpKey key({Word(Op::kQuantize), Word(call.x.data), Word(call.x.stride),
                    Word(call.rows, call.columns), Word(static_cast<int>(call.source), call.gated),
                    Word(call.weight), Word(call.bias), Word(call.epsilon), Word(call.permutation),
                    Word(call.to), Word(call.bits, call.outliers), Word(int64_t{call.group}),
                    Word(call.clip), Word(call.group_scales)});
+  if (fused) {
+    ops_.Add(key, true,
+             [call = *fused](cudaStream_t stream) { return LaunchFusedQuantize(call, stream); });
+    return;
+  }
   ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchPlainQuantize(call, stream); });
 }
 
