@@ -284,6 +284,44 @@ TEST_F(CudaBackendTest, AttentionOverItsOwnCacheIsTheReferences) {
   }
 }
 
+TEST_F(CudaBackendTest, LongPromptsAttendAsTheReferenceDoes) {
+  const AttentionShape shape = {.heads = 4, .kv_heads = 2, .head_dim = 128};
+  const int64_t cols = (4 + 4) * 128;
+  for (const quant::KvStorage storage :
+       {quant::KvStorage::kInt4, quant::KvStorage::kInt8, quant::KvStorage::kF16}) {
+    SCOPED_TRACE(quant::Name(storage));
+    const std::vector<float> first = Random(512 * cols), second = Random(411 * cols);
+    std::vector<float> outs[2];
+    for (Side* side : {&reference(), &cuda()}) {
+      const auto kv = (*side)->MakeKvLayer({{.storage = storage}, 2, 128}, 64);
+      int64_t start = 0;
+      for (const std::vector<float>* qkv : {&first, &second}) {
+        const int64_t rows = std::ssize(*qkv) / cols;
+        (*side)->BeginStep(
+            SingleSequence(std::vector<int32_t>(static_cast<size_t>(rows), 1), start, 16));
+        const DeviceTensor in = side->Tensor(*qkv, rows);
+        (*side)->RopeAppendKv(in, shape, {}, {}, *kv);
+        const DeviceTensor out = side->Tensor(Random(rows * 512), rows);
+        (*side)->Attention(in, shape, *kv, out);
+        const std::vector<float> got = side->Get(out);
+        auto& all = outs[side == &cuda()];
+        all.insert(all.end(), got.begin(), got.end());
+        start += rows;
+      }
+    }
+    double worst = 0;  // of rows
+    for (size_t row = 0; row < outs[0].size() / 512; ++row) {
+      double error = 0, norm = 0;
+      for (size_t i = row * 512; i < (row + 1) * 512; ++i) {
+        error += std::pow(double{outs[1][i]} - outs[0][i], 2);
+        norm += std::pow(double{outs[0][i]}, 2);
+      }
+      worst = std::max(worst, std::sqrt(error / norm));
+    }
+    EXPECT_LT(worst, 0.008);
+  }
+}
+
 TEST_F(CudaBackendTest, ARowOfALinearNeverDependsOnTheOthers) {
   const ActivationFormat groups = {.bits = 4, .group = 128, .outlier_columns = 128};
   for (const LinearCase& c :
@@ -302,9 +340,22 @@ TEST_F(CudaBackendTest, ARowOfALinearNeverDependsOnTheOthers) {
       cuda()->ReorderQuantize(cuda().Tensor(x, m), nullptr, *activation);
       const DeviceTensor y = cuda().Tensor(std::vector<float>(static_cast<size_t>(m * n), NAN), m);
       cuda()->Linear(*activation, *weight, y, OutputMode::kOverwrite);
-      const std::vector<float> row = cuda().Get(y.data, n);
+      const std::vector<float> rows = cuda().Get(y);
+      const std::vector<float> row(rows.begin(), rows.begin() + n);
       if (m == 1) alone = row;
       EXPECT_EQ(row, alone) << c.name << ", " << m << " rows";
+      for (const int64_t other : {m / 3, m / 2 + 1, m - 1}) {  // as if it were the first
+        if (m == 1) continue;
+        const auto begin = all.begin() + other * k;
+        const auto single = cuda()->MakeActivation(c.format, k, 1);
+        cuda()->ReorderQuantize(cuda().Tensor(std::vector<float>(begin, begin + k), 1), nullptr,
+                                *single);
+        const DeviceTensor z = cuda().Tensor(std::vector<float>(static_cast<size_t>(n), NAN), 1);
+        cuda()->Linear(*single, *weight, z, OutputMode::kOverwrite);
+        EXPECT_EQ(cuda().Get(z),
+                  std::vector<float>(rows.begin() + other * n, rows.begin() + (other + 1) * n))
+            << c.name << ", row " << other << " of " << m;
+      }
     }
   }
 }
