@@ -20,8 +20,8 @@ __device__ __forceinline__ uint32_t SharedAddress(const void* pointer) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-/// Tries before a wait gives up; each may sleep for some microseconds.
-inline constexpr uint32_t kSpinLimit = 1u << 22;
+/// Tries before a wait gives up, after some seconds: each may sleep for some microseconds.
+inline constexpr uint32_t kSpinLimit = 1u << 20;
 inline constexpr uint32_t kNoSharedAddress = 0xfffffff8u;
 
 __device__ __forceinline__ void MbarrierInit(uint32_t barrier, uint32_t arrivals) {

@@ -90,11 +90,12 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
     }
   } else {
     ptx::AcquireRegisters<Registers::kConsumer>();
-    TileConsumer<Config> consumer(params, buffers, warpgroup, thread);
+    TileWarpgroup<Config> wg{params, buffers, warpgroup, thread, {}};
+    TileEpilogue<Config> epilogue(wg);
     for (int unit = first; unit < units; unit += step) {
-      consumer.Multiply(unit, static_cast<int>(rank));
+      MultiplyTile<Config>(unit, static_cast<int>(rank), wg, epilogue);
     }
-    consumer.Finish();
+    epilogue.Finish();
   }
 }
 
