@@ -393,6 +393,19 @@ TEST_F(CudaBackendTest, AttentionNeverDependsOnTheChunksOfAPrompt) {
   }
 }
 
+TEST_F(CudaBackendTest, AStepMayBeLargerThanWhatWasPrepared) {
+  const int64_t rows = 700, cols = 64;
+  const std::vector<float> embedding = Random(10 * cols);
+  const DeviceBuffer& table = cuda().Put(embedding);
+  const DeviceTensor out = cuda().Tensor(std::vector<float>(rows * cols, NAN), rows);
+  cuda()->BeginStep(SingleSequence(std::vector<int32_t>(rows, 9), 0, 16));
+  cuda()->Embed({.table = &table, .dtype = DType::kF32}, out);
+  const std::vector<float> found = cuda().Get(out);
+  for (size_t i = 0; i < found.size(); ++i) {
+    ASSERT_EQ(found[i], embedding[static_cast<size_t>(9 * cols) + i % 64]);
+  }
+}
+
 TEST_F(CudaBackendTest, BothEndsOfTheModelAreTheReferences) {
   constexpr int64_t kVocabulary = 1000, kRows = 7, kCols = 64;
   Batch batch = SingleSequence({5, 999, 0, 17, 17, TokenInSlot(3), 2}, 0, 16);

@@ -90,6 +90,11 @@ Rows RowsOf(const DeviceTensor& tensor) {
 
 void CudaBackend::BeginStep(const Batch& batch) {
   Flush();
+  const BatchLimits needed = {
+      .rows = batch.rows(), .sequences = batch.sequences(), .pages = std::ssize(batch.pages)};
+  // Ops that are called by themselves, without a model that prepared for them.
+  if (!step_.HasRoom(needed))
+    Prepare({.batch = needed, .attention = {}, .linears = {}, .vocabulary = 0});
   Require(step_.Begin(batch, stream_));
 }
 

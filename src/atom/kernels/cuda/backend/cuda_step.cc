@@ -105,6 +105,12 @@ Status CudaStep::Prepare(const StepPlan& plan, const DeviceProperties& device,
       "clear the workspace of attention");
 }
 
+bool CudaStep::HasRoom(const BatchLimits& needed) const {
+  const BatchLimits& room = arena_.limits();
+  return needed.rows <= room.rows && needed.sequences <= room.sequences &&
+         needed.pages <= room.pages;
+}
+
 Status CudaStep::Begin(const Batch& batch, const Stream& stream) {
   Trim(batch, trimmed_);
   arena_.Pack(trimmed_, batch.rows(), packed_);

@@ -43,6 +43,8 @@ class CudaStep {
   /// Grows to the plan. REQUIRES: nothing is under way.
   Status Prepare(const StepPlan& plan, const DeviceProperties& device, const Stream& stream);
 
+  bool HasRoom(const BatchLimits& needed) const;
+  /// REQUIRES: there is room.
   Status Begin(const Batch& batch, const Stream& stream);
   /// Enqueues a copy of a small array to one of the places below.
   template <class T>
