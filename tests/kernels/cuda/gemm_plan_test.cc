@@ -31,6 +31,21 @@ TEST(CudaGemmPlan, FewTilesGetSmaller) {
   EXPECT_EQ(plan.grid, 128);
 }
 
+TEST(CudaGemmPlan, PowerCountsWhereAllAreBusy) {
+  // 5 full waves of 128-token tiles take fewer clocks than 3 of 256, 2.4 of them busy, but more
+  // power.
+  EXPECT_EQ(PlanGemm(Integer(2048, 5120, 5120), {}).kernel, GemmKernel::kInteger256);
+  EXPECT_EQ(PlanGemm(Integer(256, 8192, 8192), {}).kernel, GemmKernel::kInteger128);
+  EXPECT_EQ(PlanGemm(Integer(256, 28672, 8192), {}).kernel, GemmKernel::kInteger256);
+}
+
+TEST(CudaGemmPlan, GroupsOfSeveralBlocksHaveAKernel) {
+  const GemmDesc desc{GemmRecipe::kGroup, 300, {512}, 512, 128, 256};
+  ASSERT_EQ(WhyNotComputed(desc), "");
+  EXPECT_EQ(PlanGemm(desc, {}).kernel, GemmKernel::kWideGroup128);
+  EXPECT_FALSE(PlanGemm(desc, {}, GemmKernel::kGroup128).has_value());
+}
+
 TEST(CudaGemmPlan, GridIsWholeClusters) {
   for (const int64_t n : {64, 128, 200, 5120, 11008}) {
     for (const GemmKernelInfo& info : GemmKernels()) {

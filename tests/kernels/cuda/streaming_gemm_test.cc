@@ -11,13 +11,14 @@ class StreamingGemm : public CudaTest {
   GemmDevice card() const { return {device().multiprocessors, device().shared_bytes_per_block}; }
 
   // Runs one kernel and compares `checks` outputs of the corners and random others.
-  void Check(const GemmDesc& desc, StreamKernel kernel, uint64_t seed) {
+  void Check(const GemmDesc& desc, StreamKernel kernel, uint64_t seed, bool token_scales = false) {
     SCOPED_TRACE(fmt::format("{} {}x({}+{}+{})x({}+{}) group {} to {}{}", Info(kernel).name, desc.m,
                              desc.n[0], desc.n[1], desc.n[2], desc.k4, desc.k8, desc.group,
                              Name(desc.output), desc.add ? ", added" : ""));
     const std::optional<StreamPlan> plan = PlanStream(desc, card(), kernel);
     ASSERT_TRUE(plan.has_value());
-    const StreamingProblem problem(desc, seed);
+    StreamingProblem problem(desc, seed);
+    if (token_scales) problem.UseTokenScales();
     const float start = 0.75f;
     const StreamingProblem::Output y = problem.Run(desc, *plan, stream(), start);
     EXPECT_TRUE(y.padding_untouched);
@@ -96,6 +97,14 @@ TEST_F(StreamingGemm, GroupsOfIntegerScales) {
     Check(Desc(GemmRecipe::kInteger, 5, {130, 0, 0}, 1024, 64, group), StreamKernel::kInteger8, 7);
     Check(Desc(GemmRecipe::kInteger, 64, {130, 0, 0}, 1024, 64, group),
           StreamKernel::kInteger64r256, 8);
+  }
+}
+
+TEST_F(StreamingGemm, GroupsWithOneScaleAToken) {
+  for (const StreamKernelInfo& info : kStreamKernels) {
+    if (info.shape.recipe != GemmRecipe::kGroup) continue;
+    Check(Desc(GemmRecipe::kGroup, info.shape.tile_tokens() - 1, {130, 0, 0}, 640, 64), info.kernel,
+          9, true);
   }
 }
 

@@ -77,7 +77,7 @@ void StreamingProblem::MakeTokens(uint64_t seed) {
   }
 }
 
-StreamingProblem::Output StreamingProblem::Run(const GemmDesc& desc, const StreamPlan& plan,
+StreamingProblem::Output StreamingProblem::Run(const GemmDesc& desc, const GemmChoice& plan,
                                                const Stream& stream, float start,
                                                int launches) const {
   const int64_t m = desc.m;
@@ -134,11 +134,11 @@ StreamingProblem::Output StreamingProblem::Run(const GemmDesc& desc, const Strea
   }
   operands.x = x.data();
   operands.tokens = device_tokens.data();
-  operands.group_scales = device_groups.data();
+  operands.group_scales = one_scale_a_token_ ? nullptr : device_groups.data();
   operands.y = y.data();
   operands.y_stride = stride;
   for (int i = 0; i < launches; ++i) {
-    const Status status = LaunchStreamGemm(desc, plan, operands, {stream.get(), true});
+    const Status status = LaunchGemm(desc, plan, operands, {stream.get(), true});
     ATOM_CHECK(status.ok(), "{}", status.ok() ? "" : status.error().message);
   }
   y_bytes = y.Download();
@@ -193,7 +193,9 @@ double StreamingProblem::Expected(int64_t token, int64_t column, double* bound) 
     if (integer()) {
       all += sum * weight.multipliers[at];
     } else {
-      const float token_scale = group_scales_[static_cast<size_t>(token * groups() + g)];
+      const float token_scale = one_scale_a_token_
+                                    ? scales.scale
+                                    : group_scales_[static_cast<size_t>(token * groups() + g)];
       acc = std::fma(static_cast<float>(sum), token_scale * ToFloat(weight.scales4[at]), acc);
     }
   }

@@ -10,8 +10,8 @@
 
 #include "atom/core/half.h"
 #include "atom/core/rng.h"
+#include "atom/kernels/cuda/gemm/gemm_choice.h"
 #include "atom/kernels/cuda/gemm/packed_dense.h"
-#include "atom/kernels/cuda/gemm/streaming/streaming_gemm.h"
 
 #include "tests/kernels/cuda/cuda_test.h"
 
@@ -39,6 +39,9 @@ class StreamingProblem {
     MakeTokens(seed * 8 + 7);
   }
 
+  /// kGroup: x has one scale a token instead of one a group.
+  void UseTokenScales() { one_scale_a_token_ = true; }
+
   bool integer() const { return desc_.recipe == GemmRecipe::kInteger; }
   bool x_is_16_bit() const {
     return desc_.recipe == GemmRecipe::kW4A16 || desc_.recipe == GemmRecipe::kDense;
@@ -53,7 +56,7 @@ class StreamingProblem {
     std::vector<float> values;  ///< [m][total_n]
     bool padding_untouched = true;
   };
-  Output Run(const GemmDesc& desc, const StreamPlan& plan, const Stream& stream, float start,
+  Output Run(const GemmDesc& desc, const GemmChoice& plan, const Stream& stream, float start,
              int launches = 1) const;
 
   /// What output (token, column of y) is, before desc.add: exact for integer recipes and group
@@ -67,6 +70,7 @@ class StreamingProblem {
                        double* bound) const;
 
   GemmDesc desc_;
+  bool one_scale_a_token_ = false;
   std::vector<StreamingProblemWeight> weights_;
   std::vector<int8_t> x_;            ///< [M][K4 + K8]
   std::vector<uint16_t> x16_;        ///< [M][K4 + K8], bf16

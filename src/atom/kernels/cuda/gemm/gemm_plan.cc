@@ -15,16 +15,16 @@ constexpr std::array<std::string_view, 5> kRecipeNames = {"integer", "group", "i
 constexpr std::array<std::string_view, 3> kOutputNames = {"fp16", "bf16", "fp32"};
 
 constexpr GemmKernelInfo kKernels[] = {
-    // kernel, name, recipe, rows, tokens, warpgroups, cluster, stages, clocks
-    {GemmKernel::kInteger256, "integer_256", GemmRecipe::kInteger, 128, 256, 2, 2, 4, 1226},
-    {GemmKernel::kInteger128, "integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6, 670},
-    {GemmKernel::kInteger64, "integer_64", GemmRecipe::kInteger, 128, 64, 2, 2, 8, 568},
-    {GemmKernel::kGroup128, "group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1120},
-    {GemmKernel::kGroup64, "group_64", GemmRecipe::kGroup, 192, 64, 3, 2, 6, 970},
-    {GemmKernel::kWideGroup128, "wide_group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1165,
+    // kernel, name, recipe, rows, tokens, warpgroups, cluster, stages, clocks, power
+    {GemmKernel::kInteger256, "integer_256", GemmRecipe::kInteger, 128, 256, 2, 2, 4, 1226, 1.25},
+    {GemmKernel::kInteger128, "integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6, 670, 1.37},
+    {GemmKernel::kInteger64, "integer_64", GemmRecipe::kInteger, 128, 64, 2, 2, 8, 568, 1.1},
+    {GemmKernel::kGroup128, "group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1120, 1.05},
+    {GemmKernel::kGroup64, "group_64", GemmRecipe::kGroup, 192, 64, 3, 2, 6, 970, 1.05},
+    {GemmKernel::kWideGroup128, "wide_group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1360, 1.05,
      true},
-    {GemmKernel::kInt8x256, "int8_256", GemmRecipe::kInt8, 128, 256, 2, 2, 4, 1120},
-    {GemmKernel::kInt8x128, "int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5, 641},
+    {GemmKernel::kInt8x256, "int8_256", GemmRecipe::kInt8, 128, 256, 2, 2, 4, 1120, 1.37},
+    {GemmKernel::kInt8x128, "int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5, 641, 1.41},
 };
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -47,14 +47,19 @@ int Stages(const GemmDesc& desc, const GemmDevice& device, const GemmKernelInfo&
   return 0;
 }
 
-// Clocks of the slowest CTA: tiles one after another, each its K blocks and its epilogue.
-double EstimateClocks(const GemmDesc& desc, const GemmKernelInfo& info, int64_t waves) {
+// Clocks at full speed: those of the CTA with the most tiles, or, where all are busy and the card
+// slows down for its power, those of the mean CTA at that pace.
+double EstimateClocks(const GemmDesc& desc, const GemmKernelInfo& info, const GemmDevice& device,
+                      const GemmPlan& plan) {
   constexpr double kStart = 4000;      // launch, first loads, last stores
   constexpr double kEpilogue = 0.137;  // a value of the tile
   const auto blocks =
       static_cast<double>(DivideUp(desc.k4, kBlockColumns) + DivideUp(desc.k8, kBlockColumns));
   const double tile = blocks * info.block_clocks + kEpilogue * info.tile_rows * info.tile_tokens;
-  return kStart + static_cast<double>(waves) * tile;
+  const int64_t tiles = plan.row_tiles * plan.token_tiles;
+  const auto waves = static_cast<double>(DivideUp(tiles, plan.grid));
+  const double busy = static_cast<double>(tiles) / device.multiprocessors;
+  return kStart + tile * std::max(waves, busy * info.power);
 }
 
 }  // namespace
@@ -112,7 +117,7 @@ std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device,
   plan.grid = static_cast<int>(std::min(tiles, resident));
   plan.threads = (info.warpgroups + 1) * 128;
   plan.shared_bytes = SharedBytes(desc, info, plan.stages);
-  plan.estimated_clocks = EstimateClocks(desc, info, DivideUp(tiles, plan.grid));
+  plan.estimated_clocks = EstimateClocks(desc, info, device, plan);
   return plan;
 }
 

@@ -38,6 +38,7 @@ struct GemmKernelInfo {
   int cluster;      ///< CTAs, side by side along the outputs, that share their activations' loads
   int max_stages;
   int block_clocks;  ///< measured: what a K block of 128 takes a CTA (docs/performance-gpu.md)
+  double power;      ///< how much slower the card's power makes it when every SM is busy
   bool wide_groups = false;  ///< fp16 scales of groups of more than a K block, too
 };
 std::span<const GemmKernelInfo> GemmKernels();

@@ -9,15 +9,8 @@ template cudaError_t LaunchStream<StreamKernel::kDense16>(const StreamingArgs&, 
                                                           const StreamGrid&, const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kDense64>(const StreamingArgs&, const StreamLayout&,
                                                           const StreamGrid&, const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kDense64r128>(const StreamingArgs&,
-                                                              const StreamLayout&,
-                                                              const StreamGrid&,
-                                                              const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kDense256>(const StreamingArgs&,
                                                            const StreamLayout&, const StreamGrid&,
                                                            const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kDense256s2>(const StreamingArgs&,
-                                                             const StreamLayout&, const StreamGrid&,
-                                                             const StreamLaunch&);
 
 }  // namespace atom::kernels::cuda

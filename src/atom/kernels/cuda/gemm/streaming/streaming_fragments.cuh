@@ -25,6 +25,12 @@ __device__ __forceinline__ uint32_t LoadShared4(uint32_t address) {
   return v;
 }
 
+__device__ __forceinline__ float2 LoadSharedFloat2(uint32_t address) {
+  float2 v;
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(address) : "memory");
+  return v;
+}
+
 __device__ __forceinline__ void StoreShared16(uint32_t address, uint4 v) {
   asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(v.x), "r"(v.y),
                "r"(v.z), "r"(v.w)
@@ -42,6 +48,15 @@ __device__ __forceinline__ T FromBits(uint32_t bits) {
   }
 }
 
+/// 128 - 8k in every byte. Not in C++: the compiler would move the 8 into every nibble.
+__device__ __forceinline__ uint32_t MultiplierBias(uint32_t multiplier) {
+  uint32_t bias;
+  asm("mad.lo.u32 %0, %1, %2, %3;"
+      : "=r"(bias)
+      : "r"(multiplier), "r"(0u - 0x08080808u), "r"(0x80808080u));
+  return bias;
+}
+
 /// Two words of a 4-bit block with integer multipliers → unsigned bytes
 /// (code + 8)·k + 128 - 8k = code·k + 128: no byte carries into the next. `multipliers` as in
 /// packed_weight.h: 4 bits a step, low half row r, high half row r + 8.
@@ -53,8 +68,8 @@ __device__ __forceinline__ void UnpackIntegerScales(uint4 word0, uint4 word1, ui
   for (int s = 0; s < 4; ++s) {
     const uint32_t low = (multipliers >> (4 * s)) & 15;
     const uint32_t high = (multipliers >> (16 + 4 * s)) & 15;
-    const uint32_t low_bias = 0x80808080u - low * 0x08080808u;
-    const uint32_t high_bias = 0x80808080u - high * 0x08080808u;
+    const uint32_t low_bias = MultiplierBias(low);
+    const uint32_t high_bias = MultiplierBias(high);
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       const uint32_t w = words[2 * s + h];
@@ -81,7 +96,9 @@ __device__ __forceinline__ void UnpackTimes16(uint4 word0, uint4 word1, Chunk& a
 /// Nibbles at bits 0–3 and 16–19, in two's complement, as two bf16: 0x4300 is 128, whose last place
 /// is 1, so that 128 + (code + 8) minus 136 is exact.
 __device__ __forceinline__ uint32_t NibblesToBFloat16(uint32_t w) {
-  const uint32_t biased = (w & 0x000f000fu) ^ 0x43084308u;
+  // (w & 0x000f000f) ^ 0x43084308 in one instruction: with two immediates the compiler makes two.
+  uint32_t biased;
+  asm("lop3.b32 %0, %1, 0x000f000f, %2, 0x6a;" : "=r"(biased) : "r"(w), "r"(0x43084308u));
   uint32_t out;
   asm("sub.rn.bf16x2 %0, %1, %2;" : "=r"(out) : "r"(biased), "r"(0x43084308u));
   return out;

@@ -27,40 +27,29 @@ int64_t RowBlocks(const GemmDesc& desc) {
   return blocks;
 }
 
-// Clocks of the whole launch: the weights from device memory once, and every multiprocessor's share
-// of the tiles, bound by its intake, its tensor cores or the consumers' own pace. Constants
-// measured in docs/performance-gpu.md.
-double EstimateClocks(const GemmDesc& desc, const GemmDevice& device, const StreamShape& shape,
+constexpr double kMemory = 1900;  // bytes a clock, all multiprocessors
+constexpr double kStart = 5000;   // clocks of the launch, the first loads and the last stores
+
+// Clocks of the whole launch: the weights from device memory once, or the slowest multiprocessor's
+// CTAs one after the other, each at its own pace. Constants measured in docs/performance-gpu.md.
+double EstimateClocks(const GemmDesc& desc, const GemmDevice& device, const StreamKernelInfo& info,
                       const StreamGrid& grid) {
-  constexpr double kMemory = 2450;  // bytes a clock, all multiprocessors
-  constexpr double kSupply = 34;    // bytes a clock and multiprocessor
-  constexpr double kStart = 3000;   // launch, first loads, last stores
-  const double block_columns = desc.recipe == GemmRecipe::kDense ? kDenseColumns : kBlockColumns;
+  const StreamShape& shape = info.shape;
   const double blocks = static_cast<double>(Blocks(desc)) +
-                        static_cast<double>(Steps8(desc)) * kStep8Bytes / shape.block_bytes();
+                        static_cast<double>(Steps8(desc) * kStep8Bytes) / shape.block_bytes();
   const double weights = static_cast<double>(RowBlocks(desc)) * blocks * shape.block_bytes();
-  const double ctas =
-      static_cast<double>(grid.row_tiles) * grid.token_tiles * static_cast<double>(shape.cluster);
-  const double tokens = static_cast<double>(
-      std::min<int64_t>(DivideUp(desc.m, kAtomTokens) * kAtomTokens, shape.tile_tokens()));
-  const double x_block = tokens * shape.x_atoms() * 128;
-  const double block = shape.row_blocks * shape.block_bytes() + x_block;
-  const double rate = shape.x_is_16_bit() ? 4096.0 : 8192.0;
-  const double multiply = std::max(16.0, static_cast<double>(shape.tile_tokens())) * shape.rows() *
-                          2 * block_columns / rate;
-  // A warpgroup's own time for a block: wait, unpack, multiply, promote.
-  const double own = (shape.x_is_16_bit() && desc.recipe != GemmRecipe::kDense ? 420.0 : 220.0) +
-                     (shape.group_sums() ? 2.0 * shape.tokens : 0.0);
-  const double pace = own / shape.ways;
-  const double waves =
-      ctas <= device.multiprocessors
-          ? 1.0
-          : std::max(1.0, ctas / (device.multiprocessors * static_cast<double>(shape.ctas_per_sm)));
-  const double at_once = ctas <= device.multiprocessors ? 1.0 : shape.ctas_per_sm;
-  const double per_block = std::max({block / kSupply * at_once, multiply * at_once, pace});
-  const double stream = std::ceil(waves) * blocks / shape.cluster * per_block;
-  const double reduce = shape.partial_bytes() / 128.0 + (shape.cluster > 1 ? 1200.0 : 0.0);
-  return kStart + reduce + std::max(weights * grid.token_tiles / kMemory, stream);
+  const double ctas = static_cast<double>(grid.row_tiles) * grid.token_tiles * shape.cluster;
+  const double waves = std::ceil(ctas / (device.multiprocessors * shape.ctas_per_sm));
+  // Where one CTA has a multiprocessor for itself, the last wave leaves memory idle.
+  const double idle =
+      shape.ctas_per_sm == 1 && waves > 1 ? waves * device.multiprocessors / ctas : 1.0;
+  const double memory = weights * grid.token_tiles / kMemory * idle;
+  const double pace = waves * blocks / shape.cluster * info.block_clocks;
+  // Distributed shared memory is slow to read.
+  const double reduce =
+      shape.cluster > 1 ? 4000.0 + shape.partial_bytes() / 16.0 : shape.partial_bytes() / 128.0;
+  // Among equals the narrower tile.
+  return kStart + reduce + std::max(memory, pace) + 4.0 * shape.tile_tokens();
 }
 
 template <size_t... kIndex>
@@ -70,6 +59,14 @@ constexpr auto LaunchTable(std::index_sequence<kIndex...>) {
 constexpr auto kLaunch = LaunchTable(std::make_index_sequence<kStreamKernels.size()>());
 
 }  // namespace
+
+double MemoryClocks(const GemmDesc& desc) {
+  const double bytes = desc.recipe == GemmRecipe::kDense
+                           ? static_cast<double>(Blocks(desc) * kDenseBlockBytes)
+                           : static_cast<double>(Blocks(desc) * (kBlockCodeBytes + kScaleBytes) +
+                                                 Steps8(desc) * kStep8Bytes);
+  return kStart + static_cast<double>(RowBlocks(desc)) * bytes / kMemory;
+}
 
 std::string WhyNotStreamed(const GemmDesc& desc) {
   if (desc.m <= 0 || desc.total_n() <= 0 || desc.k() <= 0) {
@@ -101,7 +98,7 @@ std::optional<StreamPlan> PlanStream(const GemmDesc& desc, const GemmDevice& dev
   const int64_t budget = (device.shared_bytes + 1024) / shape.ctas_per_sm - 1024;
   plan.layout = LayOutStream(shape, desc.m, budget, DivideUp(slots, shape.cluster));
   if (plan.layout.slots == 0) return std::nullopt;
-  plan.estimated_clocks = EstimateClocks(desc, device, shape, plan.grid);
+  plan.estimated_clocks = EstimateClocks(desc, device, Info(kernel), plan.grid);
   return plan;
 }
 

@@ -30,6 +30,9 @@ StreamPlan PlanStream(const GemmDesc& desc, const GemmDevice& device);
 std::optional<StreamPlan> PlanStream(const GemmDesc& desc, const GemmDevice& device,
                                      StreamKernel kernel);
 
+/// Clocks that any kernel needs at least: the weights come from memory.
+double MemoryClocks(const GemmDesc& desc);
+
 std::string ToString(const StreamPlan& plan);
 
 /// Enqueues one kernel. Operands: weights in PackedWeightLayout (dense: PackedDenseLayout), x in

@@ -13,15 +13,19 @@ template cudaError_t LaunchStream<StreamKernel::kGroup16>(const StreamingArgs&, 
 template cudaError_t LaunchStream<StreamKernel::kGroup16w4>(const StreamingArgs&,
                                                             const StreamLayout&, const StreamGrid&,
                                                             const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kGroup64r128>(const StreamingArgs&,
+template cudaError_t LaunchStream<StreamKernel::kGroup16r256>(const StreamingArgs&,
                                                               const StreamLayout&,
                                                               const StreamGrid&,
                                                               const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kGroup32t2>(const StreamingArgs&,
+                                                            const StreamLayout&, const StreamGrid&,
+                                                            const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kGroup64t2>(const StreamingArgs&,
+                                                            const StreamLayout&, const StreamGrid&,
+                                                            const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kGroup64r256>(const StreamingArgs&,
                                                               const StreamLayout&,
                                                               const StreamGrid&,
                                                               const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kGroup64>(const StreamingArgs&, const StreamLayout&,
-                                                          const StreamGrid&, const StreamLaunch&);
 
 }  // namespace atom::kernels::cuda

@@ -9,10 +9,6 @@ template cudaError_t LaunchStream<StreamKernel::kInteger8>(const StreamingArgs&,
 template cudaError_t LaunchStream<StreamKernel::kInteger8w4>(const StreamingArgs&,
                                                              const StreamLayout&, const StreamGrid&,
                                                              const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kInteger8r256>(const StreamingArgs&,
-                                                               const StreamLayout&,
-                                                               const StreamGrid&,
-                                                               const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kInteger16>(const StreamingArgs&,
                                                             const StreamLayout&, const StreamGrid&,
                                                             const StreamLaunch&);
@@ -20,10 +16,10 @@ template cudaError_t LaunchStream<StreamKernel::kInteger16w4>(const StreamingArg
                                                               const StreamLayout&,
                                                               const StreamGrid&,
                                                               const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kInteger16r256>(const StreamingArgs&,
-                                                                const StreamLayout&,
-                                                                const StreamGrid&,
-                                                                const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kInteger16c2>(const StreamingArgs&,
+                                                              const StreamLayout&,
+                                                              const StreamGrid&,
+                                                              const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kInteger32>(const StreamingArgs&,
                                                             const StreamLayout&, const StreamGrid&,
                                                             const StreamLaunch&);
@@ -31,17 +27,17 @@ template cudaError_t LaunchStream<StreamKernel::kInteger32w4>(const StreamingArg
                                                               const StreamLayout&,
                                                               const StreamGrid&,
                                                               const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kInteger64r256>(const StreamingArgs&,
+template cudaError_t LaunchStream<StreamKernel::kInteger32r256>(const StreamingArgs&,
                                                                 const StreamLayout&,
                                                                 const StreamGrid&,
                                                                 const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kInteger64r128c2>(const StreamingArgs&,
-                                                                  const StreamLayout&,
-                                                                  const StreamGrid&,
-                                                                  const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kInteger64w4>(const StreamingArgs&,
                                                               const StreamLayout&,
                                                               const StreamGrid&,
                                                               const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kInteger64r256>(const StreamingArgs&,
+                                                                const StreamLayout&,
+                                                                const StreamGrid&,
+                                                                const StreamLaunch&);
 
 }  // namespace atom::kernels::cuda

@@ -17,11 +17,10 @@ cudaError_t LaunchStream(const StreamingArgs& args, const StreamLayout& layout,
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attributes[0].val.programmaticStreamSerializationAllowed = launch.overlap_previous ? 1 : 0;
   attributes[1].id = cudaLaunchAttributeClusterDimension;
-  constexpr unsigned kCluster = kShape.cluster * kShape.share;
+  constexpr unsigned kCluster = kShape.cluster;
   attributes[1].val.clusterDim = {kCluster, 1, 1};
   cudaLaunchConfig_t config = {};
-  const int row_clusters = (grid.row_tiles + kShape.share - 1) / kShape.share;
-  config.gridDim = {static_cast<unsigned>(row_clusters * grid.token_tiles) * kCluster, 1, 1};
+  config.gridDim = {static_cast<unsigned>(grid.row_tiles * grid.token_tiles) * kCluster, 1, 1};
   config.blockDim = {static_cast<unsigned>(kShape.threads()), 1, 1};
   config.dynamicSmemBytes = static_cast<size_t>(layout.total);
   config.stream = launch.stream;

@@ -32,14 +32,17 @@ struct StreamShape {
   int units;        ///< U
   int cluster;      ///< CTAs that split K and add through distributed shared memory
   int ctas_per_sm;  ///< that are to fit: one finishes while the next has begun to load
-  int share = 1;    ///< CTAs of a cluster, one below the other, that load x for each other
 
   constexpr int warpgroups() const { return row_blocks * slices * ways; }
   constexpr int consumers() const { return 128 * warpgroups(); }
   /// Registers that consumers take from a producer of a whole warpgroup; 0: all have the same.
-  constexpr int consumer_registers() const { return tokens >= 128 && warpgroups() == 3 ? 160 : 0; }
+  constexpr int consumer_registers() const {
+    if (tokens >= 128 && warpgroups() == 3) return 160;
+    return recipe == GemmRecipe::kW4A16 && tokens == 64 && warpgroups() == 4 ? 112 : 0;
+  }
   constexpr int threads() const { return consumers() + 128; }
   constexpr int rows() const { return row_blocks * static_cast<int>(kBlockRows); }
+  constexpr int values() const { return tokens / 2; }  ///< sums that a thread holds
   constexpr int tile_tokens() const { return slices * tokens; }
 
   constexpr bool integer_sums() const {
@@ -55,7 +58,9 @@ struct StreamShape {
 
   /// Chunks of A registers in flight in weight-only products: as many as there are in a slot, or
   /// one.
-  constexpr int chunks() const { return units == 1 && tokens < 64 ? 2 : 1; }
+  constexpr int chunks() const {
+    return tokens <= 64 && (units == 1 || (ways == 1 && tokens == 64)) ? 2 : 1;
+  }
 
   /// One K block of a row block, in bytes.
   constexpr int block_bytes() const {
@@ -83,8 +88,11 @@ struct StreamShape {
   constexpr int token_scales() const {
     return kRowScales + static_cast<int>(sizeof(RowScales)) * rows();
   }
-  constexpr int handover() const {
+  constexpr int plain_scales() const {  ///< TokenScales::scale alone, where it is every group's
     return token_scales() + static_cast<int>(sizeof(TokenScales)) * tile_tokens();
+  }
+  constexpr int handover() const {
+    return plain_scales() + (x_has_group_scales() ? 4 * tile_tokens() : 0);
   }
   constexpr int handover_bytes() const {  ///< running sums and those of outliers, each warpgroup
     return group_sums() && ways > 1 ? 2 * warpgroups() * 64 * tokens * 4 : 0;

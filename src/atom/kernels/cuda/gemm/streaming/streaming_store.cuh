@@ -4,8 +4,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "atom/kernels/cuda/gemm/streaming/streaming_fragments.cuh"
-#include "atom/kernels/cuda/gemm/streaming/streaming_ring.cuh"
+#include "atom/kernels/cuda/gemm/streaming/streaming_products.cuh"
 #include "atom/kernels/cuda/ptx/cluster.h"
 
 namespace atom::kernels::cuda {
@@ -112,7 +111,7 @@ __device__ __forceinline__ void StoreValues(const StreamingArgs& args,
   const int64_t start = int64_t{tile.first_token + first_token} * args.operands.y_stride;
   WithOutputType(args, [&](auto* y) {
 #pragma unroll
-    for (int i = 0; i < (kShape.tokens / 2); ++i) {
+    for (int i = 0; i < kShape.values(); ++i) {
       const int row = i % 4 / 2;
       const int token = 8 * (i / 4) + i % 2;
       if (places[row].left > 0 && token < left) {
@@ -121,6 +120,18 @@ __device__ __forceinline__ void StoreValues(const StreamingArgs& args,
       }
     }
   });
+}
+
+/// fp32 sums, complete but for the bias.
+template <StreamShape kShape>
+__device__ __forceinline__ void StoreSums(const StreamingArgs& args, const StreamTile<kShape>& tile,
+                                          const SideTables<kShape>& side,
+                                          const StreamPlace<kShape>& place,
+                                          const float (&sum)[kShape.values()]) {
+  const int row = place.first_row();
+  const float bias[2] = {side.rows[row].bias, side.rows[row + 8].bias};
+  StoreValues(args, tile, row, place.first_token(),
+              [&](int v, int r, int) { return __fadd_rn(sum[v], bias[r]); });
 }
 
 /// Adds the integer sums of the ways of K, and of the CTAs of the cluster, and stores y. All

@@ -22,13 +22,16 @@ template cudaError_t LaunchStream<StreamKernel::kW4A16x16r256>(const StreamingAr
                                                                const StreamLayout&,
                                                                const StreamGrid&,
                                                                const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kW4A16x32t2>(const StreamingArgs&,
+                                                             const StreamLayout&, const StreamGrid&,
+                                                             const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kW4A16x64t2>(const StreamingArgs&,
+                                                             const StreamLayout&, const StreamGrid&,
+                                                             const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kW4A16x64r256>(const StreamingArgs&,
                                                                const StreamLayout&,
                                                                const StreamGrid&,
                                                                const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kW4A16x64>(const StreamingArgs&,
-                                                           const StreamLayout&, const StreamGrid&,
-                                                           const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kW4A16x128>(const StreamingArgs&,
                                                             const StreamLayout&, const StreamGrid&,
                                                             const StreamLaunch&);

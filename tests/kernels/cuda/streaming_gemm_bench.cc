@@ -16,6 +16,8 @@
 #include "atom/kernels/cuda/device/stream.h"
 #include "atom/kernels/cuda/gemm/streaming/streaming_gemm.h"
 
+#include "tests/kernels/cuda/bench_inputs.h"
+
 namespace atom::kernels::cuda {
 namespace {
 
@@ -39,20 +41,6 @@ struct Memory {
   Memory& operator=(const Memory&) = delete;
   void* data = nullptr;
 };
-
-__global__ void ReadAll(const uint4* from, int64_t count, uint32_t* to) {
-  uint32_t sum = 0;
-  const int64_t stride = int64_t{gridDim.x} * blockDim.x;
-  int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  for (; i + 3 * stride < count; i += 4 * stride) {
-    uint4 v[4];
-#pragma unroll
-    for (int u = 0; u < 4; ++u) v[u] = __ldcs(from + i + u * stride);
-#pragma unroll
-    for (int u = 0; u < 4; ++u) sum += v[u].x ^ v[u].y ^ v[u].z ^ v[u].w;
-  }
-  if (sum == 0x12345678) *to = sum;
-}
 
 // Median microseconds of `graph`, after 60 ms of warming up.
 double MedianMicroseconds(cudaGraphExec_t graph, const Stream& stream, int replays) {
@@ -92,9 +80,8 @@ double ReadBandwidth(const Stream& stream, int multiprocessors) {
   const Memory to(256);
   Must(cudaMemset(from.data, 1, kBytes), "fill");
   const double us = Time(stream, 2, 7, [&](int) {
-    ReadAll<<<multiprocessors * 8, 512, 0, stream.get()>>>(
-        static_cast<const uint4*>(from.data), kBytes / 16, static_cast<uint32_t*>(to.data));
-    Must(cudaGetLastError(), "read");
+    Must(ReadAll(from.data, kBytes, multiprocessors, static_cast<uint32_t*>(to.data), stream.get()),
+         "read");
   });
   return kBytes / us / 1e3;
 }

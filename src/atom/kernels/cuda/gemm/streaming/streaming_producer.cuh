@@ -1,65 +1,12 @@
-// The ring of a streaming GEMM as its producer fills it and as a consumer warpgroup reads it.
+// How the ring of a streaming GEMM is filled.
 #pragma once
 
-#include "atom/kernels/cuda/gemm/streaming/streaming_args.h"
-#include "atom/kernels/cuda/gemm/streaming/streaming_shape.h"
+#include "atom/kernels/cuda/gemm/streaming/streaming_tile.cuh"
 #include "atom/kernels/cuda/ptx/bulk_copy.h"
-#include "atom/kernels/cuda/ptx/cluster.h"
 #include "atom/kernels/cuda/ptx/mbarrier.h"
 #include "atom/kernels/cuda/ptx/sync.h"
 
 namespace atom::kernels::cuda {
-
-/// What one CTA computes. Slots are counted within the CTA: local slot i is slot i·C + rank of the
-/// whole K, where the 4-bit (or dense) slots come first, then those of 8-bit steps.
-template <StreamShape kShape>
-struct StreamTile {
-  int first_row_block;
-  int first_token;
-  int tokens;  ///< that a slot has room for, a multiple of 8
-  int slots4;  ///< of all K
-  int slots;   ///< of all K
-  int local_slots4;
-  int local_slots;
-  int rank;  ///< in the cluster
-
-  __device__ StreamTile(const StreamingArgs& args, const StreamGrid& grid, int cluster,
-                        int cluster_rank)
-      : rank(cluster_rank) {
-    // Clusters take neighbouring tiles of rows; groups of token tiles go through all rows together,
-    // so that what runs at one time shares its weights and its x in L2.
-    int row_cluster = cluster;
-    int token_tile = 0;
-    if (grid.token_tiles > 1) {
-      const int row_clusters = (grid.row_tiles + kShape.share - 1) / kShape.share;
-      const int group = cluster / (row_clusters * kTokenGroup);
-      const int width = min(kTokenGroup, grid.token_tiles - group * kTokenGroup);
-      const int within = cluster - group * row_clusters * kTokenGroup;
-      row_cluster = within / width;
-      token_tile = group * kTokenGroup + within - row_cluster * width;
-    }
-    first_row_block = (row_cluster * kShape.share + rank % kShape.share) * kShape.row_blocks;
-    first_token = token_tile * kShape.tile_tokens();
-    const int padded = (args.m + 7) / 8 * 8;
-    tokens = min(padded, kShape.tile_tokens());
-    slots4 = (args.blocks4 + kShape.units - 1) / kShape.units;
-    slots = slots4 + (args.steps8 + kShape.steps8() - 1) / kShape.steps8();
-    local_slots4 = (slots4 - split() + kShape.cluster - 1) / kShape.cluster;
-    local_slots = (slots - split() + kShape.cluster - 1) / kShape.cluster;
-  }
-  /// This CTA's part of K.
-  __device__ int split() const { return kShape.cluster > 1 ? rank : 0; }
-  __device__ int Slot(int local) const { return local * kShape.cluster + split(); }
-
-  static constexpr int kTokenGroup = 8;
-};
-
-/// Number of the weight that row block `row_block` of the launch belongs to.
-__device__ __forceinline__ int WeightOf(const StreamingArgs& args, int row_block) {
-  int w = 0;
-  while (w + 1 < args.weight_count && row_block >= args.weights[w + 1].first_row_block) ++w;
-  return w;
-}
 
 /// A producer thread: one lane of each warp of the producer warpgroup. Even warps load weights, odd
 /// ones x and the side tables; with an even number of slots two of each take turns. A slot is full
@@ -142,14 +89,9 @@ class StreamProducer {
   }
 
   __device__ void LoadX(int first, int step) const {
-    // CTAs that share x load a range of its atoms each, for both.
-    const int atoms = tokens_ / 8;
-    const int first_atom = kShape.share > 1 && tile_.rank > 0 ? (atoms + 1) / 2 : 0;
-    const int own_tokens =
-        kShape.share == 1 ? tokens_ : 8 * (tile_.rank == 0 ? (atoms + 1) / 2 : atoms / 2);
-    const bool whole = padded_ <= kShape.tile_tokens() && kShape.share == 1;
+    const bool whole = padded_ <= kShape.tile_tokens();
     const bool scaled = kShape.x_has_group_scales() && args_.operands.group_scales != nullptr;
-    const int8_t* const x = args_.operands.x + (tile_.first_token + 8 * first_atom) * 128;
+    const int8_t* const x = args_.operands.x + tile_.first_token * 128;
     ForEachSlot(first, step, [&](int slot, uint32_t to, uint32_t full) {
       int first_block = slot * kShape.units * kShape.x_atoms();
       int blocks = kShape.x_atoms();
@@ -177,14 +119,7 @@ class StreamProducer {
         return;
       }
       for (int b = 0; b < blocks; ++b) {
-        const uint32_t at = to + (b * tile_.tokens + 8 * first_atom) * 128;
-        if constexpr (kShape.share > 1) {
-          if (own_tokens > 0) {
-            ptx::BulkLoadMulticast(at, from, own_tokens * 128, full, (1 << kShape.share) - 1);
-          }
-        } else {
-          ptx::BulkLoad(at, from, tokens_ * 128, full);
-        }
+        ptx::BulkLoad(to + b * tile_.tokens * 128, from, tokens_ * 128, full);
         from += int64_t{padded_} * 128;
         if (scales) {
           ptx::BulkLoad(
@@ -232,55 +167,6 @@ class StreamProducer {
   uint32_t base_;
   int padded_;  ///< tokens of the launch, a multiple of 8
   int tokens_;  ///< of this tile, a multiple of 8
-};
-
-/// One consumer warpgroup's walk over the slots of its way.
-template <StreamShape kShape>
-class StreamReader {
- public:
-  __device__ StreamReader(const StreamLayout& shared, uint32_t base, int way)
-      : slot_(base + kShape.ring() + way * shared.slot_bytes),
-        full_(base + StreamShape::kFullBarriers + 8 * way),
-        ring_bytes_(shared.slots * shared.slot_bytes),
-        slots_(shared.slots),
-        slot_bytes_(shared.slot_bytes),
-        end_(base + kShape.ring() + ring_bytes_) {}
-
-  /// Until the slot's bytes have landed; its address.
-  __device__ uint32_t Wait() const {
-    ptx::MbarrierWait(full_, parity_);
-    return slot_;
-  }
-  /// This warp has read the slot.
-  __device__ void Release() const {
-    const uint32_t empty = full_ + StreamShape::kEmptyBarriers - StreamShape::kFullBarriers;
-    if constexpr (kShape.share > 1) {
-      // Both CTAs fill it: both must know.
-      const uint32_t lane = threadIdx.x % 32;
-      if (lane < kShape.share) ptx::MbarrierArriveRemote(ptx::MapToRank(empty, lane));
-    } else {
-      if (threadIdx.x % 32 == 0) ptx::MbarrierArrive(empty);
-    }
-  }
-  /// To the next slot of this way.
-  __device__ void Advance() {
-    slot_ += kShape.ways * slot_bytes_;
-    full_ += 8 * kShape.ways;
-    if (slot_ >= end_) {
-      slot_ -= ring_bytes_;
-      full_ -= 8 * slots_;
-      parity_ ^= 1;
-    }
-  }
-
- private:
-  uint32_t slot_;
-  uint32_t full_;
-  int ring_bytes_;
-  int slots_;
-  int slot_bytes_;
-  uint32_t end_;
-  uint32_t parity_ = 0;
 };
 
 }  // namespace atom::kernels::cuda
