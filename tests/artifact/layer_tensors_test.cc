@@ -37,23 +37,24 @@ HostLayer GoldenLayer() {
   const std::map<int64_t, std::array<int64_t, 2>> splits = {
       {20, {16, 4}}, {24, {16, 8}}, {28, {24, 4}}};
   const LayerShape shape = TinyShape();
-  HostLayer host;
-  for (const LinearId id : kLinears) {
-    const auto [k4, k8] = splits.at(shape[id].k);
-    host[id].weight = GoldenMatrix(static_cast<int>(id), shape[id].n, k4, k8);
-    for (int64_t row = 0; shape[id].bias && row < shape[id].n; ++row) {
-      host[id].bias.push_back(static_cast<float>(row) / 4.0f - 0.5f);
+  HostLayer host(shape);
+  for (size_t i = 0; i < shape.linears.size(); ++i) {
+    const LinearShape& linear = shape.linears[i];
+    const auto [k4, k8] = splits.at(linear.k);
+    host[linear.name].weight = GoldenMatrix(static_cast<int>(i), linear.n, k4, k8);
+    for (int64_t row = 0; linear.bias && row < linear.n; ++row) {
+      host[linear.name].bias.push_back(static_cast<float>(row) / 4.0f - 0.5f);
     }
     std::vector<int32_t> source;
-    const auto edge = static_cast<int64_t>(InputEdge(id));
-    for (int64_t j = 0; j < shape[id].k; ++j) {
-      source.push_back(static_cast<int32_t>((j + edge + 1) % shape[id].k));
+    const SiteName site = InputSite(linear.name);
+    for (int64_t j = 0; j < linear.k; ++j) {
+      source.push_back(static_cast<int32_t>((j + static_cast<int>(site.role) + 1) % linear.k));
     }
-    host[InputEdge(id)].permutation = quant::Permutation(source);
+    host[site].permutation = quant::Permutation(source);
   }
   for (int i = 0; i < 20; ++i) {
-    host.input_norm.push_back(1.0f + static_cast<float>(i) / 8.0f);
-    host.post_norm.push_back(2.0f - static_cast<float>(i) / 8.0f);
+    host[NormRole::kInput].weight.push_back(1.0f + static_cast<float>(i) / 8.0f);
+    host[NormRole::kFfn].weight.push_back(2.0f - static_cast<float>(i) / 8.0f);
   }
   return host;
 }
@@ -79,7 +80,9 @@ TEST(LayerTensors, AreReadBackFromTheGoldenBytes) {
   const auto file = io::SafetensorsFile::Open(kGolden);
   ASSERT_TRUE(file.ok()) << file.error().message;
   const QuantizationConfig config = TinyConfig(1);
-  const auto host = ReadLayer(std::span(&*file, 1), kGolden, 0, TinyShape(), &config);
+  const std::string name = kGolden;
+  const auto host =
+      ReadLayer(io::SafetensorsSource(std::span(&*file, 1), name), 0, TinyShape(), &config);
   ASSERT_TRUE(host.ok()) << host.error().message;
   EXPECT_EQ(Stored(*host), Stored(GoldenLayer()));
 }

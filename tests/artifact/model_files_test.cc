@@ -41,12 +41,18 @@ TEST(WriteHeadShard, RefusesWhatIsMissing) {
   const TempFolder folder;
   const auto dir = folder / "model";
   WriteTinyCheckpoint(dir, 1, true);
-  PutFile(dir / "config.json", R"({"tie_word_embeddings": false})");
-  const auto checkpoint = io::Checkpoint::Open(dir);
-  ASSERT_TRUE(checkpoint.ok());
-  EXPECT_THAT(WriteHeadShard(*checkpoint, folder / "head.safetensors").error().message,
+  const OpenedCheckpoint opened(dir);
+  const auto path = folder / "head.safetensors";
+  SourceModel source{opened.files, opened.tensors, TinyOuter(/*tied=*/false)};
+  EXPECT_THAT(WriteHeadShard(source, path).error().message,
               HasSubstr("model: tensor 'lm_head.weight' is missing"));
-  EXPECT_FALSE(std::filesystem::exists(folder / "head.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  source.outer = TinyOuter(/*tied=*/true);
+  EXPECT_TRUE(WriteHeadShard(source, path).ok());
+  source.outer[1].shape = {21};
+  EXPECT_THAT(
+      WriteHeadShard(source, path).error().message,
+      HasSubstr("tensor 'model.norm.weight' is F32 [20], expected F32 or F16 or BF16 [21]"));
 }
 
 }  // namespace

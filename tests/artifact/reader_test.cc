@@ -48,8 +48,10 @@ class ReaderTest : public testing::Test {
     Result<io::SafetensorsFile> file = io::SafetensorsFile::Open(path);
     EXPECT_TRUE(file.ok()) << file.error().message;
     files_.push_back(*std::move(file));  // dense layers view it
-    return ReadLayer(std::span(&files_.back(), 1), "the model", 0, shape, config);
+    return ReadLayer(Source(), 0, shape, config);
   }
+
+  io::SafetensorsSource Source() const { return {std::span(&files_.back(), 1), kModel}; }
 
   // The sentence about a packed layer after `change`.
   template <class Change>
@@ -64,6 +66,7 @@ class ReaderTest : public testing::Test {
     return host.ok() ? "no error" : host.error().message;
   }
 
+  const std::string kModel = "the model";
   TempFolder folder_;
   std::vector<io::SafetensorsFile> files_;
   const QuantizationConfig config_ = TinyConfig(1);
@@ -75,7 +78,7 @@ TEST_F(ReaderTest, PackedLayersComeBackBitForBit) {
   const Result<HostLayer> read = Read(TensorsOf(host), TinyShape(), &config_);
   ASSERT_TRUE(read.ok()) << read.error().message;
   EXPECT_EQ(Stored(*read), Stored(host));
-  EXPECT_EQ((*read)[EdgeId::kO].format.outlier_columns, 8);
+  EXPECT_EQ((*read)[SiteRole::kO].format.outlier_columns, 8);
   EXPECT_EQ(read->kv.storage, quant::KvStorage::kInt4);
 }
 
@@ -85,7 +88,7 @@ TEST_F(ReaderTest, EightBitLayersComeBackBitForBit) {
   const Result<HostLayer> read = Read(TensorsOf(host), TinyShape(), &config);
   ASSERT_TRUE(read.ok()) << read.error().message;
   EXPECT_EQ(Stored(*read), Stored(host));
-  EXPECT_TRUE((*read)[EdgeId::kQkv].permutation.empty());
+  EXPECT_TRUE((*read)[SiteRole::kQkv].permutation.empty());
 }
 
 TEST_F(ReaderTest, SimulatedAndPlainLayersComeBackBitForBit) {
@@ -94,13 +97,13 @@ TEST_F(ReaderTest, SimulatedAndPlainLayersComeBackBitForBit) {
   Result<HostLayer> read = Read(TensorsOf(simulated), TinyShape(), &config);
   ASSERT_TRUE(read.ok()) << read.error().message;
   EXPECT_EQ(Stored(*read), Stored(simulated));
-  EXPECT_TRUE((*read)[EdgeId::kDown].format.simulated);
+  EXPECT_TRUE((*read)[SiteRole::kDown].format.simulated);
 
   const HostLayer plain = TinyLayers(5).Dense(TinyShape(false), false);
   read = Read(TensorsOf(plain), TinyShape(false), nullptr);
   ASSERT_TRUE(read.ok()) << read.error().message;
   EXPECT_EQ(Stored(*read), Stored(plain));
-  EXPECT_EQ((*read)[EdgeId::kDown].format.bits, 16);
+  EXPECT_EQ((*read)[SiteRole::kDown].format.bits, 16);
 }
 
 TEST_F(ReaderTest, AllColumnsMayBeOutliers) {
@@ -109,8 +112,8 @@ TEST_F(ReaderTest, AllColumnsMayBeOutliers) {
   recipe.weight.group = recipe.activation.group = 16;  // 20 = 20 + 0; 24 = 20 + 4; 28 = 20 + 8
   QuantizationConfig config = TinyConfig(1, recipe);
   HostLayer host = TinyLayers(6).Packed8(TinyShape());
-  for (const LinearId id : kLinears) {
-    host[InputEdge(id)].permutation = TinyLayers(7).Shuffle(TinyShape()[id].k);
+  for (const SiteShape& site : TinyShape().Sites()) {
+    host[site.name].permutation = TinyLayers(7).Shuffle(site.width);
   }
   const Result<HostLayer> read = Read(TensorsOf(host), TinyShape(), &config);
   ASSERT_TRUE(read.ok()) << read.error().message;
@@ -195,8 +198,8 @@ TEST_F(ReaderTest, UnquantizedValuesAreFinite) {
 }
 
 TEST_F(ReaderTest, PermutationsArePermutations) {
-  for (const EdgeId edge : kEdges) {
-    const std::string name = PermutationName(0, edge);
+  for (const SiteShape& site : TinyShape().Sites()) {
+    const std::string name = PermutationName(0, site.name);
     const int64_t k = packed_.at(name).shape[0];
     for (const int32_t index : {-1, static_cast<int32_t>(k), INT32_MIN, INT32_MAX}) {
       EXPECT_THAT(ErrorAfter([&](Tensors& tensors) { Poke(tensors[name], 0, index); }),
@@ -260,10 +263,36 @@ TEST_F(ReaderTest, HugeShapesAreRefusedBeforeAnythingIsAllocated) {
   EXPECT_THAT(ErrorWith(config_, shape), HasSubstr("expected U8 [24, 576460752303423"));
 }
 
+TEST_F(ReaderTest, EveryLinearAndSiteHasAClipRatio) {
+  QuantizationConfig config = TinyConfig(1);
+  config.layers[0].activation.erase(SiteRole::kO);
+  EXPECT_THAT(ErrorWith(config), HasSubstr("the model: quantization_config: layers[0]: "
+                                           "activation_clip: 'o' is missing"));
+  config = TinyConfig(1);
+  config.layers[0].weight[{LinearRole::kDown, 2}] = 1.0f;
+  EXPECT_THAT(ErrorWith(config), HasSubstr("weight_clip: there is 'experts.2.down', which the "
+                                           "model does not have"));
+}
+
+TEST_F(ReaderTest, ACheckpointsNormsGetTheirOffsetAndBias) {
+  LayerShape shape = TinyShape(false);
+  HostLayer host = TinyLayers(9).Dense(shape, false);
+  shape.norms[0].weight_offset = 1.0f;
+  shape.norms[1].bias = true;
+  host[NormRole::kFfn].bias = TinyLayers(10).Floats(20);
+  const Result<HostLayer> read = Read(TensorsOf(host), shape, nullptr);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  for (size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ((*read)[NormRole::kInput].weight[i], host[NormRole::kInput].weight[i] + 1.0f);
+  }
+  EXPECT_EQ((*read)[NormRole::kFfn].weight, host[NormRole::kFfn].weight);
+  EXPECT_EQ((*read)[NormRole::kFfn].bias, host[NormRole::kFfn].bias);
+}
+
 TEST_F(ReaderTest, AnotherLayerIsMissing) {
   const QuantizationConfig config = TinyConfig(2);
   (void)Read(packed_, TinyShape(), &config);
-  const auto host = ReadLayer(std::span(&files_.back(), 1), "the model", 1, TinyShape(), &config);
+  const auto host = ReadLayer(Source(), 1, TinyShape(), &config);
   EXPECT_THAT(host.error().message,
               HasSubstr("the model: tensor 'model.layers.1.self_attn.q_proj.codes4' is missing"));
 }

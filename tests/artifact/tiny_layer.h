@@ -18,6 +18,7 @@
 
 #include "atom/artifact/layer.h"
 #include "atom/artifact/layer_tensors.h"
+#include "atom/artifact/model_files.h"
 #include "atom/artifact/quantization_config.h"
 #include "atom/core/rng.h"
 #include "atom/io/checkpoint.h"
@@ -70,13 +71,14 @@ inline std::map<std::string, std::string> FolderBytes(const std::filesystem::pat
 }
 
 inline LayerShape TinyShape(bool bias = true) {
-  LayerShape shape;
-  shape.hidden = 20;
-  shape.linears = {LinearShape{24, 20, bias},  LinearShape{8, 20, bias},
-                   LinearShape{8, 20, bias},   LinearShape{20, 24, false},
-                   LinearShape{28, 20, false}, LinearShape{28, 20, false},
-                   LinearShape{20, 28, false}};
-  return shape;
+  return {.norms = {{.role = NormRole::kInput, .width = 20}, {.role = NormRole::kFfn, .width = 20}},
+          .linears = {{LinearRole::kQ, 24, 20, bias},
+                      {LinearRole::kK, 8, 20, bias},
+                      {LinearRole::kV, 8, 20, bias},
+                      {LinearRole::kO, 20, 24, false},
+                      {LinearRole::kGate, 28, 20, false},
+                      {LinearRole::kUp, 28, 20, false},
+                      {LinearRole::kDown, 20, 28, false}}};
 }
 
 /// W4A4 in groups of 8 with 4 outliers, reordered; or the same simulated in 3 bits.
@@ -103,9 +105,11 @@ inline QuantizationConfig TinyConfig(int64_t layers, const quant::Recipe& recipe
   config.recipe = recipe;
   config.layers.resize(static_cast<size_t>(layers));
   for (size_t i = 0; i < config.layers.size(); ++i) {
-    config.layers[i].activation = {0.9f, 0.85f, 0.1f + 0.01f * static_cast<float>(i), 1.0f};
-    config.layers[i].kv = 0.95f;
-    config.layers[i].weight[3] = 1.0f / 3.0f;
+    config.layers[i] = LayerClips(TinyShape(), 1.0f, 1.0f, 0.95f);
+    config.layers[i].activation[SiteRole::kQkv] = 0.9f;
+    config.layers[i].activation[SiteRole::kO] = 0.85f;
+    config.layers[i].activation[SiteRole::kGateUp] = 0.1f + 0.01f * static_cast<float>(i);
+    config.layers[i].weight[LinearRole::kO] = 1.0f / 3.0f;
   }
   config.tool_version = "0.1.0";
   config.checkpoint_hash = "00112233445566778899aabbccddeeff";
@@ -146,13 +150,12 @@ class TinyLayers {
 
   /// Everything but the weights.
   HostLayer Frame(const LayerShape& shape, bool reorder) {
-    HostLayer host;
-    host.input_norm = Floats(shape.hidden);
-    host.post_norm = Floats(shape.hidden);
-    for (const LinearId id : kLinears) {
-      if (shape[id].bias) host[id].bias = Floats(shape[id].n);
-      quant::Permutation& permutation = host[InputEdge(id)].permutation;
-      if (reorder && permutation.empty()) permutation = Shuffle(shape[id].k);
+    HostLayer host(shape);
+    for (const NormShape& norm : shape.norms) host[norm.role].weight = Floats(norm.width);
+    for (const LinearShape& linear : shape.linears) {
+      if (linear.bias) host[linear.name].bias = Floats(linear.n);
+      quant::Permutation& permutation = host[InputSite(linear.name)].permutation;
+      if (reorder && permutation.empty()) permutation = Shuffle(linear.k);
     }
     return host;
   }
@@ -162,17 +165,17 @@ class TinyLayers {
     const std::map<int64_t, std::array<int64_t, 2>> splits = {
         {20, {16, 4}}, {24, {16, 8}}, {28, {24, 4}}};
     HostLayer host = Frame(shape, true);
-    for (const LinearId id : kLinears) {
-      const auto [k4, k8] = splits.at(shape[id].k);
-      host[id].weight = Matrix(shape[id].n, k4, k8, 8);
+    for (const LinearShape& linear : shape.linears) {
+      const auto [k4, k8] = splits.at(linear.k);
+      host[linear.name].weight = Matrix(linear.n, k4, k8, 8);
     }
     return host;
   }
 
   HostLayer Packed8(const LayerShape& shape) {
     HostLayer host = Frame(shape, false);
-    for (const LinearId id : kLinears) {
-      host[id].weight = Matrix(shape[id].n, 0, shape[id].k, 0);
+    for (const LinearShape& linear : shape.linears) {
+      host[linear.name].weight = Matrix(linear.n, 0, linear.k, 0);
     }
     return host;
   }
@@ -180,11 +183,10 @@ class TinyLayers {
   /// Dense: attention in F16, the rest in F32.
   HostLayer Dense(const LayerShape& shape, bool reorder) {
     HostLayer host = Frame(shape, reorder);
-    for (const LinearId id : kLinears) {
-      const auto& [n, k, bias] = shape[id];
+    for (const auto& [name, n, k, bias] : shape.linears) {
       const std::vector<float> values = Floats(n * k);
-      host[id].weight = id <= LinearId::kO ? DenseMatrix::FromHalves(values, n, k)
-                                           : DenseMatrix::FromFloats(values, n, k);
+      host[name].weight = name.role <= LinearRole::kO ? DenseMatrix::FromHalves(values, n, k)
+                                                      : DenseMatrix::FromFloats(values, n, k);
     }
     return host;
   }
@@ -204,6 +206,27 @@ inline std::vector<std::string> Stored(const HostLayer& host) {
   }
   return stored;
 }
+
+/// What lies outside of them.
+inline std::vector<OuterTensor> TinyOuter(bool tied = false) {
+  std::vector<OuterTensor> outer = {{std::string(kEmbeddingName), {32, 20}},
+                                    {std::string(kFinalNormName), {20}}};
+  if (!tied) outer.push_back({std::string(kHeadName), {32, 20}});
+  return outer;
+}
+
+/// A checkpoint whose tensors have the names that are asked for.
+struct OpenedCheckpoint {
+  explicit OpenedCheckpoint(const std::filesystem::path& dir)
+      : files(io::Checkpoint::Open(dir).value()), name(dir.string()) {}
+  SourceModel Source() const {
+    return {files, tensors, TinyOuter(files.config().value("tie_word_embeddings", false))};
+  }
+
+  io::Checkpoint files;
+  std::string name;
+  io::SafetensorsSource tensors{files.shards(), name};
+};
 
 /// A float model of `layers` tiny layers on disk, in BF16, with a tokenizer.
 inline void WriteTinyCheckpoint(const std::filesystem::path& dir, int64_t layers,

@@ -36,8 +36,7 @@ HostLayer LayerOf(int64_t layer, int bits) {
 // would stop it: the writer is destroyed, nothing else happens. Returns what went wrong, or "".
 std::string Quantize(const fs::path& source, const fs::path& out, int bits = 4, int steps = -1,
                      const json& identity = {{"recipe", "tiny"}}) {
-  const Result<io::Checkpoint> checkpoint = io::Checkpoint::Open(source);
-  if (!checkpoint.ok()) return checkpoint.error().message;
+  const OpenedCheckpoint checkpoint(source);
   const auto stop = [&] { return steps >= 0 && steps-- == 0; };
   Result<ArtifactWriter> writer = ArtifactWriter::Open(out, identity, kLayers);
   if (!writer.ok()) return writer.error().message;
@@ -59,7 +58,7 @@ std::string Quantize(const fs::path& source, const fs::path& out, int bits = 4, 
     }
   }
   if (stop()) return "";
-  const Status status = writer->Finish(*checkpoint, config, {{"errors", {0.25, 0.5, 1.0}}});
+  const Status status = writer->Finish(checkpoint.Source(), config, {{"errors", {0.25, 0.5, 1.0}}});
   return status.ok() ? "" : status.error().message;
 }
 
@@ -89,13 +88,15 @@ TEST_F(WriterTest, AnArtifactIsReadBackBitForBit) {
     const Result<io::Checkpoint> artifact = io::Checkpoint::Open(out_);
     ASSERT_TRUE(artifact.ok()) << artifact.error().message;
     ASSERT_TRUE(VerifyChecksums(*artifact).ok());
+    const std::string name = out_.string();
     const json& config_json = artifact->config();
     EXPECT_EQ(config_json["architectures"], json{"LlamaForCausalLM"});
     const auto config = ParseQuantizationConfig(config_json["quantization_config"], kLayers, "c");
     ASSERT_TRUE(config.ok()) << config.error().message;
     EXPECT_EQ(*config, TinyConfig(kLayers, TinyRecipe(bits)));
     for (int64_t layer = 0; layer < kLayers; ++layer) {
-      const Result<HostLayer> host = ReadLayer(*artifact, layer, TinyShape(), &*config);
+      const Result<HostLayer> host =
+          ReadLayer(io::SafetensorsSource(artifact->shards(), name), layer, TinyShape(), &*config);
       ASSERT_TRUE(host.ok()) << host.error().message;
       EXPECT_EQ(Stored(*host), Stored(LayerOf(layer, bits)));
     }
@@ -312,14 +313,14 @@ TEST_F(WriterTest, NothingIsOverwritten) {
 
 TEST_F(WriterTest, AFolderThatAppearsDuringTheRunIsNotOverwritten) {
   ASSERT_EQ(Quantize(source_, out_, 4, kLayers + 1), "");
-  const Result<io::Checkpoint> checkpoint = io::Checkpoint::Open(source_);
+  const OpenedCheckpoint checkpoint(source_);
   auto writer = ArtifactWriter::Open(out_, {{"recipe", "tiny"}}, kLayers);
   ASSERT_TRUE(writer.ok());
   fs::create_directory(out_);
-  EXPECT_THAT(writer->Finish(*checkpoint, TinyConfig(kLayers), {}).error().message,
+  EXPECT_THAT(writer->Finish(checkpoint.Source(), TinyConfig(kLayers), {}).error().message,
               HasSubstr("exists already"));
   fs::remove(out_);
-  EXPECT_TRUE(writer->Finish(*checkpoint, TinyConfig(kLayers), {}).ok());
+  EXPECT_TRUE(writer->Finish(checkpoint.Source(), TinyConfig(kLayers), {}).ok());
   EXPECT_FALSE(fs::exists(partial_));
 }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "atom/kernels/registry.h"
+#include "atom/model/weights.h"
 #include "atom/pipeline/quantize_layer.h"
 #include "atom/pipeline/quantize_model.h"
 
@@ -30,7 +31,7 @@ inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
   config.tool_version = "test";
   config.calibration = calibration.record;
   Result<artifact::ArtifactWriter> writer =
-      artifact::ArtifactWriter::Open(to, artifact::ToJson(config), files.config.num_layers);
+      artifact::ArtifactWriter::Open(to, artifact::ToJson(config), files.spec.num_layers());
   ASSERT_TRUE(writer.ok()) << writer.error().message;
   pipeline::ArtifactSink sink(*writer);
   const pipeline::QuantizeOptions options{
@@ -39,7 +40,10 @@ inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
       pipeline::QuantizeModel(files, calibration, *backend, *algebra, options, sink);
   ASSERT_TRUE(report.ok()) << report.error().message;
   for (const pipeline::LayerReport& layer : report->layers) config.layers.push_back(layer.clips);
-  const Status finished = writer->Finish(files.checkpoint, config, ToJson(*report));
+  const Status finished = writer->Finish({.files = files.checkpoint,
+                                          .tensors = files.tensors(),
+                                          .outer = model::OuterTensors(files.spec)},
+                                         config, ToJson(*report));
   ASSERT_TRUE(finished.ok()) << finished.error().message;
 }
 

@@ -6,6 +6,7 @@
 #include "atom/artifact/writer.h"
 #include "atom/eval/perplexity.h"
 #include "atom/kernels/registry.h"
+#include "atom/model/weights.h"
 #include "atom/pipeline/quantize_model.h"
 
 #include "tests/tiny_model.h"
@@ -37,7 +38,7 @@ class EmbeddedModelSlowTest : public ::testing::TestWithParam<const char*> {
     config.tool_version = "test";
     config.calibration = calibration->record;
     auto writer = artifact::ArtifactWriter::Open(folder_ / "artifact", artifact::ToJson(config),
-                                                 files_->config.num_layers);
+                                                 files_->spec.num_layers());
     ASSERT_TRUE(writer.ok());
     pipeline::ArtifactSink sink(*writer);
     const auto report = pipeline::QuantizeModel(
@@ -45,7 +46,11 @@ class EmbeddedModelSlowTest : public ::testing::TestWithParam<const char*> {
         {.recipe = config.recipe, .spill_folder = folder_.path(), .plan = nullptr}, sink);
     ASSERT_TRUE(report.ok());
     for (const auto& layer : report->layers) config.layers.push_back(layer.clips);
-    ASSERT_TRUE(writer->Finish(files_->checkpoint, config, pipeline::ToJson(*report)).ok());
+    const model::CheckpointTensors tensors = files_->tensors();
+    const artifact::SourceModel source{.files = files_->checkpoint,
+                                       .tensors = tensors,
+                                       .outer = model::OuterTensors(files_->spec)};
+    ASSERT_TRUE(writer->Finish(source, config, pipeline::ToJson(*report)).ok());
   }
 
   double Perplexity(const std::string& backend_name, bool simulate) {

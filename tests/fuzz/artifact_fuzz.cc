@@ -20,18 +20,20 @@ namespace {
 
 using atom::artifact::HostLayer;
 using atom::artifact::LayerShape;
-using atom::artifact::LinearId;
-using atom::artifact::LinearShape;
+using atom::artifact::LinearRole;
+using atom::artifact::NormRole;
 using atom::artifact::QuantizationConfig;
 
 // 4 and 6 inputs under groups of 2 and 2 outliers; corpus/artifact holds layers of this shape.
 LayerShape Shape() {
-  LayerShape shape;
-  shape.hidden = 4;
-  shape.linears = {LinearShape{4, 4, true},  LinearShape{2, 4, false}, LinearShape{2, 4, false},
-                   LinearShape{4, 4, false}, LinearShape{6, 4, false}, LinearShape{6, 4, false},
-                   LinearShape{4, 6, false}};
-  return shape;
+  return {.norms = {{.role = NormRole::kInput, .width = 4}, {.role = NormRole::kFfn, .width = 4}},
+          .linears = {{LinearRole::kQ, 4, 4, true},
+                      {LinearRole::kK, 2, 4, false},
+                      {LinearRole::kV, 2, 4, false},
+                      {LinearRole::kO, 4, 4, false},
+                      {LinearRole::kGate, 6, 4, false},
+                      {LinearRole::kUp, 6, 4, false},
+                      {LinearRole::kDown, 4, 6, false}}};
 }
 
 QuantizationConfig Config(int bits) {
@@ -45,7 +47,7 @@ QuantizationConfig Config(int bits) {
     config.recipe.weight.group = config.recipe.activation.group = 2;
   }
   config.simulated = bits == 3;
-  config.layers.resize(1);
+  config.layers = {atom::artifact::LayerClips(Shape(), 1.0f, 1.0f, 1.0f)};
   return config;
 }
 
@@ -64,24 +66,29 @@ void FuzzJson(std::string_view text) {
   if (!config.ok()) return atom::fuzz::CheckSentence(config.error());
   const auto again = atom::artifact::ParseQuantizationConfig(ToJson(*config), 2, "again");
   ATOM_CHECK(again.ok() && ToJson(*again) == ToJson(*config), "{} does not come back", text);
-  HostLayer host;
+  if (!CheckClips(config->layers[1], Shape(), "input").ok()) return;
+  HostLayer host(Shape());
   ApplyFormats(*config, 1, Shape(), host);
 }
 
 void FuzzLayer(std::span<const std::byte> bytes) {
   const auto file = atom::io::SafetensorsFile::Parse(bytes, "input");
   if (!file.ok()) return atom::fuzz::CheckSentence(file.error());
+  const std::string source = "input";
   static const std::array configs = {Config(4), Config(8), Config(3), Config(16)};
   for (size_t i = 0; i < configs.size(); ++i) {
     const QuantizationConfig* config = i == 3 ? nullptr : &configs[i];
-    const auto host = atom::artifact::ReadLayer(std::span(&*file, 1), "input", 0, Shape(), config);
+    const auto host = atom::artifact::ReadLayer(
+        atom::io::SafetensorsSource(std::span(&*file, 1), source), 0, Shape(), config);
     if (!host.ok()) {
       atom::fuzz::CheckSentence(host.error());
       continue;
     }
-    for (const LinearId id : atom::artifact::kLinears) {
-      const std::vector<float> values = (*host)[id].ToFloats();
-      for (const float value : values) ATOM_CHECK(value == value, "a NaN in {}", Name(id));
+    for (const atom::artifact::HostLinear& linear : host->linears) {
+      const std::vector<float> values = linear.ToFloats();
+      for (const float value : values) {
+        ATOM_CHECK(value == value, "a NaN in {}", ToString(linear.name));
+      }
     }
     for (const auto& [name, tensor] : atom::artifact::LayerTensors(*host, 0)) {
       const atom::io::TensorInfo* info = file->Find(name);

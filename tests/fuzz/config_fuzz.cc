@@ -4,26 +4,35 @@
 #include <nlohmann/json.hpp>
 
 #include "atom/io/json.h"
-#include "atom/model/model_config.h"
+#include "atom/model/spec/families.h"
 
 #include "error_sentence.h"
 
 namespace {
 
-void CheckConfig(const atom::model::ModelConfig& c) {
-  ATOM_CHECK(c.num_kv_heads >= 1 && c.num_heads % c.num_kv_heads == 0, "{}", c.num_kv_heads);
-  ATOM_CHECK(c.head_dim >= 2 && c.head_dim % 2 == 0, "{}", c.head_dim);
-  ATOM_CHECK(c.hidden_size >= 1 && c.intermediate_size >= 1 && c.num_layers >= 1, "a size is 0");
-  ATOM_CHECK(c.rms_norm_eps > 0 && std::isfinite(c.rms_norm_eps), "{}", c.rms_norm_eps);
-  ATOM_CHECK(c.rope_theta >= 1 && std::isfinite(c.rope_theta), "{}", c.rope_theta);
-  ATOM_CHECK(c.rope_scaling.factor >= 1 && std::isfinite(c.rope_scaling.factor), "{}",
-             c.rope_scaling.factor);
-  for (const int64_t width : {c.intermediate_size, c.vocab_size, c.num_heads * c.head_dim}) {
-    int64_t bytes = 0;
-    ATOM_CHECK(!__builtin_mul_overflow(c.hidden_size * c.num_layers, width * 8, &bytes), "{}",
-               width);
+void CheckSpec(const atom::model::ModelSpec& spec) {
+  ATOM_CHECK(spec.hidden_size >= 1 && spec.num_layers() >= 1, "a size is 0");
+  for (const atom::model::LayerSpec& layer : spec.layers) {
+    const atom::model::AttentionSpec& attention = layer.attention;
+    ATOM_CHECK(attention.kv_heads >= 1 && attention.heads % attention.kv_heads == 0, "{}",
+               attention.kv_heads);
+    ATOM_CHECK(attention.head_dim >= 2 && attention.head_dim % 2 == 0, "{}", attention.head_dim);
+    ATOM_CHECK(!attention.rope || *attention.rope < spec.ropes.size(), "no such RoPE");
+    ATOM_CHECK(layer.ffn.inner >= 1, "a size is 0");
+    ATOM_CHECK(layer.input_norm.eps > 0 && std::isfinite(layer.input_norm.eps), "{}",
+               layer.input_norm.eps);
+    for (const int64_t width : {layer.ffn.inner, spec.vocab_size, attention.q_width()}) {
+      int64_t bytes = 0;
+      ATOM_CHECK(!__builtin_mul_overflow(spec.hidden_size * spec.num_layers(), width * 8, &bytes),
+                 "{}", width);
+    }
   }
-  for (const int32_t id : c.eos_token_ids) ATOM_CHECK(id >= 0 && id < c.vocab_size, "{}", id);
+  for (const atom::model::RopeSpec& rope : spec.ropes) {
+    ATOM_CHECK(rope.theta >= 1 && std::isfinite(rope.theta), "{}", rope.theta);
+    ATOM_CHECK(rope.scaling.factor >= 1 && std::isfinite(rope.scaling.factor), "{}",
+               rope.scaling.factor);
+  }
+  for (const int32_t id : spec.eos_token_ids) ATOM_CHECK(id >= 0 && id < spec.vocab_size, "{}", id);
 }
 
 }  // namespace
@@ -38,12 +47,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string dumped = atom::io::DumpJson(*json, -1);
   const atom::Result<atom::io::Json> again = atom::io::ParseJson(dumped, "dumped");
   ATOM_CHECK(again.ok() && *again == *json, "{} does not come back", dumped);
-  const atom::Result<atom::model::ModelConfig> config =
-      atom::model::ParseModelConfig(*json, "input");
-  if (config.ok()) {
-    CheckConfig(*config);
+  const atom::Result<atom::model::ModelSpec> spec = atom::model::ReadModelSpec(*json, "input");
+  if (spec.ok()) {
+    CheckSpec(*spec);
   } else {
-    atom::fuzz::CheckSentence(config.error());
+    atom::fuzz::CheckSentence(spec.error());
   }
   return 0;
 }

@@ -25,7 +25,7 @@ class Model {
     EXPECT_TRUE(files.ok()) << (files.ok() ? "" : files.error().message);
     files_.emplace(std::move(files).value());
     backend_ = kernels::MakeBackend(backend_name, {.threads = 2}).value();
-    const int64_t positions = std::min<int64_t>(files_->config.max_position_embeddings, 512);
+    const int64_t positions = std::min<int64_t>(files_->spec.max_position_embeddings, 512);
     auto loaded =
         LoadTransformer(*files_, *backend_, {.limits = {.rows = 64, .positions = positions}});
     EXPECT_TRUE(loaded.ok()) << (loaded.ok() ? "" : loaded.error().message);
@@ -50,7 +50,7 @@ class Model {
     }
     return all;
   }
-  size_t vocab() const { return static_cast<size_t>(files_->config.vocab_size); }
+  size_t vocab() const { return static_cast<size_t>(files_->spec.vocab_size); }
 
  private:
   std::optional<ModelFiles> files_;
@@ -91,6 +91,24 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, TinyGolden,
                                                               "tiny-head-dim", "tiny-rope-linear",
                                                               "tiny-rope-llama3", "tiny-mistral"),
                                             ::testing::Values("cpu", "reference")));
+
+// What format version 1 holds is read for ever, and gives the bits that the program gave that wrote
+// it (tests/golden/README.md).
+TEST(ArtifactVersion1, GivesTheBitsOfTheProgramThatWroteIt) {
+  const std::filesystem::path dir = kRoot / "tests/golden/artifact-v1";
+  const io::Json golden = ReadGolden(dir / "golden.json");
+  EXPECT_EQ(ReadGolden(dir / "config.json").at("quantization_config").at("format_version"), 1);
+  const auto lines = golden.at("logits").get<std::vector<std::vector<float>>>();
+  std::vector<float> expected;
+  for (const std::vector<float>& line : lines) {
+    expected.insert(expected.end(), line.begin(), line.end());
+  }
+  for (const char* backend : {"cpu", "reference"}) {
+    Model model(dir, backend);
+    EXPECT_EQ(model.Logits(golden.at("tokens").get<std::vector<int32_t>>(), 0), expected)
+        << backend;
+  }
+}
 
 class TrainedGolden : public ::testing::TestWithParam<const char*> {
  protected:

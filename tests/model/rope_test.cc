@@ -6,37 +6,32 @@
 namespace atom::model {
 namespace {
 
-ModelConfig Config() {
-  ModelConfig config;
-  config.head_dim = 8;
-  config.rope_theta = 10000.0;
-  return config;
-}
+RopeSpec Plain() { return {.theta = 10000.0, .rotary_dim = 8}; }
 
 TEST(Rope, FrequenciesFallGeometrically) {
-  const std::vector<float> frequencies = RopeInverseFrequencies(Config());
+  const std::vector<float> frequencies = RopeInverseFrequencies(Plain());
   const std::vector<float> expected = {1.0f, 0.1f, 0.01f, 0.001f};
   ASSERT_EQ(frequencies.size(), 4u);
   for (size_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(frequencies[i], expected[i]);
 }
 
 TEST(Rope, LinearScalingDividesPositions) {
-  ModelConfig config = Config();
-  config.rope_scaling = {.kind = RopeScaling::Kind::kLinear, .factor = 4.0};
-  const std::vector<float> scaled = RopeTableValues(config, 9);
-  const std::vector<float> plain = RopeTableValues(Config(), 3);
+  RopeSpec rope = Plain();
+  rope.scaling = {.kind = RopeScaling::Kind::kLinear, .factor = 4.0};
+  const std::vector<float> scaled = RopeTableValues(rope, 9);
+  const std::vector<float> plain = RopeTableValues(Plain(), 3);
   for (size_t i = 0; i < 8; ++i) EXPECT_NEAR(scaled[8 * 8 + i], plain[2 * 8 + i], 1e-6);
 }
 
 TEST(Rope, Llama3KeepsShortAndStretchesLongWavelengths) {
-  ModelConfig config = Config();
-  config.rope_scaling = {.kind = RopeScaling::Kind::kLlama3,
-                         .factor = 8.0,
-                         .low_freq_factor = 1.0,
-                         .high_freq_factor = 4.0,
-                         .original_max_position = 128};
-  const std::vector<float> plain = RopeInverseFrequencies(Config());
-  const std::vector<float> scaled = RopeInverseFrequencies(config);
+  RopeSpec rope = Plain();
+  rope.scaling = {.kind = RopeScaling::Kind::kLlama3,
+                  .factor = 8.0,
+                  .low_freq_factor = 1.0,
+                  .high_freq_factor = 4.0,
+                  .original_max_position = 128};
+  const std::vector<float> plain = RopeInverseFrequencies(Plain());
+  const std::vector<float> scaled = RopeInverseFrequencies(rope);
   // Wavelengths 6.3, 62.8, 628, 6283 against the bounds 128 / 4 = 32 and 128 / 1 = 128.
   EXPECT_FLOAT_EQ(scaled[0], plain[0]);
   const double smooth = (128.0 / (2.0 * M_PI / 0.1) - 1.0) / 3.0;
@@ -46,7 +41,7 @@ TEST(Rope, Llama3KeepsShortAndStretchesLongWavelengths) {
 }
 
 TEST(Rope, TableHoldsCosinesThenSines) {
-  const std::vector<float> table = RopeTableValues(Config(), 4);
+  const std::vector<float> table = RopeTableValues(Plain(), 4);
   EXPECT_FLOAT_EQ(table[3 * 8 + 1], static_cast<float>(std::cos(0.3)));
   EXPECT_FLOAT_EQ(table[3 * 8 + 4 + 1], static_cast<float>(std::sin(0.3)));
 }

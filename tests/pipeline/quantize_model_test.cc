@@ -7,6 +7,7 @@
 
 #include "atom/eval/perplexity.h"
 #include "atom/kernels/registry.h"
+#include "atom/model/weights.h"
 #include "atom/pipeline/quantize_layer.h"
 
 #include "tests/tiny_model.h"
@@ -62,7 +63,7 @@ class QuantizeModelTest : public ::testing::Test {
     const auto algebra = quant::MakeCpuAlgebra();
     artifact::QuantizationConfig config = ConfigOf(recipe, simulated);
     Result<artifact::ArtifactWriter> writer = artifact::ArtifactWriter::Open(
-        folder_ / name, artifact::ToJson(config), files_->config.num_layers);
+        folder_ / name, artifact::ToJson(config), files_->spec.num_layers());
     ASSERT_TRUE(writer.ok()) << writer.error().message;
     ArtifactSink sink(*writer);
     const QuantizeOptions options{
@@ -75,7 +76,11 @@ class QuantizeModelTest : public ::testing::Test {
       EXPECT_GE(layer.error, 0.0);
       EXPECT_LT(layer.error, 0.5);
     }
-    const Status finished = writer->Finish(files_->checkpoint, config, ToJson(*report));
+    const model::CheckpointTensors tensors = files_->tensors();
+    const Status finished = writer->Finish({.files = files_->checkpoint,
+                                            .tensors = tensors,
+                                            .outer = model::OuterTensors(files_->spec)},
+                                           config, ToJson(*report));
     ASSERT_TRUE(finished.ok()) << finished.error().message;
   }
 
@@ -144,7 +149,7 @@ TEST_F(QuantizeModelTest, SearchedClipsAreNoWorseThanNone) {
   const auto files = model::ModelFiles::Open(folder_ / "searched");
   ASSERT_TRUE(files.ok());
   for (const artifact::LayerClips& clips : files->quantization->layers) {
-    for (const float clip : clips.activation) EXPECT_LE(clip, 1.0f);
+    for (const auto& [site, clip] : clips.activation) EXPECT_LE(clip, 1.0f);
     EXPECT_LE(clips.kv, 1.0f);
   }
   EXPECT_TRUE(std::isfinite(Perplexity(folder_ / "searched", false)));
@@ -188,13 +193,13 @@ class FailingSink : public ArtifactSink {
 TEST_F(QuantizeModelTest, AResumedRunWritesTheSameBytes) {
   const quant::Recipe recipe = Preset("atom-w4a4");
   Quantize("whole", recipe, false, 2);
-  for (int64_t stop = 0; stop < files_->config.num_layers; ++stop) {
+  for (int64_t stop = 0; stop < files_->spec.num_layers(); ++stop) {
     const std::string name = fmt::format("stopped-{}", stop);
     {
       const auto backend = Backend();
       const auto algebra = quant::MakeCpuAlgebra();
       Result<artifact::ArtifactWriter> writer = artifact::ArtifactWriter::Open(
-          folder_ / name, artifact::ToJson(ConfigOf(recipe, false)), files_->config.num_layers);
+          folder_ / name, artifact::ToJson(ConfigOf(recipe, false)), files_->spec.num_layers());
       ASSERT_TRUE(writer.ok());
       FailingSink sink(*writer, stop);
       const QuantizeOptions options{
@@ -212,14 +217,13 @@ TEST_F(QuantizeModelTest, PermutedLayersComputeTheSameFunction) {
       .recipe = Preset("atom-w4a4"), .spill_folder = folder_.path(), .plan = nullptr};
   const auto plan = MakePlan(*files_, calibration_, *backend, options);
   ASSERT_TRUE(plan.ok());
-  ASSERT_FALSE((*plan)[0][0].empty());
+  ASSERT_FALSE((*plan)[0].at(artifact::SiteRole::kQkv).empty());
   const auto text = eval::CutWindows(text_, *tokenizer_, kLength, 3);
   double perplexity[2] = {0.0, 0.0};
   for (const bool permuted : {false, true}) {
-    model::Transformer transformer(*backend, files_->config,
-                                   {.rows = kLength, .positions = kLength});
+    model::Transformer transformer(*backend, files_->spec, {.rows = kLength, .positions = kLength});
     ASSERT_TRUE(model::LoadOuterWeights(*files_, DType::kF32, transformer).ok());
-    for (int64_t i = 0; i < files_->config.num_layers; ++i) {
+    for (int64_t i = 0; i < files_->spec.num_layers(); ++i) {
       const auto layer = files_->ReadLayer(i);
       ASSERT_TRUE(layer.ok());
       transformer.AddLayer(permuted ? PermuteLayer(*layer, (*plan)[static_cast<size_t>(i)])
@@ -233,7 +237,7 @@ TEST_F(QuantizeModelTest, PermutedLayersComputeTheSameFunction) {
 TEST_F(QuantizeModelTest, ReportAddsUpBits) {
   const auto backend = Backend();
   const auto algebra = quant::MakeCpuAlgebra();
-  model::Transformer transformer(*backend, files_->config, {.rows = kLength, .positions = kLength});
+  model::Transformer transformer(*backend, files_->spec, {.rows = kLength, .positions = kLength});
   TransformerSink sink(transformer);
   const auto report = QuantizeModel(
       *files_, calibration_, *backend, *algebra,

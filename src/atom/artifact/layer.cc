@@ -1,5 +1,6 @@
 #include "atom/artifact/layer.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "atom/core/check.h"
@@ -7,36 +8,66 @@
 namespace atom::artifact {
 namespace {
 
-struct LinearRow {
-  LinearId id;
-  std::string_view name;
-  EdgeId input;
-};
-constexpr std::array kLinearTable = {
-    LinearRow{LinearId::kQ, "self_attn.q_proj", EdgeId::kQkv},
-    LinearRow{LinearId::kK, "self_attn.k_proj", EdgeId::kQkv},
-    LinearRow{LinearId::kV, "self_attn.v_proj", EdgeId::kQkv},
-    LinearRow{LinearId::kO, "self_attn.o_proj", EdgeId::kO},
-    LinearRow{LinearId::kGate, "mlp.gate_proj", EdgeId::kGateUp},
-    LinearRow{LinearId::kUp, "mlp.up_proj", EdgeId::kGateUp},
-    LinearRow{LinearId::kDown, "mlp.down_proj", EdgeId::kDown},
-};
+std::string Describe(const LinearName& name) { return "linear " + ToString(name); }
+std::string Describe(const SiteName& name) { return "site " + ToString(name); }
+std::string Describe(NormRole role) { return "norm " + std::string(ModulePath(role)); }
 
-struct EdgeRow {
-  EdgeId id;
-  std::string_view name;
-};
-constexpr std::array kEdgeTable = {EdgeRow{EdgeId::kQkv, "qkv"}, EdgeRow{EdgeId::kO, "o"},
-                                   EdgeRow{EdgeId::kGateUp, "gate_up"},
-                                   EdgeRow{EdgeId::kDown, "down"}};
-
-const LinearRow& Find(LinearId id) { return kLinearTable.at(static_cast<size_t>(id)); }
+// The part of a list that is called `name`, which is a member of T: found by few comparisons, for
+// lists are short and forward passes do not ask.
+template <class Parts, class T, class Name>
+auto& Find(Parts& parts, Name T::*member, const Name& name) {
+  const auto found =
+      std::find_if(parts.begin(), parts.end(), [&](const T& part) { return part.*member == name; });
+  ATOM_CHECK(found != parts.end(), "the layer has no {}", Describe(name));
+  return *found;
+}
 
 }  // namespace
 
-std::string_view Name(LinearId id) { return Find(id).name; }
-EdgeId InputEdge(LinearId id) { return Find(id).input; }
-std::string_view Name(EdgeId id) { return kEdgeTable.at(static_cast<size_t>(id)).name; }
+const LinearShape& LayerShape::operator[](const LinearName& name) const {
+  return Find(linears, &LinearShape::name, name);
+}
+
+std::vector<SiteShape> LayerShape::Sites() const {
+  std::vector<SiteShape> sites;
+  for (const LinearShape& linear : linears) {
+    const SiteName name = InputSite(linear.name);
+    const auto known = std::find_if(sites.begin(), sites.end(),
+                                    [&](const SiteShape& site) { return site.name == name; });
+    if (known == sites.end()) {
+      sites.push_back({name, linear.k});
+    } else {
+      ATOM_CHECK(known->width == linear.k, "site {}: {} and {} inputs", ToString(name),
+                 known->width, linear.k);
+    }
+  }
+  return sites;
+}
+
+HostLayer::HostLayer(const LayerShape& shape) {
+  for (const NormShape& norm : shape.norms) norms.push_back({.role = norm.role});
+  for (const LinearShape& linear : shape.linears) {
+    linears.push_back({.name = linear.name});
+  }
+  for (const SiteShape& site : shape.Sites()) {
+    sites.push_back({.name = site.name});
+  }
+}
+
+HostLinear& HostLayer::operator[](const LinearName& name) {
+  return Find(linears, &HostLinear::name, name);
+}
+const HostLinear& HostLayer::operator[](const LinearName& name) const {
+  return Find(linears, &HostLinear::name, name);
+}
+HostSite& HostLayer::operator[](const SiteName& name) { return Find(sites, &HostSite::name, name); }
+const HostSite& HostLayer::operator[](const SiteName& name) const {
+  return Find(sites, &HostSite::name, name);
+}
+HostNorm& HostLayer::operator[](NormRole role) { return Find(norms, &HostNorm::role, role); }
+const HostNorm& HostLayer::operator[](NormRole role) const {
+  return Find(norms, &HostNorm::role, role);
+}
 
 DenseMatrix DenseMatrix::FromFloats(std::span<const float> values, int64_t n, int64_t k) {
   ATOM_CHECK(static_cast<int64_t>(values.size()) == n * k, "{} values for {} x {}", values.size(),
@@ -81,6 +112,6 @@ std::vector<float> HostLinear::ToFloats() const {
   return values;
 }
 
-std::string LayerPrefix(int64_t layer) { return fmt::format("model.layers.{}.", layer); }
+std::string LayerPrefix(int64_t layer) { return fmt::format("{}{}.", kLayersPrefix, layer); }
 
 }  // namespace atom::artifact

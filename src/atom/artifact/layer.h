@@ -1,8 +1,8 @@
 // One decoder layer on the host, quantized or not: what a checkpoint or an artifact gives, what the
-// quantizer produces, and what model/ uploads to a backend. Names are those of Hugging Face.
+// quantizer produces, and what model/ uploads to a backend. Lists of named parts (layer_names.h),
+// as the family has them.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "atom/artifact/layer_names.h"
 #include "atom/core/buffer.h"
 #include "atom/core/tensor_view.h"
 #include "atom/quant/formats.h"
@@ -18,34 +19,35 @@
 
 namespace atom::artifact {
 
-/// The linears of a layer.
-enum class LinearId { kQ, kK, kV, kO, kGate, kUp, kDown };
-inline constexpr std::array kLinears = {LinearId::kQ,   LinearId::kK,    LinearId::kV,
-                                        LinearId::kO,   LinearId::kGate, LinearId::kUp,
-                                        LinearId::kDown};
-std::string_view Name(LinearId id);  ///< "self_attn.q_proj", …
-
-/// The edges between a producer and the linears that read it; each has one permutation and one
-/// activation format.
-///
-///   input_layernorm ─ kQkv ─ q,k,v      attention ─ kO ─ o
-///   post_attention_layernorm ─ kGateUp ─ gate,up      silu(gate)·up ─ kDown ─ down
-enum class EdgeId { kQkv, kO, kGateUp, kDown };
-inline constexpr std::array kEdges = {EdgeId::kQkv, EdgeId::kO, EdgeId::kGateUp, EdgeId::kDown};
-std::string_view Name(EdgeId id);  ///< "qkv", "o", "gate_up", "down"
-EdgeId InputEdge(LinearId id);
-
 struct LinearShape {
+  LinearName name;
   int64_t n = 0;
   int64_t k = 0;
   bool bias = false;
 };
 
+struct NormShape {
+  NormRole role = NormRole::kInput;
+  int64_t width = 0;
+  bool bias = false;
+  /// Added to the weight of a checkpoint, whose family stores w − offset; artifacts hold sums.
+  float weight_offset = 0.0f;
+};
+
+struct SiteShape {
+  SiteName name;
+  int64_t width = 0;
+};
+
 /// What a checkpoint must hold for one layer.
 struct LayerShape {
-  int64_t hidden = 0;
-  std::array<LinearShape, kLinears.size()> linears;
-  const LinearShape& operator[](LinearId id) const { return linears[static_cast<size_t>(id)]; }
+  std::vector<NormShape> norms;
+  std::vector<LinearShape> linears;
+
+  /// REQUIRES: the layer has it.
+  const LinearShape& operator[](const LinearName& name) const;
+  /// The sites that the linears read, in their order.
+  std::vector<SiteShape> Sites() const;
 };
 
 /// An unquantized weight [N][K]: a view of a mapped file, or of `owned`.
@@ -70,8 +72,9 @@ struct PackedMatrix {
 };
 
 struct HostLinear {
-  std::variant<DenseMatrix, PackedMatrix> weight;
-  std::vector<float> bias;  ///< [N] or empty
+  LinearName name = {};
+  std::variant<DenseMatrix, PackedMatrix> weight = {};
+  std::vector<float> bias = {};  ///< [N] or empty
 
   bool packed() const { return std::holds_alternative<PackedMatrix>(weight); }
   int64_t n() const;
@@ -80,24 +83,38 @@ struct HostLinear {
   std::vector<float> ToFloats() const;
 };
 
-struct HostEdge {
-  quant::Permutation permutation;  ///< empty: identity. kDown's was applied to gate's and up's rows
-  quant::ActivationFormat format;
+struct HostSite {
+  SiteName name;
+  quant::Permutation permutation = {};  ///< empty: identity. See GathersAtRunTime
+  quant::ActivationFormat format = {};
+};
+
+struct HostNorm {
+  NormRole role = NormRole::kInput;
+  std::vector<float> weight = {};  ///< [width]
+  std::vector<float> bias = {};    ///< [width] or empty
 };
 
 struct HostLayer {
-  std::vector<float> input_norm;  ///< [hidden]
-  std::vector<float> post_norm;   ///< [hidden]
-  std::array<HostLinear, kLinears.size()> linears;
-  std::array<HostEdge, kEdges.size()> edges;
-  quant::KvFormat kv;
+  HostLayer() = default;
+  /// All parts that the shape has, empty.
+  explicit HostLayer(const LayerShape& shape);
 
-  HostLinear& operator[](LinearId id) { return linears[static_cast<size_t>(id)]; }
-  const HostLinear& operator[](LinearId id) const { return linears[static_cast<size_t>(id)]; }
-  HostEdge& operator[](EdgeId id) { return edges[static_cast<size_t>(id)]; }
-  const HostEdge& operator[](EdgeId id) const { return edges[static_cast<size_t>(id)]; }
+  // Parts by name. REQUIRES: the layer has it.
+  HostLinear& operator[](const LinearName& name);
+  const HostLinear& operator[](const LinearName& name) const;
+  HostSite& operator[](const SiteName& name);
+  const HostSite& operator[](const SiteName& name) const;
+  HostNorm& operator[](NormRole role);
+  const HostNorm& operator[](NormRole role) const;
+
+  std::vector<HostNorm> norms;
+  std::vector<HostLinear> linears;
+  std::vector<HostSite> sites;
+  quant::KvFormat kv;
 };
 
+inline constexpr std::string_view kLayersPrefix = "model.layers.";
 /// "model.layers.3."
 std::string LayerPrefix(int64_t layer);
 

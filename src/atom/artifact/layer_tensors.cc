@@ -13,11 +13,11 @@ TensorView ViewOf(DType dtype, Shape shape, std::span<const T> values) {
   return view;
 }
 
-void AddPacked(const quant::QuantizedView& matrix, int64_t layer, LinearId id,
+void AddPacked(const quant::QuantizedView& matrix, int64_t layer, const LinearName& linear,
                std::vector<io::NamedTensor>& tensors) {
   const auto add = [&](const PackedPart& part, const auto& values) {
     const TensorView view = ViewOf(part.dtype, part.shape, values);
-    if (view.elements() > 0) tensors.push_back({LinearTensorName(layer, id, part.name), view});
+    if (view.elements() > 0) tensors.push_back({LinearTensorName(layer, linear, part.name), view});
   };
   const auto parts = PackedParts(matrix.n, {matrix.k4, matrix.k8, matrix.group});
   add(parts[kCodes4], matrix.codes4);
@@ -28,18 +28,16 @@ void AddPacked(const quant::QuantizedView& matrix, int64_t layer, LinearId id,
 
 }  // namespace
 
-std::string InputNormName(int64_t layer) { return LayerPrefix(layer) + "input_layernorm.weight"; }
-
-std::string PostNormName(int64_t layer) {
-  return LayerPrefix(layer) + "post_attention_layernorm.weight";
+std::string NormTensorName(int64_t layer, NormRole role, std::string_view part) {
+  return fmt::format("{}{}.{}", LayerPrefix(layer), ModulePath(role), part);
 }
 
-std::string LinearTensorName(int64_t layer, LinearId id, std::string_view part) {
-  return fmt::format("{}{}.{}", LayerPrefix(layer), Name(id), part);
+std::string LinearTensorName(int64_t layer, const LinearName& linear, std::string_view part) {
+  return fmt::format("{}{}.{}", LayerPrefix(layer), ModulePath(linear), part);
 }
 
-std::string PermutationName(int64_t layer, EdgeId edge) {
-  return fmt::format("{}permutation.{}", LayerPrefix(layer), Name(edge));
+std::string PermutationName(int64_t layer, const SiteName& site) {
+  return fmt::format("{}permutation.{}", LayerPrefix(layer), ToString(site));
 }
 
 std::string ShardName(int64_t shard, int64_t shards) {
@@ -56,34 +54,33 @@ std::array<PackedPart, 4> PackedParts(int64_t n, const PackedColumns& columns) {
 
 std::vector<io::NamedTensor> LayerTensors(const HostLayer& host, int64_t layer) {
   std::vector<io::NamedTensor> tensors;
-  for (const LinearId id : kLinears) {
-    const HostLinear& linear = host[id];
+  const auto add_floats = [&](std::string name, const std::vector<float>& values) {
+    if (values.empty()) return;
+    const Shape shape = {static_cast<int64_t>(values.size())};
+    tensors.push_back({std::move(name), ViewOf(DType::kF32, shape, std::span(values))});
+  };
+  for (const HostLinear& linear : host.linears) {
     if (linear.packed()) {
-      AddPacked(std::get<PackedMatrix>(linear.weight).view, layer, id, tensors);
+      AddPacked(std::get<PackedMatrix>(linear.weight).view, layer, linear.name, tensors);
     } else {
       const TensorView& weight = std::get<DenseMatrix>(linear.weight).view;
-      tensors.push_back({LinearTensorName(layer, id, "weight"), weight});
+      tensors.push_back({LinearTensorName(layer, linear.name, "weight"), weight});
     }
   }
-  for (const LinearId id : kLinears) {
-    const std::vector<float>& bias = host[id].bias;
-    if (bias.empty()) continue;
-    tensors.push_back({LinearTensorName(layer, id, "bias"),
-                       ViewOf(DType::kF32, {static_cast<int64_t>(bias.size())}, std::span(bias))});
+  for (const HostLinear& linear : host.linears) {
+    add_floats(LinearTensorName(layer, linear.name, "bias"), linear.bias);
   }
-  for (const EdgeId edge : kEdges) {
-    const quant::Permutation& permutation = host[edge].permutation;
-    if (permutation.empty()) continue;
-    tensors.push_back(
-        {PermutationName(layer, edge),
-         {DType::kI32, {permutation.size()}, std::as_bytes(permutation.source()).data()}});
+  for (const HostSite& site : host.sites) {
+    if (site.permutation.empty()) continue;
+    tensors.push_back({PermutationName(layer, site.name),
+                       {DType::kI32,
+                        {site.permutation.size()},
+                        std::as_bytes(site.permutation.source()).data()}});
   }
-  const auto add_norm = [&](std::string name, const std::vector<float>& norm) {
-    tensors.push_back({std::move(name),
-                       ViewOf(DType::kF32, {static_cast<int64_t>(norm.size())}, std::span(norm))});
-  };
-  add_norm(InputNormName(layer), host.input_norm);
-  add_norm(PostNormName(layer), host.post_norm);
+  for (const HostNorm& norm : host.norms) {
+    add_floats(NormTensorName(layer, norm.role, "weight"), norm.weight);
+    add_floats(NormTensorName(layer, norm.role, "bias"), norm.bias);
+  }
   return tensors;
 }
 

@@ -22,11 +22,18 @@ namespace atom::artifact {
 inline constexpr std::string_view kConfigFile = "config.json";
 inline constexpr std::string_view kIndexFile = "model.safetensors.index.json";
 
-std::string InputNormName(int64_t layer);
-std::string PostNormName(int64_t layer);
+// Outside of the layers: weights [rows][hidden] and a norm [hidden].
+inline constexpr std::string_view kEmbeddingName = "model.embed_tokens.weight";
+inline constexpr std::string_view kPositionsName = "model.embed_positions.weight";  ///< learned
+inline constexpr std::string_view kFinalNormName = "model.norm.weight";
+inline constexpr std::string_view kFinalNormBiasName = "model.norm.bias";
+inline constexpr std::string_view kHeadName = "lm_head.weight";  ///< untied only
+
+/// `part` is "weight" or "bias".
+std::string NormTensorName(int64_t layer, NormRole role, std::string_view part);
 /// `part` is "weight", "bias" or the name of a PackedPart.
-std::string LinearTensorName(int64_t layer, LinearId id, std::string_view part);
-std::string PermutationName(int64_t layer, EdgeId edge);
+std::string LinearTensorName(int64_t layer, const LinearName& linear, std::string_view part);
+std::string PermutationName(int64_t layer, const SiteName& site);
 /// Shards are counted from 1, as Hugging Face does; layer I is shard I + 1.
 std::string ShardName(int64_t shard, int64_t shards);
 

@@ -6,8 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "atom/artifact/finite.h"
-#include "atom/artifact/layer_tensors.h"
+#include "atom/artifact/tensor_finder.h"
 #include "atom/io/atomic_file.h"
 #include "atom/io/safetensors.h"
 
@@ -16,10 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using io::Json;
-
-constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
-constexpr std::string_view kFinalNorm = "model.norm.weight";
-constexpr std::string_view kLmHead = "lm_head.weight";
 
 // Names as they are in published checkpoints.
 constexpr std::array<std::string_view, 16> kSideFiles = {"tokenizer.json",
@@ -39,20 +34,6 @@ constexpr std::array<std::string_view, 16> kSideFiles = {"tokenizer.json",
                                                          "NOTICE.txt",
                                                          "USE_POLICY.md"};
 constexpr int64_t kMaxSideFileBytes = int64_t{1} << 30;
-
-// The tensor as it stands in its shard, if it is a weight without NaN or infinity.
-Result<io::NamedTensor> HeadTensor(const io::Checkpoint& source, std::string_view name) {
-  for (const io::SafetensorsFile& shard : source.shards()) {
-    const io::TensorInfo* info = shard.Find(name);
-    if (info == nullptr) continue;
-    const Result<TensorView> view = source.Tensor(name, info->shape);
-    if (!view.ok()) return view.error();
-    const Status finite = CheckFinite(*view, info->name, shard.source());
-    if (!finite.ok()) return finite.error();
-    return io::NamedTensor{info->name, *view};
-  }
-  return MakeError("{}: tensor '{}' is missing", source.dir().string(), name);
-}
 
 void AppendPretty(const Json& json, size_t indent, std::string& text) {
   const auto nested = [](const Json& value) { return value.is_structured() && !value.empty(); };
@@ -76,17 +57,15 @@ void AppendPretty(const Json& json, size_t indent, std::string& text) {
 
 }  // namespace
 
-Result<std::string> WriteHeadShard(const io::Checkpoint& source, const fs::path& path) {
-  const Result<std::optional<bool>> tied =
-      io::OptionalBool(source.config(), "tie_word_embeddings", source.config_source());
-  if (!tied.ok()) return tied.error();
-  std::vector<std::string_view> names = {kEmbedding, kFinalNorm};
-  if (!tied->value_or(false)) names.push_back(kLmHead);
+Result<std::string> WriteHeadShard(const SourceModel& source, const fs::path& path) {
+  const TensorFinder finder(source.tensors);
+  std::vector<FoundTensor> found;  // what was rearranged must live until it is written
   std::vector<io::NamedTensor> tensors;
-  for (const std::string_view name : names) {
-    Result<io::NamedTensor> tensor = HeadTensor(source, name);
+  for (const OuterTensor& outer : source.outer) {
+    Result<FoundTensor> tensor = finder.RequireWeight(outer.name, outer.shape);
     if (!tensor.ok()) return tensor.error();
-    tensors.push_back(*std::move(tensor));
+    tensors.push_back({outer.name, tensor->view});
+    found.push_back(*std::move(tensor));
   }
   return io::WriteSafetensors(path, tensors, {{"format", "pt"}});
 }

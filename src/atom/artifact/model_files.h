@@ -4,17 +4,32 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "atom/artifact/quantization_config.h"
 #include "atom/core/result.h"
 #include "atom/io/checkpoint.h"
 #include "atom/io/json.h"
+#include "atom/io/tensor_source.h"
 
 namespace atom::artifact {
 
-/// Writes embedding, final norm and, unless config.json ties it to the embedding, lm_head as one
-/// shard, in the checkpoint's types. Returns its checksum. Errors: one is missing or not finite.
-Result<std::string> WriteHeadShard(const io::Checkpoint& source, const std::filesystem::path& path);
+/// A weight outside of the layers.
+struct OuterTensor {
+  std::string name;  ///< of layer_tensors.h
+  Shape shape;
+};
+
+/// The unquantized model that an artifact is made of; all outlive the call that takes it.
+struct SourceModel {
+  const io::Checkpoint& files;
+  const io::TensorSource& tensors;
+  std::vector<OuterTensor> outer;  ///< embedding, final norm, lm_head unless it is tied, …
+};
+
+/// Writes the outer tensors as one shard, in the source's types. Returns its checksum. Errors: one
+/// is missing, of another shape or not finite.
+Result<std::string> WriteHeadShard(const SourceModel& source, const std::filesystem::path& path);
 
 /// Copies the files of the source that belong to a model and are there.
 Status CopySideFiles(const std::filesystem::path& source, const std::filesystem::path& to);

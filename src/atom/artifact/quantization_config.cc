@@ -1,8 +1,8 @@
 #include "atom/artifact/quantization_config.h"
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-#include <span>
 
 #include "atom/artifact/recipe_json.h"
 #include "atom/io/field_reader.h"
@@ -16,76 +16,11 @@ using io::Json;
 using Missing = FieldReader::Missing;
 
 constexpr std::string_view kQuantMethod = "atom";
-constexpr double kMaxClip = 1.0;
 
-// One row a layer: an array of numbers, or the number itself where there is one.
-template <class ClipsOf>
-Json ClipTable(const std::vector<LayerClips>& layers, ClipsOf clips_of) {
-  Json table = Json::array();
-  for (const LayerClips& layer : layers) {
-    Json row = Json::array();
-    for (const float clip : clips_of(layer)) row.push_back(io::ShortestDecimal(clip));
-    table.push_back(row.size() == 1 ? row[0] : row);
-  }
-  return table;
-}
-
-Status ReadClip(const Json& json, const std::string& where, float& clip) {
-  const double value = json.is_number() ? json.get<double>() : 0.0;
-  if (!(value <= kMaxClip && static_cast<float>(value) > 0.0f)) {
-    return MakeError("{} is {}, expected a clip ratio above 0, at most {}", where,
-                     io::DescribeJson(json), kMaxClip);
-  }
-  clip = static_cast<float>(value);
-  return {};
-}
-
-Status ReadClips(const Json& row, const std::string& where, std::span<float> clips) {
-  if (clips.size() == 1) return ReadClip(row, where, clips[0]);
-  if (!row.is_array() || row.size() != clips.size()) {
-    return MakeError(
-        "{} is {}, expected an array of {} numbers", where,
-        row.is_array() ? fmt::format("an array of {}", row.size()) : io::DescribeJson(row),
-        clips.size());
-  }
-  for (size_t i = 0; i < clips.size(); ++i) {
-    const Status read = ReadClip(row[i], fmt::format("{}[{}]", where, i), clips[i]);
-    if (!read.ok()) return read;
-  }
-  return {};
-}
-
-// The field `key`: one row a layer, read into clips_of(layer).
-template <class ClipsOf>
-void ReadClipTable(FieldReader& fields, std::string_view key, const std::string& where,
-                   int64_t expected, std::vector<LayerClips>& layers, ClipsOf clips_of) {
-  const Json* table = fields.Find(key);
-  if (table == nullptr) return;
-  if (!table->is_array() || static_cast<int64_t>(table->size()) != expected) {
-    const std::string found = table->is_array() ? fmt::format("has {} layers", table->size())
-                                                : "is " + io::DescribeJson(*table);
-    fields.Fail(MakeError("{}: field '{}' {}, expected {} layers", where, key, found, expected));
-    return;
-  }
-  layers.resize(static_cast<size_t>(expected));
-  for (size_t i = 0; i < layers.size() && fields.ok(); ++i) {
-    const Status read =
-        ReadClips((*table)[i], fmt::format("{}: {}[{}]", where, key, i), clips_of(layers[i]));
-    if (!read.ok()) fields.Fail(read.error());
-  }
-}
-
-Status ReadLayers(const Json& json, const std::string& where, int64_t expected,
-                  std::vector<LayerClips>& layers) {
-  FieldReader fields(json, where, Missing::kRefuse, {"activation_clip", "kv_clip", "weight_clip"});
-  ReadClipTable(fields, "activation_clip", where, expected, layers,
-                [](LayerClips& clips) { return std::span<float>(clips.activation); });
-  ReadClipTable(fields, "kv_clip", where, expected, layers,
-                [](LayerClips& clips) { return std::span<float>(&clips.kv, 1); });
-  ReadClipTable(fields, "weight_clip", where, expected, layers,
-                [](LayerClips& clips) { return std::span<float>(clips.weight); });
-  return fields.status();
-}
+// What an artifact may require of its reader beyond format version 2. A feature changes what fields
+// or tensors mean, so that a reader without it must refuse, and can say which one.
+constexpr std::array<std::string_view, 0> kFeatures = {};
+constexpr int64_t kShards = 1;  // reserved: parts of each layer for as many devices
 
 Status ReadRecipe(const Json& json, const std::string& where, quant::Recipe& recipe) {
   Result<quant::Recipe> parsed = ParseRecipe(json, where);
@@ -135,6 +70,27 @@ Status CheckMethodAndVersion(const Json& json, const std::string& source) {
   return {};
 }
 
+// The features that a version-2 artifact requires, known ones only, and its shards.
+Status CheckRequirements(const Json& json, const std::string& source) {
+  const auto found = json.find("requires");
+  if (found == json.end() || !found->is_array()) {
+    return MakeError("{}: field 'requires' is {}, expected an array of features", source,
+                     found == json.end() ? "missing" : io::DescribeJson(*found));
+  }
+  for (const Json& feature : *found) {
+    const bool known =
+        feature.is_string() && std::find(kFeatures.begin(), kFeatures.end(),
+                                         feature.get_ref<const std::string&>()) != kFeatures.end();
+    if (known) continue;
+    return MakeError("{}: requires {}, which this program does not know: a newer atom wrote it",
+                     source, io::DescribeJson(feature));
+  }
+  const Result<int64_t> shards = io::RequireInt(json, "shards", source);
+  if (!shards.ok()) return shards.error();
+  if (*shards == kShards) return {};
+  return MakeError("{}: field 'shards' is {}, expected {}", source, *shards, kShards);
+}
+
 // What no artifact of this program can say.
 Status CheckConsistent(const QuantizationConfig& config, const std::string& source) {
   if (!config.simulated && !quant::HasKernels(config.recipe)) {
@@ -149,19 +105,15 @@ Status CheckConsistent(const QuantizationConfig& config, const std::string& sour
 }  // namespace
 
 Json ToJson(const QuantizationConfig& config) {
-  const auto kv_clips = [](const LayerClips& layer) { return std::array{layer.kv}; };
   return {
       {"quant_method", kQuantMethod},
       {"format_version", QuantizationConfig::kFormatVersion},
+      {"requires", Json::array()},
+      {"shards", kShards},
       {"tool_version", config.tool_version},
       {"simulated", config.simulated},
       {"recipe", ToJson(config.recipe)},
-      {"layers",
-       {{"activation_clip",
-         ClipTable(config.layers, [](const LayerClips& layer) { return layer.activation; })},
-        {"kv_clip", ClipTable(config.layers, kv_clips)},
-        {"weight_clip",
-         ClipTable(config.layers, [](const LayerClips& layer) { return layer.weight; })}}},
+      {"layers", ToJson(config.layers)},
       {"checkpoint_hash", config.checkpoint_hash},
       {"calibration",
        {{"dataset", config.calibration.dataset},
@@ -178,17 +130,29 @@ Result<QuantizationConfig> ParseQuantizationConfig(const Json& json, int64_t lay
                                                    const std::string& source) {
   const std::string where = source + ": quantization_config";
   if (Status status = CheckMethodAndVersion(json, where); !status.ok()) return status.error();
+  const bool version1 = json["format_version"] == 1;
+  if (!version1) {
+    if (Status status = CheckRequirements(json, where); !status.ok()) return status.error();
+  }
   QuantizationConfig config;
-  FieldReader fields(json, where, Missing::kRefuse,
-                     {"quant_method", "format_version", "tool_version", "simulated", "recipe",
-                      "layers", "checkpoint_hash", "calibration", "bits_per_weight"});
+  FieldReader fields =
+      version1
+          ? FieldReader(json, where, Missing::kRefuse,
+                        {"quant_method", "format_version", "tool_version", "simulated", "recipe",
+                         "layers", "checkpoint_hash", "calibration", "bits_per_weight"})
+          : FieldReader(json, where, Missing::kRefuse,
+                        {"quant_method", "format_version", "requires", "shards", "tool_version",
+                         "simulated", "recipe", "layers", "checkpoint_hash", "calibration",
+                         "bits_per_weight"});
   fields.String("tool_version", config.tool_version);
   fields.Bool("simulated", config.simulated);
   fields.String("checkpoint_hash", config.checkpoint_hash);
-  fields.Part("layers", config.layers,
-              [&](const Json& part, const std::string& of, std::vector<LayerClips>& clips) {
-                return ReadLayers(part, of, layers, clips);
-              });
+  if (const Json* found = fields.Find("layers"); found != nullptr) {
+    const auto parse = version1 ? ParseLayerClipsVersion1 : ParseLayerClips;
+    Result<std::vector<LayerClips>> clips = parse(*found, layers, where + ": layers");
+    if (!clips.ok()) return clips.error();
+    config.layers = *std::move(clips);
+  }
   fields.Part("recipe", config.recipe, ReadRecipe);
   fields.Part("calibration", config.calibration, ReadCalibration);
   fields.Part("bits_per_weight", config, ReadBitsPerWeight);
@@ -202,11 +166,10 @@ void ApplyFormats(const QuantizationConfig& config, int64_t layer, const LayerSh
   ATOM_CHECK(0 <= layer && layer < static_cast<int64_t>(config.layers.size()), "layer {} of {}",
              layer, config.layers.size());
   const LayerClips& clips = config.layers[static_cast<size_t>(layer)];
-  for (const LinearId id : kLinears) {  // linears of one edge have one K
-    const EdgeId edge = InputEdge(id);
-    quant::ActivationFormat& format = host[edge].format;
-    format = quant::ActivationFormatFor(config.recipe, shape[id].k, config.simulated);
-    format.clip = clips.activation[static_cast<size_t>(edge)];
+  for (const SiteShape& site : shape.Sites()) {
+    quant::ActivationFormat& format = host[site.name].format;
+    format = quant::ActivationFormatFor(config.recipe, site.width, config.simulated);
+    format.clip = clips.activation.at(site.name);
   }
   host.kv = quant::KvFormatFor(config.recipe, config.simulated);
   host.kv.clip = clips.kv;

@@ -2,25 +2,17 @@
 // enough detail to run it, and where it came from.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "atom/artifact/layer.h"
+#include "atom/artifact/layer_clips.h"
 #include "atom/core/result.h"
 #include "atom/quant/recipe.h"
 
 namespace atom::artifact {
-
-/// The clip ratios that one layer runs with: the recipe's, or what the search found.
-struct LayerClips {
-  std::array<float, kEdges.size()> activation = {1.0f, 1.0f, 1.0f, 1.0f};
-  float kv = 1.0f;
-  std::array<float, kLinears.size()> weight = {1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f};
-  friend bool operator==(const LayerClips&, const LayerClips&) = default;
-};
 
 struct CalibrationRecord {
   std::string dataset;    ///< name, or the file's name
@@ -32,7 +24,7 @@ struct CalibrationRecord {
 };
 
 struct QuantizationConfig {
-  static constexpr int kFormatVersion = 1;
+  static constexpr int kFormatVersion = 2;  ///< of what is written; version 1 is read as well
 
   bool simulated = false;  ///< dequantized weights, fake-quantized activations and KV
   quant::Recipe recipe;
@@ -46,12 +38,12 @@ struct QuantizationConfig {
 };
 
 nlohmann::json ToJson(const QuantizationConfig& config);
-/// Errors name `source` and the field. Unknown quant_method, a future format_version and layer
-/// counts other than `layers` are refused.
+/// Errors name `source` and the field. Unknown quant_method, a future format_version, features that
+/// this program does not know and layer counts other than `layers` are refused.
 Result<QuantizationConfig> ParseQuantizationConfig(const nlohmann::json& json, int64_t layers,
                                                    const std::string& source);
 
-/// The edges' activation formats and the KV format of one layer under this configuration.
+/// The sites' activation formats and the KV format of one layer under this configuration.
 void ApplyFormats(const QuantizationConfig& config, int64_t layer, const LayerShape& shape,
                   HostLayer& host);
 

@@ -40,7 +40,7 @@ class LayerReader {
  public:
   LayerReader(const TensorFinder& tensors, int64_t layer, const LayerShape& shape,
               const QuantizationConfig* config)
-      : tensors_(tensors), layer_(layer), shape_(shape), config_(config) {}
+      : tensors_(tensors), layer_(layer), shape_(shape), config_(config), host_(shape) {}
 
   Result<HostLayer> Read();
 
@@ -50,14 +50,14 @@ class LayerReader {
   }
 
   Status CheckFits() const;
-  Status ReadWeight(LinearId id);
-  Status ReadDense(LinearId id);
-  Status ReadPacked(LinearId id);
-  Status ReadBias(LinearId id);
-  Status ReadPermutation(LinearId id);
-  Status ReadNorms();
+  Status ReadLinear(const LinearShape& shape, HostLinear& linear);
+  Status ReadDense(const LinearShape& shape, HostLinear& linear);
+  Status ReadPacked(const LinearShape& shape, HostLinear& linear);
+  Status ReadBias(const LinearShape& shape, HostLinear& linear);
+  Status ReadPermutation(const SiteShape& shape, HostSite& site);
+  Status ReadNorm(const NormShape& shape, HostNorm& norm);
 
-  const TensorFinder& tensors_;
+  const TensorFinder tensors_;
   const int64_t layer_;
   const LayerShape& shape_;
   const QuantizationConfig* config_;  // null: a plain checkpoint
@@ -66,81 +66,91 @@ class LayerReader {
 
 Result<HostLayer> LayerReader::Read() {
   if (Status status = CheckFits(); !status.ok()) return status.error();
-  for (const LinearId id : kLinears) {
-    for (const auto step :
-         {&LayerReader::ReadWeight, &LayerReader::ReadBias, &LayerReader::ReadPermutation}) {
-      if (Status status = (this->*step)(id); !status.ok()) return status.error();
-    }
+  for (size_t i = 0; i < shape_.linears.size(); ++i) {
+    const Status status = ReadLinear(shape_.linears[i], host_.linears[i]);
+    if (!status.ok()) return status.error();
   }
-  if (Status status = ReadNorms(); !status.ok()) return status.error();
+  const std::vector<SiteShape> sites = shape_.Sites();
+  for (size_t i = 0; i < sites.size(); ++i) {
+    const Status status = ReadPermutation(sites[i], host_.sites[i]);
+    if (!status.ok()) return status.error();
+  }
+  for (size_t i = 0; i < shape_.norms.size(); ++i) {
+    const Status status = ReadNorm(shape_.norms[i], host_.norms[i]);
+    if (!status.ok()) return status.error();
+  }
   if (config_ != nullptr) ApplyFormats(*config_, layer_, shape_, host_);
   return std::move(host_);
 }
 
-// Formats are defined only where there are inputs enough for the outliers.
+// Formats are defined only where there are inputs enough for the outliers, and clip ratios.
 Status LayerReader::CheckFits() const {
   if (config_ == nullptr) return {};
-  for (const LinearId id : kLinears) {
-    if (shape_[id].k >= config_->recipe.outliers) continue;
+  for (const LinearShape& linear : shape_.linears) {
+    if (linear.k >= config_->recipe.outliers) continue;
     return MakeError("{}: {}{} has {} columns, but the recipe '{}' keeps {} outliers",
-                     tensors_.source(), LayerPrefix(layer_), Name(id), shape_[id].k,
+                     tensors_.source(), LayerPrefix(layer_), ModulePath(linear.name), linear.k,
                      config_->recipe.name, config_->recipe.outliers);
   }
-  return {};
+  return CheckClips(config_->layers.at(static_cast<size_t>(layer_)), shape_,
+                    fmt::format("{}: quantization_config: layers[{}]", tensors_.source(), layer_));
 }
 
-Status LayerReader::ReadWeight(LinearId id) { return packed() ? ReadPacked(id) : ReadDense(id); }
+Status LayerReader::ReadLinear(const LinearShape& shape, HostLinear& linear) {
+  const Status status = packed() ? ReadPacked(shape, linear) : ReadDense(shape, linear);
+  return status.ok() ? ReadBias(shape, linear) : status;
+}
 
-Status LayerReader::ReadDense(LinearId id) {
+Status LayerReader::ReadDense(const LinearShape& shape, HostLinear& linear) {
   const std::string why =
       config_ == nullptr ? "config.json has no quantization_config"
                          : fmt::format("the recipe '{}'{} has dense weights", config_->recipe.name,
                                        config_->simulated ? ", simulated," : "");
   for (const std::string_view part : kPackedPartNames) {
-    const Status status = tensors_.Refuse(LinearTensorName(layer_, id, part), why);
+    const Status status = tensors_.Refuse(LinearTensorName(layer_, shape.name, part), why);
     if (!status.ok()) return status;
   }
-  const LinearShape& linear = shape_[id];
-  const Result<FoundTensor> found =
-      tensors_.RequireWeight(LinearTensorName(layer_, id, "weight"), {linear.n, linear.k});
+  Result<FoundTensor> found =
+      tensors_.RequireWeight(LinearTensorName(layer_, shape.name, "weight"), {shape.n, shape.k});
   if (!found.ok()) return found.error();
-  host_[id].weight = DenseMatrix{found->view, {}};
+  linear.weight = DenseMatrix{std::move(found->view), std::move(found->owned)};
   return {};
 }
 
-Status LayerReader::ReadPacked(LinearId id) {
+Status LayerReader::ReadPacked(const LinearShape& shape, HostLinear& linear) {
   const std::string& recipe = config_->recipe.name;
-  const Status dense = tensors_.Refuse(LinearTensorName(layer_, id, "weight"),
+  const Status dense = tensors_.Refuse(LinearTensorName(layer_, shape.name, "weight"),
                                        fmt::format("the recipe '{}' has packed weights", recipe));
   if (!dense.ok()) return dense;
-  const LinearShape& linear = shape_[id];
-  const PackedColumns columns = SplitColumns(config_->recipe, linear.k);
+  const PackedColumns columns = SplitColumns(config_->recipe, shape.k);
   if (columns.k4 % 2 != 0) {
     return MakeError("{}: {}{} has {} columns, of which the recipe '{}' makes {} 4-bit: {}",
-                     tensors_.source(), LayerPrefix(layer_), Name(id), linear.k, recipe, columns.k4,
-                     "expected an even number");
+                     tensors_.source(), LayerPrefix(layer_), ModulePath(shape.name), shape.k,
+                     recipe, columns.k4, "expected an even number");
   }
 
   // All are checked before anything is allocated: the sizes are then those of real files.
-  const auto parts = PackedParts(linear.n, columns);
+  const auto parts = PackedParts(shape.n, columns);
   std::array<TensorView, parts.size()> views;
   for (size_t i = 0; i < parts.size(); ++i) {
-    const auto& [part, dtype, shape] = parts[i];
-    const std::string name = LinearTensorName(layer_, id, part);
-    views[i] = {dtype, shape, nullptr};
-    if (ElementCount(shape) == 0) {
+    const auto& [part, dtype, part_shape] = parts[i];
+    const std::string name = LinearTensorName(layer_, shape.name, part);
+    views[i] = {dtype, part_shape, nullptr};
+    if (ElementCount(part_shape) == 0) {
       Status status =
           tensors_.Refuse(name, fmt::format("the recipe '{}' leaves it no columns", recipe));
       if (!status.ok()) return status;
       continue;
     }
-    const Result<FoundTensor> found = dtype == DType::kF16 ? tensors_.RequireScales(name, shape)
-                                                           : tensors_.Require(name, dtype, shape);
+    const Result<FoundTensor> found = dtype == DType::kF16
+                                          ? tensors_.RequireScales(name, part_shape)
+                                          : tensors_.Require(name, dtype, part_shape);
     if (!found.ok()) return found.error();
+    ATOM_CHECK(found->owned.size() == 0, "codes and scales are those of a file");
     views[i] = found->view;
   }
   quant::QuantizedMatrix scales;
-  scales.n = linear.n;
+  scales.n = shape.n;
   scales.k4 = columns.k4;
   scales.k8 = columns.k8;
   scales.group = columns.group;
@@ -149,66 +159,58 @@ Status LayerReader::ReadPacked(LinearId id) {
   PackedMatrix matrix(std::move(scales));
   matrix.view.codes4 = BytesOf<uint8_t>(views[kCodes4]);
   matrix.view.codes8 = BytesOf<int8_t>(views[kCodes8]);
-  host_[id].weight = std::move(matrix);
+  linear.weight = std::move(matrix);
   return {};
 }
 
-Status LayerReader::ReadBias(LinearId id) {
-  const std::string name = LinearTensorName(layer_, id, "bias");
-  if (!shape_[id].bias) return tensors_.Refuse(name, "config.json says that there is no bias");
-  Result<std::vector<float>> bias = tensors_.RequireFloats(name, shape_[id].n);
+Status LayerReader::ReadBias(const LinearShape& shape, HostLinear& linear) {
+  const std::string name = LinearTensorName(layer_, shape.name, "bias");
+  if (!shape.bias) return tensors_.Refuse(name, "config.json says that there is no bias");
+  Result<std::vector<float>> bias = tensors_.RequireFloats(name, shape.n);
   if (!bias.ok()) return bias.error();
-  host_[id].bias = *std::move(bias);
+  linear.bias = *std::move(bias);
   return {};
 }
 
-// The permutation of the edge that the linear reads.
-Status LayerReader::ReadPermutation(LinearId id) {
-  quant::Permutation& permutation = host_[InputEdge(id)].permutation;
-  if (!permutation.empty()) return {};  // another linear reads the same edge
-  const std::string name = PermutationName(layer_, InputEdge(id));
+Status LayerReader::ReadPermutation(const SiteShape& shape, HostSite& site) {
+  const std::string name = PermutationName(layer_, shape.name);
   if (config_ == nullptr || !config_->recipe.reorder) {
     return tensors_.Refuse(name, config_ == nullptr ? "config.json has no quantization_config"
                                                     : "the recipe has 'reorder' false");
   }
-  const int64_t k = shape_[id].k;
-  const Result<FoundTensor> found = tensors_.Require(name, DType::kI32, {k});
+  const Result<FoundTensor> found = tensors_.Require(name, DType::kI32, {shape.width});
   if (!found.ok()) return found.error();
   std::vector<int32_t> source;
   CopyInto(source, found->view);
   if (!quant::Permutation::IsPermutation(source)) {
     return MakeError("{}: tensor {} is no permutation, expected each of 0 to {} exactly once",
-                     *found->file, io::Quote(name), k - 1);
+                     *found->file, io::Quote(name), shape.width - 1);
   }
-  permutation = quant::Permutation(std::move(source));
+  site.permutation = quant::Permutation(std::move(source));
   return {};
 }
 
-Status LayerReader::ReadNorms() {
-  Result<std::vector<float>> input = tensors_.RequireFloats(InputNormName(layer_), shape_.hidden);
-  if (!input.ok()) return input.error();
-  Result<std::vector<float>> post = tensors_.RequireFloats(PostNormName(layer_), shape_.hidden);
-  if (!post.ok()) return post.error();
-  host_.input_norm = *std::move(input);
-  host_.post_norm = *std::move(post);
+Status LayerReader::ReadNorm(const NormShape& shape, HostNorm& norm) {
+  Result<std::vector<float>> weight =
+      tensors_.RequireFloats(NormTensorName(layer_, shape.role, "weight"), shape.width);
+  if (!weight.ok()) return weight.error();
+  norm.weight = *std::move(weight);
+  if (config_ == nullptr && shape.weight_offset != 0.0f) {
+    for (float& value : norm.weight) value += shape.weight_offset;
+  }
+  if (!shape.bias) return {};
+  Result<std::vector<float>> bias =
+      tensors_.RequireFloats(NormTensorName(layer_, shape.role, "bias"), shape.width);
+  if (!bias.ok()) return bias.error();
+  norm.bias = *std::move(bias);
   return {};
 }
 
 }  // namespace
 
-Result<HostLayer> ReadLayer(std::span<const io::SafetensorsFile> shards, const std::string& source,
-                            int64_t layer, const LayerShape& shape,
+Result<HostLayer> ReadLayer(const io::TensorSource& tensors, int64_t layer, const LayerShape& shape,
                             const QuantizationConfig* config) {
-  const TensorFinder tensors(shards, source);
-  return LayerReader(tensors, layer, shape, config).Read();
-}
-
-Result<HostLayer> ReadLayer(const io::Checkpoint& checkpoint, int64_t layer,
-                            const LayerShape& shape, const QuantizationConfig* config) {
-  for (const io::SafetensorsFile& shard : checkpoint.shards()) {
-    if (Status status = shard.CheckUnchanged(); !status.ok()) return status.error();
-  }
-  return ReadLayer(checkpoint.shards(), checkpoint.dir().string(), layer, shape, config);
+  return LayerReader(TensorFinder(tensors), layer, shape, config).Read();
 }
 
 Status VerifyChecksums(const io::Checkpoint& checkpoint) {

@@ -8,27 +8,21 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <string>
 
 #include "atom/artifact/layer.h"
 #include "atom/artifact/quantization_config.h"
 #include "atom/core/result.h"
 #include "atom/io/checkpoint.h"
-#include "atom/io/safetensors.h"
+#include "atom/io/tensor_source.h"
 
 namespace atom::artifact {
 
-/// One layer. Every tensor's dtype and shape is checked against `shape` and the recipe; scales must
-/// be finite and positive, unquantized weights and norms finite, permutations permutations, and no
-/// tensor may be there that contradicts the recipe. `config` is null for a plain checkpoint. Dense
-/// matrices and codes view the mapped files: the checkpoint must outlive the layer.
-Result<HostLayer> ReadLayer(const io::Checkpoint& checkpoint, int64_t layer,
-                            const LayerShape& shape, const QuantizationConfig* config);
-
-/// The same out of single files; `source` names them together, for tensors that are in none.
-Result<HostLayer> ReadLayer(std::span<const io::SafetensorsFile> shards, const std::string& source,
-                            int64_t layer, const LayerShape& shape,
+/// One layer, by the names of layer_tensors.h. Every tensor's dtype and shape is checked against
+/// `shape` and the recipe; scales must be finite and positive, unquantized weights and norms
+/// finite, permutations permutations, and no tensor may be there that contradicts the recipe.
+/// `config` is null for a plain checkpoint. Dense matrices and codes view the source's files, which
+/// must outlive the layer.
+Result<HostLayer> ReadLayer(const io::TensorSource& tensors, int64_t layer, const LayerShape& shape,
                             const QuantizationConfig* config);
 
 /// ChecksumVerifier from start to finish, with all threads.

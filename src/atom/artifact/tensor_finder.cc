@@ -22,20 +22,12 @@ std::string Describe(std::span<const DType> dtypes, const Shape& shape) {
 
 }  // namespace
 
-std::optional<FoundTensor> TensorFinder::Find(const std::string& name) const {
-  for (const io::SafetensorsFile& shard : shards_) {
-    const io::TensorInfo* info = shard.Find(name);
-    if (info != nullptr) return FoundTensor{shard.View(*info), &shard.source()};
-  }
-  return std::nullopt;
-}
-
 Result<FoundTensor> TensorFinder::RequireOneOf(const std::string& name,
                                                std::span<const DType> dtypes,
                                                const Shape& shape) const {
-  const std::optional<FoundTensor> found = Find(name);
+  std::optional<FoundTensor> found = source_.Find(name);
   if (!found) {
-    return MakeError("{}: tensor {} is missing, expected {}", source_, io::Quote(name),
+    return MakeError("{}: tensor {} is missing, expected {}", source(), io::Quote(name),
                      Describe(dtypes, shape));
   }
   const TensorView& view = found->view;
@@ -44,7 +36,7 @@ Result<FoundTensor> TensorFinder::RequireOneOf(const std::string& name,
     return MakeError("{}: tensor {} is {}, expected {}", *found->file, io::Quote(name),
                      Describe(std::span(&view.dtype, 1), view.shape), Describe(dtypes, shape));
   }
-  return *found;
+  return *std::move(found);
 }
 
 Result<FoundTensor> TensorFinder::Require(const std::string& name, DType dtype,
@@ -79,7 +71,7 @@ Result<std::vector<float>> TensorFinder::RequireFloats(const std::string& name,
 }
 
 Status TensorFinder::Refuse(const std::string& name, const std::string& why) const {
-  const std::optional<FoundTensor> found = Find(name);
+  const std::optional<FoundTensor> found = source_.Find(name);
   if (!found) return {};
   return MakeError("{}: tensor {} is there, expected none: {}", *found->file, io::Quote(name), why);
 }

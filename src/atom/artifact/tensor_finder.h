@@ -1,33 +1,26 @@
-// Looks tensors up in the files of a model and refuses what is not as expected, in one sentence
-// that names file, tensor, expected and found. What the layer reader stands on.
+// Looks tensors up in a TensorSource and refuses what is not as expected, in one sentence that
+// names file, tensor, expected and found. What the layer reader stands on.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "atom/core/result.h"
 #include "atom/core/tensor_view.h"
-#include "atom/io/safetensors.h"
+#include "atom/io/tensor_source.h"
 
 namespace atom::artifact {
 
-/// A tensor and the file that it is in.
-struct FoundTensor {
-  TensorView view;
-  const std::string* file = nullptr;  ///< lives as long as the SafetensorsFile
-};
+using io::FoundTensor;
 
 class TensorFinder {
  public:
-  /// `source` names the files together, for tensors that are in none. Both must outlive this.
-  TensorFinder(std::span<const io::SafetensorsFile> shards, const std::string& source)
-      : shards_(shards), source_(source) {}
+  /// The source must outlive this.
+  explicit TensorFinder(const io::TensorSource& source) : source_(source) {}
 
-  const std::string& source() const { return source_; }
-  std::optional<FoundTensor> Find(const std::string& name) const;
+  const std::string& source() const { return source_.name(); }
 
   /// Exactly this dtype and shape.
   Result<FoundTensor> Require(const std::string& name, DType dtype, const Shape& shape) const;
@@ -44,8 +37,7 @@ class TensorFinder {
   Result<FoundTensor> RequireOneOf(const std::string& name, std::span<const DType> dtypes,
                                    const Shape& shape) const;
 
-  std::span<const io::SafetensorsFile> shards_;
-  const std::string& source_;
+  const io::TensorSource& source_;
 };
 
 }  // namespace atom::artifact

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "atom/artifact/layer_tensors.h"
-#include "atom/artifact/model_files.h"
 #include "atom/artifact/partial_folder.h"
 #include "atom/artifact/reader.h"
 #include "atom/artifact/shard_index.h"
@@ -136,8 +135,9 @@ Result<HostLayer> ArtifactWriter::ReadLayer(int64_t layer, const LayerShape& sha
   const fs::path path = state_->PathOf(state_->ShardOf(layer));
   const Result<io::SafetensorsFile> file = io::SafetensorsFile::Open(path);
   if (!file.ok()) return file.error();
+  const std::string name = path.string();
   Result<HostLayer> host =
-      artifact::ReadLayer(std::span(&*file, 1), path.string(), layer, shape, &config);
+      artifact::ReadLayer(io::SafetensorsSource(std::span(&*file, 1), name), layer, shape, &config);
   if (!host.ok()) return host;
   for (HostLinear& linear : host->linears) {
     if (linear.packed()) {
@@ -157,7 +157,7 @@ Result<std::optional<std::string>> ArtifactWriter::ReadState(const std::string& 
   return state_->partial.ReadState(name);
 }
 
-Status ArtifactWriter::Finish(const io::Checkpoint& source, const QuantizationConfig& config,
+Status ArtifactWriter::Finish(const SourceModel& source, const QuantizationConfig& config,
                               const Json& report) {
   State& state = *state_;
   ATOM_CHECK(!state.closed && state.finished == state.layers, "finish after {} of {} layers",
@@ -166,8 +166,8 @@ Status ArtifactWriter::Finish(const io::Checkpoint& source, const QuantizationCo
   const Result<std::string> checksum = WriteHeadShard(source, state.PathOf(state.HeadShard()));
   if (!checksum.ok()) return checksum.error();
   Status status = state.partial.RecordChecksum(state.HeadShard(), *checksum);
-  if (status.ok()) status = CopySideFiles(source.dir(), model);
-  if (status.ok()) status = WriteConfig(source, config, model / kConfigFile);
+  if (status.ok()) status = CopySideFiles(source.files.dir(), model);
+  if (status.ok()) status = WriteConfig(source.files, config, model / kConfigFile);
   if (status.ok()) status = io::WriteFileAtomically(model / kReportFile, PrettyJson(report));
   if (!status.ok()) return status;
   const Result<ShardIndex> index = state.Index();

@@ -19,9 +19,9 @@
 #include <string>
 
 #include "atom/artifact/layer.h"
+#include "atom/artifact/model_files.h"
 #include "atom/artifact/quantization_config.h"
 #include "atom/core/result.h"
-#include "atom/io/checkpoint.h"
 
 namespace atom::artifact {
 
@@ -52,11 +52,11 @@ class ArtifactWriter {
   Status WriteState(const std::string& name, const std::string& bytes);
   Result<std::optional<std::string>> ReadState(const std::string& name) const;
 
-  /// Copies embedding, final norm and lm_head (in the checkpoint's type) and the tokenizer and
-  /// generation files of the source, writes config.json with the quantization_config, the index
-  /// with checksums, and `report` as quantize_report.json; syncs; renames OUT.partial/model to OUT
-  /// and removes OUT.partial. After an Error everything is still there to try again.
-  Status Finish(const io::Checkpoint& source, const QuantizationConfig& config,
+  /// Copies the source's outer tensors (in their types) and its tokenizer and generation files,
+  /// writes config.json with the quantization_config, the index with checksums, and `report` as
+  /// quantize_report.json; syncs; renames OUT.partial/model to OUT and removes OUT.partial. After
+  /// an Error everything is still there to try again.
+  Status Finish(const SourceModel& source, const QuantizationConfig& config,
                 const nlohmann::json& report);
 
   /// Removes OUT.partial; nothing may be called afterwards. Does nothing after Finish.

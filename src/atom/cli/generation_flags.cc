@@ -47,7 +47,7 @@ void GenerationFlags::AddTo(CLI::App& command) {
 Result<LoadedModel> GenerationFlags::Load() const {
   Result<OpenedModel> opened = OpenModel(model);
   if (!opened.ok()) return opened.error();
-  const int64_t most = opened->files.config.max_position_embeddings;
+  const int64_t most = opened->files.spec.max_position_embeddings;
   if (context > most) {
     return MakeError("--context: expected at most the model's {} tokens, found {}", most, context);
   }

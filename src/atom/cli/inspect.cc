@@ -55,17 +55,18 @@ void PrintFile(const nlohmann::json& file, bool tensors) {
 }
 
 nlohmann::json ModelJson(const model::ModelFiles& files) {
-  const model::ModelConfig& config = files.config;
-  nlohmann::json json = {{"architecture", config.architecture},
-                         {"layers", config.num_layers},
-                         {"hidden_size", config.hidden_size},
-                         {"intermediate_size", config.intermediate_size},
-                         {"heads", config.num_heads},
-                         {"kv_heads", config.num_kv_heads},
-                         {"head_dim", config.head_dim},
-                         {"vocab_size", config.vocab_size},
-                         {"context", config.max_position_embeddings},
-                         {"linear_weights", model::LinearWeightCount(config)}};
+  const model::ModelSpec& spec = files.spec;
+  const model::LayerSpec& layer = spec.layer(0);
+  nlohmann::json json = {{"architecture", spec.architecture},
+                         {"layers", spec.num_layers()},
+                         {"hidden_size", spec.hidden_size},
+                         {"intermediate_size", layer.ffn.inner},
+                         {"heads", layer.attention.heads},
+                         {"kv_heads", layer.attention.kv_heads},
+                         {"head_dim", layer.attention.head_dim},
+                         {"vocab_size", spec.vocab_size},
+                         {"context", spec.max_position_embeddings},
+                         {"linear_weights", model::LinearWeightCount(spec)}};
   if (files.quantization) {
     json["quantization_config"] = artifact::ToJson(*files.quantization);
     json["quantization_config"].erase("layers");
@@ -74,12 +75,14 @@ nlohmann::json ModelJson(const model::ModelFiles& files) {
 }
 
 void PrintModel(const nlohmann::json& json, const model::ModelFiles& files) {
+  const model::ModelSpec& spec = files.spec;
+  const model::LayerSpec& layer = spec.layer(0);
   fmt::print(
       "{}: {} layers, hidden {}, intermediate {}, {} query and {} KV heads of {}, "
       "vocabulary {}, context {}\n",
-      files.config.architecture, files.config.num_layers, files.config.hidden_size,
-      files.config.intermediate_size, files.config.num_heads, files.config.num_kv_heads,
-      files.config.head_dim, files.config.vocab_size, files.config.max_position_embeddings);
+      spec.architecture, spec.num_layers(), spec.hidden_size, layer.ffn.inner,
+      layer.attention.heads, layer.attention.kv_heads, layer.attention.head_dim, spec.vocab_size,
+      spec.max_position_embeddings);
   if (!files.quantization) {
     fmt::print("unquantized, {} weights in the linears\n",
                json.at("linear_weights").get<int64_t>());
@@ -113,7 +116,7 @@ Status InspectModel(const InspectFlags& flags) {
   if (!files.ok()) return files.error();
   if (flags.verify) {
     if (Status s = artifact::VerifyChecksums(files->checkpoint); !s.ok()) return s;
-    for (int64_t i = 0; i < files->config.num_layers; ++i) {
+    for (int64_t i = 0; i < files->spec.num_layers(); ++i) {
       const Result<artifact::HostLayer> layer = files->ReadLayer(i);
       if (!layer.ok()) return layer.error();
     }

@@ -11,6 +11,7 @@
 #include "atom/cli/session.h"
 #include "atom/core/process.h"
 #include "atom/core/version.h"
+#include "atom/model/weights.h"
 #include "atom/pipeline/quantize_model.h"
 
 namespace atom::cli {
@@ -82,7 +83,11 @@ Result<pipeline::QuantizeReport> QuantizeInto(artifact::ArtifactWriter& writer,
   for (const pipeline::LayerReport& layer : report->layers) config.layers.push_back(layer.clips);
   config.bits_per_weight_linears = report->bits_per_weight_linears;
   config.bits_per_weight_model = report->bits_per_weight_model;
-  Status finished = writer.Finish(model.files.checkpoint, config, pipeline::ToJson(*report));
+  const model::CheckpointTensors tensors = model.files.tensors();
+  const artifact::SourceModel source{.files = model.files.checkpoint,
+                                     .tensors = tensors,
+                                     .outer = model::OuterTensors(model.files.spec)};
+  Status finished = writer.Finish(source, config, pipeline::ToJson(*report));
   if (!finished.ok()) return finished.error();
   return report;
 }
@@ -98,13 +103,13 @@ Status RunQuantize(const QuantizeFlags& flags) {
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
   const Result<pipeline::Calibration> calibration =
-      flags.calibration.Load(flags.data, *model->tokenizer, model->files.config);
+      flags.calibration.Load(flags.data, *model->tokenizer, model->files.spec);
   if (!calibration.ok()) return calibration.error();
   Result<artifact::QuantizationConfig> config = PlanConfig(flags, *model, *calibration);
   if (!config.ok()) return config.error();
   Result<artifact::ArtifactWriter> writer =
       artifact::ArtifactWriter::Open(flags.out, Identity(*config, std::string((*backend)->name())),
-                                     model->files.config.num_layers);
+                                     model->files.spec.num_layers());
   if (!writer.ok()) return writer.error();
 
   fmt::print("{}: recipe {}{}, calibrated on {} x {} tokens of {}\n", flags.model,
@@ -113,7 +118,7 @@ Status RunQuantize(const QuantizeFlags& flags) {
              calibration->record.dataset);
   if (writer->resumed()) {
     fmt::print("resuming: {} of {} layers were finished\n", writer->finished_layers(),
-               model->files.config.num_layers);
+               model->files.spec.num_layers());
   }
   std::fflush(stdout);
   const Result<pipeline::QuantizeReport> report =

@@ -116,7 +116,7 @@ Status RunServe(ServeFlags& flags) {
   flags.service.log = !flags.no_log;
   flags.service.drain_time = std::chrono::seconds(flags.drain_seconds);
   flags.service.stuck_after = std::chrono::seconds(flags.stuck_seconds);
-  const int64_t vocab_size = opened->files.config.vocab_size;
+  const int64_t vocab_size = opened->files.spec.vocab_size;
   const grammar::TokenTrie trie(*opened->tokenizer, vocab_size);
   const server::ServedModel served = {
       .name = flags.served_name.empty() ? NameOf(flags.model) : flags.served_name,

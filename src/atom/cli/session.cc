@@ -40,10 +40,10 @@ void CalibrationFlags::AddTo(CLI::App& command) {
 
 Result<pipeline::Calibration> CalibrationFlags::Load(const std::string& data_folder,
                                                      const tokenizer::Tokenizer& tokenizer,
-                                                     const model::ModelConfig& config) const {
-  if (options.sequence_length > config.max_position_embeddings) {
+                                                     const model::ModelSpec& spec) const {
+  if (options.sequence_length > spec.max_position_embeddings) {
     return MakeError("--seqlen: expected at most the model's context of {} tokens, found {}",
-                     config.max_position_embeddings, options.sequence_length);
+                     spec.max_position_embeddings, options.sequence_length);
   }
   const Result<io::Dataset> text =
       io::LoadCalibrationDataset(dataset, io::FindDataFolders(data_folder));
@@ -56,9 +56,9 @@ Result<OpenedModel> OpenModel(const std::string& dir) {
   if (!files.ok()) return files.error();
   Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = tokenizer::Tokenizer::Load(dir);
   if (!tokenizer.ok()) return tokenizer.error();
-  if ((*tokenizer)->vocab_size() > files->config.vocab_size) {
+  if ((*tokenizer)->vocab_size() > files->spec.vocab_size) {
     return MakeError("{}: the tokenizer has {} tokens, config.json's vocab_size is {}", dir,
-                     (*tokenizer)->vocab_size(), files->config.vocab_size);
+                     (*tokenizer)->vocab_size(), files->spec.vocab_size);
   }
   return OpenedModel{std::move(files).value(), std::move(tokenizer).value()};
 }
@@ -71,8 +71,8 @@ Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& na
   for (const std::string& name : names) {
     const Result<io::Dataset> dataset = io::LoadEvalDataset(name, folders);
     if (!dataset.ok()) return dataset.error();
-    Result<eval::EvalText> text = eval::CutWindows(
-        *dataset, *model.tokenizer, eval::WindowFor(model.files.config), max_windows);
+    Result<eval::EvalText> text = eval::CutWindows(*dataset, *model.tokenizer,
+                                                   eval::WindowFor(model.files.spec), max_windows);
     if (!text.ok()) return text.error();
     texts.push_back(std::move(text).value());
   }

@@ -33,7 +33,7 @@ struct CalibrationFlags {
   void AddTo(CLI::App& command);
   Result<pipeline::Calibration> Load(const std::string& data_folder,
                                      const tokenizer::Tokenizer& tokenizer,
-                                     const model::ModelConfig& config) const;
+                                     const model::ModelSpec& spec) const;
 };
 
 /// A model directory and its tokenizer.

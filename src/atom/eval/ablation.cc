@@ -87,13 +87,13 @@ Result<std::vector<AblationRow>> RunAblation(
       }
       quantize.plan = &*reorder;
     }
-    model::Transformer transformer(backend, files.config,
+    model::Transformer transformer(backend, files.spec,
                                    {.rows = std::min(kStepRows, window), .positions = window});
     if (Status s = model::LoadOuterWeights(files, DType::kF32, transformer); !s.ok()) {
       return s.error();
     }
     if (step.step < 0) {
-      for (int64_t i = 0; i < files.config.num_layers; ++i) {
+      for (int64_t i = 0; i < files.spec.num_layers(); ++i) {
         const Result<artifact::HostLayer> layer = files.ReadLayer(i);
         if (!layer.ok()) return layer.error();
         transformer.AddLayer(*layer);

@@ -44,8 +44,8 @@ double WindowLoss(model::Transformer& transformer, model::KvCache& cache,
 
 }  // namespace
 
-int64_t WindowFor(const model::ModelConfig& config) {
-  return std::min(kPublishedWindow, config.max_position_embeddings);
+int64_t WindowFor(const model::ModelSpec& spec) {
+  return std::min(kPublishedWindow, spec.max_position_embeddings);
 }
 
 Result<EvalText> CutWindows(const io::Dataset& dataset, const tokenizer::Tokenizer& tokenizer,

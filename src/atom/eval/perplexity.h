@@ -42,7 +42,7 @@ PerplexityResult MeasurePerplexity(model::Transformer& transformer, const EvalTe
                                    Progress* progress);
 
 /// The published window: 2,048 tokens, or the model's context where that is shorter.
-int64_t WindowFor(const model::ModelConfig& config);
+int64_t WindowFor(const model::ModelSpec& spec);
 
 nlohmann::json ToJson(const PerplexityResult& result);
 

@@ -78,6 +78,7 @@ struct AttentionShape {
   int64_t FirstVisible(int64_t position) const {
     return window == 0 || position < window ? 0 : position - window + 1;
   }
+  friend bool operator==(const AttentionShape&, const AttentionShape&) = default;
 };
 
 }  // namespace atom::kernels

@@ -3,6 +3,10 @@
 namespace atom::model {
 namespace {
 
+using artifact::LinearRole;
+using artifact::NormRole;
+using artifact::SiteRole;
+
 std::unique_ptr<kernels::PackedWeight> Pack(kernels::Backend& backend,
                                             const artifact::HostLinear& linear) {
   if (linear.packed()) {
@@ -18,26 +22,76 @@ int64_t GroupOf(const artifact::HostLinear& linear) {
   return group > 0 ? group : linear.k();
 }
 
+NormWeights Upload(kernels::Backend& backend, const NormSpec& spec,
+                   const artifact::HostNorm& norm) {
+  return {backend, spec, norm.weight, norm.bias};
+}
+
+std::optional<NormWeights> Upload(kernels::Backend& backend, const std::optional<NormSpec>& spec,
+                                  const artifact::HostLayer& host, NormRole role) {
+  if (!spec) return std::nullopt;
+  return Upload(backend, *spec, host[role]);
+}
+
+/// The linears of the layer that read the site, in the layer's order.
+DeviceSite MakeSite(kernels::Backend& backend, const artifact::HostLayer& host,
+                    const artifact::SiteName& name) {
+  const artifact::HostSite& from = host[name];
+  DeviceSite site;
+  site.name = name;
+  site.format = from.format;
+  for (const artifact::HostLinear& linear : host.linears) {
+    if (artifact::InputSite(linear.name) != name) continue;
+    site.weights.push_back(Pack(backend, linear));
+    site.readers.push_back(site.weights.back().get());
+    site.width = linear.k();
+  }
+  if (artifact::GathersAtRunTime(name) && !from.permutation.empty()) {
+    site.permutation = UploadValues<int32_t>(backend, from.permutation.source());
+  }
+  return site;
+}
+
 }  // namespace
 
-DeviceLayer::DeviceLayer(kernels::Backend& backend, const artifact::HostLayer& host)
-    : input_norm_(UploadValues<float>(backend, host.input_norm)),
-      post_norm_(UploadValues<float>(backend, host.post_norm)),
-      kv_format_(host.kv) {
-  for (const artifact::LinearId id : artifact::kLinears) {
-    weights_[static_cast<size_t>(id)] = Pack(backend, host[id]);
-    linears_.push_back({.input = host[artifact::InputEdge(id)].format,
-                        .k = host[id].k(),
-                        .n = host[id].n(),
-                        .weight_group = GroupOf(host[id])});
+NormWeights::NormWeights(kernels::Backend& backend, const NormSpec& spec,
+                         std::span<const float> weight, std::span<const float> bias)
+    : weight_(UploadValues<float>(backend, weight)),
+      eps_(static_cast<float>(spec.eps)),
+      kind_(spec.kind) {
+  ATOM_CHECK(bias.empty() != spec.bias, "a norm with {} biases", bias.size());
+  if (!bias.empty()) bias_ = UploadValues<float>(backend, bias);
+}
+
+DeviceLayer::DeviceLayer(kernels::Backend& backend, const LayerSpec& layer_spec,
+                         const artifact::HostLayer& host)
+    : spec(layer_spec),
+      input_norm(Upload(backend, spec.input_norm, host[NormRole::kInput])),
+      ffn_norm(Upload(backend, spec.ffn_norm, host[NormRole::kFfn])),
+      post_attention_norm(
+          Upload(backend, spec.post_attention_norm, host, NormRole::kPostAttention)),
+      post_ffn_norm(Upload(backend, spec.post_ffn_norm, host, NormRole::kPostFfn)),
+      q_norm(Upload(backend, spec.attention.q_norm, host, NormRole::kQ)),
+      k_norm(Upload(backend, spec.attention.k_norm, host, NormRole::kK)),
+      qkv(MakeSite(backend, host, SiteRole::kQkv)),
+      o(MakeSite(backend, host, SiteRole::kO)),
+      gate_up(MakeSite(backend, host, SiteRole::kGateUp)),
+      down(MakeSite(backend, host, SiteRole::kDown)),
+      kv(host.kv) {
+  for (const artifact::HostLinear& linear : host.linears) {
+    linear_plans.push_back({.input = host[artifact::InputSite(linear.name)].format,
+                            .k = linear.k(),
+                            .n = linear.n(),
+                            .weight_group = GroupOf(linear)});
   }
-  for (const artifact::EdgeId id : artifact::kEdges) {
-    const auto index = static_cast<size_t>(id);
-    formats_[index] = host[id].format;
-    // The rows of gate and up carry kDown's permutation already.
-    if (id == artifact::EdgeId::kDown || host[id].permutation.empty()) continue;
-    permutations_[index] = UploadValues<int32_t>(backend, host[id].permutation.source());
-  }
+}
+
+kernels::HeadNorms DeviceLayer::head_norms() const {
+  kernels::HeadNorms norms;
+  if (q_norm) norms.q = &q_norm->weight();
+  if (k_norm) norms.k = &k_norm->weight();
+  if (spec.attention.q_norm) norms.eps = static_cast<float>(spec.attention.q_norm->eps);
+  return norms;
 }
 
 }  // namespace atom::model

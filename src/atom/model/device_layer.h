@@ -1,13 +1,16 @@
-// One decoder layer on a backend: packed weights, norms, permutations. Made from a HostLayer, which
-// may be freed afterwards.
+// One decoder layer on a backend: its spec beside packed weights, norms and permutations, resolved
+// once, so that a step looks nothing up by name. Made from a HostLayer, which may be freed
+// afterwards.
 #pragma once
 
-#include <array>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "atom/artifact/layer.h"
 #include "atom/kernels/backend.h"
+#include "atom/model/spec/model_spec.h"
 
 namespace atom::model {
 
@@ -19,35 +22,59 @@ kernels::DeviceBuffer UploadValues(kernels::Backend& backend, std::span<const T>
   return buffer;
 }
 
-class DeviceLayer {
+/// A norm's weights on the device.
+class NormWeights {
  public:
-  DeviceLayer(kernels::Backend& backend, const artifact::HostLayer& host);
+  NormWeights() = default;
+  NormWeights(kernels::Backend& backend, const NormSpec& spec, std::span<const float> weight,
+              std::span<const float> bias);
 
-  const kernels::PackedWeight& weight(artifact::LinearId id) const {
-    return *weights_[static_cast<size_t>(id)];
+  kernels::DeviceNorm Use() const {
+    return {.weight = &weight_,
+            .eps = eps_,
+            .kind = kind_,
+            .bias = bias_.data() == nullptr ? nullptr : &bias_};
   }
-  const quant::ActivationFormat& format(artifact::EdgeId id) const {
-    return formats_[static_cast<size_t>(id)];
-  }
-  /// Null: the identity.
-  const kernels::DeviceBuffer* permutation(artifact::EdgeId id) const {
-    const kernels::DeviceBuffer& buffer = permutations_[static_cast<size_t>(id)];
-    return buffer.data() == nullptr ? nullptr : &buffer;
-  }
-  const kernels::DeviceBuffer& input_norm() const { return input_norm_; }
-  const kernels::DeviceBuffer& post_norm() const { return post_norm_; }
-  const quant::KvFormat& kv_format() const { return kv_format_; }
-  /// What steps must have room for.
-  const std::vector<kernels::LinearPlan>& linears() const { return linears_; }
+  const kernels::DeviceBuffer& weight() const { return weight_; }
 
  private:
-  std::array<std::unique_ptr<kernels::PackedWeight>, artifact::kLinears.size()> weights_;
-  std::array<quant::ActivationFormat, artifact::kEdges.size()> formats_;
-  std::array<kernels::DeviceBuffer, artifact::kEdges.size()> permutations_;
-  kernels::DeviceBuffer input_norm_;
-  kernels::DeviceBuffer post_norm_;
-  quant::KvFormat kv_format_;
-  std::vector<kernels::LinearPlan> linears_;
+  kernels::DeviceBuffer weight_;
+  kernels::DeviceBuffer bias_;
+  float eps_ = 0.0f;
+  kernels::NormKind kind_ = kernels::NormKind::kRms;
+};
+
+/// An activation site with the linears that read it, side by side.
+struct DeviceSite {
+  artifact::SiteName name;
+  quant::ActivationFormat format;
+  int64_t width = 0;  ///< K
+  kernels::DeviceBuffer permutation;
+  std::vector<std::unique_ptr<kernels::PackedWeight>> weights;
+  std::vector<const kernels::PackedWeight*> readers;  ///< the same, as Linear takes them
+
+  /// What is gathered while quantizing. Null: the identity.
+  const kernels::DeviceBuffer* gather() const {
+    return permutation.data() == nullptr ? nullptr : &permutation;
+  }
+};
+
+struct DeviceLayer {
+  /// REQUIRES: `host` has the parts that the spec names.
+  DeviceLayer(kernels::Backend& backend, const LayerSpec& layer_spec,
+              const artifact::HostLayer& host);
+
+  const quant::KvFormat& kv_format() const { return kv; }
+  kernels::HeadNorms head_norms() const;
+  /// What steps must have room for.
+  const std::vector<kernels::LinearPlan>& linears() const { return linear_plans; }
+
+  LayerSpec spec;
+  NormWeights input_norm, ffn_norm;
+  std::optional<NormWeights> post_attention_norm, post_ffn_norm, q_norm, k_norm;
+  DeviceSite qkv, o, gate_up, down;
+  quant::KvFormat kv;
+  std::vector<kernels::LinearPlan> linear_plans;
 };
 
 }  // namespace atom::model

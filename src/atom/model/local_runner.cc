@@ -33,8 +33,8 @@ bool AllowsAny(std::span<const uint64_t> allowed, int64_t vocabulary) {
 
 RunnerInfo InfoOf(const Transformer& transformer, const KvCache& cache) {
   const StepLimits& limits = transformer.limits();
-  return {.vocabulary = transformer.config().vocab_size,
-          .eos_token_ids = transformer.config().eos_token_ids,
+  return {.vocabulary = transformer.spec().vocab_size,
+          .eos_token_ids = transformer.spec().eos_token_ids,
           .rows = limits.rows,
           .sequences = limits.sequences > 0 ? limits.sequences : limits.rows,
           .positions = limits.positions,

@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "atom/artifact/checksum_verifier.h"
-#include "atom/artifact/finite.h"
+#include "atom/artifact/layer_tensors.h"
 #include "atom/artifact/reader.h"
+#include "atom/artifact/tensor_finder.h"
 #include "atom/core/progress.h"
 #include "atom/core/thread_pool.h"
 #include "atom/io/json.h"
+#include "atom/model/spec/families.h"
 #include "atom/model/weights.h"
 
 namespace atom::model {
@@ -38,35 +41,25 @@ artifact::DenseMatrix Converted(const TensorView& tensor, DType dtype) {
   return matrix;
 }
 
-// A weight outside the layers, every element finite.
-Result<TensorView> RequireOuter(const io::Checkpoint& checkpoint, std::string_view name,
-                                const Shape& shape) {
-  const Result<TensorView> tensor = checkpoint.Tensor(name, shape);
-  if (!tensor.ok()) return tensor;
-  const Status finite =
-      artifact::CheckFinite(*tensor, std::string(name), checkpoint.SourceOf(name));
-  if (!finite.ok()) return finite.error();
-  return tensor;
-}
-
 // What was read of the files while they were verified.
 Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transformer& transformer) {
-  const io::Checkpoint& checkpoint = files.checkpoint;
-  Progress progress("loading", files.config.num_layers + 1);
-  checkpoint.ReadAhead(artifact::LayerPrefix(0));
+  const CheckpointTensors tensors = files.tensors();
+  const int64_t layers = files.spec.num_layers();
+  Progress progress("loading", layers + 1);
+  tensors.ReadAhead(0);
   if (Status s = LoadOuterWeights(files, options.dtype, transformer); !s.ok()) return s;
-  for (const std::string_view name : {kEmbeddingName, kFinalNormName, kHeadName}) {
-    checkpoint.ReleasePages(name);
+  for (const artifact::OuterTensor& outer : OuterTensors(files.spec)) {
+    tensors.ReleasePages(outer.name);
   }
   progress.Advance();
-  for (int64_t i = 0; i < files.config.num_layers; ++i) {
-    checkpoint.ReadAhead(artifact::LayerPrefix(i + 1));
+  for (int64_t i = 0; i < layers; ++i) {
+    tensors.ReadAhead(i + 1);
     Result<artifact::HostLayer> layer = files.ReadLayer(i);
     if (!layer.ok()) return layer.error();
     if (options.simulate && files.quantization.has_value()) MakeSimulated(*layer);
     if (!files.quantization.has_value()) ConvertDtype(options.dtype, *layer);
     transformer.AddLayer(*layer);
-    checkpoint.ReleasePages(artifact::LayerPrefix(i));
+    tensors.ReleasePages(i);
     progress.Advance();
   }
   return {};
@@ -79,38 +72,71 @@ Result<ModelFiles> ModelFiles::Open(const std::filesystem::path& dir) {
   if (!checkpoint.ok()) return checkpoint.error();
   const io::Json& json = checkpoint->config();
   const std::string source = (dir / "config.json").string();
-  Result<ModelConfig> config = ParseModelConfig(json, source);
-  if (!config.ok()) return config.error();
+  Result<ModelSpec> spec = ReadModelSpec(json, source);
+  if (!spec.ok()) return spec.error();
   std::optional<artifact::QuantizationConfig> quantization;
   if (json.contains("quantization_config")) {
     Result<artifact::QuantizationConfig> parsed = artifact::ParseQuantizationConfig(
-        json.at("quantization_config"), config->num_layers, source);
+        json.at("quantization_config"), spec->num_layers(), source);
     if (!parsed.ok()) return parsed.error();
+    for (int64_t i = 0; i < spec->num_layers(); ++i) {
+      const Status clips =
+          artifact::CheckClips(parsed->layers[static_cast<size_t>(i)], ShapeOfLayer(*spec, i),
+                               fmt::format("{}: quantization_config: layers[{}]", source, i));
+      if (!clips.ok()) return clips.error();
+    }
     quantization = std::move(parsed).value();
   }
   return ModelFiles{.checkpoint = std::move(checkpoint).value(),
-                    .config = std::move(config).value(),
+                    .spec = std::move(spec).value(),
                     .quantization = std::move(quantization)};
 }
 
+CheckpointTensors ModelFiles::tensors() const {
+  return {checkpoint, quantization.has_value() ? TensorNames() : spec.names};
+}
+
 Result<artifact::HostLayer> ModelFiles::ReadLayer(int64_t layer) const {
-  return artifact::ReadLayer(checkpoint, layer, ShapeOfLayer(config),
+  for (const io::SafetensorsFile& shard : checkpoint.shards()) {
+    if (Status status = shard.CheckUnchanged(); !status.ok()) return status.error();
+  }
+  return artifact::ReadLayer(tensors(), layer, ShapeOfLayer(spec, layer),
                              quantization.has_value() ? &*quantization : nullptr);
 }
 
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer) {
-  const ModelConfig& config = files.config;
-  const Shape table = {config.vocab_size, config.hidden_size};
-  const Result<TensorView> norm =
-      RequireOuter(files.checkpoint, kFinalNormName, {config.hidden_size});
-  if (!norm.ok()) return norm.error();
-  const Result<TensorView> embedding = RequireOuter(files.checkpoint, kEmbeddingName, table);
-  if (!embedding.ok()) return embedding.error();
-  transformer.SetEmbedding(Converted(*embedding, dtype).view);
-  const Result<TensorView> head =
-      config.tie_word_embeddings ? embedding : RequireOuter(files.checkpoint, kHeadName, table);
-  if (!head.ok()) return head.error();
-  transformer.SetHead(ToFloats(*norm), Converted(*head, dtype).view);
+  const CheckpointTensors tensors = files.tensors();
+  const artifact::TensorFinder finder(tensors);
+  std::map<std::string, artifact::FoundTensor, std::less<>> found;
+  for (const artifact::OuterTensor& outer : OuterTensors(files.spec)) {
+    Result<artifact::FoundTensor> tensor = finder.RequireWeight(outer.name, outer.shape);
+    if (!tensor.ok()) return tensor.error();
+    found.emplace(outer.name, *std::move(tensor));
+  }
+  const auto table = [&](std::string_view name) {
+    return Converted(found.find(name)->second.view, dtype);
+  };
+  const auto values = [&](std::string_view name) {
+    const auto at = found.find(name);
+    return at == found.end() ? std::vector<float>() : ToFloats(at->second.view);
+  };
+  const artifact::DenseMatrix embedding = table(artifact::kEmbeddingName);
+  if (files.spec.embedding.learned_positions) {
+    const artifact::DenseMatrix positions = table(artifact::kPositionsName);
+    transformer.SetEmbedding(embedding.view, &positions.view);
+  } else {
+    transformer.SetEmbedding(embedding.view);
+  }
+  std::vector<float> norm = values(artifact::kFinalNormName);
+  if (const auto offset = static_cast<float>(files.spec.head.norm.weight_offset); offset != 0.0f) {
+    for (float& weight : norm) weight += offset;
+  }
+  const std::vector<float> bias = values(artifact::kFinalNormBiasName);
+  if (files.spec.head.tied) {
+    transformer.SetHead(norm, bias, embedding.view);
+  } else {
+    transformer.SetHead(norm, bias, table(artifact::kHeadName).view);
+  }
   return {};
 }
 
@@ -120,7 +146,7 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
   // Of one thread each, a checksum and packing wait for memory about equally long.
   const int threads = std::clamp(ThreadPool::DefaultThreads() / 2, 1, kMostVerifiers);
   artifact::ChecksumVerifier verifier(files.checkpoint, threads);
-  auto transformer = std::make_unique<Transformer>(backend, files.config, options.limits);
+  auto transformer = std::make_unique<Transformer>(backend, files.spec, options.limits);
   const Status loaded = LoadParts(files, options, *transformer);
   // A damaged file is called that, whatever else is wrong with what it holds.
   if (Status s = verifier.Finish(); !s.ok()) return s.error();
@@ -129,8 +155,8 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
 }
 
 void MakeSimulated(artifact::HostLayer& layer) {
-  for (artifact::HostEdge& edge : layer.edges) {
-    if (edge.format.bits < 16) edge.format.simulated = true;
+  for (artifact::HostSite& site : layer.sites) {
+    if (site.format.bits < 16) site.format.simulated = true;
   }
   if (layer.kv.storage == quant::KvStorage::kInt4 || layer.kv.storage == quant::KvStorage::kInt8) {
     layer.kv.fake_bits = quant::KvStorageBits(layer.kv.storage);

@@ -11,7 +11,8 @@
 #include "atom/core/result.h"
 #include "atom/io/checkpoint.h"
 #include "atom/kernels/backend.h"
-#include "atom/model/model_config.h"
+#include "atom/model/checkpoint_tensors.h"
+#include "atom/model/spec/model_spec.h"
 #include "atom/model/transformer.h"
 
 namespace atom::model {
@@ -21,9 +22,11 @@ struct ModelFiles {
   static Result<ModelFiles> Open(const std::filesystem::path& dir);
 
   Result<artifact::HostLayer> ReadLayer(int64_t layer) const;
+  /// By the names of artifact/layer_tensors.h, whatever the files call them. Views this object.
+  CheckpointTensors tensors() const;
 
   io::Checkpoint checkpoint;
-  ModelConfig config;
+  ModelSpec spec;
   std::optional<artifact::QuantizationConfig> quantization;  ///< artifacts only
 };
 
@@ -36,7 +39,7 @@ struct LoadOptions {
   Transformer::Limits limits;
 };
 
-/// Embedding, final norm and lm_head of the model, checked for shape and NaN, into `transformer`.
+/// What lies outside of the layers, checked for shape and NaN, into `transformer`.
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer);
 
 /// The whole model; shows progress by layers. Verifies an artifact's checksums beside it. Memory is

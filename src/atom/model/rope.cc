@@ -32,19 +32,19 @@ double Scale(double inv_freq, const RopeScaling& scaling) {
 
 }  // namespace
 
-std::vector<float> RopeInverseFrequencies(const ModelConfig& config) {
-  const int64_t half = config.head_dim / 2;
+std::vector<float> RopeInverseFrequencies(const RopeSpec& rope) {
+  const int64_t half = rope.rotary_dim / 2;
   std::vector<float> frequencies(static_cast<size_t>(half));
   for (int64_t i = 0; i < half; ++i) {
-    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(config.head_dim);
-    const auto inv_freq = static_cast<float>(std::pow(config.rope_theta, -exponent));
-    frequencies[static_cast<size_t>(i)] = static_cast<float>(Scale(inv_freq, config.rope_scaling));
+    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(rope.rotary_dim);
+    const auto inv_freq = static_cast<float>(std::pow(rope.theta, -exponent));
+    frequencies[static_cast<size_t>(i)] = static_cast<float>(Scale(inv_freq, rope.scaling));
   }
   return frequencies;
 }
 
-std::vector<float> RopeTableValues(const ModelConfig& config, int64_t positions) {
-  const std::vector<float> frequencies = RopeInverseFrequencies(config);
+std::vector<float> RopeTableValues(const RopeSpec& rope, int64_t positions) {
+  const std::vector<float> frequencies = RopeInverseFrequencies(rope);
   const size_t half = frequencies.size();
   std::vector<float> table(static_cast<size_t>(positions) * 2 * half);
   for (int64_t position = 0; position < positions; ++position) {

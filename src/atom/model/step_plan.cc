@@ -27,50 +27,61 @@ int64_t ActivationBytes(const kernels::Backend& backend, const kernels::StepPlan
 
 int64_t StepTensors::bytes() const {
   int64_t sum = 0;
-  for (const TensorShape& tensor : {hidden, qkv, attention, gate_up, gathered, logits}) {
+  for (const TensorShape& tensor : {hidden, qkv, attention, gate_up, update, gathered, logits}) {
     sum += tensor.bytes();
   }
   return sum;
 }
 
-StepTensors TensorsOf(const ModelConfig& config, const StepLimits& limits, DType hidden_dtype) {
-  const int64_t q = config.num_heads * config.head_dim;
-  const int64_t kv = config.num_kv_heads * config.head_dim;
+StepTensors TensorsOf(const ModelSpec& spec, const StepLimits& limits, DType hidden_dtype) {
+  int64_t qkv = 0, attention = 0, gate_up = 0;  // of the widest layer
+  bool norms_behind = false;
+  for (const LayerSpec& layer : spec.layers) {
+    qkv = std::max(qkv, layer.attention.q_width() + 2 * layer.attention.kv_width());
+    attention = std::max(attention, layer.attention.q_width());
+    gate_up = std::max(gate_up, layer.ffn.up_width());
+    norms_behind |= layer.post_attention_norm.has_value() || layer.post_ffn_norm.has_value();
+  }
   const auto rows_of = [&](int64_t cols) {
     return TensorShape{.rows = limits.rows, .cols = cols, .dtype = hidden_dtype};
   };
-  return {.hidden = rows_of(config.hidden_size),
-          .qkv = rows_of(q + 2 * kv),
-          .attention = rows_of(q),
-          .gate_up = rows_of(2 * config.intermediate_size),
-          .gathered = rows_of(config.hidden_size),
-          .logits = {.rows = std::min(limits.rows, kHeadRows), .cols = config.vocab_size}};
+  return {.hidden = rows_of(spec.hidden_size),
+          .qkv = rows_of(qkv),
+          .attention = rows_of(attention),
+          .gate_up = rows_of(gate_up),
+          .update = rows_of(norms_behind ? spec.hidden_size : 0),
+          .gathered = rows_of(spec.hidden_size),
+          .logits = {.rows = std::min(limits.rows, kHeadRows), .cols = spec.vocab_size}};
 }
 
 std::vector<kernels::LinearPlan> LinearsOf(const artifact::LayerShape& shape,
                                            const artifact::HostLayer& formats,
                                            int64_t weight_group) {
   std::vector<kernels::LinearPlan> linears;
-  for (const artifact::LinearId id : artifact::kLinears) {
-    linears.push_back({.input = formats[artifact::InputEdge(id)].format,
-                       .k = shape[id].k,
-                       .n = shape[id].n,
+  for (const artifact::LinearShape& linear : shape.linears) {
+    linears.push_back({.input = formats[artifact::InputSite(linear.name)].format,
+                       .k = linear.k,
+                       .n = linear.n,
                        .weight_group = weight_group});
   }
   return linears;
 }
 
-kernels::StepPlan PlanSteps(const ModelConfig& config, const StepLimits& limits,
+kernels::StepPlan PlanSteps(const ModelSpec& spec, const StepLimits& limits,
                             int64_t page_positions) {
   const int64_t sequences = limits.sequences > 0 ? limits.sequences : limits.rows;
   kernels::StepPlan plan;
   plan.batch = {.rows = limits.rows,
                 .sequences = sequences,
                 .pages = sequences * kernels::PagesFor(limits.positions, page_positions)};
-  plan.attention.push_back(
-      {.heads = config.num_heads, .kv_heads = config.num_kv_heads, .head_dim = config.head_dim});
-  plan.linears.push_back({.input = {}, .k = config.hidden_size, .n = config.vocab_size});  // head
-  plan.vocabulary = config.vocab_size;
+  for (const LayerSpec& layer : spec.layers) {
+    const kernels::AttentionShape shape = layer.attention.Shape();
+    if (std::ranges::find(plan.attention, shape) == plan.attention.end()) {
+      plan.attention.push_back(shape);
+    }
+  }
+  plan.linears.push_back({.input = {}, .k = spec.hidden_size, .n = spec.vocab_size});  // head
+  plan.vocabulary = spec.vocab_size;
   return plan;
 }
 
@@ -90,13 +101,15 @@ bool ShareActivation(const quant::ActivationFormat& a, const quant::ActivationFo
   return a == same;
 }
 
-int64_t StepBytes(const kernels::Backend& backend, const ModelConfig& config,
-                  const StepLimits& limits, const kernels::StepPlan& plan) {
+int64_t StepBytes(const kernels::Backend& backend, const ModelSpec& spec, const StepLimits& limits,
+                  const kernels::StepPlan& plan) {
   constexpr int64_t kFloat = sizeof(float);
+  int64_t rotary = 0;
+  for (const RopeSpec& rope : spec.ropes) rotary += rope.rotary_dim;
   constexpr int64_t kResults = 2 * 2;  // of two steps, on the device and on the host
-  return TensorsOf(config, limits, backend.hidden_dtype()).bytes() +
-         ActivationBytes(backend, plan) + kFloat * limits.positions * config.head_dim +
-         kResults * kernels::StepResults::Bytes(limits.rows) + backend.ScratchBytes(plan);
+  return TensorsOf(spec, limits, backend.hidden_dtype()).bytes() + ActivationBytes(backend, plan) +
+         kFloat * limits.positions * rotary + kResults * kernels::StepResults::Bytes(limits.rows) +
+         backend.ScratchBytes(plan);
 }
 
 }  // namespace atom::model

@@ -9,7 +9,7 @@
 
 #include "atom/artifact/layer.h"
 #include "atom/kernels/backend.h"
-#include "atom/model/model_config.h"
+#include "atom/model/spec/model_spec.h"
 
 namespace atom::model {
 
@@ -37,21 +37,22 @@ struct StepTensors {
   TensorShape qkv;        ///< queries, keys, values
   TensorShape attention;  ///< what attention gives
   TensorShape gate_up;    ///< of the FFN
+  TensorShape update;     ///< what a norm takes before it joins hidden; of no columns without one
   TensorShape gathered;   ///< hidden states whose logits are wanted
   TensorShape logits;     ///< fp32, of kHeadRows rows
 
   int64_t bytes() const;
 };
-StepTensors TensorsOf(const ModelConfig& config, const StepLimits& limits, DType hidden_dtype);
+StepTensors TensorsOf(const ModelSpec& spec, const StepLimits& limits, DType hidden_dtype);
 
-/// The linears of a layer: `formats` gives the formats of its edges, weights have groups of
+/// The linears of a layer: `formats` gives the formats of its sites, weights have groups of
 /// `weight_group` columns (0: dense).
 std::vector<kernels::LinearPlan> LinearsOf(const artifact::LayerShape& shape,
                                            const artifact::HostLayer& formats,
                                            int64_t weight_group);
 
 /// Steps of the model without its layers' linears: those are added to it.
-kernels::StepPlan PlanSteps(const ModelConfig& config, const StepLimits& limits,
+kernels::StepPlan PlanSteps(const ModelSpec& spec, const StepLimits& limits,
                             int64_t page_positions);
 /// Those that the plan does not have yet; gives whether there were any.
 bool AddLinears(std::span<const kernels::LinearPlan> linears, kernels::StepPlan& plan);
@@ -59,9 +60,9 @@ bool AddLinears(std::span<const kernels::LinearPlan> linears, kernels::StepPlan&
 /// Whether two linears may use one PackedActivation: searched clip ratios may differ.
 bool ShareActivation(const quant::ActivationFormat& a, const quant::ActivationFormat& b);
 
-/// Bytes of all that steps take: tensors, inputs of linears, the RoPE table, results with two
+/// Bytes of all that steps take: tensors, inputs of linears, RoPE tables, results with two
 /// copies (one step may be in flight), what the backend sets aside.
-int64_t StepBytes(const kernels::Backend& backend, const ModelConfig& config,
-                  const StepLimits& limits, const kernels::StepPlan& plan);
+int64_t StepBytes(const kernels::Backend& backend, const ModelSpec& spec, const StepLimits& limits,
+                  const kernels::StepPlan& plan);
 
 }  // namespace atom::model

@@ -1,15 +1,12 @@
 #include "atom/model/transformer.h"
 
 #include <algorithm>
-#include <array>
 
 #include "atom/core/check.h"
 #include "atom/model/rope.h"
 
 namespace atom::model {
 
-using artifact::EdgeId;
-using artifact::LinearId;
 using kernels::DeviceTensor;
 using kernels::OutputMode;
 using kernels::PackedActivation;
@@ -24,21 +21,34 @@ DeviceTensor RowRange(const DeviceTensor& tensor, int64_t first, int64_t count) 
   return range;
 }
 
-Transformer::Transformer(kernels::Backend& backend, const ModelConfig& config, const Limits& limits)
+namespace {
+
+/// The first `cols` columns of `rows` rows.
+DeviceTensor Part(const DeviceTensor& tensor, int64_t rows, int64_t cols) {
+  DeviceTensor part = RowRange(tensor, 0, rows);
+  ATOM_CHECK(cols <= part.cols, "{} columns of {}", cols, part.cols);
+  part.cols = cols;
+  return part;
+}
+
+}  // namespace
+
+Transformer::Transformer(kernels::Backend& backend, const ModelSpec& spec, const Limits& limits)
     : backend_(backend),
-      config_(config),
+      spec_(spec),
       limits_(limits),
-      attention_shape_{
-          .heads = config.num_heads, .kv_heads = config.num_kv_heads, .head_dim = config.head_dim},
-      plan_(PlanSteps(config, limits, backend.kv_page_positions())) {
-  const StepTensors tensors = TensorsOf(config, limits, backend.hidden_dtype());
+      plan_(PlanSteps(spec, limits, backend.kv_page_positions())) {
+  const StepTensors tensors = TensorsOf(spec, limits, backend.hidden_dtype());
   hidden_ = MakeScratch(tensors.hidden);
   qkv_ = MakeScratch(tensors.qkv);
   attention_ = MakeScratch(tensors.attention);
   gate_up_ = MakeScratch(tensors.gate_up);
+  update_ = MakeScratch(tensors.update);
   gathered_ = MakeScratch(tensors.gathered);
   logits_ = MakeScratch(tensors.logits);
-  rope_ = UploadValues<float>(backend, RopeTableValues(config, limits.positions));
+  for (const RopeSpec& rope : spec.ropes) {
+    ropes_.push_back(UploadValues<float>(backend, RopeTableValues(rope, limits.positions)));
+  }
   MakeActivations(plan_.linears);
   backend.Prepare(plan_);
 }
@@ -64,19 +74,27 @@ void Transformer::MakeActivations(std::span<const kernels::LinearPlan> linears) 
   }
 }
 
-void Transformer::SetEmbedding(const TensorView& embedding) {
+void Transformer::SetEmbedding(const TensorView& embedding, const TensorView* positions) {
+  const auto upload = [this](const TensorView& table) {
+    return UploadValues<std::byte>(backend_,
+                                   std::span(table.data, static_cast<size_t>(table.bytes())));
+  };
+  ATOM_CHECK((positions != nullptr) == spec_.embedding.learned_positions, "learned positions");
   embedding_dtype_ = embedding.dtype;
-  embedding_ = UploadValues<std::byte>(
-      backend_, std::span(embedding.data, static_cast<size_t>(embedding.bytes())));
+  embedding_ = upload(embedding);
+  if (positions == nullptr) return;
+  ATOM_CHECK(positions->dtype == embedding.dtype, "tables of two types");
+  positions_ = upload(*positions);
 }
 
-void Transformer::SetHead(std::span<const float> norm, const TensorView& head) {
-  final_norm_ = UploadValues<float>(backend_, norm);
+void Transformer::SetHead(std::span<const float> norm, std::span<const float> norm_bias,
+                          const TensorView& head) {
+  final_norm_ = NormWeights(backend_, spec_.head.norm, norm, norm_bias);
   head_ = backend_.PrepackDense(head, {});
 }
 
 void Transformer::AddLayer(const artifact::HostLayer& host) {
-  layers_.emplace_back(backend_, host);
+  layers_.emplace_back(backend_, spec_.layer(layers()), host);
   Prepare(layers_.back());
 }
 
@@ -90,7 +108,8 @@ std::vector<kernels::KvShape> Transformer::KvShapes() const {
   std::vector<kernels::KvShape> shapes;
   shapes.reserve(layers_.size());
   for (const DeviceLayer& layer : layers_) {
-    shapes.push_back({layer.kv_format(), config_.num_kv_heads, config_.head_dim});
+    const AttentionSpec& attention = layer.spec.attention;
+    shapes.push_back({layer.kv_format(), attention.kv_heads, attention.head_dim});
   }
   return shapes;
 }
@@ -126,68 +145,80 @@ void Transformer::BeginStep(const kernels::Batch& batch, const kernels::PagePool
 
 DeviceTensor Transformer::Embed() {
   const DeviceTensor hidden = RowRange(hidden_.tensor, 0, step_rows_);
-  backend_.Embed({.table = &embedding_, .dtype = embedding_dtype_}, hidden);
+  backend_.Embed({.table = &embedding_,
+                  .dtype = embedding_dtype_,
+                  .scale = static_cast<float>(spec_.embedding.scale),
+                  .positions = spec_.embedding.learned_positions ? &positions_ : nullptr,
+                  .position_offset = spec_.embedding.position_offset},
+                 hidden);
   return hidden;
 }
 
 void Transformer::RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv,
-                           const DeviceTensor& hidden, EdgeObserver* observer) {
+                           const DeviceTensor& hidden, SiteObserver* observer) {
   RunAttention(layer, kv, hidden, observer);
-  RunMlp(layer, hidden, observer);
+  RunFfn(layer, hidden, observer);
 }
 
-void Transformer::Multiply(const DeviceLayer& layer, std::initializer_list<LinearId> ids,
-                           const PackedActivation& x, const DeviceTensor& y, OutputMode mode) {
-  std::array<const kernels::PackedWeight*, 3> weights{};
-  ATOM_CHECK(ids.size() <= weights.size(), "{} linears side by side", ids.size());
-  std::transform(ids.begin(), ids.end(), weights.begin(),
-                 [&layer](LinearId id) { return &layer.weight(id); });
-  backend_.Linear(x, std::span(weights.data(), ids.size()), y, mode);
+kernels::RopeTable Transformer::Rope(const AttentionSpec& attention) const {
+  if (!attention.rope) return {};
+  return {.table = &ropes_.at(*attention.rope),
+          .positions = limits_.positions,
+          .rotary_dim = spec_.ropes.at(*attention.rope).rotary_dim};
+}
+
+void Transformer::Multiply(const DeviceSite& site, const PackedActivation& x,
+                           const DeviceTensor& y) {
+  backend_.Linear(x, site.readers, y, OutputMode::kOverwrite);
+}
+
+void Transformer::AddToResidual(const DeviceSite& site, const PackedActivation& x,
+                                const std::optional<NormWeights>& norm,
+                                const DeviceTensor& hidden) {
+  if (!norm) return backend_.Linear(x, site.readers, hidden, OutputMode::kAdd);
+  const DeviceTensor update = Part(update_.tensor, hidden.rows, hidden.cols);
+  Multiply(site, x, update);
+  backend_.NormAdd(update, norm->Use(), hidden);
 }
 
 void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
-                               const DeviceTensor& hidden, EdgeObserver* observer) {
-  const int64_t rows = hidden.rows;
-  const auto eps = static_cast<float>(config_.rms_norm_eps);
-  const int64_t q_cols = config_.num_heads * config_.head_dim;
-  const DeviceTensor qkv = RowRange(qkv_.tensor, 0, rows);
-  const DeviceTensor attended = RowRange(attention_.tensor, 0, rows);
+                               const DeviceTensor& hidden, SiteObserver* observer) {
+  const AttentionSpec& spec = layer.spec.attention;
+  const kernels::AttentionShape shape = spec.Shape();
+  const DeviceTensor qkv = Part(qkv_.tensor, hidden.rows, spec.q_width() + 2 * spec.kv_width());
+  const DeviceTensor attended = Part(attention_.tensor, hidden.rows, spec.q_width());
 
-  PackedActivation& x = Activation(layer.format(EdgeId::kQkv), config_.hidden_size);
-  backend_.NormQuantize(hidden, {.weight = &layer.input_norm(), .eps = eps},
-                        layer.permutation(EdgeId::kQkv), x);
-  if (observer != nullptr) observer->OnEdge(EdgeId::kQkv, x);
-  Multiply(layer, {LinearId::kQ, LinearId::kK, LinearId::kV}, x, qkv, OutputMode::kOverwrite);
+  PackedActivation& x = Activation(layer.qkv.format, layer.qkv.width);
+  backend_.NormQuantize(hidden, layer.input_norm.Use(), layer.qkv.gather(), x);
+  if (observer != nullptr) observer->OnSite(layer.qkv.name, x);
+  Multiply(layer.qkv, x, qkv);
 
-  backend_.RopeAppendKv(
-      qkv, attention_shape_, {},
-      {.table = &rope_, .positions = limits_.positions, .rotary_dim = config_.head_dim}, kv);
-  backend_.Attention(qkv, attention_shape_, kv, attended);
+  backend_.RopeAppendKv(qkv, shape, layer.head_norms(), Rope(spec), kv);
+  backend_.Attention(qkv, shape, kv, attended);
 
-  PackedActivation& o = Activation(layer.format(EdgeId::kO), q_cols);
-  backend_.ReorderQuantize(attended, layer.permutation(EdgeId::kO), o);
-  if (observer != nullptr) observer->OnEdge(EdgeId::kO, o);
-  Multiply(layer, {LinearId::kO}, o, hidden, OutputMode::kAdd);
+  PackedActivation& o = Activation(layer.o.format, layer.o.width);
+  backend_.ReorderQuantize(attended, layer.o.gather(), o);
+  if (observer != nullptr) observer->OnSite(layer.o.name, o);
+  AddToResidual(layer.o, o, layer.post_attention_norm, hidden);
 }
 
-void Transformer::RunMlp(const DeviceLayer& layer, const DeviceTensor& hidden,
-                         EdgeObserver* observer) {
-  const auto eps = static_cast<float>(config_.rms_norm_eps);
-  const DeviceTensor gate_up = RowRange(gate_up_.tensor, 0, hidden.rows);
+void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
+                         SiteObserver* observer) {
+  const FfnSpec& spec = layer.spec.ffn;
+  const DeviceTensor gate_up = Part(gate_up_.tensor, hidden.rows, spec.up_width());
 
-  PackedActivation& x = Activation(layer.format(EdgeId::kGateUp), config_.hidden_size);
-  backend_.NormQuantize(hidden, {.weight = &layer.post_norm(), .eps = eps},
-                        layer.permutation(EdgeId::kGateUp), x);
-  if (observer != nullptr) observer->OnEdge(EdgeId::kGateUp, x);
-  Multiply(layer, {LinearId::kGate, LinearId::kUp}, x, gate_up, OutputMode::kOverwrite);
+  PackedActivation& x = Activation(layer.gate_up.format, layer.gate_up.width);
+  backend_.NormQuantize(hidden, layer.ffn_norm.Use(), layer.gate_up.gather(), x);
+  if (observer != nullptr) observer->OnSite(layer.gate_up.name, x);
+  Multiply(layer.gate_up, x, gate_up);
 
-  PackedActivation& act = Activation(layer.format(EdgeId::kDown), config_.intermediate_size);
-  backend_.ActivationQuantize(gate_up, kernels::ActivationFunction::kSilu, /*gated=*/true, act);
+  PackedActivation& act = Activation(layer.down.format, layer.down.width);
+  backend_.ActivationQuantize(gate_up, spec.activation, spec.gated, act);
   if (observer != nullptr) {
-    observer->OnEdge(EdgeId::kDown, act);
+    observer->OnSite(layer.down.name, act);
     if (!observer->wants_output()) return;
   }
-  Multiply(layer, {LinearId::kDown}, act, hidden, OutputMode::kAdd);
+  AddToResidual(layer.down, act, layer.post_ffn_norm, hidden);
 }
 
 DeviceTensor Transformer::GatherLogitRows(const DeviceTensor& hidden) {
@@ -200,11 +231,12 @@ DeviceTensor Transformer::Head(const DeviceTensor& hidden) {
   ATOM_CHECK(hidden.rows <= logits_.tensor.rows, "{} rows of logits, room for {}", hidden.rows,
              logits_.tensor.rows);
   const DeviceTensor logits = RowRange(logits_.tensor, 0, hidden.rows);
-  PackedActivation& x = Activation(quant::ActivationFormat{}, config_.hidden_size);
-  backend_.NormQuantize(hidden,
-                        {.weight = &final_norm_, .eps = static_cast<float>(config_.rms_norm_eps)},
-                        nullptr, x);
+  PackedActivation& x = Activation(quant::ActivationFormat{}, spec_.hidden_size);
+  backend_.NormQuantize(hidden, final_norm_.Use(), nullptr, x);
   backend_.Linear(x, *head_, logits, OutputMode::kOverwrite);
+  if (spec_.head.softcap != 0.0) {
+    backend_.Softcap(logits, static_cast<float>(spec_.head.softcap));
+  }
   return logits;
 }
 

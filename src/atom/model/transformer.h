@@ -1,55 +1,59 @@
-// The forward pass, written once, in the order of the paper, for every backend:
+// The forward pass, written once, in the order of the paper, for every backend and every family: it
+// interprets a ModelSpec.
 //
 //   Embed ─ layer 0 ─ … ─ layer L-1 ─ Head
 //
-// Whole (Forward) or in pieces, layer by layer over many sequences, as quantization needs it. An
-// EdgeObserver sees the input of each group of linears.
+// Whole (Forward) or in pieces, layer by layer over many sequences, as quantization needs it. A
+// SiteObserver sees the input of each group of linears.
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "atom/kernels/backend.h"
 #include "atom/model/device_layer.h"
 #include "atom/model/kv_cache.h"
-#include "atom/model/model_config.h"
+#include "atom/model/spec/model_spec.h"
 #include "atom/model/step_plan.h"
 
 namespace atom::model {
 
-/// Is shown the (quantized) input of the linears behind each edge, while a layer runs.
-class EdgeObserver {
+/// Is shown the (quantized) input of linears at each activation site, while a layer runs.
+class SiteObserver {
  public:
-  virtual ~EdgeObserver() = default;
-  virtual void OnEdge(artifact::EdgeId edge, const kernels::PackedActivation& input) = 0;
-  /// False: the layer may end once its last edge was shown, its output undefined.
+  virtual ~SiteObserver() = default;
+  virtual void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) = 0;
+  /// False: the layer may end once its last site was shown, its output undefined.
   virtual bool wants_output() const { return true; }
 };
 
 class Transformer {
  public:
   using Limits = StepLimits;
-  Transformer(kernels::Backend& backend, const ModelConfig& config, const Limits& limits);
+  Transformer(kernels::Backend& backend, const ModelSpec& spec, const Limits& limits);
 
   // Weights. Layers may be added one by one or stay with the caller (Prepare, RunLayer).
-  void SetEmbedding(const TensorView& embedding);  ///< [vocab][hidden]
-  /// norm [hidden]; head [vocab][hidden].
-  void SetHead(std::span<const float> norm, const TensorView& head);
-  void AddLayer(const artifact::HostLayer& host);
+  /// [vocab][hidden], and the rows of learned positions in the same type, where the spec has them.
+  void SetEmbedding(const TensorView& embedding, const TensorView* positions = nullptr);
+  /// norm [hidden], with its bias where the spec has one; head [vocab][hidden].
+  void SetHead(std::span<const float> norm, std::span<const float> norm_bias,
+               const TensorView& head);
+  void AddLayer(const artifact::HostLayer& host);  ///< the spec's next one
   /// Makes room for the steps of a layer that stays with the caller: steps allocate nothing.
   void Prepare(const DeviceLayer& layer);
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
 
   kernels::Backend& backend() const { return backend_; }
-  const ModelConfig& config() const { return config_; }
+  const ModelSpec& spec() const { return spec_; }
   const Limits& limits() const { return limits_; }
 
   /// Of all layers.
   std::vector<kernels::KvShape> KvShapes() const;
   /// Bytes of all that steps take besides weights and KV.
-  int64_t StepBytes() const { return model::StepBytes(backend_, config_, limits_, plan_); }
+  int64_t StepBytes() const { return model::StepBytes(backend_, spec_, limits_, plan_); }
   /// A cache for all layers with room for `positions` positions in whole pages.
   KvCache MakeKvCache(int64_t positions);
   /// A Batch of one sequence with pages of the backend's size (kernels::SingleSequence).
@@ -60,9 +64,9 @@ class Transformer {
   void BeginStep(const kernels::Batch& batch, const kernels::PagePool& pool);
   /// Hidden states [T][hidden], valid until the next step; T in the backend's row bucket.
   kernels::DeviceTensor Embed();
-  /// hidden += attention(…); hidden += mlp(…).
+  /// hidden += attention(…); hidden += ffn(…), as the layer's spec says.
   void RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv, const kernels::DeviceTensor& hidden,
-                EdgeObserver* observer);
+                SiteObserver* observer);
   /// Those of batch.logit_rows, valid until the next step.
   kernels::DeviceTensor GatherLogitRows(const kernels::DeviceTensor& hidden);
   /// Logits [rows][vocab] of the given hidden states, at most head_rows() of them; valid until the
@@ -84,31 +88,34 @@ class Transformer {
   void MakeActivations(std::span<const kernels::LinearPlan> linears);
   /// REQUIRES: a layer with it was prepared.
   kernels::PackedActivation& Activation(const quant::ActivationFormat& format, int64_t k);
-  /// The linears of an edge side by side.
-  void Multiply(const DeviceLayer& layer, std::initializer_list<artifact::LinearId> ids,
-                const kernels::PackedActivation& x, const kernels::DeviceTensor& y,
-                kernels::OutputMode mode);
+  kernels::RopeTable Rope(const AttentionSpec& attention) const;
+  /// y = x · Wᵀ of all linears of a site, side by side.
+  void Multiply(const DeviceSite& site, const kernels::PackedActivation& x,
+                const kernels::DeviceTensor& y);
+  /// hidden += [norm](x · Wᵀ).
+  void AddToResidual(const DeviceSite& site, const kernels::PackedActivation& x,
+                     const std::optional<NormWeights>& norm, const kernels::DeviceTensor& hidden);
   void RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
-                    const kernels::DeviceTensor& hidden, EdgeObserver* observer);
-  void RunMlp(const DeviceLayer& layer, const kernels::DeviceTensor& hidden,
-              EdgeObserver* observer);
+                    const kernels::DeviceTensor& hidden, SiteObserver* observer);
+  void RunFfn(const DeviceLayer& layer, const kernels::DeviceTensor& hidden,
+              SiteObserver* observer);
 
   kernels::Backend& backend_;
-  ModelConfig config_;
+  const ModelSpec spec_;
   Limits limits_;
-  kernels::AttentionShape attention_shape_;
 
   kernels::DeviceBuffer embedding_;
+  kernels::DeviceBuffer positions_;
   DType embedding_dtype_ = DType::kF32;
-  kernels::DeviceBuffer final_norm_;
+  NormWeights final_norm_;
   std::unique_ptr<kernels::PackedWeight> head_;
-  kernels::DeviceBuffer rope_;
+  std::vector<kernels::DeviceBuffer> ropes_;  // tables of spec_.ropes
   std::vector<DeviceLayer> layers_;
 
   kernels::StepPlan plan_;  // of all that was prepared
   int64_t step_rows_ = 0;   // of the step under way, padding included
   int64_t logit_rows_ = 0;  // of the step under way
-  Scratch hidden_, qkv_, attention_, gate_up_, gathered_, logits_;
+  Scratch hidden_, qkv_, attention_, gate_up_, update_, gathered_, logits_;
   // One for each (format, K) that is distinct but for the clip ratio.
   std::vector<std::unique_ptr<kernels::PackedActivation>> activations_;
 };

@@ -1,33 +1,75 @@
 #include "atom/model/weights.h"
 
-namespace atom::model {
+#include "atom/artifact/layer_tensors.h"
 
-artifact::LayerShape ShapeOfLayer(const ModelConfig& config) {
-  using artifact::LinearId;
+namespace atom::model {
+namespace {
+
+using artifact::LinearRole;
+using artifact::NormRole;
+
+artifact::NormShape ShapeOf(NormRole role, const NormSpec& norm, int64_t width) {
+  return {.role = role,
+          .width = width,
+          .bias = norm.bias,
+          .weight_offset = static_cast<float>(norm.weight_offset)};
+}
+
+}  // namespace
+
+artifact::LayerShape ShapeOfLayer(const ModelSpec& spec, int64_t index) {
+  const LayerSpec& layer = spec.layer(index);
+  const AttentionSpec& attention = layer.attention;
+  const FfnSpec& ffn = layer.ffn;
+  const int64_t hidden = spec.hidden_size;
   artifact::LayerShape shape;
-  shape.hidden = config.hidden_size;
-  const int64_t hidden = config.hidden_size;
-  const int64_t inner = config.intermediate_size;
-  const int64_t q_rows = config.num_heads * config.head_dim;
-  const int64_t kv_rows = config.num_kv_heads * config.head_dim;
-  const auto set = [&shape](LinearId id, int64_t n, int64_t k, bool bias) {
-    shape.linears[static_cast<size_t>(id)] = {.n = n, .k = k, .bias = bias};
+  const auto add_norm = [&shape](NormRole role, const std::optional<NormSpec>& norm,
+                                 int64_t width) {
+    if (norm) shape.norms.push_back(ShapeOf(role, *norm, width));
   };
-  set(LinearId::kQ, q_rows, hidden, config.attention_bias);
-  set(LinearId::kK, kv_rows, hidden, config.attention_bias);
-  set(LinearId::kV, kv_rows, hidden, config.attention_bias);
-  set(LinearId::kO, hidden, q_rows, config.attention_bias);
-  set(LinearId::kGate, inner, hidden, config.mlp_bias);
-  set(LinearId::kUp, inner, hidden, config.mlp_bias);
-  set(LinearId::kDown, hidden, inner, config.mlp_bias);
+  add_norm(NormRole::kInput, layer.input_norm, hidden);
+  add_norm(NormRole::kPostAttention, layer.post_attention_norm, hidden);
+  add_norm(NormRole::kFfn, layer.ffn_norm, hidden);
+  add_norm(NormRole::kPostFfn, layer.post_ffn_norm, hidden);
+  add_norm(NormRole::kQ, attention.q_norm, attention.head_dim);
+  add_norm(NormRole::kK, attention.k_norm, attention.head_dim);
+  const auto add = [&shape](LinearRole role, int64_t n, int64_t k, bool bias) {
+    shape.linears.push_back({.name = role, .n = n, .k = k, .bias = bias});
+  };
+  add(LinearRole::kQ, attention.q_width(), hidden, attention.qkv_bias);
+  add(LinearRole::kK, attention.kv_width(), hidden, attention.qkv_bias);
+  add(LinearRole::kV, attention.kv_width(), hidden, attention.qkv_bias);
+  add(LinearRole::kO, hidden, attention.q_width(), attention.o_bias);
+  if (ffn.gated) add(LinearRole::kGate, ffn.inner, hidden, ffn.bias);
+  add(LinearRole::kUp, ffn.inner, hidden, ffn.bias);
+  add(LinearRole::kDown, hidden, ffn.inner, ffn.bias);
   return shape;
 }
 
-int64_t LinearWeightCount(const ModelConfig& config) {
-  const artifact::LayerShape shape = ShapeOfLayer(config);
+std::vector<artifact::OuterTensor> OuterTensors(const ModelSpec& spec) {
+  const Shape table = {spec.vocab_size, spec.hidden_size};
+  std::vector<artifact::OuterTensor> tensors;
+  const auto add = [&tensors](std::string_view name, Shape shape) {
+    tensors.push_back({std::string(name), std::move(shape)});
+  };
+  add(artifact::kEmbeddingName, table);
+  if (spec.embedding.learned_positions) {
+    add(artifact::kPositionsName, {spec.embedding.position_rows, spec.hidden_size});
+  }
+  add(artifact::kFinalNormName, {spec.hidden_size});
+  if (spec.head.norm.bias) add(artifact::kFinalNormBiasName, {spec.hidden_size});
+  if (!spec.head.tied) add(artifact::kHeadName, table);
+  return tensors;
+}
+
+int64_t LinearWeightCount(const ModelSpec& spec) {
   int64_t count = 0;
-  for (const artifact::LinearShape& linear : shape.linears) count += linear.n * linear.k;
-  return count * config.num_layers;
+  for (int64_t i = 0; i < spec.num_layers(); ++i) {
+    for (const artifact::LinearShape& linear : ShapeOfLayer(spec, i).linears) {
+      count += linear.n * linear.k;
+    }
+  }
+  return count;
 }
 
 }  // namespace atom::model

@@ -1,20 +1,21 @@
-// The shape table: what tensors a Llama-shaped checkpoint must hold, and their shapes.
+// The shape table: what tensors a model of a given spec must hold, and their shapes.
 #pragma once
 
-#include <string_view>
+#include <cstdint>
+#include <vector>
 
 #include "atom/artifact/layer.h"
-#include "atom/model/model_config.h"
+#include "atom/artifact/model_files.h"
+#include "atom/model/spec/model_spec.h"
 
 namespace atom::model {
 
-inline constexpr std::string_view kEmbeddingName = "model.embed_tokens.weight";  // [vocab][hidden]
-inline constexpr std::string_view kFinalNormName = "model.norm.weight";          // [hidden]
-inline constexpr std::string_view kHeadName = "lm_head.weight";  // [vocab][hidden], untied only
+artifact::LayerShape ShapeOfLayer(const ModelSpec& spec, int64_t layer);
 
-artifact::LayerShape ShapeOfLayer(const ModelConfig& config);
+/// What lies outside of the layers.
+std::vector<artifact::OuterTensor> OuterTensors(const ModelSpec& spec);
 
 /// Weights in the linears of all layers.
-int64_t LinearWeightCount(const ModelConfig& config);
+int64_t LinearWeightCount(const ModelSpec& spec);
 
 }  // namespace atom::model

@@ -32,12 +32,12 @@ void CalibrationStream::EmbedAll(Progress* progress) {
 }
 
 void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
-                                 model::EdgeObserver* observer, const Inspect& inspect,
+                                 model::SiteObserver* observer, const Inspect& inspect,
                                  Progress* progress) {
   kernels::Backend& backend = transformer_.backend();
-  const model::ModelConfig& config = transformer_.config();
+  const model::AttentionSpec& attention = layer.spec.attention;
   const std::unique_ptr<kernels::KvLayer> kv =
-      backend.MakeKvLayer({layer.kv_format(), config.num_kv_heads, config.head_dim},
+      backend.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim},
                           kernels::PagesFor(store_.rows(), backend.kv_page_positions()));
   transformer_.Prepare(layer);
   std::vector<float> input(static_cast<size_t>(store_.rows() * store_.hidden()));

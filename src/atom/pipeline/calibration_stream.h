@@ -33,7 +33,7 @@ class CalibrationStream {
   using Inspect = std::function<void(int64_t sample, std::span<const float> input,
                                      std::span<const float> output)>;
   void RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
-                model::EdgeObserver* observer, const Inspect& inspect, Progress* progress);
+                model::SiteObserver* observer, const Inspect& inspect, Progress* progress);
 
  private:
   /// The pages of a sequence alone.

@@ -3,42 +3,42 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <map>
 #include <vector>
 
 #include "atom/core/check.h"
-#include "atom/pipeline/edge_observers.h"
+#include "atom/pipeline/site_observers.h"
 #include "atom/quant/group_quant.h"
 #include "atom/quant/quantize_weight.h"
 
 namespace atom::pipeline {
 
-using artifact::EdgeId;
-using artifact::LinearId;
+using artifact::SiteName;
 
 namespace {
 
 constexpr std::array kGrid = {1.0f, 0.95f, 0.9f, 0.85f, 0.8f, 0.75f,
                               0.7f, 0.65f, 0.6f, 0.55f, 0.5f};
 constexpr int64_t kSearchSamples = 2;  // windows of the stream that a search looks at
-constexpr int64_t kSearchRows = 512;   // tokens of each edge that a search keeps
+constexpr int64_t kSearchRows = 512;   // tokens of each site that a search keeps
 
-/// Keeps the first unquantized input rows of every edge.
-class RowSampler : public model::EdgeObserver {
+/// Keeps the first unquantized input rows of every site.
+class FirstRows : public model::SiteObserver {
  public:
-  explicit RowSampler(const kernels::Backend& backend) : backend_(backend) {}
-  void OnEdge(EdgeId edge, const kernels::PackedActivation& input) override {
-    std::vector<float>& rows = rows_[static_cast<size_t>(edge)];
+  explicit FirstRows(const kernels::Backend& backend) : backend_(backend) {}
+  void OnSite(const SiteName& site, const kernels::PackedActivation& input) override {
+    std::vector<float>& rows = rows_[site];
     const int64_t missing = kSearchRows - static_cast<int64_t>(rows.size()) / input.k();
     const int64_t take = std::min(missing, input.rows());
     if (take <= 0) return;
     const kernels::UnpackedActivation x = backend_.Unpack(input);
     rows.insert(rows.end(), x.dense.begin(), x.dense.begin() + take * input.k());
   }
-  std::span<const float> Rows(EdgeId edge) const { return rows_[static_cast<size_t>(edge)]; }
+  std::span<const float> Of(const SiteName& site) const { return rows_.at(site); }
 
  private:
   const kernels::Backend& backend_;
-  std::array<std::vector<float>, artifact::kEdges.size()> rows_;
+  std::map<SiteName, std::vector<float>> rows_;
 };
 
 std::vector<float> Transposed(std::span<const float> w, int64_t n, int64_t k) {
@@ -65,16 +65,16 @@ double OutputErrorOf(std::span<const float> difference, std::span<const float> t
   return SquaredSum(out);
 }
 
-float SearchEdge(const LayerContext& context, const artifact::HostLayer& layer, EdgeId edge,
-                 std::span<const float> x) {
-  std::vector<std::vector<float>> weights;  // transposed, one a linear behind the edge
+float SearchSite(const LayerContext& context, const artifact::HostLayer& layer,
+                 const SiteName& site, std::span<const float> x) {
+  std::vector<std::vector<float>> weights;  // transposed, one a linear behind the site
   std::vector<int64_t> outputs;
   int64_t k = 0;
-  for (const LinearId id : artifact::kLinears) {
-    if (artifact::InputEdge(id) != edge) continue;
-    k = layer[id].k();
-    outputs.push_back(layer[id].n());
-    weights.push_back(Transposed(layer[id].ToFloats(), layer[id].n(), k));
+  for (const artifact::HostLinear& linear : layer.linears) {
+    if (artifact::InputSite(linear.name) != site) continue;
+    k = linear.k();
+    outputs.push_back(linear.n());
+    weights.push_back(Transposed(linear.ToFloats(), linear.n(), k));
   }
   const int64_t rows = static_cast<int64_t>(x.size()) / k;
   quant::ActivationFormat format = quant::ActivationFormatFor(context.recipe, k, true);
@@ -109,14 +109,13 @@ void SearchActivationClips(const LayerContext& context, const artifact::HostLaye
                            artifact::LayerClips& clips) {
   if (!context.recipe.activation.clip.search || context.recipe.activation.bits == 16) return;
   kernels::Backend& backend = context.transformer.backend();
-  const model::DeviceLayer device(backend, layer);  // formats still unquantized
-  RowSampler sampler(backend);
+  const model::DeviceLayer device(backend, context.spec, layer);  // formats still unquantized
+  FirstRows rows(backend);
   const int64_t samples = std::min(kSearchSamples, context.stream.samples());
-  context.stream.RunLayer(device, samples, CalibrationStream::Keep::kInput, &sampler, nullptr,
+  context.stream.RunLayer(device, samples, CalibrationStream::Keep::kInput, &rows, nullptr,
                           nullptr);
-  for (const EdgeId edge : artifact::kEdges) {
-    clips.activation[static_cast<size_t>(edge)] =
-        SearchEdge(context, layer, edge, sampler.Rows(edge));
+  for (auto& [site, clip] : clips.activation) {
+    clip = SearchSite(context, layer, site, rows.Of(site));
   }
 }
 
@@ -127,20 +126,24 @@ void SearchKvClip(const LayerContext& context, const artifact::HostLayer& layer,
   const int64_t samples = std::min(kSearchSamples, context.stream.samples());
   std::vector<std::vector<float>> expected;
   context.stream.RunLayer(
-      model::DeviceLayer(backend, layer), samples, CalibrationStream::Keep::kInput, nullptr,
+      model::DeviceLayer(backend, context.spec, layer), samples, CalibrationStream::Keep::kInput,
+      nullptr,
       [&](int64_t, std::span<const float>, std::span<const float> output) {
         expected.emplace_back(output.begin(), output.end());
       },
       nullptr);
   artifact::HostLayer candidate = PermuteLayer(layer, {});  // a copy; permutations do not matter
-  for (const EdgeId edge : artifact::kEdges) candidate[edge].permutation = layer[edge].permutation;
+  for (const artifact::HostSite& site : layer.sites) {
+    candidate[site.name].permutation = site.permutation;
+  }
   double least = std::numeric_limits<double>::infinity();
   for (const float clip : kGrid) {
     candidate.kv = quant::KvFormatFor(context.recipe, true);
     candidate.kv.clip = clip;
     double error = 0.0;
     context.stream.RunLayer(
-        model::DeviceLayer(backend, candidate), samples, CalibrationStream::Keep::kInput, nullptr,
+        model::DeviceLayer(backend, context.spec, candidate), samples,
+        CalibrationStream::Keep::kInput, nullptr,
         [&](int64_t sample, std::span<const float>, std::span<const float> output) {
           const std::vector<float>& want = expected[static_cast<size_t>(sample)];
           for (size_t i = 0; i < output.size(); ++i) {

@@ -12,8 +12,8 @@ namespace atom::pipeline {
 /// 1, 0.95, … 0.5.
 std::span<const float> ClipGrid();
 
-/// Per edge: the ratio with the least ‖(X − Q(X))·Wᵀ‖² over the linears behind it, on the first
-/// tokens of the stream. `layer` is permuted and unquantized.
+/// Per activation site: the ratio with the least ‖(X − Q(X))·Wᵀ‖² over the linears behind it, on
+/// the first tokens of the stream. `layer` is permuted and unquantized.
 void SearchActivationClips(const LayerContext& context, const artifact::HostLayer& layer,
                            artifact::LayerClips& clips);
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "atom/artifact/layer_tensors.h"
 #include "atom/io/json.h"
 #include "atom/model/weights.h"
 
@@ -14,14 +15,12 @@ nlohmann::json LayerToJson(const LayerReport& report) {
   nlohmann::json json = {{"error", report.error},
                          {"damping", report.damping},
                          {"bits_per_weight", report.bits_per_weight}};
-  for (const artifact::LinearId id : artifact::kLinears) {
-    const auto index = static_cast<size_t>(id);
-    json["linear_error"][std::string(Name(id))] = report.linear_error[index];
-    json["weight_clip"][std::string(Name(id))] = report.clips.weight[index];
+  for (const auto& [name, error] : report.linear_error) {
+    json["linear_error"][ToString(name)] = error;
   }
-  for (const artifact::EdgeId edge : artifact::kEdges) {
-    json["activation_clip"][std::string(Name(edge))] =
-        report.clips.activation[static_cast<size_t>(edge)];
+  for (const auto& [name, clip] : report.clips.weight) json["weight_clip"][ToString(name)] = clip;
+  for (const auto& [name, clip] : report.clips.activation) {
+    json["activation_clip"][ToString(name)] = clip;
   }
   json["kv_clip"] = report.clips.kv;
   return json;
@@ -58,6 +57,23 @@ double LinearBits(const quant::WeightFormat& format, int64_t n, int64_t k, DType
   return rows * bits;
 }
 
+/// Embedding, head, norms, biases.
+std::vector<std::string> TensorsBesideLinears(const model::ModelSpec& spec) {
+  std::vector<std::string> names;
+  for (const artifact::OuterTensor& outer : model::OuterTensors(spec)) names.push_back(outer.name);
+  for (int64_t i = 0; i < spec.num_layers(); ++i) {
+    const artifact::LayerShape shape = model::ShapeOfLayer(spec, i);
+    for (const artifact::NormShape& norm : shape.norms) {
+      names.push_back(artifact::NormTensorName(i, norm.role, "weight"));
+      if (norm.bias) names.push_back(artifact::NormTensorName(i, norm.role, "bias"));
+    }
+    for (const artifact::LinearShape& linear : shape.linears) {
+      if (linear.bias) names.push_back(artifact::LinearTensorName(i, linear.name, "bias"));
+    }
+  }
+  return names;
+}
+
 }  // namespace
 
 nlohmann::json ToJson(const QuantizeReport& report) {
@@ -80,16 +96,16 @@ Result<LayerReport> ParseLayerReport(const std::string& text) {
     report.damping = json.at("damping").get<double>();
     report.bits_per_weight = json.at("bits_per_weight").get<double>();
     report.clips.kv = json.at("kv_clip").get<float>();
-    for (const artifact::LinearId id : artifact::kLinears) {
-      const auto index = static_cast<size_t>(id);
-      report.linear_error[index] = json.at("linear_error").at(std::string(Name(id))).get<double>();
-      report.clips.weight[index] = json.at("weight_clip").at(std::string(Name(id))).get<float>();
+    for (const auto& [key, error] : json.at("linear_error").items()) {
+      report.linear_error[artifact::LinearNameFrom(key).value()] = error.get<double>();
     }
-    for (const artifact::EdgeId edge : artifact::kEdges) {
-      report.clips.activation[static_cast<size_t>(edge)] =
-          json.at("activation_clip").at(std::string(Name(edge))).get<float>();
+    for (const auto& [key, clip] : json.at("weight_clip").items()) {
+      report.clips.weight[artifact::LinearNameFrom(key).value()] = clip.get<float>();
     }
-  } catch (const nlohmann::json::exception& failure) {
+    for (const auto& [key, clip] : json.at("activation_clip").items()) {
+      report.clips.activation[artifact::SiteNameFrom(key).value()] = clip.get<float>();
+    }
+  } catch (const std::exception& failure) {
     return MakeError("saved layer report: {}", failure.what());
   }
   return report;
@@ -111,15 +127,15 @@ void FinishReport(const model::ModelFiles& files, QuantizeReport& report) {
   for (const LayerReport& layer : report.layers) sum += layer.bits_per_weight;
   report.bits_per_weight_linears = sum / static_cast<double>(report.layers.size());
 
-  const auto linear_weights = static_cast<double>(model::LinearWeightCount(files.config));
+  const auto linear_weights = static_cast<double>(model::LinearWeightCount(files.spec));
   double bits = report.bits_per_weight_linears * linear_weights;
   double weights = linear_weights;
-  for (const io::SafetensorsFile& shard : files.checkpoint.shards()) {
-    for (const io::TensorInfo& tensor : shard.tensors()) {
-      if (tensor.name.find("_proj.weight") != std::string::npos) continue;  // counted above
-      bits += static_cast<double>(tensor.end - tensor.begin) * 8.0;
-      weights += static_cast<double>(ElementCount(tensor.shape));
-    }
+  const model::CheckpointTensors tensors = files.tensors();
+  for (const std::string& name : TensorsBesideLinears(files.spec)) {
+    const std::optional<io::FoundTensor> found = tensors.Find(name);
+    if (!found) continue;  // loading has refused it
+    bits += static_cast<double>(found->view.bytes()) * 8.0;
+    weights += static_cast<double>(found->view.elements());
   }
   report.bits_per_weight_model = bits / weights;
 }

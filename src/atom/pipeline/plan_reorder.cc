@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "atom/model/weights.h"
-#include "atom/pipeline/edge_observers.h"
+#include "atom/pipeline/site_observers.h"
 
 namespace atom::pipeline {
 
@@ -11,19 +11,19 @@ Result<std::vector<LayerPermutations>> PlanReorder(const model::ModelFiles& file
                                                    model::Transformer& transformer,
                                                    CalibrationStream& stream, quant::Metric metric,
                                                    Progress* progress) {
-  const artifact::LayerShape shape = model::ShapeOfLayer(files.config);
   std::vector<LayerPermutations> plan;
   stream.EmbedAll(nullptr);
-  for (int64_t i = 0; i < files.config.num_layers; ++i) {
+  for (int64_t i = 0; i < files.spec.num_layers(); ++i) {
     const Result<artifact::HostLayer> host = files.ReadLayer(i);
     if (!host.ok()) return host.error();
-    const model::DeviceLayer layer(transformer.backend(), *host);
+    const model::DeviceLayer layer(transformer.backend(), files.spec.layer(i), *host);
+    const artifact::LayerShape shape = model::ShapeOfLayer(files.spec, i);
     StatisticObserver observer(transformer.backend(), metric, shape);
     stream.RunLayer(layer, stream.samples(), CalibrationStream::Keep::kOutput, &observer, nullptr,
                     progress);
     LayerPermutations permutations;
-    for (const artifact::EdgeId edge : artifact::kEdges) {
-      permutations[static_cast<size_t>(edge)] = quant::OrderByStatistic(observer.Finish(edge));
+    for (const artifact::SiteShape& site : shape.Sites()) {
+      permutations[site.name] = quant::OrderByStatistic(observer.Finish(site.name));
     }
     plan.push_back(std::move(permutations));
   }
@@ -33,7 +33,7 @@ Result<std::vector<LayerPermutations>> PlanReorder(const model::ModelFiles& file
 std::string SerializePlan(const std::vector<LayerPermutations>& plan) {
   std::string bytes;
   for (const LayerPermutations& layer : plan) {
-    for (const quant::Permutation& permutation : layer) {
+    for (const auto& [site, permutation] : layer) {
       const std::span<const int32_t> source = permutation.source();
       bytes.append(reinterpret_cast<const char*>(source.data()), source.size_bytes());
     }
@@ -42,13 +42,18 @@ std::string SerializePlan(const std::vector<LayerPermutations>& plan) {
 }
 
 Result<std::vector<LayerPermutations>> ParsePlan(const std::string& bytes,
-                                                 const model::ModelConfig& config) {
-  const artifact::LayerShape shape = model::ShapeOfLayer(config);
-  std::vector<LayerPermutations> plan(static_cast<size_t>(config.num_layers));
+                                                 const model::ModelSpec& spec) {
+  std::vector<LayerPermutations> plan(spec.layers.size());
   size_t offset = 0;
-  for (LayerPermutations& layer : plan) {
-    for (const artifact::EdgeId edge : artifact::kEdges) {
-      std::vector<int32_t> source(static_cast<size_t>(EdgeWidth(shape, edge)));
+  for (size_t i = 0; i < plan.size(); ++i) {
+    // The order of a map: what SerializePlan wrote.
+    std::map<artifact::SiteName, int64_t> widths;
+    for (const artifact::SiteShape& site :
+         model::ShapeOfLayer(spec, static_cast<int64_t>(i)).Sites()) {
+      widths[site.name] = site.width;
+    }
+    for (const auto& [site, width] : widths) {
+      std::vector<int32_t> source(static_cast<size_t>(width));
       const size_t size = source.size() * sizeof(int32_t);
       if (bytes.size() - offset < size) return MakeError("saved channel order: too short");
       std::memcpy(source.data(), bytes.data() + offset, size);
@@ -56,7 +61,7 @@ Result<std::vector<LayerPermutations>> ParsePlan(const std::string& bytes,
       if (!quant::Permutation::IsPermutation(source)) {
         return MakeError("saved channel order: expected each channel once");
       }
-      layer[static_cast<size_t>(edge)] = quant::Permutation(std::move(source));
+      plan[i][site] = quant::Permutation(std::move(source));
     }
   }
   if (offset != bytes.size()) return MakeError("saved channel order: too long");

@@ -1,9 +1,9 @@
-// Which channel goes where: the calibration statistic of every edge of every layer, on the
-// unquantized model, ordered so that the most energetic channels come last.
+// Which channel goes where: the calibration statistic of every activation site of every layer, on
+// the unquantized model, ordered so that the most energetic channels come last.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -15,8 +15,8 @@
 
 namespace atom::pipeline {
 
-/// One permutation an edge; empty ones are the identity.
-using LayerPermutations = std::array<quant::Permutation, artifact::kEdges.size()>;
+/// One permutation a site; a site without one has the identity.
+using LayerPermutations = std::map<artifact::SiteName, quant::Permutation>;
 
 /// Runs the unquantized model over the stream (EmbedAll included), layer by layer.
 Result<std::vector<LayerPermutations>> PlanReorder(const model::ModelFiles& files,
@@ -27,6 +27,6 @@ Result<std::vector<LayerPermutations>> PlanReorder(const model::ModelFiles& file
 /// The plan as bytes, and back; an Error when they are not a plan of that shape.
 std::string SerializePlan(const std::vector<LayerPermutations>& plan);
 Result<std::vector<LayerPermutations>> ParsePlan(const std::string& bytes,
-                                                 const model::ModelConfig& config);
+                                                 const model::ModelSpec& spec);
 
 }  // namespace atom::pipeline

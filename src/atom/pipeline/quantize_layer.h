@@ -2,8 +2,8 @@
 // quantized stream, search clips, quantize each linear.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <map>
 
 #include "atom/artifact/quantization_config.h"
 #include "atom/pipeline/calibration_stream.h"
@@ -16,6 +16,8 @@ namespace atom::pipeline {
 /// What a layer's quantization needs besides its weights; all outlive the call.
 struct LayerContext {
   const quant::Recipe& recipe;
+  const model::LayerSpec& spec;
+  const artifact::LayerShape& shape;
   bool simulated = false;  ///< dense fake-quantized weights, though kernels may exist
   quant::DenseAlgebra& algebra;
   model::Transformer& transformer;
@@ -27,7 +29,7 @@ struct LayerResult {
   artifact::LayerClips clips;
   /// Relative squared error of each linear's output on the calibration tokens; negative where it
   /// was not measured (rounding needs no Hessian).
-  std::array<double, artifact::kLinears.size()> linear_error;
+  std::map<artifact::LinearName, double> linear_error;
   double damping = 0.0;  ///< the largest that GPTQ needed
 };
 
@@ -38,7 +40,7 @@ Result<LayerResult> QuantizeLayer(const LayerContext& context, const artifact::H
 artifact::HostLayer PermuteLayer(const artifact::HostLayer& source,
                                  const LayerPermutations& permutations);
 
-/// Sets the formats of edges and KV that the recipe with these clips asks for.
+/// Sets the formats of sites and KV that the recipe with these clips asks for.
 void SetFormats(const quant::Recipe& recipe, const artifact::LayerClips& clips, bool simulated,
                 artifact::HostLayer& layer);
 

@@ -18,14 +18,14 @@ std::unique_ptr<model::Transformer> MakeTransformer(const model::ModelFiles& fil
                                                     kernels::Backend& backend) {
   const int64_t length = calibration.record.sequence_length;
   return std::make_unique<model::Transformer>(
-      backend, files.config, model::Transformer::Limits{.rows = length, .positions = length});
+      backend, files.spec, model::Transformer::Limits{.rows = length, .positions = length});
 }
 
 Result<CalibrationStream> MakeStream(const model::ModelFiles& files, const Calibration& calibration,
                                      const QuantizeOptions& options, int64_t samples,
                                      model::Transformer& transformer) {
   Result<HiddenStore> store =
-      HiddenStore::Create(samples, calibration.record.sequence_length, files.config.hidden_size,
+      HiddenStore::Create(samples, calibration.record.sequence_length, files.spec.hidden_size,
                           options.memory_limit, options.spill_folder);
   if (!store.ok()) return store.error();
   return CalibrationStream(transformer, calibration.windows, std::move(store).value());
@@ -42,17 +42,13 @@ class ModelQuantizer {
         transformer_(transformer),
         stream_(stream),
         sink_(sink),
-        context_{.recipe = options.recipe,
-                 .simulated = options.simulated,
-                 .algebra = algebra,
-                 .transformer = transformer,
-                 .stream = stream},
-        progress_("quantizing", files.config.num_layers * StepsPerLayer() - stream.samples() +
-                                    Propagated(files.config.num_layers - 1)) {}
+        algebra_(algebra),
+        progress_("quantizing", files.spec.num_layers() * StepsPerLayer() - stream.samples() +
+                                    Propagated(files.spec.num_layers() - 1)) {}
 
   Result<QuantizeReport> Run(const std::vector<LayerPermutations>& plan) {
     stream_.EmbedAll(nullptr);
-    for (int64_t i = 0; i < files_.config.num_layers; ++i) {
+    for (int64_t i = 0; i < files_.spec.num_layers(); ++i) {
       Status status = i < sink_.finished_layers() ? Replay(i) : Quantize(i, plan);
       if (!status.ok()) return status.error();
     }
@@ -68,7 +64,7 @@ class ModelQuantizer {
   /// Samples that go through the quantized layer: all, as the next layer's input; nothing reads
   /// the last layer's output but the report.
   int64_t Propagated(int64_t layer) const {
-    const bool last = layer + 1 == files_.config.num_layers;
+    const bool last = layer + 1 == files_.spec.num_layers();
     return last ? std::min(kReportSamples, stream_.samples()) : stream_.samples();
   }
 
@@ -81,9 +77,9 @@ class ModelQuantizer {
     if (!report.ok()) return report.error();
     report_.layers.push_back(std::move(report).value());
     const Result<artifact::HostLayer> host =
-        sink_.ReadLayer(i, model::ShapeOfLayer(files_.config), Config());
+        sink_.ReadLayer(i, model::ShapeOfLayer(files_.spec, i), Config());
     if (!host.ok()) return host.error();
-    const model::DeviceLayer device(transformer_.backend(), *host);
+    const model::DeviceLayer device(transformer_.backend(), files_.spec.layer(i), *host);
     stream_.RunLayer(device, Propagated(i), CalibrationStream::Keep::kOutput, nullptr, nullptr,
                      &progress_);
     return {};
@@ -92,14 +88,22 @@ class ModelQuantizer {
   Status Quantize(int64_t i, const std::vector<LayerPermutations>& plan) {
     const Result<artifact::HostLayer> source = files_.ReadLayer(i);
     if (!source.ok()) return source.error();
+    const artifact::LayerShape shape = model::ShapeOfLayer(files_.spec, i);
+    const LayerContext context{.recipe = options_.recipe,
+                               .spec = files_.spec.layer(i),
+                               .shape = shape,
+                               .simulated = options_.simulated,
+                               .algebra = algebra_,
+                               .transformer = transformer_,
+                               .stream = stream_};
     Result<LayerResult> result =
-        QuantizeLayer(context_, *source, plan[static_cast<size_t>(i)], &progress_);
+        QuantizeLayer(context, *source, plan[static_cast<size_t>(i)], &progress_);
     if (!result.ok()) return MakeError("layer {}: {}", i, result.error().message);
     LayerReport report{.linear_error = result->linear_error,
                        .damping = result->damping,
                        .clips = result->clips,
                        .bits_per_weight = LayerBitsPerWeight(options_.recipe, result->host)};
-    report.error = Propagate(*source, result->host, Propagated(i));
+    report.error = Propagate(files_.spec.layer(i), *source, result->host, Propagated(i));
     if (Status s = sink_.WriteState(StateName(i), DumpLayerReport(report)); !s.ok()) return s;
     report_.layers.push_back(report);
     return sink_.WriteLayer(i, std::move(result->host));
@@ -107,12 +111,12 @@ class ModelQuantizer {
 
   /// Moves the stream's first `samples` to the layer's output; returns the layer's own relative
   /// error.
-  double Propagate(const artifact::HostLayer& source, const artifact::HostLayer& quantized,
-                   int64_t samples) {
+  double Propagate(const model::LayerSpec& spec, const artifact::HostLayer& source,
+                   const artifact::HostLayer& quantized, int64_t samples) {
     const int64_t measured = std::min(kReportSamples, stream_.samples());
     std::vector<std::vector<float>> expected;
     stream_.RunLayer(
-        model::DeviceLayer(transformer_.backend(), source), measured,
+        model::DeviceLayer(transformer_.backend(), spec, source), measured,
         CalibrationStream::Keep::kInput, nullptr,
         [&](int64_t, std::span<const float>, std::span<const float> output) {
           expected.emplace_back(output.begin(), output.end());
@@ -121,7 +125,7 @@ class ModelQuantizer {
     double error = 0.0;
     double norm = 0.0;
     stream_.RunLayer(
-        model::DeviceLayer(transformer_.backend(), quantized), samples,
+        model::DeviceLayer(transformer_.backend(), spec, quantized), samples,
         CalibrationStream::Keep::kOutput, nullptr,
         [&](int64_t sample, std::span<const float> input, std::span<const float> output) {
           if (sample >= measured) return;
@@ -152,7 +156,7 @@ class ModelQuantizer {
   model::Transformer& transformer_;
   CalibrationStream& stream_;
   LayerSink& sink_;
-  LayerContext context_;
+  quant::DenseAlgebra& algebra_;
   Progress progress_;
   QuantizeReport report_;
 };
@@ -167,7 +171,7 @@ Result<std::vector<LayerPermutations>> ResumablePlan(const model::ModelFiles& fi
   if (!options.recipe.reorder) return MakePlan(files, calibration, backend, options);
   const Result<std::optional<std::string>> saved = sink.ReadState("reorder");
   if (!saved.ok()) return saved.error();
-  if (saved->has_value()) return ParsePlan(**saved, files.config);
+  if (saved->has_value()) return ParsePlan(**saved, files.spec);
   Result<std::vector<LayerPermutations>> plan = MakePlan(files, calibration, backend, options);
   if (!plan.ok()) return plan.error();
   if (Status s = sink.WriteState("reorder", SerializePlan(*plan)); !s.ok()) return s.error();
@@ -181,7 +185,7 @@ Result<std::vector<LayerPermutations>> MakePlan(const model::ModelFiles& files,
                                                 kernels::Backend& backend,
                                                 const QuantizeOptions& options) {
   if (!options.recipe.reorder) {
-    return std::vector<LayerPermutations>(static_cast<size_t>(files.config.num_layers));
+    return std::vector<LayerPermutations>(files.spec.layers.size());
   }
   const auto transformer = MakeTransformer(files, calibration, backend);
   if (Status s = model::LoadOuterWeights(files, DType::kF32, *transformer); !s.ok()) {
@@ -190,7 +194,7 @@ Result<std::vector<LayerPermutations>> MakePlan(const model::ModelFiles& files,
   const auto samples = static_cast<int64_t>(calibration.windows.size());
   Result<CalibrationStream> stream = MakeStream(files, calibration, options, samples, *transformer);
   if (!stream.ok()) return stream.error();
-  Progress progress("channel statistics", files.config.num_layers * samples);
+  Progress progress("channel statistics", files.spec.num_layers() * samples);
   return PlanReorder(files, *transformer, *stream, options.recipe.metric, &progress);
 }
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <vector>
@@ -40,7 +41,7 @@ struct LayerReport {
   /// ‖Δ − Δ̂‖² / ‖Δ‖², Δ what the layer adds to the residual stream, on the same input: the error
   /// that this layer alone makes.
   double error = 0.0;
-  std::array<double, artifact::kLinears.size()> linear_error;  ///< negative: not measured
+  std::map<artifact::LinearName, double> linear_error;  ///< negative: not measured
   double damping = 0.0;
   artifact::LayerClips clips;
   double bits_per_weight = 0.0;  ///< codes and scales of the layer's linears

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "atom/artifact/layer_tensors.h"
 #include "atom/model/kv_cache.h"
 #include "atom/model/step_plan.h"
 #include "atom/model/weights.h"
@@ -16,12 +17,13 @@ constexpr int64_t kProgramBytes = int64_t{128} << 20;
 constexpr int64_t kLeastContext = 256;
 
 int64_t WeightBytes(const model::ModelFiles& files) {
+  const std::string embedding = files.tensors().FileName(artifact::kEmbeddingName);
   int64_t bytes = 0;
   for (const io::SafetensorsFile& shard : files.checkpoint.shards()) {
     for (const io::TensorInfo& tensor : shard.tensors()) {
       bytes += tensor.end - tensor.begin;
       // One table serves both ends but is kept twice: rows to look up, and packed.
-      const bool twice = files.config.tie_word_embeddings && tensor.name == model::kEmbeddingName;
+      const bool twice = files.spec.head.tied && tensor.name == embedding;
       if (twice) bytes += tensor.end - tensor.begin;
     }
   }
@@ -36,19 +38,20 @@ struct LayerNeeds {
 
 LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backend,
                    const model::StepLimits& limits) {
-  LayerNeeds needs{.steps = model::PlanSteps(files.config, limits, backend.kv_page_positions()),
+  LayerNeeds needs{.steps = model::PlanSteps(files.spec, limits, backend.kv_page_positions()),
                    .kv = {}};
-  const artifact::LayerShape shape = model::ShapeOfLayer(files.config);
-  for (int64_t layer = 0; layer < files.config.num_layers; ++layer) {
-    artifact::HostLayer formats;
+  for (int64_t layer = 0; layer < files.spec.num_layers(); ++layer) {
+    const artifact::LayerShape shape = model::ShapeOfLayer(files.spec, layer);
+    const model::AttentionSpec& attention = files.spec.layer(layer).attention;
+    artifact::HostLayer formats(shape);
     int64_t weight_group = 0;
     if (files.quantization.has_value()) {
       artifact::ApplyFormats(*files.quantization, layer, shape, formats);
       const int64_t group = files.quantization->recipe.weight.group;
-      if (!files.quantization->simulated) weight_group = group > 0 ? group : shape.hidden;
+      if (!files.quantization->simulated) weight_group = group > 0 ? group : files.spec.hidden_size;
     }
     model::AddLinears(model::LinearsOf(shape, formats, weight_group), needs.steps);
-    needs.kv.push_back({formats.kv, files.config.num_kv_heads, files.config.head_dim});
+    needs.kv.push_back({formats.kv, attention.kv_heads, attention.head_dim});
   }
   return needs;
 }
@@ -64,7 +67,7 @@ std::string MemoryPlan::Description() const {
 
 Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Backend& backend,
                               const MemoryQuestion& question) {
-  const int64_t most = files.config.max_position_embeddings;
+  const int64_t most = files.spec.max_position_embeddings;
   if (question.context > most) {
     return MakeError("--max-context: expected at most the model's {} tokens, found {}", most,
                      question.context);
@@ -75,7 +78,7 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
   const model::StepLimits limits = {
       .rows = question.rows, .positions = plan.context, .sequences = question.max_sequences};
   const LayerNeeds needs = NeedsOf(files, backend, limits);
-  plan.scratch = model::StepBytes(backend, files.config, limits, needs.steps) + kProgramBytes;
+  plan.scratch = model::StepBytes(backend, files.spec, limits, needs.steps) + kProgramBytes;
   plan.page_bytes = model::KvPageBytes(backend, needs.kv);
   plan.page_positions = backend.kv_page_positions();
   const auto pages_for = [&plan](int64_t positions) {

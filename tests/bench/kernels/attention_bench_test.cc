@@ -36,23 +36,24 @@ TEST(AttentionBenchTest, OperationsAreCausal) {
 // The layers hold what RopeAppendKv wrote, each its own copy of the same.
 TEST(AttentionBenchTest, EveryLayerIsFilledToItsLastPosition) {
   const auto backend = kernels::MakeBackend("cpu", {.threads = 1}).value();
-  const model::ModelConfig config = FindGeometry("tinyllama-1.1b").value().config;
+  const model::ModelSpec spec = FindGeometry("tinyllama-1.1b").value().spec;
+  const model::AttentionSpec& attention = spec.layer(0).attention;
   std::vector<std::unique_ptr<kernels::KvLayer>> layers;
   std::vector<kernels::KvLayer*> pointers;
   for (int i = 0; i < 3; ++i) {
     layers.push_back(backend->MakeKvLayer(
-        {{.storage = KvStorage::kBF16}, config.num_kv_heads, config.head_dim}, 18));
+        {{.storage = KvStorage::kBF16}, attention.kv_heads, attention.head_dim}, 18));
     pointers.push_back(layers.back().get());
   }
-  FillKv(*backend, config, 18 * 16 - 1, pointers);  // more than one step; the last slot stays free
+  FillKv(*backend, spec, 18 * 16 - 1, pointers);  // more than one step; the last slot stays free
   for (int64_t page = 0; page < 18; ++page) {
     EXPECT_EQ(backend->Unpack(*layers[0], page).values, backend->Unpack(*layers[2], page).values);
     EXPECT_EQ(backend->Unpack(*layers[0], page).keys, backend->Unpack(*layers[2], page).keys);
   }
   const auto row_is_zero = [&](int64_t position) {
     const kernels::UnpackedKvPage page = backend->Unpack(*layers[0], position / 16);
-    const auto first = page.values.begin() + (3 * 16 + position % 16) * config.head_dim;
-    return std::all_of(first, first + config.head_dim, [](float x) { return x == 0.0f; });
+    const auto first = page.values.begin() + (3 * 16 + position % 16) * attention.head_dim;
+    return std::all_of(first, first + attention.head_dim, [](float x) { return x == 0.0f; });
   };
   EXPECT_FALSE(row_is_zero(0));
   EXPECT_FALSE(row_is_zero(256));

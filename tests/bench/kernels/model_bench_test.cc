@@ -15,7 +15,7 @@ namespace {
 
 TEST(GeometryTest, KnownShapesHaveTheWeightsThatWerePublished) {
   const auto weights = [](const char* name) {
-    return model::LinearWeightCount(FindGeometry(name).value().config);
+    return model::LinearWeightCount(FindGeometry(name).value().spec);
   };
   // Per layer q, k, v, o, then gate, up, down.
   EXPECT_EQ(weights("llama-7b"), 32 * (4 * 4096 * 4096 + 3 * int64_t{4096} * 11008));
@@ -23,7 +23,7 @@ TEST(GeometryTest, KnownShapesHaveTheWeightsThatWerePublished) {
             22 * (2 * 2048 * 2048 + 2 * 2048 * 256 + 3 * int64_t{2048} * 5632));
   EXPECT_EQ(weights("llama-3-8b"),
             32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * int64_t{4096} * 14336));
-  EXPECT_EQ(FindGeometry("llama-3-8b").value().config.vocab_size, 128256);
+  EXPECT_EQ(FindGeometry("llama-3-8b").value().spec.vocab_size, 128256);
 }
 
 TEST(GeometryTest, ReadsConfigFilesAndRefusesWhatIsNotThere) {
@@ -31,8 +31,7 @@ TEST(GeometryTest, ReadsConfigFilesAndRefusesWhatIsNotThere) {
   tests::WriteTinyModel({}, folder.path());
   const Result<Geometry> read = FindGeometry((folder / "config.json").string());
   ASSERT_TRUE(read.ok()) << read.error().message;
-  EXPECT_EQ(FindGeometry(folder.path().string()).value().config.hidden_size,
-            read->config.hidden_size);
+  EXPECT_EQ(FindGeometry(folder.path().string()).value().spec.hidden_size, read->spec.hidden_size);
   const Result<Geometry> unknown = FindGeometry("llama-9");
   ASSERT_FALSE(unknown.ok());
   for (const std::string& name : GeometryNames()) {
@@ -63,10 +62,10 @@ TEST(ModelTestNames, AreParsedOrRefused) {
 
 TEST(ModelCostTest, CountsBytesAndOperations) {
   const auto backend = kernels::MakeBackend("cpu", {.threads = 1}).value();
-  model::ModelConfig config = FindGeometry("tinyllama-1.1b").value().config;
-  config.num_layers = 2;
-  config.vocab_size = 100;
-  const RandomModel made = MakeRandomModel(*backend, config, quant::FindRecipe("atom-w4a4").value(),
+  model::ModelSpec spec = FindGeometry("tinyllama-1.1b").value().spec;
+  spec.layers.resize(2);
+  spec.vocab_size = 100;
+  const RandomModel made = MakeRandomModel(*backend, spec, quant::FindRecipe("atom-w4a4").value(),
                                            DType::kBF16, {.rows = 1, .positions = 16});
   const ModelCost& cost = made.cost;
   // A row of K inputs: K - 128 nibbles, a scale for each 128 of them, 128 bytes and their scale.

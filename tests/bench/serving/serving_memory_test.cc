@@ -19,12 +19,12 @@ TEST(ServingMemoryTest, PagesAreWhatIsLeft) {
 
 TEST(ServingMemoryTest, CountsAModel) {
   const auto backend = kernels::MakeBackend("cpu", {.threads = 1}).value();
-  model::ModelConfig config = FindGeometry("tinyllama-1.1b").value().config;
-  config.num_layers = 2;
-  config.vocab_size = 100;
+  model::ModelSpec spec = FindGeometry("tinyllama-1.1b").value().spec;
+  spec.layers.resize(2);
+  spec.vocab_size = 100;
   const auto of = [&](const char* recipe) {
-    return MemoryOf(MakeRandomModel(*backend, config, quant::FindRecipe(recipe).value(),
-                                    DType::kBF16, {.rows = 4, .positions = 16}));
+    return MemoryOf(MakeRandomModel(*backend, spec, quant::FindRecipe(recipe).value(), DType::kBF16,
+                                    {.rows = 4, .positions = 16}));
   };
   const ServingMemory plain = of("none");
   EXPECT_EQ(plain.weights, 2 * 2 * (2 * 2048 * 2048 + 2 * 2048 * 256 + 3 * int64_t{2048} * 5632) +

@@ -23,9 +23,8 @@ constexpr int64_t kMaxDepth = int64_t{1} << 20;
 /// Layers of one storage, filled; a query to run over them in turn.
 class AttentionCase {
  public:
-  AttentionCase(Workbench& bench, const model::ModelConfig& config, KvStorage storage,
-                int64_t depth)
-      : backend_(bench.backend()), shape_(ShapeOf(config)), depth_(depth) {
+  AttentionCase(Workbench& bench, const model::ModelSpec& spec, KvStorage storage, int64_t depth)
+      : backend_(bench.backend()), shape_(spec.layer(0).attention.Shape()), depth_(depth) {
     const kernels::KvShape kv{{.storage = storage}, shape_.kv_heads, shape_.head_dim};
     const int64_t pages = kernels::PagesFor(depth, backend_.kv_page_positions());
     const int64_t bytes = pages * backend_.KvPageBytes(kv);
@@ -36,7 +35,7 @@ class AttentionCase {
       layers_.push_back(backend_.MakeKvLayer(kv, pages));
       pointers.push_back(layers_.back().get());
     }
-    FillKv(backend_, config, depth, pointers);
+    FillKv(backend_, spec, depth, pointers);
   }
 
   const kernels::KvShape& kv() const { return layers_.front()->shape(); }
@@ -76,7 +75,7 @@ AttentionRow MeasureRow(Workbench& bench, const Geometry& geometry, const std::s
   const kernels::KvShape& kv = attention.kv();
   AttentionRow row{.test = test,
                    .geometry = geometry.name,
-                   .shape = ShapeOf(geometry.config),
+                   .shape = geometry.spec.layer(0).attention.Shape(),
                    .kv = std::string(quant::Name(kv.format.storage)),
                    .kv_bits = quant::KvStorageBits(kv.format.storage),
                    .depth = depth,
@@ -112,7 +111,7 @@ void RunDepth(Workbench& bench, const AttentionOptions& options, const Geometry&
   std::map<std::string, double> bf16_seconds;  // by test
   for (const KvStorage storage : kStorages) {  // bf16 first
     if (!Contains(options.kv, quant::Name(storage))) continue;
-    AttentionCase attention(bench, geometry.config, storage, depth);
+    AttentionCase attention(bench, geometry.spec, storage, depth);
     for (const std::string& test : options.tests) {
       AttentionRow row = MeasureRow(bench, geometry, test, depth, attention);
       if (storage == KvStorage::kBF16) bf16_seconds[test] = row.measured.seconds;

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "atom/io/json.h"
+#include "atom/model/spec/families.h"
+#include "atom/model/spec/llama.h"
 
 namespace atom::bench {
 namespace {
@@ -28,20 +30,17 @@ constexpr std::array kTable = {
     Row{"llama-3-8b", 4096, 14336, 32, 32, 8, 128, 128256, 8192, 5e5},
 };
 
-model::ModelConfig ConfigOf(const Row& row) {
-  model::ModelConfig config;
-  config.architecture = "LlamaForCausalLM";
-  config.hidden_size = row.hidden;
-  config.intermediate_size = row.intermediate;
-  config.num_layers = row.layers;
-  config.num_heads = row.heads;
-  config.num_kv_heads = row.kv_heads;
-  config.head_dim = row.head_dim;
-  config.vocab_size = row.vocabulary;
-  config.max_position_embeddings = row.positions;
-  config.rms_norm_eps = 1e-5;
-  config.rope_theta = row.theta;
-  return config;
+model::ModelSpec SpecOf(const Row& row) {
+  return model::LlamaSpec({.hidden_size = row.hidden,
+                           .intermediate_size = row.intermediate,
+                           .num_layers = row.layers,
+                           .num_heads = row.heads,
+                           .num_kv_heads = row.kv_heads,
+                           .head_dim = row.head_dim,
+                           .vocab_size = row.vocabulary,
+                           .max_position_embeddings = row.positions,
+                           .rms_norm_eps = 1e-5,
+                           .rope = {.theta = row.theta}});
 }
 
 }  // namespace
@@ -54,7 +53,7 @@ std::vector<std::string> GeometryNames() {
 
 Result<Geometry> FindGeometry(const std::string& name_or_path) {
   for (const Row& row : kTable) {
-    if (row.name == name_or_path) return Geometry{std::string(row.name), ConfigOf(row)};
+    if (row.name == name_or_path) return Geometry{std::string(row.name), SpecOf(row)};
   }
   std::filesystem::path path = name_or_path;
   std::error_code ignored;
@@ -65,9 +64,9 @@ Result<Geometry> FindGeometry(const std::string& name_or_path) {
   }
   const Result<io::Json> json = io::ReadJsonFile(path);
   if (!json.ok()) return json.error();
-  Result<model::ModelConfig> config = model::ParseModelConfig(*json, path.string());
-  if (!config.ok()) return config.error();
-  return Geometry{name_or_path, std::move(config).value()};
+  Result<model::ModelSpec> spec = model::ReadModelSpec(*json, path.string());
+  if (!spec.ok()) return spec.error();
+  return Geometry{name_or_path, std::move(spec).value()};
 }
 
 }  // namespace atom::bench

@@ -6,13 +6,13 @@
 #include <vector>
 
 #include "atom/core/result.h"
-#include "atom/model/model_config.h"
+#include "atom/model/spec/model_spec.h"
 
 namespace atom::bench {
 
 struct Geometry {
   std::string name;
-  model::ModelConfig config;
+  model::ModelSpec spec;
 };
 
 std::vector<std::string> GeometryNames();  ///< "llama-7b", …

@@ -15,12 +15,12 @@ constexpr int64_t kStepRows = 256;
 
 }  // namespace
 
-void FillKv(kernels::Backend& backend, const model::ModelConfig& config, int64_t positions,
+void FillKv(kernels::Backend& backend, const model::ModelSpec& spec, int64_t positions,
             std::span<kernels::KvLayer* const> layers) {
-  const kernels::AttentionShape shape = ShapeOf(config);
+  const kernels::AttentionShape shape = spec.layer(0).attention.Shape();
   const int64_t columns = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
   const kernels::DeviceBuffer rope =
-      model::UploadValues<float>(backend, model::RopeTableValues(config, positions));
+      model::UploadValues<float>(backend, model::RopeTableValues(spec.ropes.at(0), positions));
   Rng rng(3);
   for (int64_t start = 0; start < positions; start += kStepRows) {
     const int64_t rows = std::min(kStepRows, positions - start);
@@ -44,10 +44,6 @@ int64_t KvBytesPerPosition(const kernels::KvShape& shape) {
   const int64_t row =
       shape.head_dim * quant::KvStorageBits(storage) / 8 + (quantized ? kParameterBytes : 0);
   return 2 * shape.kv_heads * row;
-}
-
-kernels::AttentionShape ShapeOf(const model::ModelConfig& config) {
-  return {.heads = config.num_heads, .kv_heads = config.num_kv_heads, .head_dim = config.head_dim};
 }
 
 }  // namespace atom::bench

@@ -33,7 +33,7 @@ class ModelRunner {
   void FillCache(int64_t depth) {
     std::vector<kernels::KvLayer*> layers;
     for (int64_t i = 0; i < model_.transformer->layers(); ++i) layers.push_back(&cache_.layer(i));
-    FillKv(bench_.backend(), model_.transformer->config(), depth, layers);
+    FillKv(bench_.backend(), model_.transformer->spec(), depth, layers);
   }
 
   Measured Run(const ModelTest& test) {
@@ -84,7 +84,7 @@ class ModelRunner {
   /// One step of `tokens` tokens from `start` on, with the logits of the last one.
   void Step(int64_t start, int64_t tokens) {
     std::vector<int32_t> ids(static_cast<size_t>(tokens));
-    const int64_t vocabulary = model_.transformer->config().vocab_size;
+    const int64_t vocabulary = model_.transformer->spec().vocab_size;
     for (int32_t& id : ids) id = static_cast<int32_t>(rng_.Below(vocabulary));
     kernels::Batch batch = model_.transformer->OneSequence(std::move(ids), start);
     batch.logit_rows = {static_cast<int32_t>(tokens - 1)};
@@ -110,13 +110,14 @@ Result<quant::Recipe> FindRunnableRecipe(const std::string& name) {
 Result<Geometry> FindRunnableGeometry(const std::string& name, int64_t layers) {
   Result<Geometry> geometry = FindGeometry(name);
   if (!geometry.ok()) return geometry;
-  if (layers < 0 || layers > geometry->config.num_layers) {
+  if (layers < 0 || layers > geometry->spec.num_layers()) {
     return MakeError("bench model: {} layers: {} has {}", layers, name,
-                     geometry->config.num_layers);
+                     geometry->spec.num_layers());
   }
-  if (geometry->config.hidden_size % 2 != 0 || geometry->config.intermediate_size % 2 != 0) {
+  const int64_t inner = geometry->spec.layer(0).ffn.inner;
+  if (geometry->spec.hidden_size % 2 != 0 || inner % 2 != 0) {
     return MakeError("bench model: {} is {} wide, {} inside: expected even numbers", name,
-                     geometry->config.hidden_size, geometry->config.intermediate_size);
+                     geometry->spec.hidden_size, inner);
   }
   return geometry;
 }
@@ -124,8 +125,8 @@ Result<Geometry> FindRunnableGeometry(const std::string& name, int64_t layers) {
 void RunGeometry(Workbench& bench, const ModelOptions& options, const quant::Recipe& recipe,
                  const Geometry& geometry, const std::vector<ModelTest>& tests,
                  const std::function<void(const ModelRow&)>& on_row) {
-  model::ModelConfig config = geometry.config;
-  if (options.layers > 0) config.num_layers = options.layers;
+  model::ModelSpec spec = geometry.spec;
+  if (options.layers > 0) spec.layers.resize(static_cast<size_t>(options.layers));
   model::Transformer::Limits limits{.rows = 1, .positions = 1};
   int64_t depth = 0;
   for (const ModelTest& test : tests) {
@@ -133,7 +134,7 @@ void RunGeometry(Workbench& bench, const ModelOptions& options, const quant::Rec
     limits.positions = std::max(limits.positions, test.depth + test.tokens);
     depth = std::max(depth, test.depth);
   }
-  ModelRunner runner(bench, MakeRandomModel(bench.backend(), config, recipe, options.head, limits),
+  ModelRunner runner(bench, MakeRandomModel(bench.backend(), spec, recipe, options.head, limits),
                      limits.positions, recipe.weight.bits < 16 && recipe.activation.bits < 16,
                      options.repeats);
   runner.FillCache(depth);
@@ -141,8 +142,8 @@ void RunGeometry(Workbench& bench, const ModelOptions& options, const quant::Rec
     ModelRow row{.geometry = geometry.name,
                  .test = test.name,
                  .recipe = recipe.name,
-                 .layers = config.num_layers,
-                 .model_layers = geometry.config.num_layers,
+                 .layers = spec.num_layers(),
+                 .model_layers = geometry.spec.num_layers(),
                  .kv_bits = quant::KvStorageBits(runner.model().kv.storage)};
     row.measured = runner.Run(test);
     row.tokens_per_second = static_cast<double>(test.tokens) / row.measured.seconds;

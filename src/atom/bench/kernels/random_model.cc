@@ -13,36 +13,29 @@ bool Unquantized(const quant::Recipe& recipe) {
   return recipe.weight.bits == 16 && recipe.activation.bits == 16 && recipe.kv.bits == 16;
 }
 
-int64_t InputsOf(const artifact::LayerShape& shape, artifact::EdgeId edge) {
-  for (const artifact::LinearId id : artifact::kLinears) {
-    if (artifact::InputEdge(id) == edge) return shape[id].k;
-  }
-  return 0;
-}
-
 }  // namespace
 
-artifact::HostLayer RandomLayer(const model::ModelConfig& config, const quant::Recipe& recipe) {
+artifact::HostLayer RandomLayer(const model::ModelSpec& spec, const quant::Recipe& recipe) {
   Rng rng(5);
-  const artifact::LayerShape shape = model::ShapeOfLayer(config);
-  artifact::HostLayer layer;
-  layer.input_norm.assign(static_cast<size_t>(config.hidden_size), 1.0f);
-  layer.post_norm = layer.input_norm;
-  const quant::WeightFormat format = quant::WeightFormatFor(recipe);
-  for (const artifact::LinearId id : artifact::kLinears) {
-    artifact::HostLinear& linear = layer[id];
-    const auto& [n, k, bias] = shape[id];
-    if (recipe.weight.bits == 16) {
-      linear.weight = RandomDense(rng, DType::kBF16, n, k);
-    } else {
-      linear.weight = RandomMatrix(rng, format, n, k);
-    }
-    if (bias) linear.bias.assign(static_cast<size_t>(n), 0.0f);
+  const artifact::LayerShape shape = model::ShapeOfLayer(spec, 0);
+  artifact::HostLayer layer(shape);
+  for (const artifact::NormShape& norm : shape.norms) {
+    layer[norm.role].weight.assign(static_cast<size_t>(norm.width), 1.0f);
+    if (norm.bias) layer[norm.role].bias.assign(static_cast<size_t>(norm.width), 0.0f);
   }
-  for (const artifact::EdgeId id : artifact::kEdges) {
-    const int64_t k = InputsOf(shape, id);
-    layer[id].format = quant::ActivationFormatFor(recipe, k, /*simulated=*/false);
-    if (recipe.reorder) layer[id].permutation = RandomPermutation(rng, k);
+  const quant::WeightFormat format = quant::WeightFormatFor(recipe);
+  for (const artifact::LinearShape& of : shape.linears) {
+    artifact::HostLinear& linear = layer[of.name];
+    if (recipe.weight.bits == 16) {
+      linear.weight = RandomDense(rng, DType::kBF16, of.n, of.k);
+    } else {
+      linear.weight = RandomMatrix(rng, format, of.n, of.k);
+    }
+    if (of.bias) linear.bias.assign(static_cast<size_t>(of.n), 0.0f);
+  }
+  for (const artifact::SiteShape& site : shape.Sites()) {
+    layer[site.name].format = quant::ActivationFormatFor(recipe, site.width, /*simulated=*/false);
+    if (recipe.reorder) layer[site.name].permutation = RandomPermutation(rng, site.width);
   }
   layer.kv = quant::KvFormatFor(recipe, /*simulated=*/false);
   if (Unquantized(recipe)) layer.kv.storage = quant::KvStorage::kBF16;
@@ -61,34 +54,33 @@ double ModelCost::DecodeBytes(int64_t depth, int64_t tokens) const {
          static_cast<double>(kv_bytes_per_position) * static_cast<double>(positions);
 }
 
-RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelConfig& config,
+RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& spec,
                             const quant::Recipe& recipe, DType head,
                             const model::Transformer::Limits& limits) {
-  RandomModel made{.transformer = std::make_unique<model::Transformer>(backend, config, limits)};
+  RandomModel made{.transformer = std::make_unique<model::Transformer>(backend, spec, limits)};
   Rng rng(6);
   {
-    const artifact::DenseMatrix table =
-        RandomDense(rng, head, config.vocab_size, config.hidden_size);
-    const std::vector<float> norm(static_cast<size_t>(config.hidden_size), 1.0f);
+    const artifact::DenseMatrix table = RandomDense(rng, head, spec.vocab_size, spec.hidden_size);
+    const std::vector<float> norm(static_cast<size_t>(spec.hidden_size), 1.0f);
     made.transformer->SetEmbedding(table.view);
-    made.transformer->SetHead(norm, table.view);
+    made.transformer->SetHead(norm, {}, table.view);
     made.cost.head_bytes = table.view.bytes();
   }
-  const artifact::HostLayer layer = RandomLayer(config, recipe);
-  Progress progress("packing", config.num_layers);
-  for (int64_t i = 0; i < config.num_layers; ++i) {
+  const artifact::HostLayer layer = RandomLayer(spec, recipe);
+  Progress progress("packing", spec.num_layers());
+  for (int64_t i = 0; i < spec.num_layers(); ++i) {
     made.transformer->AddLayer(layer);
     progress.Advance();
   }
   made.kv = layer.kv;
   for (const artifact::HostLinear& linear : layer.linears) {
-    made.cost.linear_bytes += config.num_layers * WeightBytes(linear);
+    made.cost.linear_bytes += spec.num_layers() * WeightBytes(linear);
   }
-  made.cost.shape = ShapeOf(config);
-  made.cost.layers = config.num_layers;
-  made.cost.linear_weights = model::LinearWeightCount(config);
-  const kernels::KvShape kv{layer.kv, config.num_kv_heads, config.head_dim};
-  made.cost.kv_bytes_per_position = config.num_layers * KvBytesPerPosition(kv);
+  made.cost.shape = spec.layer(0).attention.Shape();
+  made.cost.layers = spec.num_layers();
+  made.cost.linear_weights = model::LinearWeightCount(spec);
+  const kernels::KvShape kv{layer.kv, made.cost.shape.kv_heads, made.cost.shape.head_dim};
+  made.cost.kv_bytes_per_position = spec.num_layers() * KvBytesPerPosition(kv);
   return made;
 }
 

@@ -6,14 +6,14 @@
 
 #include "atom/artifact/layer.h"
 #include "atom/kernels/backend.h"
-#include "atom/model/model_config.h"
+#include "atom/model/spec/model_spec.h"
 #include "atom/model/transformer.h"
 #include "atom/quant/recipe.h"
 
 namespace atom::bench {
 
 /// One layer as `recipe` would store it. The recipe "none" gives bf16 weights and KV.
-artifact::HostLayer RandomLayer(const model::ModelConfig& config, const quant::Recipe& recipe);
+artifact::HostLayer RandomLayer(const model::ModelSpec& spec, const quant::Recipe& recipe);
 
 /// Bytes and operations of a forward pass.
 struct ModelCost {
@@ -38,7 +38,7 @@ struct RandomModel {
 
 /// Every layer has its own packed copy of one random layer's weights, so that memory is read as in
 /// a real model. `head` is the type of lm_head; the embedding has it as well.
-RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelConfig& config,
+RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& spec,
                             const quant::Recipe& recipe, DType head,
                             const model::Transformer::Limits& limits);
 

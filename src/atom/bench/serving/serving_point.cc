@@ -28,7 +28,7 @@ class PointRunner {
               {.max_sequences = options.max_running,
                .step_tokens = options.step_tokens,
                .prefix_cache = false}),
-        prompts_({.vocabulary = transformer.config().vocab_size, .seed = options.seed}),
+        prompts_({.vocabulary = transformer.spec().vocab_size, .seed = options.seed}),
         fresh_(options.seed, options.max_length, options.scale),
         stationary_(options.seed, options.max_length, options.scale) {}
 

@@ -18,22 +18,22 @@ class Comparison {
       : bench_(bench),
         options_(options),
         geometry_(geometry),
-        config_(geometry.config),
+        spec_(geometry.spec),
         longest_(LongestRequest(options.max_length, options.scale)),
-        tokenizer_(MakeNumberedTokenizer(config_.vocab_size)),
+        tokenizer_(MakeNumberedTokenizer(spec_.vocab_size)),
         interrupted_(interrupted),
         on_row_(on_row) {
-    if (options.layers > 0) config_.num_layers = options.layers;
+    if (options.layers > 0) spec_.layers.resize(static_cast<size_t>(options.layers));
   }
 
   void Run(const quant::Recipe& recipe) {
     const RandomModel model =
-        MakeRandomModel(bench_.backend(), config_, recipe, DType::kBF16,
+        MakeRandomModel(bench_.backend(), spec_, recipe, DType::kBF16,
                         {.rows = MostRunning() + options_.chunk, .positions = longest_});
     ServingRow row{.geometry = geometry_.name,
                    .recipe = recipe.name,
-                   .layers = config_.num_layers,
-                   .model_layers = geometry_.config.num_layers,
+                   .layers = spec_.num_layers(),
+                   .model_layers = geometry_.spec.num_layers(),
                    .kv_bits = quant::KvStorageBits(model.kv.storage),
                    .memory = MemoryOf(model),
                    .scale = options_.scale};
@@ -87,7 +87,7 @@ class Comparison {
   Workbench& bench_;
   const ServingOptions& options_;
   const Geometry& geometry_;
-  model::ModelConfig config_;
+  model::ModelSpec spec_;
   int64_t longest_;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
   const std::function<bool()>& interrupted_;
@@ -95,14 +95,14 @@ class Comparison {
 };
 
 Status Check(const ServingOptions& options, const Geometry& geometry) {
-  const model::ModelConfig& config = geometry.config;
-  if (options.max_length > config.max_position_embeddings) {
+  const model::ModelSpec& spec = geometry.spec;
+  if (options.max_length > spec.max_position_embeddings) {
     return MakeError("bench serving-recipes: lengths up to {}: {} has {} positions",
-                     options.max_length, geometry.name, config.max_position_embeddings);
+                     options.max_length, geometry.name, spec.max_position_embeddings);
   }
-  if (options.layers < 0 || options.layers > config.num_layers) {
+  if (options.layers < 0 || options.layers > spec.num_layers()) {
     return MakeError("bench serving-recipes: {} layers: {} has {}", options.layers, geometry.name,
-                     config.num_layers);
+                     spec.num_layers());
   }
   return {};
 }

@@ -1,4 +1,4 @@
-#include "atom/model/model_config.h"
+#include "atom/model/spec/families.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -39,14 +39,14 @@ Json Llama3Scaling() {
     "high_freq_factor": 4.0, "original_max_position_embeddings": 8192})");
 }
 
-ModelConfig Parse(const Json& json) {
-  Result<ModelConfig> parsed = ParseModelConfig(json, "config.json");
+ModelSpec Parse(const Json& json) {
+  Result<ModelSpec> parsed = ReadModelSpec(json, "config.json");
   EXPECT_TRUE(parsed.ok()) << parsed.error().message;
-  return parsed.ok() ? *std::move(parsed) : ModelConfig{};
+  return parsed.ok() ? *std::move(parsed) : ModelSpec{};
 }
 
 std::string ErrorOf(const Json& json) {
-  const Result<ModelConfig> parsed = ParseModelConfig(json, "config.json");
+  const Result<ModelSpec> parsed = ReadModelSpec(json, "config.json");
   if (parsed.ok()) return "no error";
   EXPECT_THAT(parsed.error().message, StartsWith("config.json: "));
   EXPECT_EQ(parsed.error().message.find('\n'), std::string::npos);
@@ -64,43 +64,59 @@ std::string ErrorWithout(const std::string& field) {
   return ErrorOf(json);
 }
 
-TEST(ModelConfigTest, Llama2) {
-  const ModelConfig config = Parse(Llama());
-  EXPECT_EQ(config.architecture, "LlamaForCausalLM");
-  EXPECT_EQ(config.hidden_size, 4096);
-  EXPECT_EQ(config.intermediate_size, 11008);
-  EXPECT_EQ(config.num_layers, 32);
-  EXPECT_EQ(config.num_heads, 32);
-  EXPECT_EQ(config.num_kv_heads, 32);
-  EXPECT_EQ(config.head_dim, 128);
-  EXPECT_EQ(config.vocab_size, 32000);
-  EXPECT_EQ(config.max_position_embeddings, 4096);
-  EXPECT_EQ(config.rms_norm_eps, 1e-5);
-  EXPECT_EQ(config.rope_theta, 10000.0);
-  EXPECT_EQ(config.rope_scaling, RopeScaling{});
-  EXPECT_FALSE(config.tie_word_embeddings);
-  EXPECT_FALSE(config.attention_bias);
-  EXPECT_FALSE(config.mlp_bias);
-  EXPECT_EQ(config.bos_token_id, 1);
-  EXPECT_THAT(config.eos_token_ids, ElementsAre(2));
+TEST(ModelSpecTest, Llama2) {
+  const ModelSpec spec = Parse(Llama());
+  EXPECT_EQ(spec.architecture, "LlamaForCausalLM");
+  EXPECT_EQ(spec.hidden_size, 4096);
+  EXPECT_EQ(spec.layer(0).ffn.inner, 11008);
+  EXPECT_EQ(spec.num_layers(), 32);
+  EXPECT_EQ(spec.layer(0).attention.heads, 32);
+  EXPECT_EQ(spec.layer(0).attention.kv_heads, 32);
+  EXPECT_EQ(spec.layer(0).attention.head_dim, 128);
+  EXPECT_EQ(spec.vocab_size, 32000);
+  EXPECT_EQ(spec.max_position_embeddings, 4096);
+  EXPECT_EQ(spec.layer(0).input_norm.eps, 1e-5);
+  EXPECT_EQ(spec.ropes.at(0).theta, 10000.0);
+  EXPECT_EQ(spec.ropes.at(0).scaling, RopeScaling{});
+  EXPECT_FALSE(spec.head.tied);
+  EXPECT_FALSE(spec.layer(0).attention.qkv_bias);
+  EXPECT_FALSE(spec.layer(0).ffn.bias);
+  EXPECT_EQ(spec.bos_token_id, 1);
+  EXPECT_THAT(spec.eos_token_ids, ElementsAre(2));
 }
 
-TEST(ModelConfigTest, AbsentFieldsHaveTheirDefaults) {
+TEST(ModelSpecTest, EveryLayerOfALlamaIsTheSameKnownOne) {
+  const ModelSpec spec = Parse(Llama());
+  const NormSpec norm{.kind = kernels::NormKind::kRms, .eps = 1e-5};
+  EXPECT_EQ(spec.head.norm, norm);
+  EXPECT_EQ(spec.ropes.size(), 1u);
+  EXPECT_EQ(spec.ropes[0].rotary_dim, 128);
+  EXPECT_EQ(spec.embedding.scale, 1.0);
+  EXPECT_FALSE(spec.embedding.learned_positions);
+  const LayerSpec expected{
+      .input_norm = norm,
+      .ffn_norm = norm,
+      .attention = {.heads = 32, .kv_heads = 32, .head_dim = 128, .rope = 0},
+      .ffn = {.gated = true, .activation = kernels::ActivationFunction::kSilu, .inner = 11008}};
+  for (const LayerSpec& layer : spec.layers) EXPECT_EQ(layer, expected);
+}
+
+TEST(ModelSpecTest, AbsentFieldsHaveTheirDefaults) {
   const Json json = {{"model_type", "llama"},         {"hidden_size", 64},
                      {"intermediate_size", 172},      {"num_hidden_layers", 5},
                      {"num_attention_heads", 8},      {"vocab_size", 512},
                      {"num_key_value_heads", nullptr}};
-  const ModelConfig config = Parse(json);
-  EXPECT_EQ(config.architecture, "LlamaForCausalLM");
-  EXPECT_EQ(config.num_kv_heads, 8);
-  EXPECT_EQ(config.head_dim, 8);
-  EXPECT_EQ(config.max_position_embeddings, 2048);
-  EXPECT_EQ(config.rms_norm_eps, 1e-6);
-  EXPECT_EQ(config.bos_token_id, std::nullopt);
-  EXPECT_THAT(config.eos_token_ids, IsEmpty());
+  const ModelSpec spec = Parse(json);
+  EXPECT_EQ(spec.architecture, "LlamaForCausalLM");
+  EXPECT_EQ(spec.layer(0).attention.kv_heads, 8);
+  EXPECT_EQ(spec.layer(0).attention.head_dim, 8);
+  EXPECT_EQ(spec.max_position_embeddings, 2048);
+  EXPECT_EQ(spec.layer(0).input_norm.eps, 1e-6);
+  EXPECT_EQ(spec.bos_token_id, std::nullopt);
+  EXPECT_THAT(spec.eos_token_ids, IsEmpty());
 }
 
-TEST(ModelConfigTest, HeadDimGqaTiesAndBiases) {
+TEST(ModelSpecTest, HeadDimGqaTiesAndBiases) {
   Json json = Llama();
   json["head_dim"] = 64;
   json["num_key_value_heads"] = 4;
@@ -108,45 +124,48 @@ TEST(ModelConfigTest, HeadDimGqaTiesAndBiases) {
   json["attention_bias"] = true;
   json["mlp_bias"] = true;
   json["eos_token_id"] = {128, 31999};
-  const ModelConfig config = Parse(json);
-  EXPECT_EQ(config.head_dim, 64);
-  EXPECT_EQ(config.num_kv_heads, 4);
-  EXPECT_TRUE(config.tie_word_embeddings);
-  EXPECT_TRUE(config.attention_bias);
-  EXPECT_TRUE(config.mlp_bias);
-  EXPECT_THAT(config.eos_token_ids, ElementsAre(128, 31999));
+  const ModelSpec spec = Parse(json);
+  EXPECT_EQ(spec.layer(0).attention.head_dim, 64);
+  EXPECT_EQ(spec.layer(0).attention.kv_heads, 4);
+  EXPECT_TRUE(spec.head.tied);
+  EXPECT_TRUE(spec.layer(0).attention.qkv_bias);
+  EXPECT_TRUE(spec.layer(0).attention.o_bias);
+  EXPECT_TRUE(spec.layer(0).ffn.bias);
+  EXPECT_THAT(spec.eos_token_ids, ElementsAre(128, 31999));
   json["head_dim"] = nullptr;
-  EXPECT_EQ(Parse(json).head_dim, 128);
+  EXPECT_EQ(Parse(json).layer(0).attention.head_dim, 128);
 }
 
-TEST(ModelConfigTest, OldRopeSpellings) {
+TEST(ModelSpecTest, OldRopeSpellings) {
   Json json = Llama();
   json["rope_theta"] = 500000;
   json["rope_scaling"] = {{"type", "linear"}, {"factor", 4}};
-  ModelConfig config = Parse(json);
-  EXPECT_EQ(config.rope_theta, 500000.0);
-  EXPECT_EQ(config.rope_scaling.kind, RopeScaling::Kind::kLinear);
-  EXPECT_EQ(config.rope_scaling.factor, 4.0);
+  ModelSpec spec = Parse(json);
+  EXPECT_EQ(spec.ropes.at(0).theta, 500000.0);
+  EXPECT_EQ(spec.ropes.at(0).scaling.kind, RopeScaling::Kind::kLinear);
+  EXPECT_EQ(spec.ropes.at(0).scaling.factor, 4.0);
 
   json["rope_scaling"] = Llama3Scaling();
-  config = Parse(json);
-  EXPECT_EQ(config.rope_scaling, (RopeScaling{RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 8192}));
+  spec = Parse(json);
+  EXPECT_EQ(spec.ropes.at(0).scaling,
+            (RopeScaling{RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 8192}));
   json["rope_scaling"] = {{"type", "default"}};
-  EXPECT_EQ(Parse(json).rope_scaling, RopeScaling{});
+  EXPECT_EQ(Parse(json).ropes.at(0).scaling, RopeScaling{});
 }
 
-TEST(ModelConfigTest, NewRopeSpelling) {
+TEST(ModelSpecTest, NewRopeSpelling) {
   Json json = Llama();
   json["rope_parameters"] = Llama3Scaling();
   json["rope_parameters"]["rope_theta"] = 500000.0;
-  const ModelConfig config = Parse(json);
-  EXPECT_EQ(config.rope_theta, 500000.0);
-  EXPECT_EQ(config.rope_scaling, (RopeScaling{RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 8192}));
+  const ModelSpec spec = Parse(json);
+  EXPECT_EQ(spec.ropes.at(0).theta, 500000.0);
+  EXPECT_EQ(spec.ropes.at(0).scaling,
+            (RopeScaling{RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 8192}));
 
   // Both spellings may stand side by side as long as they agree.
   json["rope_theta"] = 500000.0;
   json["rope_scaling"] = Llama3Scaling();
-  EXPECT_EQ(Parse(json).rope_scaling, config.rope_scaling);
+  EXPECT_EQ(Parse(json).ropes.at(0).scaling, spec.ropes.at(0).scaling);
   json["rope_scaling"]["factor"] = 4.0;
   EXPECT_THAT(ErrorOf(json), HasSubstr("rope_parameters: contradicts rope_scaling"));
   json.erase("rope_scaling");
@@ -154,7 +173,7 @@ TEST(ModelConfigTest, NewRopeSpelling) {
   EXPECT_THAT(ErrorOf(json), HasSubstr("rope_theta is 500000 here and 10000 outside"));
 }
 
-TEST(ModelConfigTest, RefusesUnknownRope) {
+TEST(ModelSpecTest, RefusesUnknownRope) {
   EXPECT_THAT(ErrorWith("rope_scaling", {{"type", "yarn"}, {"factor", 4}}),
               HasSubstr("rope_scaling: RoPE type 'yarn' is not known, expected one of default, "
                         "linear, llama3"));
@@ -177,13 +196,13 @@ TEST(ModelConfigTest, RefusesUnknownRope) {
               HasSubstr("rope_parameters: field 'original_max_position_embeddings' is missing"));
 }
 
-TEST(ModelConfigTest, MistralWithoutAWindow) {
+TEST(ModelSpecTest, MistralWithoutAWindow) {
   EXPECT_EQ(Parse(Mistral()).architecture, "MistralForCausalLM");
   Json json = Mistral();
   json["sliding_window"] = nullptr;
-  EXPECT_EQ(Parse(json).num_kv_heads, 8);
+  EXPECT_EQ(Parse(json).layer(0).attention.kv_heads, 8);
   json["sliding_window"] = 32768;
-  EXPECT_EQ(Parse(json).num_kv_heads, 8);
+  EXPECT_EQ(Parse(json).layer(0).attention.kv_heads, 8);
   json["sliding_window"] = 4096;
   EXPECT_THAT(ErrorOf(json), HasSubstr("sliding_window is 4096, expected null or at least "
                                        "max_position_embeddings = 32768"));
@@ -192,7 +211,7 @@ TEST(ModelConfigTest, MistralWithoutAWindow) {
   EXPECT_EQ(Parse(json).architecture, "MistralForCausalLM");
 }
 
-TEST(ModelConfigTest, RefusesUnknownModels) {
+TEST(ModelSpecTest, RefusesUnknownModels) {
   EXPECT_THAT(ErrorWith("architectures", {"Qwen2ForCausalLM"}),
               HasSubstr("architecture 'Qwen2ForCausalLM' is not known, expected one of "
                         "LlamaForCausalLM, MistralForCausalLM"));
@@ -215,7 +234,7 @@ TEST(ModelConfigTest, RefusesUnknownModels) {
   EXPECT_EQ(Parse(atom).hidden_size, 4096);
 }
 
-TEST(ModelConfigTest, EachNumberIsBounded) {
+TEST(ModelSpecTest, EachNumberIsBounded) {
   for (const char* field : {"hidden_size", "intermediate_size", "num_hidden_layers",
                             "num_attention_heads", "vocab_size"}) {
     EXPECT_THAT(ErrorWithout(field), HasSubstr(fmt::format("'{}' is missing", field)));
@@ -239,7 +258,7 @@ TEST(ModelConfigTest, EachNumberIsBounded) {
   EXPECT_THAT(ErrorWith("tie_word_embeddings", 1), HasSubstr("expected true or false"));
 }
 
-TEST(ModelConfigTest, NumbersThatContradictEachOther) {
+TEST(ModelSpecTest, NumbersThatContradictEachOther) {
   EXPECT_THAT(ErrorWith("num_key_value_heads", 5),
               HasSubstr("num_attention_heads 32 is not a multiple of num_key_value_heads 5"));
   EXPECT_THAT(ErrorWith("num_key_value_heads", 64),
@@ -255,7 +274,7 @@ TEST(ModelConfigTest, NumbersThatContradictEachOther) {
   EXPECT_THAT(ErrorOf(wide), HasSubstr("'num_attention_heads × head_dim' is 4194304"));
 }
 
-TEST(ModelConfigTest, SpecialTokensAreInTheVocabulary) {
+TEST(ModelSpecTest, SpecialTokensAreInTheVocabulary) {
   EXPECT_THAT(ErrorWith("bos_token_id", 32000),
               HasSubstr("'bos_token_id' holds the number 32000, expected a token id from 0 to "
                         "31999"));
@@ -263,16 +282,16 @@ TEST(ModelConfigTest, SpecialTokensAreInTheVocabulary) {
   EXPECT_THAT(ErrorWith("eos_token_id", "</s>"), HasSubstr("the string '</s>'"));
 }
 
-TEST(ModelConfigTest, ARealModel) {
+TEST(ModelSpecTest, ARealModel) {
   const std::string path = ATOM_SOURCE_DIR "/../shared/models/books-17m/config.json";
   const Result<Json> json = io::ReadJsonFile(path);
   if (!json.ok()) GTEST_SKIP() << "books-17m is not here";
-  const ModelConfig config = Parse(*json);
-  EXPECT_EQ(config.num_heads, 4);
-  EXPECT_EQ(config.num_kv_heads, 2);
-  EXPECT_EQ(config.head_dim, 128);
-  EXPECT_EQ(config.rope_theta, 10000.0);
-  EXPECT_TRUE(config.tie_word_embeddings);
+  const ModelSpec spec = Parse(*json);
+  EXPECT_EQ(spec.layer(0).attention.heads, 4);
+  EXPECT_EQ(spec.layer(0).attention.kv_heads, 2);
+  EXPECT_EQ(spec.layer(0).attention.head_dim, 128);
+  EXPECT_EQ(spec.ropes.at(0).theta, 10000.0);
+  EXPECT_TRUE(spec.head.tied);
 }
 
 }  // namespace

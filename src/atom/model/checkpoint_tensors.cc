@@ -1,0 +1,13 @@
+#include "atom/model/checkpoint_tensors.h"
+
+namespace atom::model {
+
+std::optional<io::FoundTensor> CheckpointTensors::Find(std::string_view tensor) const {
+  const io::TensorPlace place = names_.Place(tensor);
+  std::optional<io::FoundTensor> found =
+      io::SafetensorsSource(checkpoint_.shards(), name_).Find(place.name);
+  if (!found) return std::nullopt;
+  return io::Take(*std::move(found), place);
+}
+
+}  // namespace atom::model

@@ -1,0 +1,50 @@
+#include "atom/model/spec/model_spec.h"
+
+#include <fmt/format.h>
+
+#include "atom/artifact/layer.h"
+
+namespace atom::model {
+
+kernels::AttentionShape AttentionSpec::Shape() const {
+  return {.heads = heads,
+          .kv_heads = kv_heads,
+          .head_dim = head_dim,
+          .score_divisor = static_cast<float>(score_divisor),
+          .softcap = static_cast<float>(softcap),
+          .window = window};
+}
+
+std::string TensorNames::LayerPrefix(int64_t layer) const {
+  return fmt::format("{}{}.", layer_prefix, layer);
+}
+
+io::TensorPlace TensorNames::Place(std::string_view tensor) const {
+  // Every name is PREFIX MODULE . PART, and PREFIX is "model.layers.I." or nothing.
+  const std::string_view layers = artifact::kLayersPrefix;
+  std::string prefix;
+  std::string_view rest = tensor;
+  if (tensor.starts_with(layers)) {
+    const size_t dot = tensor.find('.', layers.size());
+    prefix = layer_prefix + std::string(tensor.substr(layers.size(), dot + 1 - layers.size()));
+    rest = tensor.substr(dot + 1);
+  }
+  const size_t dot = rest.rfind('.');
+  const auto found = modules.find(rest.substr(0, dot));
+  if (found == modules.end()) return {.name = prefix + std::string(rest)};
+  io::TensorPlace place = found->second;
+  place.name = prefix + place.name + std::string(rest.substr(dot));
+  if (!rest.ends_with(".weight")) place.transposed = false;  // a bias has one axis
+  return place;
+}
+
+Status CheckComputable(const ModelSpec& spec, const std::string& source) {
+  for (int64_t i = 0; i < spec.num_layers(); ++i) {
+    if (!spec.layer(i).ffn.moe) continue;
+    return MakeError("{}: layer {} is a mixture of {} experts, which is not computed yet", source,
+                     i, spec.layer(i).ffn.moe->experts);
+  }
+  return {};
+}
+
+}  // namespace atom::model
