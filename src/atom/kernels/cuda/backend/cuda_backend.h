@@ -6,10 +6,10 @@
 //   …Quantize  a scale a group    rows/fused_quantize                      groups of 128, RMSNorm,
 //                                                                          SiLU
 //              all else           rows/plain_quantize                      one CTA a row
-//   Linear  4-bit × 8-bit         gemm/tiled, gemm/streaming at few rows   groups of 128 · n
-//           8-bit × 8-bit         gemm/tiled, gemm/streaming at few rows
-//           4-bit × 16-bit        gemm/streaming                           groups of 128
-//           16-bit × 16-bit       gemm/streaming                           bf16
+//   Linear  4-bit × 8-bit         gemm/gemm_choice                         groups of 128 · n
+//           8-bit × 8-bit         gemm/gemm_choice
+//           4-bit × 16-bit        gemm/gemm_choice                         groups of 128
+//           16-bit × 16-bit       gemm/gemm_choice                         bf16
 //   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96, 128
 //                                                                          or 256, all rotated
 //   Sample, losses, log-probs     sampling/                                262,144 tokens

@@ -1,7 +1,7 @@
 // Linear: which GEMM computes it.
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
-#include "atom/kernels/cuda/gemm/streaming/streaming_gemm.h"
+#include "atom/kernels/cuda/gemm/gemm_choice.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -26,17 +26,8 @@ GemmRecipe RecipeOf(const CudaActivation& x, const CudaWeight& w) {
   return GemmRecipe::kGroup;
 }
 
-/// Few rows leave tensor cores idle: the streaming kernels are made for them. Both give the same
-/// bits.
-constexpr int64_t kFewRows = 64;
-
 /// A GEMM may fetch weights while the op before it ends.
 constexpr bool kOverlap = true;
-
-bool IsStreamed(const GemmDesc& desc) {
-  if (desc.recipe == GemmRecipe::kDense || desc.recipe == GemmRecipe::kW4A16) return true;
-  return desc.m <= kFewRows && WhyNotStreamed(desc).empty();
-}
 
 }  // namespace
 
@@ -77,9 +68,7 @@ void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight
   operands.y = y.data;
   operands.y_stride = y.stride;
   if (desc.m == 0) return;
-  const bool streamed = IsStreamed(desc);
-  const std::string why = streamed ? WhyNotStreamed(desc) : WhyNotComputed(desc);
-  if (!why.empty()) throw DeviceError(why);
+  if (const std::string why = WhyNotChosen(desc); !why.empty()) throw DeviceError(why);
   // The rest follows from the weights, which their codes stand for, and the activation.
   const OpKey key({Word(Op::kLinear), Word(operands.weights[0].codes),
                    Word(operands.weights[1].codes), Word(operands.weights[2].codes),
@@ -89,8 +78,7 @@ void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight
   const GemmDevice device = gemm_device();
   ops_.Add(key, true, [=](cudaStream_t stream) -> Status {
     const GemmLaunch launch = {.stream = stream, .overlap_previous = kOverlap};
-    return streamed ? LaunchStreamGemm(desc, PlanStream(desc, device), operands, launch)
-                    : LaunchGemm(desc, PlanGemm(desc, device), operands, launch);
+    return LaunchGemm(desc, ChooseGemm(desc, device), operands, launch);
   });
 }
 
