@@ -207,11 +207,11 @@ void Bench(const GemmDesc& desc, const Options& options, const GemmDevice& card,
   const StreamPlan planned = PlanStream(desc, card);
   for (const StreamKernelInfo& info : kStreamKernels) {
     if (!options.all && info.kernel != planned.kernel) continue;
-    // Of a tile much larger than M nothing is to be learnt.
-    if (options.all && info.shape.tile_tokens() > 8 && info.shape.tile_tokens() >= 4 * desc.m)
-      continue;
-    if (desc.m <= 64 && desc.m > info.shape.tile_tokens()) continue;
-    if (desc.m > 64 && info.shape.tile_tokens() < 128) continue;
+    const int tile = info.shape.tile_tokens();
+    // Of tiles much larger or smaller than M nothing is to be learnt.
+    const bool fits =
+        desc.m > 64 ? tile >= 128 : tile >= desc.m && (tile == 8 || tile < 4 * desc.m);
+    if (info.kernel != planned.kernel && !fits) continue;
     const std::optional<StreamPlan> plan = PlanStream(desc, card, info.kernel);
     if (!plan) continue;
     const int launches = desc.m > 64 ? 3 : std::max(operands.copies(), 40);

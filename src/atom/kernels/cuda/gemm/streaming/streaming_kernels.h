@@ -89,7 +89,7 @@ constexpr auto MakeStreamKernels() {
       StreamKernelInfo{kW4A16x8w4, "w4a16_8_w4", {kW4A16, 1, 1, 4, 8, 2, 1, 1}, 242},
       StreamKernelInfo{kW4A16x8r256, "w4a16_8_r256", {kW4A16, 4, 1, 1, 8, 2, 1, 1}, 960},
       StreamKernelInfo{kW4A16x16, "w4a16_16", {kW4A16, 1, 1, 2, 16, 2, 1, 2}, 580},
-      StreamKernelInfo{kW4A16x16w4, "w4a16_16_w4", {kW4A16, 1, 1, 4, 16, 2, 1, 1}, 255},
+      StreamKernelInfo{kW4A16x16w4, "w4a16_16_w4", {kW4A16, 1, 1, 4, 16, 2, 1, 1}, 300},
       StreamKernelInfo{kW4A16x16r256, "w4a16_16_r256", {kW4A16, 4, 1, 1, 16, 2, 1, 1}, 1050},
       StreamKernelInfo{kW4A16x32t2, "w4a16_32_t2", {kW4A16, 1, 2, 2, 16, 1, 1, 1}, 624},
       StreamKernelInfo{kW4A16x64t2, "w4a16_64_t2", {kW4A16, 1, 2, 2, 32, 1, 1, 1}, 880},
