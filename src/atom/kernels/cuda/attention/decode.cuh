@@ -586,38 +586,38 @@ class Warp {
     return sums;
   }
 
-  /// Segments in ascending order, the next one on its way while one is merged.
+  /// Segments in ascending order, two on their way at once.
   __device__ void MergePartials(int sequence, int head, int first_segment, int segments) {
     if (first_column_ + 2 * t_ < group_) {
       const float4* partial = Partial(sequence, head, first_segment);
       const int64_t stride =
           static_cast<int64_t>(Passes(group_)) * Sizes::kStateBytes / sizeof(float4);
-      Sums next = LoadPartial(partial);
-      for (int i = 0; i < segments; ++i) {
-        const Sums segment = next;
-        if (i + 1 < segments) next = LoadPartial(partial + (i + 1) * stride);
-        const float4 ends = segment.of[kFragments];
-        if (i == 0) {
-#pragma unroll
-          for (int j = 0; j < kFragments; ++j) {
-            const float4 x = segment.of[j];
-            out_[j][0] = x.x, out_[j][1] = x.y, out_[j][2] = x.z, out_[j][3] = x.w;
-          }
-          sums_[0] = ends.x, sums_[1] = ends.y, max_[0] = ends.z, max_[1] = ends.w;
-          continue;
-        }
-        const MergeFactors even(max_[0], ends.z), odd(max_[1], ends.w);
-#pragma unroll
-        for (int j = 0; j < kFragments; ++j) {
-          const float4 x = segment.of[j];
-          out_[j][0] = even(out_[j][0], x.x), out_[j][1] = odd(out_[j][1], x.y);
-          out_[j][2] = even(out_[j][2], x.z), out_[j][3] = odd(out_[j][3], x.w);
-        }
-        sums_[0] = even(sums_[0], ends.x), sums_[1] = odd(sums_[1], ends.y);
-        max_[0] = even.max, max_[1] = odd.max;
+      for (int i = 0; i < segments; i += 2, partial += 2 * stride) {
+        const Sums even = LoadPartial(partial);
+        const Sums odd = LoadPartial(i + 1 < segments ? partial + stride : partial);
+        MergeBehind(even, i == 0);
+        if (i + 1 < segments) MergeBehind(odd, false);
       }
     }
     __syncwarp();
+  }
+
+  /// A segment into these registers, which come before it; the first one takes their place.
+  __device__ __forceinline__ void MergeBehind(const Sums& segment, bool first) {
+    const float4 ends = segment.of[kFragments];
+    const MergeFactors even(max_[0], ends.z), odd(max_[1], ends.w);
+#pragma unroll
+    for (int j = 0; j < kFragments; ++j) {
+      const float4 x = segment.of[j];
+      out_[j][0] = first ? x.x : even(out_[j][0], x.x);
+      out_[j][1] = first ? x.y : odd(out_[j][1], x.y);
+      out_[j][2] = first ? x.z : even(out_[j][2], x.z);
+      out_[j][3] = first ? x.w : odd(out_[j][3], x.w);
+    }
+    sums_[0] = first ? ends.x : even(sums_[0], ends.x);
+    sums_[1] = first ? ends.y : odd(sums_[1], ends.y);
+    max_[0] = first ? ends.z : even.max;
+    max_[1] = first ? ends.w : odd.max;
   }
 
   __device__ void Finish(int sequence, int head) const {

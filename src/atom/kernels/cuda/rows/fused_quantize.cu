@@ -363,7 +363,7 @@ class RowQuantizer {
 };
 
 template <FusedSource kSource, bool kWide, int kThreads>
-__global__ void __launch_bounds__(kThreads, 1024 / kThreads)
+__global__ void __launch_bounds__(kThreads)
     FusedQuantizeKernel(const __grid_constant__ FusedQuantizeCall call) {
   extern __shared__ __align__(16) char buffers[];
   __shared__ Shared shared;
