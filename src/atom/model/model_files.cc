@@ -13,6 +13,7 @@
 #include "atom/core/thread_pool.h"
 #include "atom/io/json.h"
 #include "atom/model/spec/families.h"
+#include "atom/model/spec/gguf_names.h"
 #include "atom/model/weights.h"
 
 namespace atom::model {
@@ -71,9 +72,14 @@ Result<ModelFiles> ModelFiles::Open(const std::filesystem::path& dir) {
   Result<io::Checkpoint> checkpoint = io::Checkpoint::Open(dir);
   if (!checkpoint.ok()) return checkpoint.error();
   const io::Json& json = checkpoint->config();
-  const std::string source = (dir / "config.json").string();
+  const std::string source = checkpoint->config_source();
   Result<ModelSpec> spec = ReadModelSpec(json, source);
   if (!spec.ok()) return spec.error();
+  if (checkpoint->gguf() != nullptr) {
+    Result<TensorNames> names = GgufTensorNames(*checkpoint->gguf(), *spec);
+    if (!names.ok()) return names.error();
+    spec->names = *std::move(names);
+  }
   std::optional<artifact::QuantizationConfig> quantization;
   if (json.contains("quantization_config")) {
     Result<artifact::QuantizationConfig> parsed = artifact::ParseQuantizationConfig(
@@ -97,9 +103,7 @@ CheckpointTensors ModelFiles::tensors() const {
 }
 
 Result<artifact::HostLayer> ModelFiles::ReadLayer(int64_t layer) const {
-  for (const io::SafetensorsFile& shard : checkpoint.shards()) {
-    if (Status status = shard.CheckUnchanged(); !status.ok()) return status.error();
-  }
+  if (Status status = checkpoint.CheckUnchanged(); !status.ok()) return status.error();
   return artifact::ReadLayer(tensors(), layer, ShapeOfLayer(spec, layer),
                              quantization.has_value() ? &*quantization : nullptr);
 }
