@@ -43,10 +43,16 @@ TEST(WriteHeadShard, RefusesWhatIsMissing) {
   WriteTinyCheckpoint(dir, 1, true);
   const OpenedCheckpoint opened(dir);
   const auto path = folder / "head.safetensors";
-  EXPECT_THAT(WriteHeadShard(opened.Source(/*tied=*/false), path).error().message,
+  SourceModel source{opened.files, opened.tensors, TinyOuter(/*tied=*/false)};
+  EXPECT_THAT(WriteHeadShard(source, path).error().message,
               HasSubstr("model: tensor 'lm_head.weight' is missing"));
   EXPECT_FALSE(std::filesystem::exists(path));
-  EXPECT_TRUE(WriteHeadShard(opened.Source(/*tied=*/true), path).ok());
+  source.outer = TinyOuter(/*tied=*/true);
+  EXPECT_TRUE(WriteHeadShard(source, path).ok());
+  source.outer[1].shape = {21};
+  EXPECT_THAT(
+      WriteHeadShard(source, path).error().message,
+      HasSubstr("tensor 'model.norm.weight' is F32 [20], expected F32 or F16 or BF16 [21]"));
 }
 
 }  // namespace

@@ -219,7 +219,9 @@ inline std::vector<OuterTensor> TinyOuter(bool tied = false) {
 struct OpenedCheckpoint {
   explicit OpenedCheckpoint(const std::filesystem::path& dir)
       : files(io::Checkpoint::Open(dir).value()), name(dir.string()) {}
-  SourceModel Source(bool tied = false) const { return {files, tensors, TinyOuter(tied)}; }
+  SourceModel Source() const {
+    return {files, tensors, TinyOuter(files.config().value("tie_word_embeddings", false))};
+  }
 
   io::Checkpoint files;
   std::string name;

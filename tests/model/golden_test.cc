@@ -92,6 +92,24 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, TinyGolden,
                                                               "tiny-rope-llama3", "tiny-mistral"),
                                             ::testing::Values("cpu", "reference")));
 
+// What format version 1 holds is read for ever, and gives the bits that the program gave that wrote
+// it (tests/golden/README.md).
+TEST(ArtifactVersion1, GivesTheBitsOfTheProgramThatWroteIt) {
+  const std::filesystem::path dir = kRoot / "tests/golden/artifact-v1";
+  const io::Json golden = ReadGolden(dir / "golden.json");
+  EXPECT_EQ(ReadGolden(dir / "config.json").at("quantization_config").at("format_version"), 1);
+  const auto lines = golden.at("logits").get<std::vector<std::vector<float>>>();
+  std::vector<float> expected;
+  for (const std::vector<float>& line : lines) {
+    expected.insert(expected.end(), line.begin(), line.end());
+  }
+  for (const char* backend : {"cpu", "reference"}) {
+    Model model(dir, backend);
+    EXPECT_EQ(model.Logits(golden.at("tokens").get<std::vector<int32_t>>(), 0), expected)
+        << backend;
+  }
+}
+
 class TrainedGolden : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {

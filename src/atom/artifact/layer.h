@@ -72,7 +72,7 @@ struct PackedMatrix {
 };
 
 struct HostLinear {
-  LinearName name;
+  LinearName name = {};
   std::variant<DenseMatrix, PackedMatrix> weight = {};
   std::vector<float> bias = {};  ///< [N] or empty
 

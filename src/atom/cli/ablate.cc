@@ -67,7 +67,7 @@ Status RunAblate(const AblateFlags& flags) {
       LoadTexts(flags.texts, flags.data, *model, flags.windows);
   if (!texts.ok()) return texts.error();
   const Result<pipeline::Calibration> calibration =
-      flags.calibration.Load(flags.data, *model->tokenizer, model->files.config);
+      flags.calibration.Load(flags.data, *model->tokenizer, model->files.spec);
   if (!calibration.ok()) return calibration.error();
 
   eval::AblationOptions options = flags.options;

@@ -74,8 +74,12 @@ kernels::StepPlan PlanSteps(const ModelSpec& spec, const StepLimits& limits,
   plan.batch = {.rows = limits.rows,
                 .sequences = sequences,
                 .pages = sequences * kernels::PagesFor(limits.positions, page_positions)};
-  plan.attention.push_back(
-      {.heads = config.num_heads, .kv_heads = config.num_kv_heads, .head_dim = config.head_dim});
+  for (const LayerSpec& layer : spec.layers) {
+    const kernels::AttentionShape shape = layer.attention.Shape();
+    if (std::ranges::find(plan.attention, shape) == plan.attention.end()) {
+      plan.attention.push_back(shape);
+    }
+  }
   plan.linears.push_back({.input = {}, .k = spec.hidden_size, .n = spec.vocab_size});  // head
   plan.vocabulary = spec.vocab_size;
   return plan;
