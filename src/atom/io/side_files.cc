@@ -58,7 +58,6 @@ Result<std::string> SideFiles::Read(std::string_view name, int64_t max_bytes) co
 }
 
 std::string SideFiles::Source(std::string_view name) const {
-  if (gguf_) return fmt::format("{}: as {}", path_.string(), name);
   return (path_ / name).string();
 }
 

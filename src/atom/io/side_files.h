@@ -22,7 +22,8 @@ class SideFiles {
   bool Has(std::string_view name) const;
   /// An Error if there is none of that name, or one of more than `max_bytes`.
   Result<std::string> Read(std::string_view name, int64_t max_bytes) const;
-  /// What starts the sentences about one of them, as a rule its path.
+  /// Its path, which starts the sentences about it; for what a GGUF file's keys say, that of a file
+  /// inside of it.
   std::string Source(std::string_view name) const;
 
   const std::filesystem::path& path() const { return path_; }

@@ -48,7 +48,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
   const int64_t layers = files.spec.num_layers();
   Progress progress("loading", layers + 1);
   tensors.ReadAhead(0);
-  if (Status s = LoadOuterWeights(files, options.dtype, transformer); !s.ok()) return s;
+  if (Status s = LoadOuterWeights(files, options.weights(), transformer); !s.ok()) return s;
   for (const artifact::OuterTensor& outer : OuterTensors(files.spec)) {
     tensors.ReleasePages(outer.name);
   }
@@ -58,7 +58,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
     Result<artifact::HostLayer> layer = files.ReadLayer(i);
     if (!layer.ok()) return layer.error();
     if (options.simulate && files.quantization.has_value()) MakeSimulated(*layer);
-    if (!files.quantization.has_value()) ConvertDtype(options.dtype, *layer);
+    if (!files.quantization.has_value()) ConvertDtype(options.dtype, options.weights(), *layer);
     transformer.AddLayer(*layer);
     tensors.ReleasePages(i);
     progress.Advance();
@@ -68,8 +68,8 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
 
 }  // namespace
 
-Result<ModelFiles> ModelFiles::Open(const std::filesystem::path& dir) {
-  Result<io::Checkpoint> checkpoint = io::Checkpoint::Open(dir);
+Result<ModelFiles> ModelFiles::Open(const std::filesystem::path& path) {
+  Result<io::Checkpoint> checkpoint = io::Checkpoint::Open(path);
   if (!checkpoint.ok()) return checkpoint.error();
   const io::Json& json = checkpoint->config();
   const std::string source = checkpoint->config_source();
@@ -168,11 +168,15 @@ void MakeSimulated(artifact::HostLayer& layer) {
   }
 }
 
-void ConvertDtype(DType dtype, artifact::HostLayer& layer) {
-  if (dtype == DType::kF32) return;
-  for (artifact::HostLinear& linear : layer.linears) {
-    linear.weight = Converted(std::get<artifact::DenseMatrix>(linear.weight).view, dtype);
+void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer) {
+  if (weight_dtype != DType::kF32) {
+    for (artifact::HostLinear& linear : layer.linears) {
+      auto& dense = std::get<artifact::DenseMatrix>(linear.weight);
+      if (dense.view.dtype == weight_dtype) continue;
+      linear.weight = Converted(dense.view, weight_dtype);
+    }
   }
+  if (dtype == DType::kF32) return;
   layer.kv.storage = dtype == DType::kF16 ? quant::KvStorage::kF16 : quant::KvStorage::kBF16;
 }
 

@@ -278,8 +278,8 @@ Status GgufFile::Parser::PlaceData() {
   const auto data = bytes_.subspan(at_);
   std::vector<size_t> order(extents_.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(),
-            [&](size_t a, size_t b) { return extents_[a] < extents_[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return extents_[a] < extents_[b]; });
   uint64_t covered = 0;
   for (const size_t i : order) {
     GgufTensor& tensor = file_.tensors_[i];
