@@ -34,10 +34,10 @@ std::vector<Request> ManyRequests(int count) {
 }
 
 /// Each alone, in an engine of its own, without a prefix cache, its prompt in one piece.
-Transcripts Alone(LoadedModel& model, int count) {
+Transcripts Alone(LoadedModel& model, std::vector<Request> requests) {
   Transcripts results;
-  for (Request& request : ManyRequests(count)) {
-    EngineCore core(*model.transformer, *model.tokenizer, {.kv_pages = 8, .prefix_cache = false});
+  for (Request& request : requests) {
+    OwnCore core(model, 8, {.prefix_cache = false});
     core.Add(std::move(request), {});
     results.merge(Drain(core));
   }
@@ -75,6 +75,7 @@ struct Case {
   const char* backend;
   bool quantized;
   int requests;
+  RunnerKind runner = RunnerKind::kLocal;
 };
 
 std::unique_ptr<LoadedModel> Load(const Case& which) {
@@ -89,8 +90,9 @@ class EngineCoreTest : public testing::TestWithParam<Case> {
  protected:
   int requests() const { return GetParam().requests; }
 
-  Transcripts Together(const EngineOptions& options, EngineStats* stats = nullptr) {
-    EngineCore core(*model_.transformer, *model_.tokenizer, options);
+  Transcripts Together(int64_t kv_pages, const EngineOptions& options,
+                       EngineStats* stats = nullptr) {
+    OwnCore core(model_, kv_pages, options, GetParam().runner);
     for (Request& request : ManyRequests(requests())) core.Add(std::move(request), {});
     Transcripts results = Drain(core);
     EXPECT_EQ(core.stats().kv_pages_used, 0);
@@ -103,26 +105,56 @@ class EngineCoreTest : public testing::TestWithParam<Case> {
 };
 
 TEST_P(EngineCoreTest, ChunksAndNeighboursChangeNothing) {
-  const Transcripts alone = Alone(model_, requests());
+  const Transcripts alone = Alone(model_, ManyRequests(requests()));
   for (const int64_t step_tokens : {1, 7, 64, 512}) {
-    ExpectSame(Together({.kv_pages = 64 * 8, .step_tokens = step_tokens}), alone,
+    ExpectSame(Together(64 * 8, {.step_tokens = step_tokens}), alone,
                fmt::format("{} tokens a step", step_tokens));
   }
 }
 
 TEST_P(EngineCoreTest, PreemptionChangesNothing) {
-  const Transcripts alone = Alone(model_, requests());
+  const Transcripts alone = Alone(model_, ManyRequests(requests()));
   for (const bool prefix_cache : {false, true}) {
-    EngineStats stats;
-    ExpectSame(Together({.kv_pages = 17, .prefix_cache = prefix_cache}, &stats), alone,
-               fmt::format("prefix cache {}", prefix_cache));
-    EXPECT_GT(stats.preemptions, 0);
+    int64_t preemptions = 0;
+    for (const int64_t pages : {8, 17}) {
+      EngineStats stats;
+      ExpectSame(Together(pages, {.prefix_cache = prefix_cache}, &stats), alone,
+                 fmt::format("prefix cache {}, {} pages", prefix_cache, pages));
+      preemptions += stats.preemptions;
+    }
+    EXPECT_GT(preemptions, 0);
+  }
+}
+
+/// Long answers that outgrow the pages while more urgent requests come.
+TEST_P(EngineCoreTest, PreemptionByTheMoreUrgentChangesNothing) {
+  const int count = requests() / 2;
+  const auto make = [count] {
+    std::vector<Request> all = ManyRequests(count);
+    for (Request& request : all) request.stop.max_tokens = 45 + request.id % 10;
+    return all;
+  };
+  const Transcripts alone = Alone(model_, make());
+  for (const bool prefix_cache : {false, true}) {
+    OwnCore core(model_, 20, {.step_tokens = 100, .prefix_cache = prefix_cache}, GetParam().runner);
+    Transcripts results;
+    int32_t urgency = 0;
+    for (Request& request : make()) {
+      request.priority = -(++urgency / 3);
+      core.Add(std::move(request), {});
+      StepInto(core, results);
+      StepInto(core, results);
+    }
+    while (core.HasWork()) StepInto(core, results);
+    ExpectSame(results, alone, fmt::format("prefix cache {}", prefix_cache));
+    EXPECT_GT(core.stats().preemptions, 0);
+    EXPECT_EQ(core.stats().kv_pages_used, 0);
   }
 }
 
 TEST_P(EngineCoreTest, ThePrefixCacheChangesNothing) {
-  const Transcripts alone = Alone(model_, requests());
-  EngineCore core(*model_.transformer, *model_.tokenizer, {.kv_pages = 64 * 8});
+  const Transcripts alone = Alone(model_, ManyRequests(requests()));
+  OwnCore core(model_, 64 * 8, {}, GetParam().runner);
   for (int round = 0; round < 2; ++round) {
     for (Request& request : ManyRequests(requests())) core.Add(std::move(request), {});
     const Transcripts results = Drain(core);
@@ -141,11 +173,73 @@ TEST_P(EngineCoreTest, ThePrefixCacheChangesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, EngineCoreTest,
                          testing::Values(Case{"cpu", false, 64}, Case{"cpu", true, 32},
-                                         Case{"reference", false, 12}, Case{"reference", true, 12}),
+                                         Case{"cpu", false, 64, RunnerKind::kLate},
+                                         Case{"cpu", true, 32, RunnerKind::kLate},
+                                         Case{"cpu", false, 64, RunnerKind::kInFlight},
+                                         Case{"reference", false, 12}, Case{"reference", true, 12},
+                                         Case{"reference", false, 12, RunnerKind::kInFlight}),
                          [](const auto& which) {
-                           return fmt::format("{}{}", which.param.backend,
-                                              which.param.quantized ? "Quantized" : "");
+                           return fmt::format("{}{}{}", which.param.backend,
+                                              which.param.quantized ? "Quantized" : "",
+                                              Name(which.param.runner));
                          });
+
+/// What is said of each request, output by output: a step in flight only comes later.
+using Events = std::vector<std::tuple<RequestId, std::string, size_t, int64_t, int64_t>>;
+
+Events EventsOf(LoadedModel& model, RunnerKind kind) {
+  OwnCore core(model, 64 * 8, {.max_sequences = 64}, kind);
+  for (Request& request : ManyRequests(32)) core.Add(std::move(request), {});
+  Events events;
+  while (core.HasWork()) {
+    for (const Output& output : core.Step({})) {
+      events.emplace_back(output.id, output.text, output.prompt.size(), output.output_tokens,
+                          output.finish ? 1 + static_cast<int64_t>(*output.finish) : 0);
+    }
+  }
+  return events;
+}
+
+TEST(EngineCoreEvents, StepsInFlightKeepTheOrderOfEachRequest) {
+  LoadedModel model("cpu");
+  Events expected = EventsOf(model, RunnerKind::kLocal);
+  const auto by_request = [](const auto& a, const auto& b) {
+    return std::get<0>(a) < std::get<0>(b);
+  };
+  std::ranges::stable_sort(expected, by_request);
+  for (const RunnerKind kind : {RunnerKind::kLate, RunnerKind::kInFlight}) {
+    Events events = EventsOf(model, kind);
+    std::ranges::stable_sort(events, by_request);
+    EXPECT_EQ(events, expected) << Name(kind);
+  }
+}
+
+/// Where nobody's next token needs the host and all fit, all is said in the very same order.
+TEST(EngineCoreEvents, StepsInFlightKeepTheOrderOfAll) {
+  LoadedModel model("cpu");
+  const auto run = [&](RunnerKind kind) {
+    OwnCore core(model, 64 * 8, {.max_sequences = 64}, kind);
+    for (Request& request : ManyRequests(32)) {
+      request.sampling.frequency_penalty = 0.0f;
+      request.sampling.repetition_penalty = 1.0f;
+      core.Add(std::move(request), {});
+    }
+    std::vector<std::pair<RequestId, std::vector<int32_t>>> said;
+    while (core.HasWork()) {
+      for (const Output& output : core.Step({})) {
+        auto& ids = said.emplace_back(output.id, std::vector<int32_t>()).second;
+        for (const TokenOutput& token : output.tokens) ids.push_back(token.id);
+      }
+    }
+    return std::pair(said, core.stats().steps);
+  };
+  const auto [expected, steps] = run(RunnerKind::kLocal);
+  for (const RunnerKind kind : {RunnerKind::kLate, RunnerKind::kInFlight}) {
+    const auto [said, taken] = run(kind);
+    EXPECT_EQ(said, expected) << Name(kind);
+    EXPECT_EQ(taken, steps) << "an end that is foreseen costs no step";
+  }
+}
 
 }  // namespace
 }  // namespace atom::engine

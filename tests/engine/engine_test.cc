@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class EngineTest : public testing::Test {
+class EngineTest : public testing::TestWithParam<RunnerKind> {
  protected:
   static Request Make(RequestId id) {
     Request request;
@@ -27,10 +27,17 @@ class EngineTest : public testing::Test {
   LoadedModel model_{"cpu"};
 };
 
-TEST_F(EngineTest, RandomSubmitsAndCancelsAllEndOnce) {
+/// An Engine with a runner of its own.
+class OwnEngine : private OwnRunner, public Engine {
+ public:
+  OwnEngine(LoadedModel& model, int64_t kv_pages, const EngineOptions& options, RunnerKind kind)
+      : OwnRunner(model, kv_pages, kind), Engine(runner(), *model.tokenizer, options) {}
+};
+
+TEST_P(EngineTest, RandomSubmitsAndCancelsAllEndOnce) {
   constexpr int kThreads = 3;
   constexpr int kEach = 40;
-  Engine engine(*model_.transformer, *model_.tokenizer, {.kv_pages = 24, .max_sequences = 8});
+  OwnEngine engine(model_, 24, {.max_sequences = 8}, GetParam());
   std::vector<std::jthread> threads;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&engine, t] {
@@ -64,7 +71,7 @@ TEST_F(EngineTest, RandomSubmitsAndCancelsAllEndOnce) {
     EXPECT_EQ(result.output_tokens, 1 + id % 12);
   }
   // In the thread as without it.
-  EngineCore core(*model_.transformer, *model_.tokenizer, {.kv_pages = 24});
+  OwnCore core(model_, 24);
   for (const auto& [id, result] : results) {
     if (result.finishes[0] != FinishReason::kLength || id % 5 != 0) continue;
     core.Add(Make(id), {});
@@ -72,9 +79,8 @@ TEST_F(EngineTest, RandomSubmitsAndCancelsAllEndOnce) {
   }
 }
 
-TEST_F(EngineTest, RefusesWhenTooManyWait) {
-  Engine engine(*model_.transformer, *model_.tokenizer,
-                {.kv_pages = 24, .max_sequences = 1, .max_waiting = 3});
+TEST_P(EngineTest, RefusesWhenTooManyWait) {
+  OwnEngine engine(model_, 24, {.max_sequences = 1, .max_waiting = 3}, GetParam());
   int accepted = 0;
   Status status;
   for (int i = 0; i < 100 && status.ok(); ++i) {
@@ -94,8 +100,8 @@ TEST_F(EngineTest, RefusesWhenTooManyWait) {
   EXPECT_TRUE(engine.Submit(Make(1000)).ok());
 }
 
-TEST_F(EngineTest, GoesRoundWithNothingToDo) {
-  Engine engine(*model_.transformer, *model_.tokenizer, {.kv_pages = 4});
+TEST_P(EngineTest, GoesRoundWithNothingToDo) {
+  OwnEngine engine(model_, 4, {}, GetParam());
   const auto start = std::chrono::steady_clock::now();
   while (std::chrono::steady_clock::now() - start < 1200ms) {
     EXPECT_LT(engine.SinceLastTurn(), 1s);
@@ -103,13 +109,15 @@ TEST_F(EngineTest, GoesRoundWithNothingToDo) {
   }
 }
 
-TEST_F(EngineTest, EndsWhileRequestsRun) {
+TEST_P(EngineTest, EndsWhileRequestsRun) {
   for (int i = 0; i < 5; ++i) {
-    Engine engine(*model_.transformer, *model_.tokenizer, {.kv_pages = 64});
+    OwnEngine engine(model_, 64, {}, GetParam());
     for (RequestId id = 0; id < 20; ++id) ASSERT_TRUE(engine.Submit(Make(id)).ok());
     if (i % 2 == 0) engine.Wait(1000ms);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Runners, EngineTest, testing::ValuesIn(kRunnerKinds), RunnerKindName);
 
 }  // namespace
 }  // namespace atom::engine

@@ -10,9 +10,11 @@
 #include "atom/core/rng.h"
 #include "atom/engine/engine_core.h"
 #include "atom/kernels/registry.h"
+#include "atom/model/local_runner.h"
 #include "atom/model/model_files.h"
 #include "atom/tokenizer/tokenizer.h"
 
+#include "tests/engine/late_runner.h"
 #include "tests/tiny_model.h"
 
 namespace atom::engine {
@@ -42,6 +44,49 @@ struct LoadedModel {
   std::unique_ptr<model::Transformer> transformer;
 };
 
+/// Who runs the model: whatever an engine promises, it promises with each.
+enum class RunnerKind {
+  kLocal,     ///< Submit computes
+  kLate,      ///< a local one whose answers come one step late
+  kInFlight,  ///< a local one that may have a step in flight
+};
+inline constexpr std::array kRunnerKinds = {RunnerKind::kLocal, RunnerKind::kLate,
+                                            RunnerKind::kInFlight};
+inline std::string Name(RunnerKind kind) {
+  return kind == RunnerKind::kLocal ? "Local" : kind == RunnerKind::kLate ? "Late" : "InFlight";
+}
+inline std::string RunnerKindName(const testing::TestParamInfo<RunnerKind>& info) {
+  return Name(info.param);
+}
+/// How many steps later than with kLocal something is said.
+inline int Lag(RunnerKind kind) { return kind == RunnerKind::kLocal ? 0 : 1; }
+
+/// A runner of a model, with KV pages of its own.
+class OwnRunner {
+ public:
+  OwnRunner(LoadedModel& model, int64_t kv_pages, RunnerKind kind)
+      : local_(*model.transformer,
+               {.kv_pages = kv_pages, .steps_in_flight = kind == RunnerKind::kInFlight ? 1 : 0}),
+        late_(local_),
+        kind_(kind) {}
+  model::Runner& runner() {
+    return kind_ == RunnerKind::kLate ? static_cast<model::Runner&>(late_) : local_;
+  }
+
+ private:
+  model::LocalRunner local_;
+  LateRunner late_;
+  RunnerKind kind_;
+};
+
+/// An EngineCore with a runner of its own.
+class OwnCore : private OwnRunner, public EngineCore {
+ public:
+  OwnCore(LoadedModel& model, int64_t kv_pages, const EngineOptions& options = {},
+          RunnerKind kind = RunnerKind::kLocal)
+      : OwnRunner(model, kv_pages, kind), EngineCore(runner(), *model.tokenizer, options) {}
+};
+
 inline std::vector<int32_t> RandomPrompt(uint64_t seed, int64_t size) {
   Rng random(seed);
   std::vector<int32_t> tokens = {1};
@@ -60,6 +105,7 @@ struct Transcript {
   std::string error;
   int64_t cached_tokens = 0;
   int64_t output_tokens = 0;
+  int64_t outputs = 0;
 
   std::vector<int32_t> ids() const {
     std::vector<int32_t> ids;
@@ -67,6 +113,9 @@ struct Transcript {
     return ids;
   }
   void Add(Output output) {
+    EXPECT_TRUE(finishes.empty()) << "an Output behind the last";
+    EXPECT_TRUE(output.prompt.empty() || outputs == 0) << "the prompt is told of first";
+    ++outputs;
     std::ranges::move(output.prompt, std::back_inserter(prompt));
     std::ranges::move(output.tokens, std::back_inserter(tokens));
     text += output.text;

@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class RequestLife : public testing::Test {
+class RequestLife : public testing::TestWithParam<RunnerKind> {
  protected:
   Request Make(RequestId id, std::string_view script = {}) {
     Request request;
@@ -30,10 +30,10 @@ class RequestLife : public testing::Test {
   static std::vector<FinishReason> Once(FinishReason reason) { return {reason}; }
 
   LoadedModel model_{"cpu"};
-  EngineCore core_{*model_.transformer, *model_.tokenizer, {.kv_pages = 64, .seed = 5}};
+  OwnCore core_{model_, 64, {.seed = 5}, GetParam()};
 };
 
-TEST_F(RequestLife, EndsAtMaxTokens) {
+TEST_P(RequestLife, EndsAtMaxTokens) {
   Request request = Make(1, "abcdefgh");
   request.stop.max_tokens = 5;
   const Transcript result = RunAlone(std::move(request));
@@ -42,7 +42,7 @@ TEST_F(RequestLife, EndsAtMaxTokens) {
   EXPECT_EQ(result.finishes, Once(FinishReason::kLength));
 }
 
-TEST_F(RequestLife, EndsAtEndOfText) {
+TEST_P(RequestLife, EndsAtEndOfText) {
   Request request = Make(1);
   request.constraint = std::make_unique<ScriptedConstraint>(std::vector<int32_t>{100, 101, 2});
   const Transcript result = RunAlone(std::move(request));
@@ -52,7 +52,7 @@ TEST_F(RequestLife, EndsAtEndOfText) {
   EXPECT_EQ(result.finishes, Once(FinishReason::kStop));
 }
 
-TEST_F(RequestLife, IgnoresEndOfTextIfAsked) {
+TEST_P(RequestLife, IgnoresEndOfTextIfAsked) {
   Request request = Make(1);
   request.constraint = std::make_unique<ScriptedConstraint>(std::vector<int32_t>{100, 2, 101});
   request.stop = {.max_tokens = 3, .ignore_eos = true};
@@ -61,7 +61,7 @@ TEST_F(RequestLife, IgnoresEndOfTextIfAsked) {
   EXPECT_EQ(result.finishes, Once(FinishReason::kLength));
 }
 
-TEST_F(RequestLife, EndsAtAStopToken) {
+TEST_P(RequestLife, EndsAtAStopToken) {
   Request request = Make(1, "abc.def");
   request.stop.token_ids = {3 + '.'};
   const Transcript result = RunAlone(std::move(request));
@@ -69,7 +69,7 @@ TEST_F(RequestLife, EndsAtAStopToken) {
   EXPECT_EQ(result.finishes, Once(FinishReason::kStop));
 }
 
-TEST_F(RequestLife, EndsAtAStopStringAcrossTokens) {
+TEST_P(RequestLife, EndsAtAStopStringAcrossTokens) {
   for (const bool include : {false, true}) {
     Request request = Make(1, "one sto stop two");
     request.stop.strings = {"stop", "never"};
@@ -80,14 +80,14 @@ TEST_F(RequestLife, EndsAtAStopStringAcrossTokens) {
   }
 }
 
-TEST_F(RequestLife, MinTokensOutlastStopStrings) {
+TEST_P(RequestLife, MinTokensOutlastStopStrings) {
   Request request = Make(1, "x.y.z.");
   request.stop.strings = {"."};
   request.stop.min_tokens = 4;
   EXPECT_EQ(RunAlone(std::move(request)).text, "x.y");
 }
 
-TEST_F(RequestLife, MinTokensOutlastEndOfText) {
+TEST_P(RequestLife, MinTokensOutlastEndOfText) {
   Request request = Make(1);
   request.sampling.logit_bias = {{2, 1000.0f}};  // the model wants nothing else
   request.stop.min_tokens = 7;
@@ -96,7 +96,7 @@ TEST_F(RequestLife, MinTokensOutlastEndOfText) {
   EXPECT_EQ(result.finishes, Once(FinishReason::kStop));
 }
 
-TEST_F(RequestLife, WhatIsHeldBackComesAtTheEnd) {
+TEST_P(RequestLife, WhatIsHeldBackComesAtTheEnd) {
   Request request = Make(1, "so it st");
   request.stop.strings = {"stop"};
   request.stop.max_tokens = 8;
@@ -106,16 +106,16 @@ TEST_F(RequestLife, WhatIsHeldBackComesAtTheEnd) {
   EXPECT_EQ(RunAlone(std::move(request)).text, "caf\uFFFD");
 }
 
-TEST_F(RequestLife, TextIsWholeCharacters) {
+TEST_P(RequestLife, TextIsWholeCharacters) {
   core_.Add(Make(1, "h\u00E9!"), {});
   std::vector<std::string> pieces;
-  for (int i = 0; i < 4; ++i) {
+  while (pieces.size() < 4) {
     for (const Output& output : core_.Step({})) pieces.push_back(output.text);
   }
   EXPECT_EQ(pieces, (std::vector<std::string>{"h", "", "\u00E9", "!"}));
 }
 
-TEST_F(RequestLife, EndsWhenTheContextIsFull) {
+TEST_P(RequestLife, EndsWhenTheContextIsFull) {
   Request request = Make(1);
   request.prompt = RandomPrompt(1, 120);
   request.stop = {.max_tokens = 1000, .ignore_eos = true};
@@ -128,8 +128,8 @@ TEST_F(RequestLife, EndsWhenTheContextIsFull) {
   EXPECT_EQ(result.output_tokens, 1);
 }
 
-TEST_F(RequestLife, KvMemoryBoundsTheContext) {
-  EngineCore small(*model_.transformer, *model_.tokenizer, {.kv_pages = 2});
+TEST_P(RequestLife, KvMemoryBoundsTheContext) {
+  OwnCore small(model_, 2, {}, GetParam());
   Request request = Make(1);
   request.prompt = RandomPrompt(1, 33);
   EXPECT_FALSE(small.Validate(request).ok());
@@ -137,7 +137,7 @@ TEST_F(RequestLife, KvMemoryBoundsTheContext) {
   EXPECT_TRUE(small.Validate(request).ok());
 }
 
-TEST_F(RequestLife, AConstraintThatAllowsNothingEndsItsRequestAlone) {
+TEST_P(RequestLife, AConstraintThatAllowsNothingEndsItsRequestAlone) {
   core_.Add(Make(1, "ab"), {});
   core_.Add(Make(2, "a longer one"), {});
   Transcripts all = Drain(core_);
@@ -148,7 +148,7 @@ TEST_F(RequestLife, AConstraintThatAllowsNothingEndsItsRequestAlone) {
   EXPECT_EQ(core_.stats().kv_pages_used, 0);
 }
 
-TEST_F(RequestLife, CancellingFreesPagesWithinAStep) {
+TEST_P(RequestLife, CancellingFreesPagesWithinAStep) {
   core_.Add(Make(1), {});
   core_.Add(Make(2), {});
   Transcripts all;
@@ -167,8 +167,8 @@ TEST_F(RequestLife, CancellingFreesPagesWithinAStep) {
   EXPECT_FALSE(core_.HasWork());
 }
 
-TEST_F(RequestLife, TimesOutWhetherItRunsOrWaits) {
-  EngineCore core(*model_.transformer, *model_.tokenizer, {.kv_pages = 64, .max_sequences = 1});
+TEST_P(RequestLife, TimesOutWhetherItRunsOrWaits) {
+  OwnCore core(model_, 64, {.max_sequences = 1}, GetParam());
   const TimePoint start{};
   for (const RequestId id : {1, 2, 3}) {
     Request request = Make(id);
@@ -178,6 +178,7 @@ TEST_F(RequestLife, TimesOutWhetherItRunsOrWaits) {
   }
   Transcripts all;
   StepInto(core, all, start);
+  for (int i = 0; i < Lag(GetParam()); ++i) StepInto(core, all, start + 1ms);
   StepInto(core, all, start + 4999ms);
   EXPECT_TRUE(all.at(1).finishes.empty());
   StepInto(core, all, start + 5s);
@@ -191,7 +192,7 @@ TEST_F(RequestLife, TimesOutWhetherItRunsOrWaits) {
   }
 }
 
-TEST_F(RequestLife, NoTokensAreAPromptThatIsMeasured) {
+TEST_P(RequestLife, NoTokensAreAPromptThatIsMeasured) {
   Request request = Make(1);
   request.stop.max_tokens = 0;
   request.prompt_logprobs = 0;
@@ -201,7 +202,7 @@ TEST_F(RequestLife, NoTokensAreAPromptThatIsMeasured) {
   EXPECT_EQ(result.finishes, Once(FinishReason::kLength));
 }
 
-TEST_F(RequestLife, ThePartOfAPromptThatIsMeasuredIsThatOfTheWhole) {
+TEST_P(RequestLife, ThePartOfAPromptThatIsMeasuredIsThatOfTheWhole) {
   const auto measure = [&](EngineCore& core, int64_t from) {
     Request request = Make(1);
     request.prompt = RandomPrompt(1, 60);
@@ -216,7 +217,7 @@ TEST_F(RequestLife, ThePartOfAPromptThatIsMeasuredIsThatOfTheWhole) {
   for (const int64_t from : {1, 16, 17, 33, 59}) {
     SCOPED_TRACE(from);
     const Transcript found = measure(core_, from);  // the pages of `whole` are there
-    EngineCore fresh(*model_.transformer, *model_.tokenizer, {.kv_pages = 8});
+    OwnCore fresh(model_, 8, {}, GetParam());
     const Transcript computed = measure(fresh, from);
     EXPECT_EQ(found.cached_tokens, (from - 1) / 16 * 16);
     EXPECT_EQ(computed.cached_tokens, 0);
@@ -234,7 +235,7 @@ TEST_F(RequestLife, ThePartOfAPromptThatIsMeasuredIsThatOfTheWhole) {
   }
 }
 
-TEST_F(RequestLife, SeedsDecideAndTheEngineDrawsThoseThatAreMissing) {
+TEST_P(RequestLife, SeedsDecideAndTheEngineDrawsThoseThatAreMissing) {
   const auto run = [&](EngineCore& core, std::optional<uint64_t> seed) {
     Request request = Make(1);
     request.stop = {.max_tokens = 20, .ignore_eos = true};
@@ -245,13 +246,13 @@ TEST_F(RequestLife, SeedsDecideAndTheEngineDrawsThoseThatAreMissing) {
   };
   EXPECT_EQ(run(core_, 3), run(core_, 3));
   EXPECT_NE(run(core_, 3), run(core_, 4));
-  EngineCore again(*model_.transformer, *model_.tokenizer, {.kv_pages = 64, .seed = 5});
+  OwnCore again(model_, 64, {.seed = 5}, GetParam());
   const std::vector<int32_t> first = run(core_, {});
   EXPECT_EQ(run(again, {}), first);
   EXPECT_NE(run(again, {}), first);
 }
 
-TEST_F(RequestLife, CountsWhatHappened) {
+TEST_P(RequestLife, CountsWhatHappened) {
   RunAlone(Make(1, "abcdef"));  // ends for want of a seventh
   RunAlone(Make(1, "abc"));
   const EngineStats& stats = core_.stats();
@@ -264,7 +265,7 @@ TEST_F(RequestLife, CountsWhatHappened) {
 }
 
 /// The prompt's log-probabilities by one forward pass, in double.
-TEST_F(RequestLife, LogProbabilitiesAreThoseOfTheModel) {
+TEST_P(RequestLife, LogProbabilitiesAreThoseOfTheModel) {
   constexpr int64_t kPrompt = 100;
   Request request = Make(1);
   request.prompt = RandomPrompt(1, kPrompt);
@@ -297,6 +298,8 @@ TEST_F(RequestLife, LogProbabilitiesAreThoseOfTheModel) {
     EXPECT_EQ(token.top[0].id, std::ranges::max_element(z) - z.begin());
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Runners, RequestLife, testing::ValuesIn(kRunnerKinds), RunnerKindName);
 
 }  // namespace
 }  // namespace atom::engine

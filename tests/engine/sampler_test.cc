@@ -38,11 +38,11 @@ void KeepTop(std::vector<double>& probabilities, size_t count) {
 }
 
 /// Draws the first token with `seeds` seeds and holds the counts against the probabilities.
-void ExpectDistribution(LoadedModel& model, const Sampling& sampling,
+void ExpectDistribution(LoadedModel& model, RunnerKind kind, const Sampling& sampling,
                         const std::vector<double>& probabilities) {
   constexpr int kSeeds = 4000;
   const std::vector<int32_t> prompt = RandomPrompt(1, 1);
-  EngineCore core(*model.transformer, *model.tokenizer, {.kv_pages = 512, .max_sequences = 512});
+  OwnCore core(model, 512, {.max_sequences = 512}, kind);
   for (int i = 0; i < kSeeds; ++i) {
     Request request;
     request.id = i;
@@ -61,16 +61,18 @@ void ExpectDistribution(LoadedModel& model, const Sampling& sampling,
   }
 }
 
-TEST(SamplerTest, FollowsTheModelsProbabilities) {
+class SamplerTest : public testing::TestWithParam<RunnerKind> {};
+
+TEST_P(SamplerTest, FollowsTheModelsProbabilities) {
   LoadedModel model("cpu");
   const std::vector<int32_t> prompt = RandomPrompt(1, 1);
-  ExpectDistribution(model, {.temperature = 1.0f}, Probabilities(model, prompt, 1.0));
+  ExpectDistribution(model, GetParam(), {.temperature = 1.0f}, Probabilities(model, prompt, 1.0));
   std::vector<double> few = Probabilities(model, prompt, 0.5);
   KeepTop(few, 6);
-  ExpectDistribution(model, {.temperature = 0.5f, .top_k = 6}, few);
+  ExpectDistribution(model, GetParam(), {.temperature = 0.5f, .top_k = 6}, few);
 }
 
-TEST(SamplerTest, ABiasMultipliesProbability) {
+TEST_P(SamplerTest, ABiasMultipliesProbability) {
   LoadedModel model("cpu");
   std::vector<double> probabilities = Probabilities(model, RandomPrompt(1, 1), 1.0);
   Sampling sampling;
@@ -80,8 +82,10 @@ TEST(SamplerTest, ABiasMultipliesProbability) {
   probabilities[static_cast<size_t>(likeliest)] *= 0.25;
   probabilities[70] *= 30.0;
   KeepTop(probabilities, probabilities.size());
-  ExpectDistribution(model, sampling, probabilities);
+  ExpectDistribution(model, GetParam(), sampling, probabilities);
 }
+
+INSTANTIATE_TEST_SUITE_P(Runners, SamplerTest, testing::ValuesIn(kRunnerKinds), RunnerKindName);
 
 }  // namespace
 }  // namespace atom::engine

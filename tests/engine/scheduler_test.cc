@@ -10,7 +10,7 @@ namespace {
 
 using Steps = std::map<RequestId, int64_t>;
 
-TEST(Scheduler, ALongPromptStallsNoStream) {
+TEST(Scheduler, ALongPromptStallsNoDecode) {
   SimulatedEngine engine({.step_tokens = 32, .max_sequences = 8}, 1000);
   for (int i = 0; i < 3; ++i) engine.Add({.prompt = 4, .answer = 60});
   engine.Step();
@@ -87,7 +87,7 @@ TEST(Scheduler, TheLastInRankGivesItsPages) {
   EXPECT_LT(engine.end_of(a), engine.end_of(c));
 }
 
-TEST(Scheduler, APromptTakesPagesOfAStreamBehindIt) {
+TEST(Scheduler, APromptTakesPagesOfADecodeBehindIt) {
   SimulatedEngine engine({.step_tokens = 4, .max_sequences = 8, .prefix_cache = false}, 9);
   const RequestId a = engine.Add({.prompt = 10, .answer = 50, .priority = 1});
   const RequestId b = engine.Add({.prompt = 10, .answer = 50, .priority = 1});
@@ -155,7 +155,7 @@ TEST(Scheduler, ReusesFullPagesButComputesTheLastToken) {
   engine.Run(10);
   const RequestId same = engine.Add({.prompt = 64});
   EXPECT_EQ(engine.Step(), (Steps{{same, 16}}));
-  EXPECT_EQ(engine.sequence(same).found, 48);
+  EXPECT_EQ(engine.sequence(same).cached_tokens, 48);
   const RequestId longer = engine.Add({.prompt = 65});
   EXPECT_EQ(engine.Step(), (Steps{{longer, 1}}));
   const RequestId other = engine.Add({.prompt = 64, .first_token = 1});

@@ -74,7 +74,7 @@ class SimulatedEngine {
   }
 
   Scheduler& scheduler() { return scheduler_; }
-  BlockPool& pool() { return pool_; }
+  PageAllocator& pool() { return pool_; }
   int64_t clock() const { return clock_; }
   bool ended(RequestId id) { return At(id).ended > 0; }
   int64_t end_of(RequestId id) { return At(id).ended; }      ///< the step
@@ -93,7 +93,7 @@ class SimulatedEngine {
 
   void Grow(Job& job) {
     if (job.started == 0) job.started = clock_;
-    job.sequence.tokens.push_back(-static_cast<int32_t>(job.sequence.tokens.size()));
+    job.sequence.tokens.push_back((1 << 20) + static_cast<int32_t>(job.sequence.tokens.size()));
     job.sequence.logits_below = 0;
     if (static_cast<int64_t>(job.sequence.tokens.size()) < job.end) return;
     job.ended = clock_;
@@ -128,7 +128,7 @@ class SimulatedEngine {
   }
 
   SchedulerOptions options_;
-  BlockPool pool_;
+  PageAllocator pool_;
   Scheduler scheduler_;
   std::deque<Job> jobs_;
   int64_t clock_ = 0;

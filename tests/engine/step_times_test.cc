@@ -9,7 +9,7 @@ namespace {
 TEST(StepTimesSlow, SchedulingAndPublishingAreLittleOfAStep) {
   LoadedModel model(std::filesystem::path(ATOM_SOURCE_DIR) / "models/atom-demo", "cpu",
                     {.rows = 512, .positions = 1024});
-  EngineCore core(*model.transformer, *model.tokenizer, {.kv_pages = 64 * 16});
+  OwnCore core(model, 64 * 16);
   for (int i = 0; i < 64; ++i) {
     Request request;
     request.id = i;

@@ -8,7 +8,7 @@
 namespace atom::engine {
 namespace {
 
-class TextGeneratorTest : public testing::Test {
+class TextGeneratorTest : public testing::TestWithParam<RunnerKind> {
  protected:
   static bool Ignore(const std::string&) { return true; }
   static GenerateOptions Greedy(int64_t tokens) {
@@ -32,10 +32,11 @@ class TextGeneratorTest : public testing::Test {
   }
 
   LoadedModel model_{"cpu"};
-  TextGenerator generator_{*model_.transformer, *model_.tokenizer, 7};
+  OwnRunner runner_{model_, 8, GetParam()};
+  TextGenerator generator_{runner_.runner(), *model_.tokenizer, 7};
 };
 
-TEST_F(TextGeneratorTest, WritesWhatTheModelFindsLikeliest) {
+TEST_P(TextGeneratorTest, WritesWhatTheModelFindsLikeliest) {
   const std::vector<int32_t> prompt = RandomPrompt(1, 30);
   std::string text;
   const Generation generation = generator_
@@ -55,7 +56,7 @@ TEST_F(TextGeneratorTest, WritesWhatTheModelFindsLikeliest) {
   EXPECT_EQ(text, expected + decoder.Finish());
 }
 
-TEST_F(TextGeneratorTest, AConversationCostsItsNewTurn) {
+TEST_P(TextGeneratorTest, AConversationCostsItsNewTurn) {
   std::vector<int32_t> talk = RandomPrompt(2, 20);
   for (int turn = 0; turn < 3; ++turn) {
     const Generation generation = generator_.Complete(talk, Greedy(12), Ignore).value();
@@ -69,12 +70,13 @@ TEST_F(TextGeneratorTest, AConversationCostsItsNewTurn) {
   }
 }
 
-TEST_F(TextGeneratorTest, TheSamplerGoesOnFromItsSeed) {
+TEST_P(TextGeneratorTest, TheSamplerGoesOnFromItsSeed) {
   const std::vector<int32_t> prompt = RandomPrompt(3, 10);
   GenerateOptions options = Greedy(20);
   options.sampling.temperature = 1.0f;
   const auto twice = [&](uint64_t seed) {
-    TextGenerator generator(*model_.transformer, *model_.tokenizer, seed);
+    OwnRunner runner(model_, 8, GetParam());
+    TextGenerator generator(runner.runner(), *model_.tokenizer, seed);
     std::vector<std::vector<int32_t>> answers;
     for (int i = 0; i < 2; ++i) {
       answers.push_back(generator.Complete(prompt, options, Ignore).value().tokens);
@@ -86,7 +88,7 @@ TEST_F(TextGeneratorTest, TheSamplerGoesOnFromItsSeed) {
   EXPECT_NE(twice(1)[0], twice(2)[0]);
 }
 
-TEST_F(TextGeneratorTest, StopsWhenNobodyListens) {
+TEST_P(TextGeneratorTest, StopsWhenNobodyListens) {
   int pieces = 0;
   const Generation generation = generator_
                                     .Complete(RandomPrompt(4, 5), Greedy(100),
@@ -98,12 +100,15 @@ TEST_F(TextGeneratorTest, StopsWhenNobodyListens) {
   EXPECT_TRUE(generator_.Complete(RandomPrompt(5, 5), Greedy(3), Ignore).ok());
 }
 
-TEST_F(TextGeneratorTest, RefusesWhatDoesNotFit) {
+TEST_P(TextGeneratorTest, RefusesWhatDoesNotFit) {
   EXPECT_FALSE(generator_.Complete({}, Greedy(3), Ignore).ok());
   EXPECT_FALSE(generator_.Complete({1, 5000}, Greedy(3), Ignore).ok());
   EXPECT_FALSE(generator_.Complete(RandomPrompt(1, 129), Greedy(3), Ignore).ok());
   EXPECT_TRUE(generator_.Complete(RandomPrompt(1, 128), Greedy(0), Ignore).value().tokens.empty());
 }
+
+INSTANTIATE_TEST_SUITE_P(Runners, TextGeneratorTest, testing::ValuesIn(kRunnerKinds),
+                         RunnerKindName);
 
 }  // namespace
 }  // namespace atom::engine

@@ -7,6 +7,7 @@
 
 #include "atom/core/rng.h"
 #include "atom/kernels/registry.h"
+#include "atom/model/local_runner.h"
 #include "atom/model/model_files.h"
 
 #include "tests/tiny_model.h"
@@ -97,10 +98,11 @@ TEST_F(ContinuationTest, LogLikelihoodsAreThoseOfTheModel) {
     for (const Continuation& continuation : group) sums.push_back(ByHand(continuation));
   }
   std::optional<std::vector<std::vector<double>>> first;
-  for (const engine::EngineOptions& options :
-       {engine::EngineOptions{.kv_pages = 100}, engine::EngineOptions{.kv_pages = 6},
-        engine::EngineOptions{.kv_pages = 100, .step_tokens = 7, .prefix_cache = false}}) {
-    engine::EngineCore core(*transformer_, *tokenizer_, options);
+  for (const auto& [kv_pages, options] :
+       {std::pair(100, engine::EngineOptions{}), std::pair(6, engine::EngineOptions{}),
+        std::pair(100, engine::EngineOptions{.step_tokens = 7, .prefix_cache = false})}) {
+    model::LocalRunner runner(*transformer_, {.kv_pages = kv_pages});
+    engine::EngineCore core(runner, *tokenizer_, options);
     size_t finished = 0;
     const auto result = LogLikelihoods(core, groups, [&finished] { ++finished; });
     ASSERT_TRUE(result.ok()) << result.error().message;
@@ -124,13 +126,15 @@ TEST_F(ContinuationTest, AGroupComputesItsContextOnce) {
   for (const char* choice : {" a", " b", " cc", " d"}) {
     groups[0].push_back(EncodePair(*tokenizer_, context, choice, kPositions - 1).value());
   }
-  engine::EngineCore core(*transformer_, *tokenizer_, {.kv_pages = 100});
+  model::LocalRunner runner(*transformer_, {.kv_pages = 100});
+  engine::EngineCore core(runner, *tokenizer_, {});
   ASSERT_TRUE(LogLikelihoods(core, groups, [] {}).ok());
   EXPECT_EQ(core.stats().prefix_hits, 3 * 48);
 }
 
 TEST_F(ContinuationTest, WhatTheEngineRefusesIsAnError) {
-  engine::EngineCore core(*transformer_, *tokenizer_, {.kv_pages = 2});
+  model::LocalRunner runner(*transformer_, {.kv_pages = 2});
+  engine::EngineCore core(runner, *tokenizer_, {});
   const std::vector<std::vector<Continuation>> groups = {{{.tokens = Tokens(33, 100), .begin = 5}}};
   EXPECT_FALSE(LogLikelihoods(core, groups, [] {}).ok());
 }

@@ -124,7 +124,7 @@ TEST(AccountingTest, ClientsLogAndMetricsAgree) {
   std::map<std::string, double> errors;
   double accepted = 0.0;
   {
-    ModelService service({.kv_pages = 24, .max_sequences = 4, .max_waiting = 3}, {});
+    ModelService service(24, {.max_sequences = 4, .max_waiting = 3}, {});
     const int64_t descriptors = OpenDescriptors();
     std::mutex mutex;
     std::vector<std::jthread> threads;

@@ -29,7 +29,7 @@ Clients Send(const RunningServer& service, int count, int letters, int tokens) {
 
 TEST(LifeCycleTest, MemoryForOneServesMany) {
   // 8 pages of 16 positions; each of 12 requests needs 7.
-  ModelService service({.kv_pages = 8}, WithoutLog({}));
+  ModelService service(8, {}, WithoutLog({}));
   const Clients clients = Send(service, 12, 40, 60);
   for (const auto& client : clients) {
     const std::string reply = client->ReadResponse();
@@ -47,7 +47,7 @@ TEST(LifeCycleTest, MemoryForOneServesMany) {
 }
 
 TEST(LifeCycleTest, AFullQueueIsRefusedAndTheRestServed) {
-  ModelService service({.kv_pages = 8, .max_sequences = 1, .max_waiting = 3}, WithoutLog({}));
+  ModelService service(8, {.max_sequences = 1, .max_waiting = 3}, WithoutLog({}));
   int served = 0;
   int refused = 0;
   for (const auto& client : Send(service, 20, 40, 60)) {
@@ -66,7 +66,7 @@ TEST(LifeCycleTest, AFullQueueIsRefusedAndTheRestServed) {
 }
 
 TEST(LifeCycleTest, WhoLeavesTheQueueIsForgotten) {
-  ModelService service({.kv_pages = 64, .max_sequences = 1}, WithoutLog({}));
+  ModelService service(64, {.max_sequences = 1}, WithoutLog({}));
   Clients clients = Send(service, 10, 20, 90);
   ASSERT_TRUE(Soon([&] { return service.Metric("atom:requests_accepted_total") == 10.0; }));
   clients.pop_back();
@@ -77,7 +77,7 @@ TEST(LifeCycleTest, WhoLeavesTheQueueIsForgotten) {
 }
 
 TEST(LifeCycleTest, WhoLeavesDuringThePromptIsForgotten) {
-  ModelService service({.kv_pages = 64, .max_sequences = 4, .step_tokens = 16}, WithoutLog({}));
+  ModelService service(64, {.max_sequences = 4, .step_tokens = 16}, WithoutLog({}));
   constexpr int kClients = 100;
   Clients clients = Send(service, kClients, 120, 0);  // scored only: all of it is prompt
   ASSERT_TRUE(Soon([&] { return service.engine.stats().prompt_tokens > 0; }));

@@ -9,10 +9,12 @@
 namespace atom::server {
 
 struct EngineOfModel {
-  explicit EngineOfModel(const engine::EngineOptions& options)
-      : engine(*loaded.transformer, *loaded.tokenizer, options) {}
+  EngineOfModel(int64_t kv_pages, const engine::EngineOptions& options)
+      : runner(loaded, kv_pages, engine::RunnerKind::kLocal),
+        engine(runner.runner(), *loaded.tokenizer, options) {}
 
   engine::LoadedModel loaded{"cpu"};
+  engine::OwnRunner runner;
   chat::ChatTemplate chat_template = chat::ChatTemplate::FromName("plain").value();
   grammar::TokenTrie trie{*loaded.tokenizer, 260};
   ServedModel model = {.name = "tiny",
@@ -28,8 +30,10 @@ struct EngineOfModel {
 
 class ModelService : public EngineOfModel, public RunningServer {
  public:
-  explicit ModelService(const engine::EngineOptions& engine_options, ServiceOptions options)
-      : EngineOfModel(engine_options), RunningServer(port_of_engine, model, std::move(options)) {}
+  ModelService(int64_t kv_pages, const engine::EngineOptions& engine_options,
+               ServiceOptions options)
+      : EngineOfModel(kv_pages, engine_options),
+        RunningServer(port_of_engine, model, std::move(options)) {}
 
   /// Nothing runs or waits, pages are held by the prefix cache alone, and every end is counted,
   /// which is a moment later.

@@ -39,7 +39,7 @@ std::tm LocalTime() {
 Status Converse(const ChatFlags& flags, const LoadedModel& loaded,
                 const chat::ChatTemplate& chat_template) {
   const tokenizer::Tokenizer& tokenizer = *loaded.opened.tokenizer;
-  engine::TextGenerator generator(*loaded.transformer, tokenizer, flags.generation.seed);
+  engine::TextGenerator generator(*loaded.runner, tokenizer, flags.generation.seed);
   engine::GenerateOptions options = flags.generation.options;
   options.stop.token_ids = chat_template.StopIds(tokenizer);
   std::vector<chat::ChatMessage> messages;

@@ -26,7 +26,7 @@ Status RunGenerate(const GenerateFlags& flags) {
   const tokenizer::Tokenizer& tokenizer = *loaded->opened.tokenizer;
   const std::vector<int32_t> tokens =
       tokenizer.Encode(prompt, {.add_bos = true, .parse_special = flags.special});
-  engine::TextGenerator generator(*loaded->transformer, tokenizer, flags.generation.seed);
+  engine::TextGenerator generator(*loaded->runner, tokenizer, flags.generation.seed);
   if (flags.echo) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   const Result<engine::Generation> generation =
       generator.Complete(tokens, flags.generation.options, PrintPiece);

@@ -6,6 +6,8 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include "atom/model/local_runner.h"
+
 namespace atom::cli {
 namespace {
 
@@ -58,8 +60,11 @@ Result<LoadedModel> GenerationFlags::Load() const {
        .dtype = DType::kF32,
        .limits = {.rows = std::min(kStepRows, positions), .positions = positions}});
   if (!transformer.ok()) return transformer.error();
+  const int64_t pages = kernels::PagesFor(positions, (*made)->kv_page_positions());
+  auto runner = std::make_unique<model::LocalRunner>(
+      **transformer, model::LocalRunner::Options{.kv_pages = pages});
   return LoadedModel{std::move(opened).value(), std::move(made).value(),
-                     std::move(transformer).value()};
+                     std::move(transformer).value(), std::move(runner)};
 }
 
 bool PrintPiece(const std::string& piece) {

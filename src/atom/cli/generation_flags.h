@@ -7,14 +7,16 @@
 
 #include "atom/cli/session.h"
 #include "atom/engine/text_generator.h"
+#include "atom/model/runner.h"
 
 namespace atom::cli {
 
-/// The backend outlives the transformer, and the files what maps them.
+/// Each is used by those below it.
 struct LoadedModel {
   OpenedModel opened;
   std::unique_ptr<kernels::Backend> backend;
   std::unique_ptr<model::Transformer> transformer;
+  std::unique_ptr<model::Runner> runner;  ///< with KV pages for the whole context
 };
 
 struct GenerationFlags {

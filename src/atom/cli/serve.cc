@@ -14,6 +14,7 @@
 #include "atom/cli/commands.h"
 #include "atom/cli/session.h"
 #include "atom/engine/engine.h"
+#include "atom/model/local_runner.h"
 #include "atom/server/memory_plan.h"
 #include "atom/server/service.h"
 
@@ -107,10 +108,10 @@ Status RunServe(ServeFlags& flags) {
                                          .sequences = flags.memory.max_sequences}});
   if (!transformer.ok()) return transformer.error();
 
-  flags.engine.kv_pages = plan->pages;
+  model::LocalRunner runner(**transformer, {.kv_pages = plan->pages});
   flags.engine.max_sequences = flags.memory.max_sequences;
   flags.engine.prefix_cache = !flags.no_prefix_cache;
-  engine::Engine engine(**transformer, *opened->tokenizer, flags.engine);
+  engine::Engine engine(runner, *opened->tokenizer, flags.engine);
   server::EngineThreadPort port(engine);
   flags.service.log = !flags.no_log;
   flags.service.drain_time = std::chrono::seconds(flags.drain_seconds);
@@ -181,15 +182,17 @@ void AddEngineFlags(CLI::App& command, ServeFlags& flags) {
                   "Weights, scratch and KV in all, as 24GiB; 0: what the machine has left")
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
-  command.add_option("--max-sequences", flags.memory.max_sequences, "Requests computed at once")
+  command
+      .add_option("--max-sequences", flags.memory.max_sequences,
+                  "Requests computed at once (vLLM: max_num_seqs)")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
       ->capture_default_str();
   command
       .add_option("--max-context", flags.memory.context,
-                  "Tokens of a prompt and its answer; 0: the model's, or what fits")
+                  "Tokens of a prompt and its answer (max_model_len); 0: the model's, or what fits")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
-  command.add_option("--chunk", flags.memory.rows, "Tokens of one step")
+  command.add_option("--chunk", flags.memory.rows, "Tokens of one step (max_num_batched_tokens)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
       ->capture_default_str();
   command.add_option("--max-queue", flags.engine.max_waiting, "Requests that wait; more get 429")

@@ -22,6 +22,7 @@ struct ActiveRequest {
   Answer answer;
   std::optional<std::chrono::steady_clock::time_point> deadline = {};
 
+  bool prompt_submitted = false;         ///< all of it
   bool answering = false;                ///< the prompt is computed and told of
   int64_t cached_tokens = 0;             ///< of the prompt
   std::vector<TokenOutput> prompt = {};  ///< what is asked of it, as far as it is computed

@@ -1,4 +1,4 @@
-// The chunks of a step as a kernels::Batch, in their order. Keeps its memory from step to step.
+// The chunks of a step as a kernels::Batch, in their order.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,7 @@
 namespace atom::engine {
 
 /// What one of the batch's logit_rows is for.
-struct LogitRow {
+struct WantedLogits {
   Sequence* sequence = nullptr;
   int64_t position = 0;  ///< of the token whose logits these are
   bool last = false;     ///< a new token follows, else the next one is known
@@ -19,17 +19,17 @@ class BatchBuilder {
  public:
   explicit BatchBuilder(int64_t page_positions) : page_positions_(page_positions) {}
 
-  /// Valid until the next call. REQUIRES: as Scheduler::Schedule gives them, not yet advanced.
-  const kernels::Batch& Build(const std::vector<Chunk>& chunks);
+  /// Fills `batch`, whose memory is used again. REQUIRES: as Scheduler::Schedule gives them, not
+  /// yet advanced.
+  void Build(const std::vector<Chunk>& chunks, kernels::Batch& batch);
   /// One for each of the batch's logit_rows.
-  const std::vector<LogitRow>& logit_rows() const { return logit_rows_; }
+  const std::vector<WantedLogits>& logit_rows() const { return logit_rows_; }
 
  private:
-  void AddChunk(const Chunk& chunk);
+  void AddChunk(const Chunk& chunk, kernels::Batch& batch);
 
   int64_t page_positions_;
-  kernels::Batch batch_;
-  std::vector<LogitRow> logit_rows_;
+  std::vector<WantedLogits> logit_rows_;
 };
 
 }  // namespace atom::engine

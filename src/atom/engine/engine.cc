@@ -63,9 +63,8 @@ std::vector<T> OneOf(T item) {
 
 class Engine::Loop {
  public:
-  Loop(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
-       const EngineOptions& options)
-      : core_(transformer, tokenizer, options),
+  Loop(model::Runner& runner, const tokenizer::Tokenizer& tokenizer, const EngineOptions& options)
+      : core_(runner, tokenizer, options),
         max_waiting_(options.max_waiting),
         stats_(core_.stats()),
         thread_([this](const std::stop_token& stop) { Run(stop); }) {}
@@ -147,9 +146,9 @@ class Engine::Loop {
   std::jthread thread_;  // last: it uses all of the above
 };
 
-Engine::Engine(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
+Engine::Engine(model::Runner& runner, const tokenizer::Tokenizer& tokenizer,
                const EngineOptions& options)
-    : loop_(std::make_unique<Loop>(transformer, tokenizer, options)) {}
+    : loop_(std::make_unique<Loop>(runner, tokenizer, options)) {}
 Engine::~Engine() = default;
 
 Status Engine::Validate(const Request& request) const { return loop_->Validate(request); }

@@ -18,7 +18,7 @@ namespace atom::engine {
 
 class Engine {
  public:
-  Engine(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
+  Engine(model::Runner& runner, const tokenizer::Tokenizer& tokenizer,
          const EngineOptions& options);
   /// Ends after the step under way; what has not finished gets no more Outputs.
   ~Engine();

@@ -1,6 +1,7 @@
 #include "atom/engine/engine_core.h"
 
 #include <algorithm>
+#include <deque>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -8,14 +9,11 @@
 #include "atom/core/check.h"
 #include "atom/engine/active_request.h"
 #include "atom/engine/batch_builder.h"
-#include "atom/engine/block_pool.h"
-#include "atom/engine/sampler.h"
+#include "atom/engine/page_allocator.h"
 #include "atom/engine/scheduler.h"
 
 namespace atom::engine {
 namespace {
-
-using kernels::DeviceTensor;
 
 /// Adds up where the time of a step goes.
 class Stopwatch {
@@ -30,16 +28,22 @@ class Stopwatch {
   TimePoint start_ = std::chrono::steady_clock::now();
 };
 
-RequestLimits LimitsOf(const model::Transformer& transformer, const EngineOptions& options) {
+RequestLimits LimitsOf(const model::RunnerInfo& info) {
   // What is longer could not be finished even alone.
-  return {.vocabulary = transformer.spec().vocab_size,
-          .context = std::min(transformer.limits().positions,
-                              options.kv_pages * transformer.backend().kv_page_positions())};
+  return {.vocabulary = info.vocabulary,
+          .context = std::min(info.positions, info.kv.pages * info.kv.page_positions)};
 }
 
-int64_t StepTokens(const model::Transformer& transformer, const EngineOptions& options) {
-  const int64_t rows = transformer.limits().rows;
-  return options.step_tokens > 0 ? std::min(options.step_tokens, rows) : rows;
+SchedulerOptions SchedulerOptionsOf(const model::RunnerInfo& info, const EngineOptions& options) {
+  return {
+      .step_tokens = options.step_tokens > 0 ? std::min(options.step_tokens, info.rows) : info.rows,
+      .max_sequences = std::min(options.max_sequences, info.sequences),
+      .page_positions = info.kv.page_positions,
+      .prefix_cache = options.prefix_cache};
+}
+
+TokenOutput TokenOf(const model::StepOutput::Row& row) {
+  return {.id = row.token, .logprob = row.logprob, .top = {row.top.begin(), row.top.end()}};
 }
 
 TimePoint Deadline(TimePoint now, double seconds) {
@@ -51,8 +55,12 @@ TimePoint Deadline(TimePoint now, double seconds) {
 
 class EngineCore::State {
  public:
-  State(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
-        const EngineOptions& options);
+  State(model::Runner& runner, const tokenizer::Tokenizer& tokenizer, const EngineOptions& options);
+  ~State() {
+    while (!in_flight_.empty()) TakeStep();
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
   Status Validate(const Request& request) const { return CheckRequest(request, limits_); }
   void Add(Request request, TimePoint now);
@@ -62,50 +70,54 @@ class EngineCore::State {
   const EngineStats& stats() const { return stats_; }
 
  private:
+  /// A row of logits of a step that was submitted.
+  struct Row {
+    ActiveRequest* request = nullptr;  ///< null: it has ended meanwhile, nobody wants the row
+    int64_t position = 0;              ///< of the token whose logits these are
+    bool chooses = false;              ///< a new token, else the prompt's next is measured
+  };
+
   std::vector<int32_t> EndIds(const StopConditions& stop) const;
   void EndOverdue(TimePoint now);
-  void RunModel(const kernels::Batch& batch);
-  void TakeRows(const std::vector<LogitRow>& rows);
-  Output Publish(SampledRow& row);
+  void Submit(const std::vector<Chunk>& chunks);
+  model::LogitRow TakeRow(const WantedLogits& wanted);
+  void SubmitPrompt(ActiveRequest& request);
+  const model::StepOutput& TakeStep();
+  void Collect(std::vector<Output>& outputs);
+  Output Publish(const Row& row, const model::StepOutput::Row& result);
   void PublishPrompt(ActiveRequest& request, Output& output);
-  std::optional<FinishReason> AddToken(SampledRow& row, Output& output);
+  std::optional<FinishReason> AddToken(const Row& row, const model::StepOutput::Row& result,
+                                       Output& output);
   void Finish(ActiveRequest& request, FinishReason reason, Output& output);
   void Count();
 
-  model::Transformer& transformer_;
+  model::Runner& runner_;
   const tokenizer::Tokenizer& tokenizer_;
   RequestLimits limits_;
-  model::KvCache cache_;
-  BlockPool pool_;
+  PageAllocator pool_;
   Scheduler scheduler_;
   BatchBuilder builder_;
-  Sampler sampler_;
   Rng seeds_;
   std::unordered_map<RequestId, std::unique_ptr<ActiveRequest>> requests_;
   std::set<std::pair<TimePoint, RequestId>> deadlines_;  // of those that have one
   int64_t arrivals_ = 0;
-  std::vector<SampledRow> rows_;  // of the step under way
-  std::vector<Output> ended_;     // since the last step, without one
+  model::StepInput input_;                  // of the step that is submitted
+  std::deque<std::vector<Row>> in_flight_;  // submitted and not collected, oldest first
+  std::vector<Row> rows_;                   // of the step that is published
+  std::vector<Output> ended_;               // since the last step, without one
   EngineStats stats_;
   Stopwatch watch_;
 };
 
-EngineCore::State::State(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
+EngineCore::State::State(model::Runner& runner, const tokenizer::Tokenizer& tokenizer,
                          const EngineOptions& options)
-    : transformer_(transformer),
+    : runner_(runner),
       tokenizer_(tokenizer),
-      limits_(LimitsOf(transformer, options)),
-      cache_(transformer.MakeKvCache(options.kv_pages * transformer.backend().kv_page_positions())),
-      pool_(options.kv_pages),
-      scheduler_({.step_tokens = StepTokens(transformer, options),
-                  .max_sequences = options.max_sequences,
-                  .page_positions = transformer.backend().kv_page_positions(),
-                  .prefix_cache = options.prefix_cache},
-                 pool_),
-      builder_(transformer.backend().kv_page_positions()),
-      sampler_(transformer.backend(), transformer.head_rows()),
+      limits_(LimitsOf(runner.info())),
+      pool_(runner.info().kv.pages),
+      scheduler_(SchedulerOptionsOf(runner.info(), options), pool_),
+      builder_(runner.info().kv.page_positions),
       seeds_(options.seed) {
-  ATOM_CHECK(options.kv_pages > 0, "an engine with {} pages of KV", options.kv_pages);
   Count();
 }
 
@@ -115,7 +127,7 @@ std::vector<int32_t> EngineCore::State::EndIds(const StopConditions& stop) const
   const auto add = [&ids](const std::vector<int32_t>& more) {
     ids.insert(ids.end(), more.begin(), more.end());
   };
-  add(transformer_.spec().eos_token_ids);
+  add(runner_.info().eos_token_ids);
   add(tokenizer_.eos_ids());
   return ids;
 }
@@ -132,6 +144,9 @@ void EngineCore::State::Add(Request request, TimePoint now) {
                     .priority = request.priority,
                     .arrival = arrivals_++,
                     .tokens = std::move(request.prompt)};
+  // The token that fills the context, or comes up to max_tokens, is not computed any more.
+  sequence.most_tokens = std::min(prompt_tokens + request.stop.max_tokens, limits_.context + 1);
+  sequence.needs_known_tokens = request.constraint != nullptr || penalties.follow_tokens();
   if (request.prompt_logprobs >= 0) {
     // A token's log-probability comes from the logits in front of it.
     sequence.logits_from = std::max(request.prompt_logprobs_from - 1, int64_t{0});
@@ -175,68 +190,107 @@ std::vector<Output> EngineCore::State::Step(TimePoint now) {
   EndOverdue(now);
   std::vector<Output> outputs = std::exchange(ended_, {});
   const std::vector<Chunk>& chunks = scheduler_.Schedule();
-  if (!chunks.empty()) {
-    const kernels::Batch& batch = builder_.Build(chunks);
-    TakeRows(builder_.logit_rows());
-    watch_.AddLap(stats_.schedule_seconds);
-    RunModel(batch);
-    scheduler_.Advance();
-    for (SampledRow& row : rows_) {
-      if (row.chooses) {
-        outputs.push_back(Publish(row));
-      } else {
-        row.request->prompt_token(row.position + 1) = std::move(row.token);
-      }
-    }
-    ++stats_.steps;
-  }
+  if (!chunks.empty()) Submit(chunks);
+  // Whoever runs ahead leaves its last step for later; with nothing to submit, all wait for that.
+  const size_t left = chunks.empty() ? 0 : static_cast<size_t>(runner_.steps_in_flight());
+  while (in_flight_.size() > left) Collect(outputs);
   Count();
   watch_.AddLap(stats_.publish_seconds);
   return outputs;
 }
 
-void EngineCore::State::TakeRows(const std::vector<LogitRow>& rows) {
-  rows_.clear();
-  for (const LogitRow& row : rows) {
-    ActiveRequest& request = *requests_.at(row.sequence->id);
-    rows_.push_back({.request = &request, .position = row.position, .chooses = row.last});
-    if (row.position == request.sequence.logits_from && request.sequence.logits_below > 0) {
-      const int64_t from = request.request.prompt_logprobs_from;
-      request.prompt.assign(static_cast<size_t>(request.prompt_tokens - from), {});
-      request.prompt[0].id = request.sequence.tokens[static_cast<size_t>(from)];
-    }
-    if (!row.last) {
-      rows_.back().token.id = request.sequence.tokens[static_cast<size_t>(row.position) + 1];
+void EngineCore::State::Submit(const std::vector<Chunk>& chunks) {
+  builder_.Build(chunks, input_.batch);
+  input_.rows.clear();
+  std::vector<Row>& rows = in_flight_.emplace_back(std::exchange(rows_, {}));
+  rows.clear();
+  for (const WantedLogits& wanted : builder_.logit_rows()) {
+    input_.rows.push_back(TakeRow(wanted));
+    rows.push_back({.request = requests_.at(wanted.sequence->id).get(),
+                    .position = wanted.position,
+                    .chooses = wanted.last});
+  }
+  watch_.AddLap(stats_.schedule_seconds);
+  runner_.Submit(input_);
+  watch_ = {};  // the runner counts its own time
+  scheduler_.Advance();
+  for (const Row& row : rows) {
+    if (!row.chooses) continue;
+    Sequence& sequence = row.request->sequence;
+    sequence.tokens.push_back(kernels::TokenInSlot(sequence.token_slot));
+  }
+  ++stats_.steps;
+}
+
+model::LogitRow EngineCore::State::TakeRow(const WantedLogits& wanted) {
+  ActiveRequest& request = *requests_.at(wanted.sequence->id);
+  const Sequence& sequence = request.sequence;
+  const auto next = static_cast<size_t>(wanted.position) + 1;
+  if (wanted.position == sequence.logits_from && sequence.logits_below > 0) {
+    const int64_t from = request.request.prompt_logprobs_from;
+    request.prompt.assign(static_cast<size_t>(request.prompt_tokens - from), {});
+    request.prompt[0].id = sequence.tokens[static_cast<size_t>(from)];
+  }
+  if (!wanted.last) {
+    return {.logprobs = request.request.prompt_logprobs, .target = sequence.tokens[next]};
+  }
+  if (!request.prompt_submitted) SubmitPrompt(request);
+  const Sampling& sampling = request.request.sampling;
+  model::LogitRow row{.chooses = true,
+                      .params = {.temperature = sampling.temperature,
+                                 .top_k = sampling.top_k,
+                                 .top_p = sampling.top_p,
+                                 .min_p = sampling.min_p,
+                                 .edits = request.penalties.edits(),
+                                 .allowed = {}},
+                      .uniform = request.random.Uniform(),
+                      .token_slot = sequence.token_slot,
+                      .logprobs = request.request.logprobs};
+  if (request.request.constraint != nullptr) {
+    row.params.allowed = request.request.constraint->Allowed();
+  }
+  return row;
+}
+
+/// What is asked of the prompt is asked once, whatever happens to the sequence later.
+void EngineCore::State::SubmitPrompt(ActiveRequest& request) {
+  request.prompt_submitted = true;
+  request.cached_tokens = request.sequence.cached_tokens;
+  request.sequence.logits_below = 0;
+}
+
+const model::StepOutput& EngineCore::State::TakeStep() {
+  const model::StepOutput& output = runner_.Collect();
+  rows_ = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  return output;
+}
+
+void EngineCore::State::Collect(std::vector<Output>& outputs) {
+  watch_.AddLap(stats_.publish_seconds);
+  const model::StepOutput& output = TakeStep();
+  stats_.model_seconds += output.model_seconds;
+  stats_.sample_seconds += output.sample_seconds;
+  watch_ = {};
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    const Row& row = rows_[i];
+    const model::StepOutput::Row& result = output.rows[i];
+    if (row.request == nullptr) continue;
+    if (row.chooses) {
+      outputs.push_back(Publish(row, result));
+    } else {
+      row.request->prompt_token(row.position + 1) = TokenOf(result);
     }
   }
 }
 
-void EngineCore::State::RunModel(const kernels::Batch& batch) {
-  const DeviceTensor hidden = transformer_.ForwardHidden(batch, cache_);
-  if (rows_.empty()) {
-    transformer_.backend().Sync();
-    watch_.AddLap(stats_.model_seconds);
-    return;
-  }
-  const DeviceTensor wanted = transformer_.GatherLogitRows(hidden);
-  for (int64_t first = 0; first < wanted.rows; first += transformer_.head_rows()) {
-    const int64_t count = std::min(transformer_.head_rows(), wanted.rows - first);
-    const DeviceTensor logits = transformer_.Head(model::RowRange(wanted, first, count));
-    transformer_.backend().Sync();
-    watch_.AddLap(stats_.model_seconds);
-    sampler_.Run(logits,
-                 std::span(rows_).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
-    watch_.AddLap(stats_.sample_seconds);
-  }
-}
-
-Output EngineCore::State::Publish(SampledRow& row) {
+Output EngineCore::State::Publish(const Row& row, const model::StepOutput::Row& result) {
   ActiveRequest& request = *row.request;
   Output output;
   if (!request.answering) PublishPrompt(request, output);
-  const std::optional<FinishReason> reason = AddToken(row, output);
+  const std::optional<FinishReason> reason = AddToken(row, result, output);
   if (reason) {
-    if (*reason == FinishReason::kError) output.error = row.error;
+    if (*reason == FinishReason::kError) output.error = result.error;
     Finish(request, *reason, output);
     return output;
   }
@@ -249,26 +303,30 @@ Output EngineCore::State::Publish(SampledRow& row) {
 
 void EngineCore::State::PublishPrompt(ActiveRequest& request, Output& output) {
   request.answering = true;
-  request.cached_tokens = request.sequence.found;
-  request.sequence.logits_below = 0;
   output.prompt = std::move(request.prompt);
   stats_.prompt_tokens += request.prompt_tokens;
 }
 
 /// Gives the reason to end, if there is one.
-std::optional<FinishReason> EngineCore::State::AddToken(SampledRow& row, Output& output) {
+std::optional<FinishReason> EngineCore::State::AddToken(const Row& row,
+                                                        const model::StepOutput::Row& result,
+                                                        Output& output) {
   ActiveRequest& request = *row.request;
-  if (!row.error.empty()) return FinishReason::kError;
+  if (!result.error.empty()) return FinishReason::kError;
   if (request.request.stop.max_tokens == 0) return FinishReason::kLength;
-  const int32_t token = row.token.id;
-  request.penalties.Accept(token);
-  if (request.request.constraint != nullptr) request.request.constraint->Accept(token);
+  request.penalties.Accept(result.token);
+  if (request.request.constraint != nullptr) request.request.constraint->Accept(result.token);
   const int64_t before = request.answer.tokens();
-  std::optional<FinishReason> reason = request.answer.Add(std::move(row.token), output);
+  const std::optional<FinishReason> reason = request.answer.Add(TokenOf(result), output);
   stats_.output_tokens += request.answer.tokens() - before;
-  if (!reason && request.sequence.computed == limits_.context) reason = FinishReason::kLength;
-  if (!reason) request.sequence.tokens.push_back(token);
-  return reason;
+  if (reason) return reason;
+  if (row.position + 1 == limits_.context) return FinishReason::kLength;
+  Sequence& sequence = request.sequence;
+  sequence.tokens[static_cast<size_t>(row.position) + 1] = result.token;
+  sequence.needs_known_tokens =
+      request.request.constraint != nullptr || request.penalties.follow_tokens();
+  scheduler_.CacheFullPages(sequence);
+  return std::nullopt;
 }
 
 void EngineCore::State::Finish(ActiveRequest& request, FinishReason reason, Output& output) {
@@ -279,6 +337,11 @@ void EngineCore::State::Finish(ActiveRequest& request, FinishReason reason, Outp
   output.cached_tokens = request.cached_tokens;
   output.output_tokens = request.answer.tokens();
   if (request.deadline) deadlines_.erase({*request.deadline, output.id});
+  for (std::vector<Row>& step : in_flight_) {
+    for (Row& row : step) {
+      if (row.request == &request) row.request = nullptr;
+    }
+  }
   scheduler_.Remove(request.sequence);
   requests_.erase(output.id);
 }
@@ -293,9 +356,9 @@ void EngineCore::State::Count() {
   stats_.prefix_hits = scheduler_.prefix_hits();
 }
 
-EngineCore::EngineCore(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
+EngineCore::EngineCore(model::Runner& runner, const tokenizer::Tokenizer& tokenizer,
                        const EngineOptions& options)
-    : state_(std::make_unique<State>(transformer, tokenizer, options)) {}
+    : state_(std::make_unique<State>(runner, tokenizer, options)) {}
 EngineCore::~EngineCore() = default;
 
 Status EngineCore::Validate(const Request& request) const { return state_->Validate(request); }

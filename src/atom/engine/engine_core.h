@@ -1,10 +1,19 @@
 // Continuous batching, one step at a time: drain what was added and cancelled, schedule, build the
-// Batch, run the model, choose tokens, say what happened. Single-threaded and without a clock of
-// its own, so that tests and evaluations drive it directly; engine.h runs it in a thread.
+// Batch, submit it to a Runner, collect what came of a step, say what happened. Single-threaded and
+// without a clock of its own, so that tests and evaluations drive it directly; engine.h runs it in
+// a thread.
+//
+// Where the runner may have a step in flight, the engine is one step ahead of what it publishes:
+//
+//   Step k      schedule k ─ submit k ─ collect k-1 ─ publish k-1
+//
+// A sequence whose newest token comes of step k-1 is computed in step k all the same, by the
+// token's slot on the device, unless its grammar or penalties must see the token first. If that
+// token turns out to be its last, its row of step k is dropped.
 //
 // Promises: a request's tokens do not depend on what else is in the batch, on the size of chunks,
-// on preemption or on the prefix cache. Every request that was added ends with exactly one
-// FinishReason. Cancelled blocks are free within one step.
+// on preemption, on the prefix cache or on steps in flight. Every request that was added ends with
+// exactly one FinishReason. Pages of whoever is cancelled are free within one step.
 #pragma once
 
 #include <chrono>
@@ -14,7 +23,7 @@
 
 #include "atom/core/result.h"
 #include "atom/engine/request.h"
-#include "atom/model/transformer.h"
+#include "atom/model/runner.h"
 #include "atom/tokenizer/tokenizer.h"
 
 namespace atom::engine {
@@ -22,9 +31,8 @@ namespace atom::engine {
 using TimePoint = std::chrono::steady_clock::time_point;
 
 struct EngineOptions {
-  int64_t kv_pages = 0;        ///< of kKvPagePositions positions: the KV memory
-  int64_t max_sequences = 64;  ///< running at once
-  int64_t step_tokens = 0;     ///< rows of a step; 0: the transformer's limit
+  int64_t max_sequences = 64;  ///< running at once (elsewhere: max_num_seqs)
+  int64_t step_tokens = 0;     ///< of a step (max_num_batched_tokens); 0: the runner's limit
   int64_t max_waiting = 1024;  ///< requests that have not begun
   bool prefix_cache = true;
   uint64_t seed = 0;  ///< for requests that bring none
@@ -50,8 +58,8 @@ struct EngineStats {
 
 class EngineCore {
  public:
-  /// `transformer` and `tokenizer` must outlive this.
-  EngineCore(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
+  /// `runner` and `tokenizer` must outlive this; nobody else uses the runner meanwhile.
+  EngineCore(model::Runner& runner, const tokenizer::Tokenizer& tokenizer,
              const EngineOptions& options);
   ~EngineCore();
 

@@ -20,6 +20,8 @@ class Penalties {
   /// The answer's next token.
   void Accept(int32_t token);
   std::span<const kernels::LogitEdit> edits() const { return edits_; }
+  /// Whether the next tokens' edits depend on the tokens before them.
+  bool follow_tokens() const { return penalizes_ || tokens_before_end_ > 0; }
 
  private:
   struct Token {

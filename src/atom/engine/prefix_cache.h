@@ -1,14 +1,16 @@
 // Which pages hold what: finds the KV page whose tokens stand behind a known beginning, so that
 // what many prompts have in common is computed once. An index only; pages and their users are the
-// BlockPool's.
+// PageAllocator's.
 //
-//   start ── tokens 0..15 ── content 4 ── tokens 16..31 ── content 9 …
+//   start ── tokens 0..15 ── hash a ── tokens 16..31 ── hash b …     b = XXH3-128(a, tokens 16..31)
 //
-// A content is the identity of everything up to the end of a page, given once and never again. A
-// page is found by a hash, but only if its parent's content and all of its tokens are the same: two
-// texts whose hashes collide never share a page.
+// A page's hash (block hash, in vLLM) stands for everything up to its end: it is chained, 128 bits
+// wide, and the same whenever the same text is computed again. So a page that was dropped and comes
+// back leads to the pages behind it that stayed. A page is found only if the hash of what lies
+// before it and all of its own tokens are the same.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -17,40 +19,46 @@
 
 namespace atom::engine {
 
-using Content = uint64_t;
-inline constexpr Content kNoContent = 0;  ///< in front of the first page
+/// Of everything up to the end of a page.
+struct PageHash {
+  uint64_t low = 0;
+  uint64_t high = 0;
+  auto operator<=>(const PageHash&) const = default;
+};
+inline constexpr PageHash kNoPages = {};  ///< in front of the first page
 
 using PageTokens = std::span<const int32_t>;  ///< of a full page
-using PageHash = uint64_t (*)(Content parent, PageTokens tokens);
-uint64_t HashPage(Content parent, PageTokens tokens);  ///< XXH3
+PageHash HashPage(const PageHash& parent, PageTokens tokens);
+
+/// Where the index keeps a hash; tests have worse ones.
+using BucketFunction = uint64_t (*)(const PageHash& hash);
+inline uint64_t LowBits(const PageHash& hash) { return hash.low; }
 
 class PrefixCache {
  public:
-  explicit PrefixCache(int64_t pages, PageHash hash = HashPage);
+  explicit PrefixCache(int64_t pages, BucketFunction bucket = LowBits);
 
   /// The page with these tokens behind `parent`.
-  std::optional<int32_t> Find(Content parent, PageTokens tokens) const;
+  std::optional<int32_t> Find(const PageHash& parent, PageTokens tokens) const;
   /// REQUIRES: nothing is known to hold them yet, and nothing of `page`.
-  void Insert(Content parent, PageTokens tokens, int32_t page);
+  void Insert(const PageHash& parent, PageTokens tokens, int32_t page);
   void Erase(int32_t page);
 
-  bool Has(int32_t page) const { return At(page).content != kNoContent; }
+  bool Has(int32_t page) const { return At(page).hash != kNoPages; }
   /// REQUIRES: Has(page).
-  Content ContentOf(int32_t page) const { return At(page).content; }
+  const PageHash& HashOf(int32_t page) const { return At(page).hash; }
 
  private:
   struct Entry {
-    Content content = kNoContent;  // kNoContent: nothing is known of the page
-    Content parent = kNoContent;
-    uint64_t hash = 0;
+    PageHash hash;  // kNoPages: nothing is known of the page
+    PageHash parent;
     std::vector<int32_t> tokens;
   };
   const Entry& At(int32_t page) const { return entries_.at(static_cast<size_t>(page)); }
 
-  PageHash hash_;
-  Content next_content_ = kNoContent + 1;
-  std::vector<Entry> entries_;                          // by page
-  std::unordered_multimap<uint64_t, int32_t> by_hash_;  // pages
+  BucketFunction bucket_;
+  std::vector<Entry> entries_;                            // by page
+  std::unordered_multimap<uint64_t, int32_t> by_bucket_;  // pages
 };
 
 }  // namespace atom::engine

@@ -13,6 +13,7 @@
 
 #include "atom/core/result.h"
 #include "atom/engine/token_constraint.h"
+#include "atom/kernels/log_probs.h"
 #include "atom/kernels/sampling.h"
 
 namespace atom::engine {
@@ -61,7 +62,7 @@ struct Request {
 };
 
 /// Most likeliest tokens that a request may ask for.
-inline constexpr int32_t kMaxLogprobs = 32;
+inline constexpr int32_t kMaxLogprobs = kernels::kMostTopTokens;
 
 /// What requests must fit.
 struct RequestLimits {

@@ -1,23 +1,27 @@
 #include "atom/engine/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "atom/core/check.h"
 #include "atom/kernels/batch.h"
 
 namespace atom::engine {
-Scheduler::Scheduler(const SchedulerOptions& options, BlockPool& pool)
+
+Scheduler::Scheduler(const SchedulerOptions& options, PageAllocator& pool)
     : options_(options), pool_(pool) {
   ATOM_CHECK(options.step_tokens > 0 && options.max_sequences > 0, "{} tokens a step, {} sequences",
              options.step_tokens, options.max_sequences);
   options_.max_sequences = std::min(options.max_sequences, options.step_tokens);
+  for (int64_t slot = options_.max_sequences - 1; slot >= 0; --slot) {
+    free_slots_.push_back(static_cast<int32_t>(slot));
+  }
 }
 
 void Scheduler::Add(Sequence& sequence) { waiting_.insert(&sequence); }
 
 void Scheduler::Remove(Sequence& sequence) {
-  ReleasePages(sequence);
-  running_.erase(&sequence);
+  Stop(sequence);
   waiting_.erase(&sequence);
   std::erase_if(chunks_, [&](const Chunk& chunk) { return chunk.sequence == &sequence; });
 }
@@ -25,18 +29,21 @@ void Scheduler::Remove(Sequence& sequence) {
 const std::vector<Chunk>& Scheduler::Schedule() {
   chunks_.clear();
   room_ = options_.step_tokens;
-  PlanStreams();
+  PlanDecodes();
   PlanPrompts();
-  ATOM_CHECK(!chunks_.empty() || (running_.empty() && waiting_.empty()),
+  const auto can_wait = [](const Sequence* sequence) { return sequence->awaits_token(); };
+  ATOM_CHECK(!chunks_.empty() || (running_.empty() && waiting_.empty()) ||
+                 std::ranges::any_of(running_, can_wait) || std::ranges::any_of(waiting_, can_wait),
              "{} running, {} waiting, {} of {} pages free, and nothing to compute", running_.size(),
              waiting_.size(), pool_.available(), pool_.pages());
   return chunks_;
 }
 
-void Scheduler::PlanStreams() {
+void Scheduler::PlanDecodes() {
   by_rank_.assign(running_.begin(), running_.end());
   for (Sequence* sequence : by_rank_) {
-    if (sequence->decoding() && running_.contains(sequence)) Plan(*sequence);
+    if (!sequence->decoding() || sequence->awaits_token()) continue;
+    if (running_.contains(sequence)) Plan(*sequence);
   }
 }
 
@@ -65,7 +72,7 @@ void Scheduler::PlanPrompts() {
 
 void Scheduler::Plan(Sequence& sequence) {
   const int64_t wanted = std::min(sequence.remaining(), room_);
-  while (RoomOf(sequence) < sequence.computed + wanted && TakePage(sequence)) {
+  while (RoomOf(sequence) < sequence.computed + wanted && AllocatePage(sequence)) {
   }
   const int64_t count = std::min(wanted, RoomOf(sequence) - sequence.computed);
   if (count == 0) return;  // it is the last in rank: others have the pages
@@ -74,6 +81,7 @@ void Scheduler::Plan(Sequence& sequence) {
 }
 
 bool Scheduler::TryAdmit(Sequence& sequence) {
+  if (sequence.awaits_token()) return false;
   ReusePrefix(sequence);
   // A page more for each that runs: otherwise it would be preempted at once.
   const int64_t pages = kernels::PagesFor(std::ssize(sequence.tokens), options_.page_positions);
@@ -83,35 +91,37 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
   }
   if (options_.prefix_cache) {
     prefix_queries_ += sequence.reusable();
-    prefix_hits_ += sequence.found;
+    prefix_hits_ += sequence.cached_tokens;
   }
   waiting_.erase(&sequence);
   running_.insert(&sequence);
+  sequence.token_slot = free_slots_.back();
+  free_slots_.pop_back();
   return true;
 }
 
 void Scheduler::ReusePrefix(Sequence& sequence) {
-  sequence.found = 0;
+  sequence.cached_tokens = 0;
   if (!options_.prefix_cache) return;
   // Never all tokens: the logits behind the last are wanted, and shared pages are not written.
   const int64_t limit = sequence.reusable() / options_.page_positions;
   for (int64_t page = 0; page < limit; ++page) {
-    const std::optional<int32_t> hit = pool_.Find(sequence.content, TokensOfPage(sequence, page));
+    const std::optional<int32_t> hit = pool_.Find(sequence.hash, TokensOfPage(sequence, page));
     if (!hit) break;
     sequence.pages.push_back(*hit);
-    sequence.content = pool_.ContentOf(*hit);
+    sequence.hash = pool_.HashOf(*hit);
   }
-  sequence.kept_pages = static_cast<int64_t>(sequence.pages.size());
-  sequence.computed = sequence.found = RoomOf(sequence);
+  sequence.cached_pages = static_cast<int64_t>(sequence.pages.size());
+  sequence.computed = sequence.cached_tokens = RoomOf(sequence);
 }
 
-bool Scheduler::TakePage(Sequence& sequence) {
-  std::optional<int32_t> page = pool_.Take();
+bool Scheduler::AllocatePage(Sequence& sequence) {
+  std::optional<int32_t> page = pool_.Allocate();
   while (!page) {
     Sequence& last = **running_.rbegin();
     if (&last == &sequence) return false;
     Preempt(last);
-    page = pool_.Take();
+    page = pool_.Allocate();
   }
   sequence.pages.push_back(*page);
   return true;
@@ -124,16 +134,23 @@ void Scheduler::Preempt(Sequence& sequence) {
     room_ += planned->count;
     chunks_.erase(planned);
   }
-  ReleasePages(sequence);
-  running_.erase(&sequence);
+  Stop(sequence);
   waiting_.insert(&sequence);
+}
+
+/// It keeps nothing that others could use. A token in its slot stays there until a later step's
+/// sampling: whoever gets the slot next writes it after everything that still reads it.
+void Scheduler::Stop(Sequence& sequence) {
+  ReleasePages(sequence);
+  if (running_.erase(&sequence) == 0) return;
+  free_slots_.push_back(std::exchange(sequence.token_slot, -1));
 }
 
 void Scheduler::ReleasePages(Sequence& sequence) {
   for (; !sequence.pages.empty(); sequence.pages.pop_back()) pool_.Release(sequence.pages.back());
   sequence.computed = 0;
-  sequence.kept_pages = 0;
-  sequence.content = kNoContent;
+  sequence.cached_pages = 0;
+  sequence.hash = kNoPages;
 }
 
 int64_t Scheduler::RoomOf(const Sequence& sequence) const {
@@ -148,14 +165,18 @@ PageTokens Scheduler::TokensOfPage(const Sequence& sequence, int64_t page) const
 
 void Scheduler::Advance() {
   for (const Chunk& chunk : chunks_) {
-    Sequence& sequence = *chunk.sequence;
-    sequence.computed += chunk.count;
-    if (!options_.prefix_cache) continue;
-    for (int64_t& page = sequence.kept_pages;
-         (page + 1) * options_.page_positions <= sequence.computed; ++page) {
-      sequence.content = pool_.Keep(sequence.content, TokensOfPage(sequence, page),
-                                    sequence.pages[static_cast<size_t>(page)]);
-    }
+    chunk.sequence->computed += chunk.count;
+    CacheFullPages(*chunk.sequence);
+  }
+}
+
+void Scheduler::CacheFullPages(Sequence& sequence) {
+  if (!options_.prefix_cache) return;
+  for (int64_t& page = sequence.cached_pages;
+       (page + 1) * options_.page_positions <= sequence.computed; ++page) {
+    const PageTokens tokens = TokensOfPage(sequence, page);
+    if (kernels::IsTokenSlot(tokens.back())) return;
+    sequence.hash = pool_.Cache(sequence.hash, tokens, sequence.pages[static_cast<size_t>(page)]);
   }
 }
 

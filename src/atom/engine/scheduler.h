@@ -1,8 +1,8 @@
 // Which tokens of which sequences the next step computes:
 //
-//   1. the newest token of every running sequence that has nothing else to compute: a long prompt
-//      never makes a stream wait;
-//   2. chunks of prompts, by rank, until the step is full; waiting sequences begin here.
+//   1. decode: the newest token of every running sequence that has nothing else to compute; a long
+//      prompt never makes them wait;
+//   2. prefill: chunks of prompts, by rank, until the step is full; waiting sequences begin here.
 //
 // Pages are taken when they are needed, none are reserved. Where none is left, the running sequence
 // of the lowest rank gives its pages back and waits again; what it has is computed anew later, or
@@ -15,7 +15,7 @@
 #include <set>
 #include <vector>
 
-#include "atom/engine/block_pool.h"
+#include "atom/engine/page_allocator.h"
 #include "atom/engine/sequence.h"
 
 namespace atom::engine {
@@ -39,18 +39,21 @@ struct SchedulerOptions {
 class Scheduler {
  public:
   /// `pool` must outlive this.
-  Scheduler(const SchedulerOptions& options, BlockPool& pool);
+  Scheduler(const SchedulerOptions& options, PageAllocator& pool);
 
   /// REQUIRES: the sequence, alone, fits the pool; it outlives its stay here.
   void Add(Sequence& sequence);
   /// Forgets it and releases its pages.
   void Remove(Sequence& sequence);
 
-  /// The next step's chunks, valid until the next call; never empty while there are sequences. For
-  /// each there are pages.
+  /// The next step's chunks, valid until the next call; never empty while there are sequences that
+  /// do not await a token. For each there are pages.
   const std::vector<Chunk>& Schedule();
-  /// The chunks are computed: full pages may be found by others.
+  /// The chunks are submitted and count as computed: full pages may be found by others, whose steps
+  /// come later.
   void Advance();
+  /// The same for pages that were full before all of their tokens were known.
+  void CacheFullPages(Sequence& sequence);
 
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
@@ -63,24 +66,26 @@ class Scheduler {
     bool operator()(const Sequence* a, const Sequence* b) const { return RanksBefore(*a, *b); }
   };
 
-  void PlanStreams();
+  void PlanDecodes();
   void PlanPrompts();
   void Plan(Sequence& sequence);
   bool TryAdmit(Sequence& sequence);
   void ReusePrefix(Sequence& sequence);
-  bool TakePage(Sequence& sequence);
+  bool AllocatePage(Sequence& sequence);
   void Preempt(Sequence& sequence);
+  void Stop(Sequence& sequence);
   void ReleasePages(Sequence& sequence);
   int64_t RoomOf(const Sequence& sequence) const;
   PageTokens TokensOfPage(const Sequence& sequence, int64_t page) const;
 
   SchedulerOptions options_;
-  BlockPool& pool_;
+  PageAllocator& pool_;
   std::set<Sequence*, ByRank> waiting_;
   std::set<Sequence*, ByRank> running_;
   std::vector<Chunk> chunks_;
   std::vector<Sequence*> by_rank_;  // scratch of a step
-  int64_t room_ = 0;                // tokens that the step under way may still take
+  std::vector<int32_t> free_slots_;
+  int64_t room_ = 0;  // tokens that the step under way may still take
   int64_t preemptions_ = 0;
   int64_t prefix_queries_ = 0;
   int64_t prefix_hits_ = 0;

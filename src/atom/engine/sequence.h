@@ -1,17 +1,22 @@
 // A request as the scheduler sees it: tokens, of which a beginning is computed, and the pages that
 // hold K and V of that beginning.
 //
-//   tokens   p0 p1 p2 p3 p4 | a0 a1      prompt, then the answer so far
-//            ── computed ──▶             the rest is computed next; after the last comes a new one
+//   tokens   p0 p1 p2 p3 p4 | a0 a1 ?    prompt, then the answer so far
+//            ──── computed ────▶         the rest is computed next; after the last comes a new one
+//
+// With a step in flight, what has been submitted counts as computed, and the newest token may be
+// one that only the device knows yet: its token slot stands for it (?).
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <tuple>
 #include <vector>
 
 #include "atom/engine/prefix_cache.h"
 #include "atom/engine/request.h"
+#include "atom/kernels/batch.h"
 
 namespace atom::engine {
 
@@ -20,18 +25,28 @@ struct Sequence {
   int32_t priority = 0;
   int64_t arrival = 0;  ///< running number
 
-  std::vector<int32_t> tokens;
+  std::vector<int32_t> tokens;      ///< ids, or kernels::TokenInSlot
   int64_t computed = 0;             ///< of the tokens
   std::vector<int32_t> pages = {};  ///< room for at least `computed` positions
 
-  int64_t logits_from = 0;       ///< besides the last position's, the logits of positions in
-  int64_t logits_below = 0;      ///< [logits_from, logits_below) are wanted
-  int64_t kept_pages = 0;        ///< full pages that the cache knows
-  Content content = kNoContent;  ///< up to the end of the last of them
-  int64_t found = 0;             ///< tokens found in the cache when it was last admitted
+  int64_t logits_from = 0;    ///< besides the last position's, the logits of positions in
+  int64_t logits_below = 0;   ///< [logits_from, logits_below) are wanted
+  int64_t cached_pages = 0;   ///< full pages that the cache knows
+  PageHash hash = kNoPages;   ///< up to the end of the last of them
+  int64_t cached_tokens = 0;  ///< found in the cache when it was last admitted
+
+  int32_t token_slot = -1;                                    ///< while it runs
+  int64_t most_tokens = std::numeric_limits<int64_t>::max();  ///< what it ends with at the latest
+  /// Its newest token must be known before it is computed: a grammar or penalties look at it.
+  bool needs_known_tokens = false;
 
   int64_t remaining() const { return static_cast<int64_t>(tokens.size()) - computed; }
-  /// Only the newest token has to be computed: a stream that a reader waits for.
+  bool newest_is_known() const { return !kernels::IsTokenSlot(tokens.back()); }
+  /// Nothing can be computed before the newest token is known: it may be the last.
+  bool awaits_token() const {
+    return !newest_is_known() && (needs_known_tokens || std::ssize(tokens) >= most_tokens);
+  }
+  /// Only the newest token has to be computed, for a reader who waits.
   bool decoding() const { return remaining() == 1; }
   bool wants_logits(int64_t position) const {
     return position >= logits_from && position < logits_below;

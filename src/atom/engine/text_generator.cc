@@ -14,13 +14,9 @@ double Lap(TimePoint& start) {
 
 }  // namespace
 
-TextGenerator::TextGenerator(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
+TextGenerator::TextGenerator(model::Runner& runner, const tokenizer::Tokenizer& tokenizer,
                              uint64_t seed)
-    : core_(transformer, tokenizer,
-            {.kv_pages = kernels::PagesFor(transformer.limits().positions,
-                                           transformer.backend().kv_page_positions()),
-             .max_sequences = 1,
-             .seed = seed}) {}
+    : core_(runner, tokenizer, {.max_sequences = 1, .seed = seed}) {}
 
 Result<Generation> TextGenerator::Complete(
     const std::vector<int32_t>& prompt, const GenerateOptions& options,

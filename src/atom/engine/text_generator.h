@@ -28,10 +28,8 @@ struct Generation {
 
 class TextGenerator {
  public:
-  /// Room for limits().positions positions in all. `seed` starts the sampler, which goes on from
-  /// call to call.
-  TextGenerator(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
-                uint64_t seed);
+  /// `seed` starts the sampler, which goes on from call to call.
+  TextGenerator(model::Runner& runner, const tokenizer::Tokenizer& tokenizer, uint64_t seed);
 
   /// Generates what follows `prompt`; on_text is given whole UTF-8 sequences as they come, and
   /// returns false to stop. What the prompt has in common with earlier calls' tokens is not

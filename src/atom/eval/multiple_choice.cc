@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "atom/eval/continuation.h"
+#include "atom/model/local_runner.h"
 
 namespace atom::eval {
 namespace {
@@ -82,10 +83,11 @@ Result<TaskResult> MeasureTask(model::Transformer& transformer,
   const Result<std::vector<std::vector<Continuation>>> groups =
       EncodeItems(tokenizer, items, context);
   if (!groups.ok()) return groups.error();
-  engine::EngineCore core(
-      transformer, tokenizer,
+  model::LocalRunner runner(
+      transformer,
       {.kv_pages = kContexts * kernels::PagesFor(PositionsForTasks(context),
                                                  transformer.backend().kv_page_positions())});
+  engine::EngineCore core(runner, tokenizer, {});
   Result<std::vector<std::vector<double>>> log_likelihoods =
       LogLikelihoods(core, *groups, [progress] {
         if (progress != nullptr) progress->Advance();

@@ -126,6 +126,9 @@ class Backend {
   /// Stands for all that was enqueued so far.
   virtual Ticket Mark() = 0;
   virtual void Wait(Ticket ticket) = 0;
+  /// Steps worth enqueuing while the results of one before them are not known yet: 0 where ops are
+  /// done when they return.
+  virtual int steps_in_flight() const { return 0; }
   /// Waits until all that was enqueued so far has finished.
   void Sync() { Wait(Mark()); }
 

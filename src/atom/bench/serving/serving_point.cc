@@ -9,6 +9,7 @@
 #include "atom/bench/serving/serving_prompts.h"
 #include "atom/core/check.h"
 #include "atom/engine/engine_core.h"
+#include "atom/model/local_runner.h"
 
 namespace atom::bench {
 namespace {
@@ -22,9 +23,9 @@ class PointRunner {
   PointRunner(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
               const PointOptions& options)
       : options_(options),
-        core_(transformer, tokenizer,
-              {.kv_pages = options.kv_pages,
-               .max_sequences = options.max_running,
+        runner_(transformer, {.kv_pages = options.kv_pages}),
+        core_(runner_, tokenizer,
+              {.max_sequences = options.max_running,
                .step_tokens = options.step_tokens,
                .prefix_cache = false}),
         prompts_({.vocabulary = transformer.spec().vocab_size, .seed = options.seed}),
@@ -119,6 +120,7 @@ class PointRunner {
   }
 
   PointOptions options_;
+  model::LocalRunner runner_;
   engine::EngineCore core_;
   ServingPrompts prompts_;
   PublishedLengths fresh_;

@@ -1,19 +1,21 @@
-#include "atom/engine/block_pool.h"
+#include "atom/engine/page_allocator.h"
 
 #include "atom/core/check.h"
 
 namespace atom::engine {
 
-BlockPool::BlockPool(int64_t pages, PageHash hash)
-    : cache_(pages, hash),
+PageAllocator::PageAllocator(int64_t pages, BucketFunction bucket)
+    : cache_(pages, bucket),
       users_(static_cast<size_t>(pages), 0),
       in_cached_(static_cast<size_t>(pages)) {
   for (int64_t page = pages - 1; page >= 0; --page) free_.push_back(static_cast<int32_t>(page));
 }
 
-int64_t BlockPool::available() const { return static_cast<int64_t>(free_.size() + cached_.size()); }
+int64_t PageAllocator::available() const {
+  return static_cast<int64_t>(free_.size() + cached_.size());
+}
 
-std::optional<int32_t> BlockPool::Take() {
+std::optional<int32_t> PageAllocator::Allocate() {
   int32_t page = 0;
   if (!free_.empty()) {
     page = free_.back();
@@ -29,7 +31,7 @@ std::optional<int32_t> BlockPool::Take() {
   return page;
 }
 
-void BlockPool::Release(int32_t page) {
+void PageAllocator::Release(int32_t page) {
   int32_t& users = users_.at(static_cast<size_t>(page));
   ATOM_CHECK(users > 0, "page {} is released but not used", page);
   if (--users > 0) return;
@@ -40,7 +42,7 @@ void BlockPool::Release(int32_t page) {
   }
 }
 
-std::optional<int32_t> BlockPool::Find(Content parent, PageTokens tokens) {
+std::optional<int32_t> PageAllocator::Find(const PageHash& parent, PageTokens tokens) {
   const std::optional<int32_t> page = cache_.Find(parent, tokens);
   if (!page) return std::nullopt;
   const auto i = static_cast<size_t>(*page);
@@ -48,13 +50,13 @@ std::optional<int32_t> BlockPool::Find(Content parent, PageTokens tokens) {
   return page;
 }
 
-Content BlockPool::Keep(Content parent, PageTokens tokens, int32_t page) {
+PageHash PageAllocator::Cache(const PageHash& parent, PageTokens tokens, int32_t page) {
   ATOM_CHECK(users_.at(static_cast<size_t>(page)) > 0, "page {} has no user", page);
   if (const std::optional<int32_t> same = cache_.Find(parent, tokens)) {
-    return cache_.ContentOf(*same);
+    return cache_.HashOf(*same);
   }
   cache_.Insert(parent, tokens, page);
-  return cache_.ContentOf(page);
+  return cache_.HashOf(page);
 }
 
 }  // namespace atom::engine

@@ -1,5 +1,5 @@
 // No page leaks, none has two meanings: random use against a model that keeps whole texts.
-#include "atom/engine/block_pool.h"
+#include "atom/engine/page_allocator.h"
 
 #include <array>
 #include <deque>
@@ -20,10 +20,10 @@ Page PageOf(int32_t token) {
   return page;
 }
 
-TEST(BlockPool, GivesEachPageOnce) {
-  BlockPool pool(5);
+TEST(PageAllocator, GivesEachPageOnce) {
+  PageAllocator pool(5);
   std::set<int32_t> pages;
-  while (const std::optional<int32_t> page = pool.Take()) {
+  while (const std::optional<int32_t> page = pool.Allocate()) {
     EXPECT_TRUE(pages.insert(*page).second);
     EXPECT_EQ(pool.used(), static_cast<int64_t>(pages.size()));
   }
@@ -32,55 +32,53 @@ TEST(BlockPool, GivesEachPageOnce) {
   EXPECT_EQ(pool.available(), 5);
 }
 
-TEST(BlockPool, CachedPagesAreFoundUntilTheyAreNeeded) {
-  BlockPool pool(3);
-  const int32_t a = *pool.Take();
-  const int32_t b = *pool.Take();
-  const Content of_a = pool.Keep(kNoContent, PageOf(1), a);
-  pool.Keep(of_a, PageOf(2), b);
+TEST(PageAllocator, CachedPagesAreFoundUntilTheyAreNeeded) {
+  PageAllocator pool(3);
+  const int32_t a = *pool.Allocate();
+  const int32_t b = *pool.Allocate();
+  const PageHash of_a = pool.Cache(kNoPages, PageOf(1), a);
+  pool.Cache(of_a, PageOf(2), b);
   pool.Release(b);
   pool.Release(a);
   EXPECT_EQ(pool.available(), 3);
-  EXPECT_EQ(pool.Find(kNoContent, PageOf(1)), a);
+  EXPECT_EQ(pool.Find(kNoPages, PageOf(1)), a);
   EXPECT_EQ(pool.available(), 2);
-  EXPECT_NE(*pool.Take(), b);  // the one that was never used comes first
-  EXPECT_EQ(*pool.Take(), b);  // then what is cached
+  EXPECT_NE(*pool.Allocate(), b);  // the one that was never used comes first
+  EXPECT_EQ(*pool.Allocate(), b);  // then what is cached
   EXPECT_EQ(pool.Find(of_a, PageOf(2)), std::nullopt);
-  EXPECT_EQ(pool.Take(), std::nullopt);  // a is in use
+  EXPECT_EQ(pool.Allocate(), std::nullopt);  // a is in use
 }
 
-TEST(BlockPool, WhatIsReleasedLongestAgoGoesFirst) {
-  BlockPool pool(3);
+TEST(PageAllocator, WhatIsReleasedLongestAgoGoesFirst) {
+  PageAllocator pool(3);
   std::vector<int32_t> pages;
   for (int32_t i = 0; i < 3; ++i) {
-    pages.push_back(*pool.Take());
-    pool.Keep(kNoContent, PageOf(i), pages.back());
+    pages.push_back(*pool.Allocate());
+    pool.Cache(kNoPages, PageOf(i), pages.back());
   }
   for (const size_t i : {1, 0, 2}) pool.Release(pages[i]);
-  ASSERT_EQ(pool.Find(kNoContent, PageOf(1)), pages[1]);  // used again: now the youngest
+  ASSERT_EQ(pool.Find(kNoPages, PageOf(1)), pages[1]);  // used again: now the youngest
   pool.Release(pages[1]);
-  for (const size_t i : {0, 2, 1}) EXPECT_EQ(*pool.Take(), pages[i]);
+  for (const size_t i : {0, 2, 1}) EXPECT_EQ(*pool.Allocate(), pages[i]);
 }
 
-TEST(BlockPool, TheSameContentInTwoPagesIsKeptOnce) {
-  BlockPool pool(2);
-  const int32_t a = *pool.Take();
-  const int32_t b = *pool.Take();
-  const Content content = pool.Keep(kNoContent, PageOf(1), a);
-  EXPECT_EQ(pool.Keep(kNoContent, PageOf(1), b), content);
+TEST(PageAllocator, TheSameContentInTwoPagesIsKeptOnce) {
+  PageAllocator pool(2);
+  const int32_t a = *pool.Allocate();
+  const int32_t b = *pool.Allocate();
+  const PageHash hash = pool.Cache(kNoPages, PageOf(1), a);
+  EXPECT_EQ(pool.Cache(kNoPages, PageOf(1), b), hash);
   pool.Release(b);
   pool.Release(a);
-  EXPECT_EQ(*pool.Take(), b);  // nobody can find it: free
+  EXPECT_EQ(*pool.Allocate(), b);  // nobody can find it: free
 }
 
-uint64_t WeakHash(Content parent, PageTokens tokens) {
-  return (parent + static_cast<uint64_t>(tokens[0])) % 2;
-}
+uint64_t WeakBucket(const PageHash& hash) { return hash.low % 2; }
 
 /// Users of a pool that do what they like, and what each page ought to hold.
 class RandomUsers {
  public:
-  explicit RandomUsers(PageHash hash) : pool_(kPages, hash) {}
+  explicit RandomUsers(BucketFunction bucket) : pool_(kPages, bucket) {}
 
   void Act() {
     const int64_t action = random_.Below(8);
@@ -104,7 +102,7 @@ class RandomUsers {
   struct User {
     Text text;
     std::vector<int32_t> pages;
-    Content content = kNoContent;
+    PageHash hash = kNoPages;
     size_t kept = 0;
 
     Text UpToHere() const {
@@ -125,10 +123,10 @@ class RandomUsers {
     User& user = users_.emplace_back();
     for (int64_t i = random_.Below(5); i >= 0; --i) user.text.push_back(AnyToken());
     while (user.pages.size() < user.text.size()) {
-      const auto page = pool_.Find(user.content, PageOf(user.text[user.pages.size()]));
+      const auto page = pool_.Find(user.hash, PageOf(user.text[user.pages.size()]));
       if (!page) break;
       user.pages.push_back(*page);
-      user.content = pool_.ContentOf(*page);
+      user.hash = pool_.HashOf(*page);
       ASSERT_EQ(holds_[static_cast<size_t>(*page)], user.UpToHere());
     }
     user.kept = user.pages.size();
@@ -136,7 +134,7 @@ class RandomUsers {
   /// A page that nobody else has.
   void TakeAPage(User& user) {
     const std::set<int32_t> in_use = InUse();
-    const std::optional<int32_t> page = pool_.Take();
+    const std::optional<int32_t> page = pool_.Allocate();
     ASSERT_EQ(page.has_value(), in_use.size() < kPages);
     if (!page) return;
     ASSERT_FALSE(in_use.contains(*page));
@@ -146,19 +144,19 @@ class RandomUsers {
   }
   void KeepPages(User& user) {
     for (; user.kept < user.pages.size(); ++user.kept) {
-      user.content = pool_.Keep(user.content, PageOf(user.text[user.kept]), user.pages[user.kept]);
+      user.hash = pool_.Cache(user.hash, PageOf(user.text[user.kept]), user.pages[user.kept]);
     }
   }
 
-  BlockPool pool_;
+  PageAllocator pool_;
   std::array<Text, kPages> holds_;  // the text up to the end of each page
   std::deque<User> users_;
   Rng random_{5};
 };
 
-TEST(BlockPool, RandomUseLeaksAndMixesNothing) {
-  for (const PageHash hash : {&HashPage, &WeakHash}) {
-    RandomUsers users(hash);
+TEST(PageAllocator, RandomUseLeaksAndMixesNothing) {
+  for (const BucketFunction bucket : {&LowBits, &WeakBucket}) {
+    RandomUsers users(bucket);
     for (int step = 0; step < 20000 && !testing::Test::HasFatalFailure(); ++step) users.Act();
   }
 }

@@ -1,0 +1,150 @@
+#include "atom/model/local_runner.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "atom/core/check.h"
+
+namespace atom::model {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::string_view kNothingAllowed =
+    "the constraint allows no token: expected at least one";
+
+/// Adds the seconds since `start`, which becomes now.
+void AddLap(Clock::time_point& start, double& seconds) {
+  const Clock::time_point now = Clock::now();
+  seconds += std::chrono::duration<double>(now - start).count();
+  start = now;
+}
+
+/// Whether the mask has a token of the vocabulary.
+bool AllowsAny(std::span<const uint64_t> allowed, int64_t vocabulary) {
+  for (size_t word = 0; word < allowed.size(); ++word) {
+    const int64_t bits = vocabulary - static_cast<int64_t>(word) * 64;
+    if (bits <= 0) break;
+    const uint64_t valid = bits >= 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
+    if ((allowed[word] & valid) != 0) return true;
+  }
+  return false;
+}
+
+RunnerInfo InfoOf(const Transformer& transformer, const KvCache& cache) {
+  const StepLimits& limits = transformer.limits();
+  return {.vocabulary = transformer.spec().vocab_size,
+          .eos_token_ids = transformer.spec().eos_token_ids,
+          .rows = limits.rows,
+          .sequences = limits.sequences > 0 ? limits.sequences : limits.rows,
+          .positions = limits.positions,
+          .kv = cache.pool()};
+}
+
+}  // namespace
+
+LocalRunner::LocalRunner(Transformer& transformer, const Options& options)
+    : transformer_(transformer),
+      cache_(transformer.backend(), transformer.KvShapes(), options.kv_pages) {
+  ATOM_CHECK(options.kv_pages > 0, "a runner with {} pages of KV", options.kv_pages);
+  info_ = InfoOf(transformer, cache_);
+  const auto rows = static_cast<size_t>(info_.rows);
+  const int in_flight = options.steps_in_flight.value_or(transformer.backend().steps_in_flight());
+  for (int i = 0; i <= in_flight; ++i) {
+    Step& step = *steps_.emplace_back(std::make_unique<Step>(transformer.backend(), info_.rows));
+    step.rows.reserve(rows);
+    step.refused.reserve(rows);
+    step.query_of.reserve(rows);
+  }
+  output_.rows.reserve(rows);
+  samples_.reserve(rows);
+  queries_.reserve(rows);
+}
+
+void LocalRunner::Submit(const StepInput& input) {
+  ATOM_CHECK(submitted_ - collected_ < steps_.size(), "{} steps are not collected",
+             submitted_ - collected_);
+  ATOM_CHECK(input.rows.size() == input.batch.logit_rows.size(), "{} rows, {} logit rows",
+             input.rows.size(), input.batch.logit_rows.size());
+  Step& step = *steps_[submitted_++ % steps_.size()];
+  step.rows.assign(input.rows.begin(), input.rows.end());
+  step.refused.assign(input.rows.size(), false);
+  step.query_of.assign(input.rows.size(), -1);
+  step.queries = 0;
+  step.model_seconds = 0.0;
+  step.sample_seconds = 0.0;
+
+  Clock::time_point start = Clock::now();
+  const kernels::DeviceTensor hidden = transformer_.ForwardHidden(input.batch, cache_);
+  if (!step.rows.empty()) {
+    const kernels::DeviceTensor wanted = transformer_.GatherLogitRows(hidden);
+    for (int64_t first = 0; first < wanted.rows; first += transformer_.head_rows()) {
+      const int64_t count = std::min(transformer_.head_rows(), wanted.rows - first);
+      const kernels::DeviceTensor logits = transformer_.Head(RowRange(wanted, first, count));
+      AddLap(start, step.model_seconds);
+      Choose(logits, first, step);
+      Measure(logits, first, step);
+      AddLap(start, step.sample_seconds);
+    }
+    step.results.FetchTokens(std::ssize(step.rows));
+    step.results.FetchLogProbs(step.queries);
+  }
+  step.ticket = transformer_.backend().Mark();
+  AddLap(start, step.model_seconds);
+}
+
+void LocalRunner::Choose(const kernels::DeviceTensor& logits, int64_t first, Step& step) {
+  samples_.clear();
+  for (int64_t i = 0; i < logits.rows; ++i) {
+    const auto index = static_cast<size_t>(first + i);
+    const LogitRow& row = step.rows[index];
+    if (!row.chooses) continue;
+    step.refused[index] =
+        !row.params.allowed.empty() && !AllowsAny(row.params.allowed, logits.cols);
+    samples_.push_back(
+        {.row = i, .params = row.params, .uniform = row.uniform, .slot = row.token_slot});
+  }
+  if (samples_.empty()) return;
+  transformer_.backend().Sample(logits, samples_, step.results.tokens().From(first));
+}
+
+void LocalRunner::Measure(const kernels::DeviceTensor& logits, int64_t first, Step& step) {
+  queries_.clear();
+  for (int64_t i = 0; i < logits.rows; ++i) {
+    const auto index = static_cast<size_t>(first + i);
+    const LogitRow& row = step.rows[index];
+    if (row.logprobs < 0) continue;
+    step.query_of[index] = step.queries + std::ssize(queries_);
+    queries_.push_back({.row = i,
+                        .target = row.chooses ? kernels::kChosenToken : row.target,
+                        .top = row.logprobs});
+  }
+  if (queries_.empty()) return;
+  transformer_.backend().TokenLogProbs(logits, queries_, step.results.tokens().From(first),
+                                       step.results.log_probs().From(step.queries));
+  step.queries += std::ssize(queries_);
+}
+
+const StepOutput& LocalRunner::Collect() {
+  ATOM_CHECK(collected_ < submitted_, "no step to collect");
+  Step& step = *steps_[collected_++ % steps_.size()];
+  Clock::time_point start = Clock::now();
+  transformer_.backend().Wait(step.ticket);
+  AddLap(start, step.model_seconds);
+  output_.rows.clear();
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    const LogitRow& row = step.rows[i];
+    StepOutput::Row& out = output_.rows.emplace_back();
+    out.token = row.chooses ? step.results.host_tokens()[i] : row.target;
+    if (step.refused[i]) out.error = kNothingAllowed;
+    if (step.query_of[i] < 0) continue;
+    const auto top = static_cast<size_t>(std::min<int64_t>(row.logprobs, info_.vocabulary));
+    out.logprob = step.results.host_log_probs()[static_cast<size_t>(step.query_of[i])];
+    out.top = step.results.host_top(step.query_of[i]).first(top);
+  }
+  output_.model_seconds = step.model_seconds;
+  output_.sample_seconds = step.sample_seconds;
+  return output_;
+}
+
+}  // namespace atom::model
