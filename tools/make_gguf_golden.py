@@ -16,7 +16,7 @@ import pathlib
 import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Type
-from gguf_model import GgufModel, interleave
+from gguf_model import MODULES, GgufModel, interleave
 from safetensors_numpy import SafetensorsFile, to_float32
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -75,7 +75,6 @@ def write_tiny(path):
     source = ROOT / "tests/golden/tiny-gqa"
     config = json.loads((source / "config.json").read_text())
     checkpoint = SafetensorsFile(source / "model.safetensors")
-    from gguf_model import MODULES
     names = {hf: name for name, hf in MODULES.items()}
     types = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "BF16", "F32"]
 
@@ -122,7 +121,8 @@ def write_tiny(path):
 
 
 def describe_tiny(path):
-    import tokenizers
+    import tokenizers  # only here: blocks need none
+
     model = GgufModel(path)
     tokenizer = tokenizers.Tokenizer.from_str(json.dumps(model.tokenizer))
     return {

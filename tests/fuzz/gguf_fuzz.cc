@@ -1,5 +1,5 @@
-// Any bytes as a GGUF file: refused with a sentence, or every tensor lies inside the bytes and can be
-// read, and its keys give the files of a folder or a sentence.
+// Any bytes as a GGUF file: refused with a sentence, or every tensor lies inside the bytes and can
+// be read, and its keys give the files of a folder or a sentence.
 #include <cstdint>
 
 #include "atom/io/gguf/gguf_config.h"
@@ -15,8 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     atom::fuzz::CheckSentence(file.error());
     return 0;
   }
-  for (const auto translate : {atom::io::GgufConfig, atom::io::GgufTokenizerJson,
-                               atom::io::GgufTokenizerConfig}) {
+  for (const auto translate :
+       {atom::io::GgufConfig, atom::io::GgufTokenizerJson, atom::io::GgufTokenizerConfig}) {
     const atom::Result<atom::io::Json> json = translate(*file);
     if (!json.ok()) atom::fuzz::CheckSentence(json.error());
   }

@@ -64,8 +64,7 @@ TEST(GgufModel, ComputesTheModelThatItIs) {
   const ModelFiles files = Open(kGolden / "gguf/tiny.gguf");
   const auto backend = kernels::MakeBackend("reference", {.threads = 1});
   ASSERT_TRUE(backend.ok());
-  const auto loaded =
-      LoadTransformer(files, **backend, {.limits = {.rows = 32, .positions = 32}});
+  const auto loaded = LoadTransformer(files, **backend, {.limits = {.rows = 32, .positions = 32}});
   ASSERT_TRUE(loaded.ok()) << loaded.error().message;
   Transformer& transformer = **loaded;
   const Result<io::Json> golden = io::ReadJsonFile(kGolden / "tiny-gqa/golden.json");

@@ -107,7 +107,10 @@ TEST(BpeModel, DropsBytesOnlyIfAsked) {
             "all 256 bytes");
   spec.drops_bytes = true;
   const BpeModel model = MustCreate(std::move(spec));
-  EXPECT_EQ(Encode(model, "a\xff" "b"), (Ids{2}));
+  EXPECT_EQ(Encode(model,
+                   "a\xff"
+                   "b"),
+            (Ids{2}));
   EXPECT_EQ(Encode(model, "ba"), (Ids{1, 0}));
   EXPECT_EQ(Encode(model, "xyz"), Ids{});
 }

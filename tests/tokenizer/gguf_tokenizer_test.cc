@@ -1,5 +1,5 @@
-// A tokenizer out of a GGUF file against the ids that Hugging Face's `tokenizers` gives for the same
-// vocabulary (tests/golden/README.md).
+// A tokenizer out of a GGUF file against the ids that Hugging Face's `tokenizers` gives for the
+// same vocabulary (tests/golden/README.md).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

@@ -4,8 +4,8 @@
 #include <fmt/core.h>
 #include <map>
 #include <memory>
-#include <optional>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "atom/cli/commands.h"
 #include "atom/cli/session.h"
@@ -126,7 +126,9 @@ Status RunEval(EvalFlags flags) {
 void AddEval(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<EvalFlags>();
   CLI::App* command = app.add_subcommand("eval", "Perplexity and accuracy of a model");
-  command->add_option("model", flags->model, "Model directory (checkpoint or artifact), or GGUF file")->required();
+  command
+      ->add_option("model", flags->model, "Model directory (checkpoint or artifact), or GGUF file")
+      ->required();
   command
       ->add_option(
           "--ppl", flags->texts,

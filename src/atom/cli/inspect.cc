@@ -140,9 +140,9 @@ Status InspectModel(const InspectFlags& flags) {
 
 void AddInspect(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<InspectFlags>();
-  CLI::App* command =
-      app.add_subcommand("inspect", "What is in a model, or in a safetensors file");
-  command->add_option("path", flags->path, "Model directory, .gguf or .safetensors file")->required();
+  CLI::App* command = app.add_subcommand("inspect", "What is in a model, or in a safetensors file");
+  command->add_option("path", flags->path, "Model directory, .gguf or .safetensors file")
+      ->required();
   command->add_flag("--tensors", flags->tensors, "List every tensor of a model");
   command->add_flag("--verify", flags->verify, "Read everything: checksums, shapes and values");
   command->add_flag("--json", flags->json, "JSON on stdout");

@@ -59,8 +59,9 @@ Error NothingToRead(const fs::path& dir) {
     return MakeError("{}: found {}, expected {} or {}: name that file itself, not its folder",
                      dir.string(), Quote(other), kSingleFile, kIndexFile);
   }
-  return MakeError("{}: found {}, expected {} or {}: pickled files are not read, so convert it first",
-                   dir.string(), Quote(other), kSingleFile, kIndexFile);
+  return MakeError(
+      "{}: found {}, expected {} or {}: pickled files are not read, so convert it first",
+      dir.string(), Quote(other), kSingleFile, kIndexFile);
 }
 
 bool IsPlainFileName(const std::string& name) {

@@ -28,10 +28,10 @@ namespace atom::io {
 /// A tensor as it is stored, for people and for plans of memory.
 struct StoredTensor {
   std::string name;
-  std::string type;    ///< "BF16", "Q4_1"
-  DType dtype;         ///< of what is read: blocks are dequantized to F32
+  std::string type;  ///< "BF16", "Q4_1"
+  DType dtype;       ///< of what is read: blocks are dequantized to F32
   Shape shape;
-  int64_t bytes = 0;   ///< in the file
+  int64_t bytes = 0;  ///< in the file
   int64_t read_bytes() const { return ElementCount(shape) * DTypeSize(dtype); }
 };
 

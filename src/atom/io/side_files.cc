@@ -57,8 +57,6 @@ Result<std::string> SideFiles::Read(std::string_view name, int64_t max_bytes) co
   return text;
 }
 
-std::string SideFiles::Source(std::string_view name) const {
-  return (path_ / name).string();
-}
+std::string SideFiles::Source(std::string_view name) const { return (path_ / name).string(); }
 
 }  // namespace atom::io

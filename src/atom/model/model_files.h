@@ -1,5 +1,6 @@
 // A model, opened: a Hugging Face checkpoint or an artifact, which differ only by the
-// quantization_config in config.json, or a GGUF file. From here a Transformer is loaded onto a backend.
+// quantization_config in config.json, or a GGUF file. From here a Transformer is loaded onto a
+// backend.
 #pragma once
 
 #include <filesystem>

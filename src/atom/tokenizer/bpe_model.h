@@ -4,7 +4,8 @@
 //   word ─ atoms (bytes, or characters with byte fallback / unknown token) ─ BpeMerger ─ ids
 //
 // Promises: nothing of a word vanishes (a model that would drop a character is refused), so what
-// is decoded is what was encoded, unless the vocabulary has an unknown token, or drops_bytes is set.
+// is decoded is what was encoded, unless the vocabulary has an unknown token, or drops_bytes is
+// set.
 #pragma once
 
 #include <array>

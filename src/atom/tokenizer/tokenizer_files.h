@@ -1,4 +1,5 @@
-// The bytes of a model's files that make a tokenizer, read before any of them is parsed: what follows needs no file system, so tests and fuzzing hand in bytes of their own.
+// The bytes of a model's files that make a tokenizer, read before any of them is parsed: what
+// follows needs no file system, so tests and fuzzing hand in bytes of their own.
 #pragma once
 
 #include <optional>

@@ -83,12 +83,13 @@ TEST(GgufConfig, RefusesWhatItDoesNotKnow) {
             "f.gguf: key 'llama.expert_count' is 8, expected 0: mixtures of experts are not known");
   EXPECT_THAT(ErrorWith(KeyBytes("llama.rope.dimension_count", 2u)),
               HasSubstr("is 2, expected 4: only whole heads are rotated"));
-  EXPECT_THAT(ErrorWith(KeyBytes("llama.attention.value_length", 8u)), HasSubstr("is 8, expected 4"));
+  EXPECT_THAT(ErrorWith(KeyBytes("llama.attention.value_length", 8u)),
+              HasSubstr("is 8, expected 4"));
   EXPECT_THAT(ErrorWith(KeyBytes("llama.vocab_size", "many")),
               HasSubstr("is the string 'many', expected an integer"));
-  EXPECT_EQ(ErrorWithTensor("blk.0.attn_q.weight", 16),
-            "f.gguf: tensor 'blk.0.attn_q.weight' is IQ2_XXS, expected one of " +
-                ReadableBlockTypes());
+  EXPECT_EQ(
+      ErrorWithTensor("blk.0.attn_q.weight", 16),
+      "f.gguf: tensor 'blk.0.attn_q.weight' is IQ2_XXS, expected one of " + ReadableBlockTypes());
   EXPECT_THAT(ErrorWithTensor("blk.0.ffn_gate_exps.weight", 0),
               HasSubstr("is none of architecture 'llama'"));
   EXPECT_THAT(ErrorWithTensor("blk.x.attn_q.weight", 0), HasSubstr("is none of architecture"));

@@ -57,8 +57,7 @@ TEST(GgufTokenizer, WritesTheFilesOfAFolder) {
   const std::string bytes = GgufBytes{.keys = keys}.Bytes();
   const GgufFile file = Parsed(bytes);
   const Json json = *GgufTokenizerJson(file);
-  EXPECT_EQ(json["model"]["vocab"],
-            Json({{"<e>", 0}, {"a", 1}, {"b", 2}, {"ab", 3}, {"<u>", 4}}));
+  EXPECT_EQ(json["model"]["vocab"], Json({{"<e>", 0}, {"a", 1}, {"b", 2}, {"ab", 3}, {"<u>", 4}}));
   EXPECT_EQ(json["model"]["merges"], Json::array({"a b"}));
   EXPECT_EQ(json["pre_tokenizer"]["pretokenizers"][0],
             Json({{"type", "Digits"}, {"individual_digits", true}}));
@@ -66,9 +65,9 @@ TEST(GgufTokenizer, WritesTheFilesOfAFolder) {
   EXPECT_EQ(json["added_tokens"][0]["special"], true);
   EXPECT_EQ(json["added_tokens"][1]["content"], "<u>");
   EXPECT_EQ(json["added_tokens"][1]["special"], false);
-  EXPECT_EQ(*GgufTokenizerConfig(file), Json({{"bos_token", "<e>"},
-                                              {"add_bos_token", true},
-                                              {"chat_template", "{{ messages }}"}}));
+  EXPECT_EQ(
+      *GgufTokenizerConfig(file),
+      Json({{"bos_token", "<e>"}, {"add_bos_token", true}, {"chat_template", "{{ messages }}"}}));
 }
 
 TEST(GgufTokenizer, RefusesOthersByName) {

@@ -28,7 +28,7 @@ inline int SplitNibble(const std::byte* bytes, int i, int half) {
 }
 
 /// The values of the codes of IQ4_NL and IQ4_XS.
-inline constexpr std::array<float, 16> kNonlinearValues = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                                           1,    13,   25,  38,  53,  69,  89,  113};
+inline constexpr std::array<float, 16> kNonlinearValues = {
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 }  // namespace atom::io

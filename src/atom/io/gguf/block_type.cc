@@ -38,7 +38,7 @@ constexpr std::array kTypes = {
     Quantized(23, "IQ4_XS", 256, 136, DequantizeIQ4_XS),
     Quantized(34, "TQ1_0", 256, 54, DequantizeTQ1_0),
     Quantized(35, "TQ2_0", 256, 66, DequantizeTQ2_0),
-    Opaque(9, "Q8_1", 32, 36),   // of activations, in no file
+    Opaque(9, "Q8_1", 32, 36),  // of activations, in no file
     Opaque(15, "Q8_K", 256, 292),
     Opaque(16, "IQ2_XXS", 256, 66),
     Opaque(17, "IQ2_XS", 256, 74),
@@ -85,9 +85,9 @@ void Dequantize(const BlockType& type, std::span<const std::byte> blocks, std::s
   const auto bytes = static_cast<size_t>(type.block_bytes);
   const auto elements = static_cast<size_t>(type.block_elements);
   const size_t count = blocks.size() / bytes;
-  ATOM_CHECK(type.dequantize != nullptr && blocks.size() % bytes == 0 &&
-                 out.size() == count * elements,
-             "{} bytes of {} give {} elements", blocks.size(), type.name, out.size());
+  ATOM_CHECK(
+      type.dequantize != nullptr && blocks.size() % bytes == 0 && out.size() == count * elements,
+      "{} bytes of {} give {} elements", blocks.size(), type.name, out.size());
   for (size_t i = 0; i < count; ++i) {
     type.dequantize(blocks.data() + i * bytes, out.data() + i * elements);
   }

@@ -14,9 +14,7 @@ int TwoBits(const std::byte* codes, int i) {
 }
 
 // Four bits of element i. 64 elements share 32 bytes: the first 32 in the low nibbles.
-int FourBits(const std::byte* codes, int i) {
-  return SplitNibble(codes + i / 64 * 32, i % 64, 32);
-}
+int FourBits(const std::byte* codes, int i) { return SplitNibble(codes + i / 64 * 32, i % 64, 32); }
 
 // One bit of element i: bit i / 32 of byte i mod 32.
 int OneBit(const std::byte* bits, int i) { return ByteAt(bits, i % 32) >> (i / 32) & 1; }
@@ -27,12 +25,13 @@ struct ScaleAndMin {
 };
 
 // Number j of the eight pairs of 6 bits in 12 bytes (Q4_K, Q5_K). The first four lie in the low six
-// bits of bytes j and 4 + j; the others have their low four in byte 8 + j − 4, their high two on top
-// of those of the first.
+// bits of bytes j and 4 + j; the others have their low four in byte 8 + j − 4, their high two on
+// top of those of the first.
 ScaleAndMin SixBitPair(const std::byte* scales, int j) {
   if (j < 4) return {ByteAt(scales, j) & 63, ByteAt(scales, 4 + j) & 63};
   const int low = ByteAt(scales, 4 + j);
-  return {(low & 15) | (ByteAt(scales, j - 4) >> 2 & 48), (low >> 4) | (ByteAt(scales, j) >> 2 & 48)};
+  return {(low & 15) | (ByteAt(scales, j - 4) >> 2 & 48),
+          (low >> 4) | (ByteAt(scales, j) >> 2 & 48)};
 }
 
 // Number j of the sixteen scales of 6 bits in 12 bytes (Q3_K), without their offset: the low four

@@ -68,10 +68,9 @@ Status CheckGgufTensors(const GgufFile& file, const GgufArchitecture& architectu
     bool in_layer = false;
     const std::string_view module = ModuleOf(tensor.name, in_layer);
     const auto modules = in_layer ? architecture.layer_modules : architecture.outer_modules;
-    const bool known =
-        tensor.name == kGgufRopeFactors ||
-        std::any_of(modules.begin(), modules.end(),
-                    [&](const GgufModule& row) { return row.gguf_name == module; });
+    const bool known = tensor.name == kGgufRopeFactors ||
+                       std::any_of(modules.begin(), modules.end(),
+                                   [&](const GgufModule& row) { return row.gguf_name == module; });
     if (!known) {
       return MakeError("{}: tensor {} is none of architecture {}, which may compute something else",
                        file.source(), Quote(tensor.name), Quote(architecture.name));

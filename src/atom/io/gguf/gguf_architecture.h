@@ -18,9 +18,9 @@ struct GgufModule {
 };
 
 struct GgufArchitecture {
-  std::string_view name;          ///< general.architecture, and the prefix of its keys
-  std::string_view config_name;   ///< config.json's architectures
-  std::string_view model_type;    ///< config.json's model_type
+  std::string_view name;         ///< general.architecture, and the prefix of its keys
+  std::string_view config_name;  ///< config.json's architectures
+  std::string_view model_type;   ///< config.json's model_type
   /// Rows of q and k are stored so that the two channels of a RoPE pair are neighbours: row 2 i + j
   /// of a head is row j · head_dim / 2 + i of the checkpoint.
   bool interleaved_rope;

@@ -35,9 +35,9 @@ constexpr std::array kFields = {
 
 // Keys that the functions below read, or that change nothing for what is computed here.
 constexpr std::array<std::string_view, 9> kOtherKeys = {
-    "attention.value_length",   "rope.dimension_count", "rope.scaling.type",
-    "rope.scaling.factor",      "rope.scale_linear",    "rope.scaling.original_context_length",
-    "rope.scaling.finetuned",   "expert_count",         "expert_used_count",
+    "attention.value_length", "rope.dimension_count", "rope.scaling.type",
+    "rope.scaling.factor",    "rope.scale_linear",    "rope.scaling.original_context_length",
+    "rope.scaling.finetuned", "expert_count",         "expert_used_count",
 };
 
 class ConfigWriter {
@@ -69,9 +69,9 @@ Status ConfigWriter::RefuseUnknownKeys() const {
   for (auto key = file_.keys().lower_bound(prefix);
        key != file_.keys().end() && key->first.starts_with(prefix); ++key) {
     const std::string_view name = std::string_view(key->first).substr(prefix.size());
-    const bool known =
-        std::find(kOtherKeys.begin(), kOtherKeys.end(), name) != kOtherKeys.end() ||
-        std::any_of(kFields.begin(), kFields.end(), [&](const auto& row) { return row.key == name; });
+    const bool known = std::find(kOtherKeys.begin(), kOtherKeys.end(), name) != kOtherKeys.end() ||
+                       std::any_of(kFields.begin(), kFields.end(),
+                                   [&](const auto& row) { return row.key == name; });
     if (known) continue;
     return MakeError("{}: key {} is {}, which is not known and may mean another model",
                      file_.source(), Quote(key->first), key->second.Describe());
@@ -117,9 +117,9 @@ Status ConfigWriter::CheckEqual(std::string_view name, int64_t expected,
 
 Status ConfigWriter::CheckHeads() const {
   const auto heads = config_["num_attention_heads"].get<int64_t>();
-  const int64_t head_dim = config_.contains("head_dim")
-                               ? config_["head_dim"].get<int64_t>()
-                               : config_["hidden_size"].get<int64_t>() / std::max<int64_t>(heads, 1);
+  const int64_t head_dim = config_.contains("head_dim") ? config_["head_dim"].get<int64_t>()
+                                                        : config_["hidden_size"].get<int64_t>() /
+                                                              std::max<int64_t>(heads, 1);
   Status status = CheckEqual("attention.value_length", head_dim, "values are as wide as keys");
   if (status.ok()) {
     status = CheckEqual("rope.dimension_count", head_dim, "only whole heads are rotated");
@@ -130,7 +130,8 @@ Status ConfigWriter::CheckHeads() const {
 
 Status ConfigWriter::WriteSpecialTokens() {
   Json ends = Json::array();
-  for (const std::string_view key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
+  for (const std::string_view key :
+       {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
     const Result<std::optional<int64_t>> id = OptionalInt(file_, key);
     if (!id.ok()) return id.error();
     if (!id->has_value()) continue;

@@ -79,8 +79,8 @@ Result<const GgufArray*> RequireArray(const GgufFile& file, std::string_view key
   const GgufValue* found = file.FindKey(key);
   if (found == nullptr) return Missing(file, key, expected);
   const auto* array = std::get_if<GgufArray>(&found->value);
-  const bool fits = array != nullptr && (strings ? array->type == GgufType::kString
-                                                 : IsGgufInteger(array->type));
+  const bool fits =
+      array != nullptr && (strings ? array->type == GgufType::kString : IsGgufInteger(array->type));
   if (!fits) return WrongType(file, key, expected, *found);
   return array;
 }

@@ -3,8 +3,9 @@
 // the keys mean is the business of gguf_config.h and gguf_tokenizer.h.
 //
 //   ┌──────┬─────────┬─────────┬──────┬───────┬──────────────┬─────────┬───────────────────────────┐
-//   │ GGUF │ version │ tensors │ keys │ keys… │ tensor infos…│ padding │ tensor data, each aligned │
-//   │ 4    │ u32     │ u64     │ u64  │       │              │         │ offsets count from here   │
+//   │ GGUF │ version │ tensors │ keys │ keys… │ tensor infos…│ padding │ tensor data, each aligned
+//   │ │ 4    │ u32     │ u64     │ u64  │       │              │         │ offsets count from here
+//   │
 //   └──────┴─────────┴─────────┴──────┴───────┴──────────────┴─────────┴───────────────────────────┘
 //   key: string, type u32, value · string: length u64, bytes · array: type u32, count u64, elements
 //   tensor info: name, dimensions u32, that many u64 (innermost first), type u32, offset u64

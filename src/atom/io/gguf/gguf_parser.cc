@@ -14,7 +14,7 @@ static_assert(std::endian::native == std::endian::little, "GGUF data is little-e
 
 constexpr std::string_view kMagic = "GGUF";
 constexpr int64_t kDefaultAlignment = 32;
-constexpr uint64_t kLeastKeyBytes = 8 + 4 + 1;              // an empty name, a type, a byte
+constexpr uint64_t kLeastKeyBytes = 8 + 4 + 1;             // an empty name, a type, a byte
 constexpr uint64_t kLeastTensorBytes = 8 + 4 + 8 + 4 + 8;  // an empty name, one dimension
 
 std::string_view TextOf(std::span<const std::byte> bytes) {
@@ -204,9 +204,10 @@ Status GgufFile::Parser::ReadAlignment() {
   const Result<std::optional<int64_t>> parts = OptionalInt(file_, "split.count");
   if (!parts.ok()) return parts.error();
   if (parts->value_or(1) > 1) {
-    return MakeError("{}: is one of {} parts of a split model, expected a model in one file: "
-                     "merge them first",
-                     source(), **parts);
+    return MakeError(
+        "{}: is one of {} parts of a split model, expected a model in one file: "
+        "merge them first",
+        source(), **parts);
   }
   return {};
 }
@@ -251,9 +252,10 @@ Status GgufFile::Parser::ReadTensor(uint64_t number) {
   }
   int64_t bytes = ElementCount(*shape);
   if (bytes < 0 || shape->back() % type->block_elements != 0) {
-    return MakeError("{}: {} has the shape {}, expected rows of whole blocks of {} and a size below "
-                     "2^63",
-                     source(), where, ShapeString(*shape), type->block_elements);
+    return MakeError(
+        "{}: {} has the shape {}, expected rows of whole blocks of {} and a size below "
+        "2^63",
+        source(), where, ShapeString(*shape), type->block_elements);
   }
   if (__builtin_mul_overflow(bytes / type->block_elements, type->block_bytes, &bytes)) {
     return MakeError("{}: {}: the size of {} {} does not fit 63 bits", source(), where, type->name,
@@ -285,9 +287,10 @@ Status GgufFile::Parser::PlaceData() {
     GgufTensor& tensor = file_.tensors_[i];
     const auto [offset, bytes] = extents_[i];
     if (offset > data.size() || bytes > data.size() - offset) {
-      return MakeError("{}: tensor {} of {} bytes begins at byte {} of the data, of which there are "
-                       "{}: the file is truncated or damaged",
-                       source(), Quote(tensor.name), bytes, offset, data.size());
+      return MakeError(
+          "{}: tensor {} of {} bytes begins at byte {} of the data, of which there are "
+          "{}: the file is truncated or damaged",
+          source(), Quote(tensor.name), bytes, offset, data.size());
     }
     if (offset < covered) {
       return MakeError("{}: tensor {} begins at byte {} of the data, inside of the one before",

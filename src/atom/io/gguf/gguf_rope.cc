@@ -14,10 +14,10 @@ constexpr double kHighFactor = 4.0;
 constexpr int64_t kOriginalContext = 8192;
 constexpr double kTolerance = 1e-5;  // divisors were computed in fp32
 
-// The divisor of pair i of `pairs`: 1 for short wavelengths, `factor` for long ones, smooth between.
+// The divisor of pair i of `pairs`: 1 for short wavelengths, `factor` for long ones, smooth
+// between.
 double Llama3Divisor(double theta, size_t i, size_t pairs, double factor) {
-  const double frequency =
-      std::pow(theta, -static_cast<double>(i) / static_cast<double>(pairs));
+  const double frequency = std::pow(theta, -static_cast<double>(i) / static_cast<double>(pairs));
   const double turns = kOriginalContext * frequency / (2 * std::numbers::pi);
   if (turns > kHighFactor) return 1.0;
   if (turns < kLowFactor) return factor;
@@ -31,15 +31,15 @@ Result<Json> FromDivisors(const GgufFile& file, const GgufTensor& tensor, double
     return MakeError("{}: tensor {} is {} {}, expected one axis of F32", file.source(),
                      Quote(tensor.name), tensor.type->name, ShapeString(tensor.shape));
   }
-  const std::vector<float> divisors =
-      ToFloats({DType::kF32, tensor.shape, tensor.data.data()});
+  const std::vector<float> divisors = ToFloats({DType::kF32, tensor.shape, tensor.data.data()});
   const auto factor = static_cast<double>(divisors.back());  // of the longest wavelength
   for (size_t i = 0; i < divisors.size(); ++i) {
     const double expected = Llama3Divisor(theta, i, divisors.size(), factor);
     if (std::abs(divisors[i] - expected) <= kTolerance * expected) continue;
-    return MakeError("{}: tensor {} holds {} at element {}, expected {}: the rule of Llama 3.1, the "
-                     "only one known",
-                     file.source(), Quote(tensor.name), divisors[i], i, expected);
+    return MakeError(
+        "{}: tensor {} holds {} at element {}, expected {}: the rule of Llama 3.1, the "
+        "only one known",
+        file.source(), Quote(tensor.name), divisors[i], i, expected);
   }
   if (factor == 1.0) return Json();
   return Json{{"rope_type", "llama3"},

@@ -43,17 +43,25 @@ T Load(const std::byte* bytes) {
 
 int64_t ReadInt(GgufType type, const std::byte* bytes) {
   switch (type) {
-    case GgufType::kUint8: return Load<uint8_t>(bytes);
-    case GgufType::kInt8: return Load<int8_t>(bytes);
-    case GgufType::kUint16: return Load<uint16_t>(bytes);
-    case GgufType::kInt16: return Load<int16_t>(bytes);
-    case GgufType::kUint32: return Load<uint32_t>(bytes);
-    case GgufType::kInt32: return Load<int32_t>(bytes);
+    case GgufType::kUint8:
+      return Load<uint8_t>(bytes);
+    case GgufType::kInt8:
+      return Load<int8_t>(bytes);
+    case GgufType::kUint16:
+      return Load<uint16_t>(bytes);
+    case GgufType::kInt16:
+      return Load<int16_t>(bytes);
+    case GgufType::kUint32:
+      return Load<uint32_t>(bytes);
+    case GgufType::kInt32:
+      return Load<int32_t>(bytes);
     case GgufType::kUint64:
       return static_cast<int64_t>(
           std::min(Load<uint64_t>(bytes), static_cast<uint64_t>(INT64_MAX)));
-    case GgufType::kInt64: return Load<int64_t>(bytes);
-    default: break;
+    case GgufType::kInt64:
+      return Load<int64_t>(bytes);
+    default:
+      break;
   }
   ATOM_CHECK(false, "{} is no integer", GgufTypeName(type));
   return 0;

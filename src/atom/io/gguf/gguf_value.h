@@ -40,7 +40,7 @@ inline bool IsGgufInteger(GgufType type) {
 struct GgufArray {
   GgufType type = GgufType::kUint8;  ///< of the elements; never kArray
   size_t count = 0;
-  std::span<const std::byte> numbers = {};      ///< count × GgufTypeSize bytes, or none
+  std::span<const std::byte> numbers = {};     ///< count × GgufTypeSize bytes, or none
   std::vector<std::string_view> strings = {};  ///< count strings, or none
 
   /// Element i as a number. REQUIRES: IsGgufInteger(type), or kFloat32.
