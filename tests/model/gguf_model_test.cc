@@ -1,15 +1,15 @@
 // A GGUF file as a model: its tensors under the names of a checkpoint, dequantized, q and k in the
 // order of one, are those that the `gguf` package gives (tests/golden/README.md); and the forward
-// pass of it and of the checkpoint that it was made of are close.
-#include <cmath>
+// pass gives the same bits as that of a folder with those tensors.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "atom/artifact/tensor_finder.h"
 #include "atom/io/json.h"
 #include "atom/kernels/registry.h"
 #include "atom/model/model_files.h"
+
+#include "tests/io/temp_folder.h"
 
 namespace atom::model {
 namespace {
@@ -59,32 +59,39 @@ TEST(GgufModel, SaysWhatTheConfigOfItsCheckpointSays) {
   EXPECT_EQ(spec.eos_token_ids, expected.eos_token_ids);
 }
 
-// The golden logits of tiny-gqa; codes of 4 bits among the weights move them by some hundredths.
-TEST(GgufModel, ComputesTheModelThatItIs) {
-  const ModelFiles files = Open(kGolden / "gguf/tiny.gguf");
+// All logits of one sequence.
+std::vector<float> LogitsOf(const std::filesystem::path& model, std::vector<int32_t> tokens) {
+  const ModelFiles files = Open(model);
   const auto backend = kernels::MakeBackend("reference", {.threads = 1});
-  ASSERT_TRUE(backend.ok());
+  EXPECT_TRUE(backend.ok());
   const auto loaded = LoadTransformer(files, **backend, {.limits = {.rows = 32, .positions = 32}});
-  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
-  Transformer& transformer = **loaded;
-  const Result<io::Json> golden = io::ReadJsonFile(kGolden / "tiny-gqa/golden.json");
-  ASSERT_TRUE(golden.ok());
-  const auto tokens = golden->at("tokens").get<std::vector<int32_t>>();
-  KvCache cache = transformer.MakeKvCache(32);
-  kernels::Batch batch = transformer.OneSequence(tokens, 0);
-  const auto last = static_cast<int32_t>(tokens.size()) - 1;
-  batch.logit_rows = {last};
-  const kernels::DeviceTensor logits = transformer.Forward(batch, cache);
+  EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+  KvCache cache = (*loaded)->MakeKvCache(32);
+  kernels::Batch batch = (*loaded)->OneSequence(std::move(tokens), 0);
+  batch.logit_rows = {7};
+  const kernels::DeviceTensor logits = (*loaded)->Forward(batch, cache);
   std::vector<float> found(static_cast<size_t>(files.spec.vocab_size));
   (*backend)->Download(logits.data, std::as_writable_bytes(std::span(found)));
-  const auto expected = golden->at("logits").back().get<std::vector<float>>();
-  double difference = 0.0;
-  double power = 0.0;
-  for (size_t i = 0; i < found.size(); ++i) {
-    difference += std::pow(found[i] - expected[i], 2);
-    power += std::pow(expected[i], 2);
+  return found;
+}
+
+TEST(GgufModel, GivesTheLogitsOfTheSameModelAsSafetensors) {
+  const std::filesystem::path path = kGolden / "gguf/tiny.gguf";
+  const ModelFiles files = Open(path);
+  const Result<io::Json> golden = io::ReadJsonFile(kGolden / "gguf/tiny.json");
+  ASSERT_TRUE(golden.ok()) << golden.error().message;
+  std::vector<std::vector<float>> values;
+  std::vector<io::NamedTensor> tensors;
+  for (const auto& [name, expected] : golden->at("tensors").items()) {
+    values.push_back(ToFloats(files.tensors().Find(name)->view));
+    const auto* data = reinterpret_cast<const std::byte*>(values.back().data());
+    tensors.push_back({name, {DType::kF32, expected.at("shape").get<Shape>(), data}});
   }
-  EXPECT_LT(std::sqrt(difference / power), 0.15);
+  const io::TempFolder folder;
+  folder.Write("config.json", files.checkpoint.config_text());
+  ASSERT_TRUE(io::WriteSafetensors(folder / "model.safetensors", tensors, {}).ok());
+  const std::vector<int32_t> tokens = {5, 17, 90, 3, 3, 41, 60, 2};
+  EXPECT_EQ(LogitsOf(path, tokens), LogitsOf(folder.path(), tokens));
 }
 
 }  // namespace

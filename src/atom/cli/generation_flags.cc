@@ -58,9 +58,7 @@ Result<LoadedModel> GenerationFlags::Load() const {
       opened->files, **made,
       {.simulate = simulate,
        .dtype = DType::kF32,
-       .limits = {.rows = std::min(kStepRows, positions),
-                  .positions = positions,
-                  .sequences = 1}});
+       .limits = {.rows = std::min(kStepRows, positions), .positions = positions, .sequences = 1}});
   if (!transformer.ok()) return transformer.error();
   const int64_t pages = kernels::PagesFor(positions, (*made)->kv_page_positions());
   auto runner = std::make_unique<model::LocalRunner>(
