@@ -33,8 +33,8 @@ Status RunGemmBench(GemmFlags& flags) {
     flags.options.shapes.push_back(*shape);
   }
   return RunBench<bench::GemmRow>(flags, bench::GemmTableHeader(),
-                                  [&](bench::Workbench& workbench, const auto& on_row) {
-                                    return bench::RunGemm(workbench, flags.options, on_row);
+                                  [&](bench::BenchContext& context, const auto& on_row) {
+                                    return bench::RunGemm(context, flags.options, on_row);
                                   });
 }
 
@@ -56,10 +56,11 @@ void AddAttention(CLI::App& parent, int& exit_code) {
   CLI::App* command = AddBenchCommand<AttentionFlags>(
       parent, "attention", "Attention alone, over the KV cache", flags, exit_code,
       [](AttentionFlags& f) {
-        return RunBench<bench::AttentionRow>(
-            f, bench::AttentionTableHeader(), [&](bench::Workbench& workbench, const auto& on_row) {
-              return bench::RunAttention(workbench, f.options, on_row);
-            });
+        return RunBench<bench::AttentionRow>(f, bench::AttentionTableHeader(),
+                                             [&](bench::BenchContext& context, const auto& on_row) {
+                                               return bench::RunAttention(context, f.options,
+                                                                          on_row);
+                                             });
       });
   bench::AttentionOptions& options = flags->options;
   AddList(*command, "--shapes", options.geometries, "Geometries, by name or config.json");
@@ -73,8 +74,8 @@ void AddModel(CLI::App& parent, int& exit_code) {
   CLI::App* command = AddBenchCommand<ModelFlags>(
       parent, "model", "A whole model with random weights", flags, exit_code, [](ModelFlags& f) {
         return RunBench<bench::ModelRow>(f, bench::ModelTableHeader(),
-                                         [&](bench::Workbench& workbench, const auto& on_row) {
-                                           return bench::RunModel(workbench, f.options, on_row);
+                                         [&](bench::BenchContext& context, const auto& on_row) {
+                                           return bench::RunModel(context, f.options, on_row);
                                          });
       });
   bench::ModelOptions& options = flags->options;

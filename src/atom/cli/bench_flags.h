@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "atom/bench/kernels/workbench.h"
+#include "atom/bench/kernels/bench_context.h"
 #include "atom/cli/session.h"
 
 namespace atom::cli {
@@ -28,28 +28,28 @@ struct BenchFlags {
 
 /// Prints the table as it grows and writes the rows at the end: an interrupted run leaves no file.
 template <class Row>
-Status RunBench(
-    const BenchFlags& flags, const std::string& table_header,
-    const std::function<Status(bench::Workbench&, const std::function<void(const Row&)>&)>& run) {
+Status RunBench(const BenchFlags& flags, const std::string& table_header,
+                const std::function<Status(bench::BenchContext&,
+                                           const std::function<void(const Row&)>&)>& run) {
   const bench::Effort effort = flags.quick ? bench::QuickEffort() : bench::Effort{};
-  const Result<std::unique_ptr<bench::Workbench>> made =
-      bench::Workbench::Make(flags.backend.backend, flags.backend.threads, effort);
+  const Result<std::unique_ptr<bench::BenchContext>> made =
+      bench::BenchContext::Make(flags.backend.backend, flags.backend.threads, effort);
   if (!made.ok()) return made.error();
-  bench::Workbench& workbench = **made;
+  bench::BenchContext& context = **made;
   const bool table = flags.json != "-";
   nlohmann::json rows = nlohmann::json::array();
-  const Status status = run(workbench, [&](const Row& row) {
+  const Status status = run(context, [&](const Row& row) {
     if (rows.empty()) {  // now all flags are known to be good
-      const std::string header = workbench.Header();
+      const std::string header = context.Header();
       if (table) fmt::print("{}\n{}\n", header, table_header);
     }
-    rows.push_back(ToJson(row, workbench));
+    rows.push_back(ToJson(row, context));
     if (!table) return;
     fmt::print("{}\n", TableLine(row));
     std::fflush(stdout);
   });
   if (!status.ok()) return status;
-  return WriteJson(flags.json, workbench.Report(std::move(rows)));
+  return WriteJson(flags.json, context.Report(std::move(rows)));
 }
 
 template <class Flags>

@@ -16,9 +16,9 @@ Status RunServingRecipes(ServingRecipesFlags& flags) {
   bench::InterruptWatch watch;  // before the backend's threads, which inherit it
   std::vector<bench::ServingRow> rows;
   const Status status = RunBench<bench::ServingRow>(
-      flags, bench::ServingTableHeader(), [&](bench::Workbench& workbench, const auto& on_row) {
+      flags, bench::ServingTableHeader(), [&](bench::BenchContext& context, const auto& on_row) {
         return bench::RunServing(
-            workbench, flags.options, [&watch] { return watch.Seen(); },
+            context, flags.options, [&watch] { return watch.Seen(); },
             [&](const bench::ServingRow& row) {
               rows.push_back(row);
               on_row(row);

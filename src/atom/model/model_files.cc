@@ -57,7 +57,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
     tensors.ReadAhead(i + 1);
     Result<artifact::HostLayer> layer = files.ReadLayer(i);
     if (!layer.ok()) return layer.error();
-    if (options.simulate && files.quantization.has_value()) MakeSimulated(*layer);
+    if (options.simulate && files.quantization.has_value()) MakeFakeQuantized(*layer);
     if (!files.quantization.has_value()) ConvertDtype(options.dtype, options.weights(), *layer);
     transformer.AddLayer(*layer);
     tensors.ReleasePages(i);
@@ -158,7 +158,7 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
   return transformer;
 }
 
-void MakeSimulated(artifact::HostLayer& layer) {
+void MakeFakeQuantized(artifact::HostLayer& layer) {
   for (artifact::HostSite& site : layer.sites) {
     if (site.format.bits < 16) site.format.simulated = true;
   }

@@ -32,7 +32,7 @@ struct ModelFiles {
 };
 
 struct LoadOptions {
-  /// Run a packed artifact fake-quantized (MakeSimulated).
+  /// Run a packed artifact fake-quantized (MakeFakeQuantized).
   bool simulate = false;
   /// Unquantized models: the type that weights and KV are converted to (F32, BF16, F16). fp32 keeps
   /// weights in the checkpoint's type, which loses nothing.
@@ -56,7 +56,7 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
 
 /// Turns a packed layer into the fake-quantized one of the same formats: activations and KV are
 /// quantized and at once dequantized, and products are of dequantized values (docs/numerics.md, 3).
-void MakeSimulated(artifact::HostLayer& layer);
+void MakeFakeQuantized(artifact::HostLayer& layer);
 /// Converts an unquantized layer's KV storage and weights to BF16 or F16; F32 leaves them.
 void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer);
 

@@ -62,7 +62,7 @@ TEST(AttentionBenchTest, EveryLayerIsFilledToItsLastPosition) {
 }
 
 TEST(AttentionBenchTest, UnknownNamesAreRefused) {
-  const auto bench = Workbench::Make("cpu", 1, QuickEffort()).value();
+  const auto bench = BenchContext::Make("cpu", 1, QuickEffort()).value();
   const auto message = [&](const AttentionOptions& options) {
     const Status status = RunAttention(*bench, options, [](const AttentionRow&) { FAIL(); });
     return status.ok() ? "" : status.error().message;
@@ -74,7 +74,7 @@ TEST(AttentionBenchTest, UnknownNamesAreRefused) {
 }
 
 TEST(AttentionBenchTest, EveryStorageGivesRowsWithSoundNumbers) {
-  const auto bench = Workbench::Make("cpu", 2, QuickEffort()).value();
+  const auto bench = BenchContext::Make("cpu", 2, QuickEffort()).value();
   const tests::TemporaryFolder folder;
   tests::WriteTinyModel({}, folder.path());
   const AttentionOptions options{.geometries = {folder.path().string()}, .depths = {48}};

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "atom/bench/kernels/bench_context.h"
 #include "atom/bench/kernels/ceiling_loops.h"
-#include "atom/bench/kernels/workbench.h"
 
 namespace atom::bench {
 namespace {
@@ -50,7 +50,7 @@ TEST(CeilingsTest, WorkIsPlausible) {
 #endif
 
 TEST(WorkbenchTest, MeasuresTheShareOfTheCeiling) {
-  const auto bench = Workbench::Make("cpu", 1, QuickEffort()).value();
+  const auto bench = BenchContext::Make("cpu", 1, QuickEffort()).value();
   EXPECT_EQ(bench->threads(), 1);
   int calls = 0;
   const Measured measured = bench->Measure(Ceiling::kFma, 1000.0, [&] { ++calls; });
@@ -64,7 +64,7 @@ TEST(WorkbenchTest, MeasuresTheShareOfTheCeiling) {
 }
 
 TEST(WorkbenchTest, EachSampleHasTheCeilingBesideIt) {
-  const auto bench = Workbench::Make("cpu", 1, QuickEffort()).value();
+  const auto bench = BenchContext::Make("cpu", 1, QuickEffort()).value();
   // Shares of 12 a second, measured as 8 and 16, as 16 and 8, and so on: 1, 1/2, 1/4.
   const std::vector<Sample> samples = {{12.0, 1.0}, {12.0, 2.0}, {24.0, 8.0}};
   const Measured measured = bench->Summarize(Ceiling::kFma, samples, {8.0, 16.0, 8.0, 16.0});
@@ -74,7 +74,7 @@ TEST(WorkbenchTest, EachSampleHasTheCeilingBesideIt) {
 }
 
 TEST(WorkbenchTest, UnknownBackendsAreRefused) {
-  const auto made = Workbench::Make("tpu", 1, QuickEffort());
+  const auto made = BenchContext::Make("tpu", 1, QuickEffort());
   ASSERT_FALSE(made.ok());
   EXPECT_NE(made.error().message.find("tpu"), std::string::npos);
 }

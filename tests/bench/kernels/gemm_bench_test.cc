@@ -88,7 +88,7 @@ TEST(GemmBenchTest, ShapesAreParsedOrRefused) {
 }
 
 TEST(GemmBenchTest, UnknownKernelsAreRefusedWithTheKnownOnes) {
-  const auto bench = Workbench::Make("cpu", 1, QuickEffort()).value();
+  const auto bench = BenchContext::Make("cpu", 1, QuickEffort()).value();
   const Status status = RunGemm(*bench, {.kernels = {"w2a2"}}, [](const GemmRow&) { FAIL(); });
   ASSERT_FALSE(status.ok());
   for (const char* part : {"w2a2", "w4a4", "w4a16", "bf16", "f32"}) {
@@ -97,7 +97,7 @@ TEST(GemmBenchTest, UnknownKernelsAreRefusedWithTheKnownOnes) {
 }
 
 TEST(GemmBenchTest, EveryKernelGivesRowsWithSoundNumbers) {
-  const auto bench = Workbench::Make("cpu", 2, QuickEffort()).value();
+  const auto bench = BenchContext::Make("cpu", 2, QuickEffort()).value();
   std::vector<GemmRow> rows;
   const GemmOptions options{.rows = {1, 17}, .shapes = {{96, 256}}};
   ASSERT_TRUE(RunGemm(*bench, options, [&](const GemmRow& row) { rows.push_back(row); }).ok());
@@ -127,7 +127,7 @@ TEST(GemmBenchTest, EveryKernelGivesRowsWithSoundNumbers) {
 }
 
 TEST(GemmBenchTest, WithoutBaselinesThereAreNoRatios) {
-  const auto bench = Workbench::Make("cpu", 1, QuickEffort()).value();
+  const auto bench = BenchContext::Make("cpu", 1, QuickEffort()).value();
   const GemmOptions options{
       .kernels = {"w4a4"}, .rows = {1}, .shapes = {{32, 256}}, .baselines = false};
   const Status status =

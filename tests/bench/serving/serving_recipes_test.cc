@@ -34,7 +34,7 @@ class ServingRecipesTest : public ::testing::Test {
     return status.ok() ? "" : status.error().message;
   }
   tests::TemporaryFolder folder_;
-  std::unique_ptr<Workbench> bench_ = Workbench::Make("cpu", 2, QuickEffort()).value();
+  std::unique_ptr<BenchContext> bench_ = BenchContext::Make("cpu", 2, QuickEffort()).value();
 };
 
 TEST_F(ServingRecipesTest, BatchesAreFullAllTheTime) {

@@ -23,7 +23,7 @@ constexpr int64_t kMaxDepth = int64_t{1} << 20;
 /// Layers of one storage, filled; a query to run over them in turn.
 class AttentionCase {
  public:
-  AttentionCase(Workbench& bench, const model::ModelSpec& spec, KvStorage storage, int64_t depth)
+  AttentionCase(BenchContext& bench, const model::ModelSpec& spec, KvStorage storage, int64_t depth)
       : backend_(bench.backend()), shape_(spec.layer(0).attention.Shape()), depth_(depth) {
     const kernels::KvShape kv{{.storage = storage}, shape_.kv_heads, shape_.head_dim};
     const int64_t pages = kernels::PagesFor(depth, backend_.kv_page_positions());
@@ -69,7 +69,7 @@ class AttentionCase {
   size_t next_ = 0;
 };
 
-AttentionRow MeasureRow(Workbench& bench, const Geometry& geometry, const std::string& test,
+AttentionRow MeasureRow(BenchContext& bench, const Geometry& geometry, const std::string& test,
                         int64_t depth, AttentionCase& attention) {
   const bool decode = test == "decode";
   const kernels::KvShape& kv = attention.kv();
@@ -106,7 +106,7 @@ bool Contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-void RunDepth(Workbench& bench, const AttentionOptions& options, const Geometry& geometry,
+void RunDepth(BenchContext& bench, const AttentionOptions& options, const Geometry& geometry,
               int64_t depth, const std::function<void(const AttentionRow&)>& on_row) {
   std::map<std::string, double> bf16_seconds;  // by test
   for (const KvStorage storage : kStorages) {  // bf16 first
@@ -133,7 +133,7 @@ double AttentionOperations(const kernels::AttentionShape& shape, int64_t first, 
   return 4.0 * static_cast<double>(shape.heads * shape.head_dim) * static_cast<double>(pairs);
 }
 
-Status RunAttention(Workbench& bench, const AttentionOptions& options,
+Status RunAttention(BenchContext& bench, const AttentionOptions& options,
                     const std::function<void(const AttentionRow&)>& on_row) {
   if (Status s = CheckNames(options.kv, AttentionKvNames(), "KV storage"); !s.ok()) return s;
   if (Status s = CheckNames(options.tests, AttentionTestNames(), "test"); !s.ok()) return s;
@@ -154,7 +154,7 @@ Status RunAttention(Workbench& bench, const AttentionOptions& options,
   return {};
 }
 
-nlohmann::json ToJson(const AttentionRow& row, const Workbench& bench) {
+nlohmann::json ToJson(const AttentionRow& row, const BenchContext& bench) {
   nlohmann::json json = {{"bench", "attention"},
                          {"test", row.test},
                          {"shape", row.geometry},

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "atom/bench/kernels/bench_context.h"
 #include "atom/bench/kernels/geometry.h"
-#include "atom/bench/kernels/workbench.h"
 #include "atom/quant/formats.h"
 
 namespace atom::bench {
@@ -39,13 +39,13 @@ struct AttentionRow {
   Ratios ratio = {};  ///< of bf16 KV, measured before, where asked for
 };
 
-Status RunAttention(Workbench& bench, const AttentionOptions& options,
+Status RunAttention(BenchContext& bench, const AttentionOptions& options,
                     const std::function<void(const AttentionRow&)>& on_row);
 
 /// Multiplications and additions of q·Kᵀ and of ·V for queries at positions [first, first + count).
 double AttentionOperations(const kernels::AttentionShape& shape, int64_t first, int64_t count);
 
-nlohmann::json ToJson(const AttentionRow& row, const Workbench& bench);
+nlohmann::json ToJson(const AttentionRow& row, const BenchContext& bench);
 std::string AttentionTableHeader();
 std::string TableLine(const AttentionRow& row);
 

@@ -39,7 +39,7 @@ Ceiling CeilingFor(const GemmKernel& kernel, int64_t m) {
 
 using Baselines = std::vector<std::pair<OneDnnType, std::unique_ptr<OneDnnProduct>>>;
 
-Baselines MakeBaselines(Workbench& bench, const GemmShape& shape) {
+Baselines MakeBaselines(BenchContext& bench, const GemmShape& shape) {
   Baselines baselines;
   for (const OneDnnType type : kOneDnnTypes) {
     baselines.emplace_back(type,
@@ -49,7 +49,7 @@ Baselines MakeBaselines(Workbench& bench, const GemmShape& shape) {
   return baselines;
 }
 
-Ratios MeasureBaselines(Workbench& bench, Baselines& baselines, int64_t m, double seconds) {
+Ratios MeasureBaselines(BenchContext& bench, Baselines& baselines, int64_t m, double seconds) {
   Effort effort = bench.effort();
   effort.repeats = (effort.repeats + 1) / 2;  // they come again with each kernel
   Ratios ratios;
@@ -61,7 +61,7 @@ Ratios MeasureBaselines(Workbench& bench, Baselines& baselines, int64_t m, doubl
   return ratios;
 }
 
-GemmRow MeasureRow(Workbench& bench, const GemmKernel& kernel, const GemmShape& shape, int64_t m,
+GemmRow MeasureRow(BenchContext& bench, const GemmKernel& kernel, const GemmShape& shape, int64_t m,
                    GemmProduct& product) {
   product.SetRows(m);
   const double operations = 2.0 * static_cast<double>(m * shape.n) * static_cast<double>(shape.k);
@@ -98,7 +98,7 @@ std::vector<std::string> GemmKernelNames() {
   return names;
 }
 
-Status RunGemm(Workbench& bench, const GemmOptions& options,
+Status RunGemm(BenchContext& bench, const GemmOptions& options,
                const std::function<void(const GemmRow&)>& on_row) {
   const Result<std::vector<GemmKernel>> kernels = FindKernels(options.kernels);
   if (!kernels.ok()) return kernels.error();
@@ -123,7 +123,7 @@ Status RunGemm(Workbench& bench, const GemmOptions& options,
   return {};
 }
 
-nlohmann::json ToJson(const GemmRow& row, const Workbench& bench) {
+nlohmann::json ToJson(const GemmRow& row, const BenchContext& bench) {
   nlohmann::json json = {{"bench", "gemm"}, {"kernel", row.kernel}, {"m", row.m},      {"n", row.n},
                          {"k", row.k},      {"gops", row.gops},     {"gbps", row.gbps}};
   bench.Describe(json);

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "atom/bench/kernels/workbench.h"
+#include "atom/bench/kernels/bench_context.h"
 
 namespace atom::bench {
 
@@ -42,10 +42,10 @@ struct GemmRow {
 };
 
 /// Calls `on_row` as each row is finished.
-Status RunGemm(Workbench& bench, const GemmOptions& options,
+Status RunGemm(BenchContext& bench, const GemmOptions& options,
                const std::function<void(const GemmRow&)>& on_row);
 
-nlohmann::json ToJson(const GemmRow& row, const Workbench& bench);
+nlohmann::json ToJson(const GemmRow& row, const BenchContext& bench);
 std::string GemmTableHeader();
 std::string TableLine(const GemmRow& row);
 

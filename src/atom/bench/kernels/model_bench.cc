@@ -21,7 +21,7 @@ constexpr int64_t kSliceTokens = 8;
 /// Runs the tests of one model.
 class ModelRunner {
  public:
-  ModelRunner(Workbench& bench, RandomModel model, int64_t positions, bool integer, int repeats)
+  ModelRunner(BenchContext& bench, RandomModel model, int64_t positions, bool integer, int repeats)
       : bench_(bench),
         model_(std::move(model)),
         cache_(model_.transformer->MakeKvCache(positions)),
@@ -92,7 +92,7 @@ class ModelRunner {
     bench_.backend().Sync();
   }
 
-  Workbench& bench_;
+  BenchContext& bench_;
   RandomModel model_;
   model::KvCache cache_;
   bool integer_;
@@ -122,7 +122,7 @@ Result<Geometry> FindRunnableGeometry(const std::string& name, int64_t layers) {
   return geometry;
 }
 
-void RunGeometry(Workbench& bench, const ModelOptions& options, const quant::Recipe& recipe,
+void RunGeometry(BenchContext& bench, const ModelOptions& options, const quant::Recipe& recipe,
                  const Geometry& geometry, const std::vector<ModelTest>& tests,
                  const std::function<void(const ModelRow&)>& on_row) {
   model::ModelSpec spec = geometry.spec;
@@ -169,7 +169,7 @@ Result<ModelTest> ParseModelTest(std::string_view name) {
   return test;
 }
 
-Status RunModel(Workbench& bench, const ModelOptions& options,
+Status RunModel(BenchContext& bench, const ModelOptions& options,
                 const std::function<void(const ModelRow&)>& on_row) {
   const Result<quant::Recipe> recipe = FindRunnableRecipe(options.recipe);
   if (!recipe.ok()) return recipe.error();
@@ -191,7 +191,7 @@ Status RunModel(Workbench& bench, const ModelOptions& options,
   return {};
 }
 
-nlohmann::json ToJson(const ModelRow& row, const Workbench& bench) {
+nlohmann::json ToJson(const ModelRow& row, const BenchContext& bench) {
   nlohmann::json json = {{"bench", "model"},       {"geometry", row.geometry},
                          {"test", row.test},       {"recipe", row.recipe},
                          {"layers", row.layers},   {"model_layers", row.model_layers},

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "atom/bench/kernels/bench_context.h"
 #include "atom/bench/kernels/geometry.h"
-#include "atom/bench/kernels/workbench.h"
 #include "atom/core/dtype.h"
 #include "atom/quant/recipe.h"
 
@@ -46,10 +46,10 @@ struct ModelRow {
   Measured measured = {};  ///< seconds of one repeat
 };
 
-Status RunModel(Workbench& bench, const ModelOptions& options,
+Status RunModel(BenchContext& bench, const ModelOptions& options,
                 const std::function<void(const ModelRow&)>& on_row);
 
-nlohmann::json ToJson(const ModelRow& row, const Workbench& bench);
+nlohmann::json ToJson(const ModelRow& row, const BenchContext& bench);
 std::string ModelTableHeader();
 std::string TableLine(const ModelRow& row);
 

@@ -12,7 +12,7 @@ namespace {
 /// The models of one geometry, one recipe after the other.
 class Comparison {
  public:
-  Comparison(Workbench& bench, const ServingOptions& options, const Geometry& geometry,
+  Comparison(BenchContext& bench, const ServingOptions& options, const Geometry& geometry,
              const std::function<bool()>& interrupted,
              const std::function<void(const ServingRow&)>& on_row)
       : bench_(bench),
@@ -84,7 +84,7 @@ class Comparison {
     on_row_(row);
   }
 
-  Workbench& bench_;
+  BenchContext& bench_;
   const ServingOptions& options_;
   const Geometry& geometry_;
   model::ModelSpec spec_;
@@ -109,7 +109,7 @@ Status Check(const ServingOptions& options, const Geometry& geometry) {
 
 }  // namespace
 
-Status RunServing(Workbench& bench, const ServingOptions& options,
+Status RunServing(BenchContext& bench, const ServingOptions& options,
                   const std::function<bool()>& interrupted,
                   const std::function<void(const ServingRow&)>& on_row) {
   const Result<Geometry> geometry = FindGeometry(options.geometry);

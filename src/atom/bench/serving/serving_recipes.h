@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "atom/bench/kernels/workbench.h"
+#include "atom/bench/kernels/bench_context.h"
 #include "atom/bench/serving/serving_memory.h"
 #include "atom/bench/serving/serving_point.h"
 
@@ -51,11 +51,11 @@ struct ServingRow {
 };
 
 /// Ends early, with what there is, once `interrupted` says so.
-Status RunServing(Workbench& bench, const ServingOptions& options,
+Status RunServing(BenchContext& bench, const ServingOptions& options,
                   const std::function<bool()>& interrupted,
                   const std::function<void(const ServingRow&)>& on_row);
 
-nlohmann::json ToJson(const ServingRow& row, const Workbench& bench);
+nlohmann::json ToJson(const ServingRow& row, const BenchContext& bench);
 std::string ServingTableHeader();
 std::string TableLine(const ServingRow& row);
 /// Throughput and latency against batch and against memory, a panel each.

@@ -44,7 +44,7 @@ io::Chart Panel(const std::vector<ServingRow>& rows, bool budgets, std::string t
 
 }  // namespace
 
-nlohmann::json ToJson(const ServingRow& row, const Workbench& bench) {
+nlohmann::json ToJson(const ServingRow& row, const BenchContext& bench) {
   const ServingPoint& point = row.point;
   nlohmann::json json = {{"bench", "serving-recipes"},
                          {"weights", "random"},

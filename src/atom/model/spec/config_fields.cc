@@ -10,12 +10,6 @@ Status CheckRange(int64_t value, std::string_view field, int64_t least, int64_t 
   return MakeError("{}: field '{}' is {}, expected {} to {}", source, field, value, least, most);
 }
 
-Status CheckRange(double value, std::string_view field, double least, double most,
-                  const std::string& source) {
-  if (value >= least && value <= most) return {};
-  return MakeError("{}: field '{}' is {}, expected {} to {}", source, field, value, least, most);
-}
-
 namespace {
 
 Result<int32_t> TokenId(const Json& value, std::string_view field, int64_t vocab_size,

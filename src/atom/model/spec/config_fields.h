@@ -6,10 +6,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
-#include <utility>
 
 #include "atom/core/result.h"
+#include "atom/io/field_reader.h"
 #include "atom/io/json.h"
 #include "atom/io/quote.h"
 #include "atom/model/spec/model_spec.h"
@@ -43,62 +42,36 @@ Result<typename Table::value_type> FindRow(const Table& table,
 
 Status CheckRange(int64_t value, std::string_view field, int64_t least, int64_t most,
                   const std::string& source);
-Status CheckRange(double value, std::string_view field, double least, double most,
-                  const std::string& source);
 
-// Reads fields one after the other and keeps the first complaint; the values after it are those
-// given as a default.
-class ConfigFields {
+/// io::FieldReader of a config.json: fields that must be there, and defaults for those that need
+/// not.
+class ConfigFields : public io::FieldReader {
  public:
   ConfigFields(const io::Json& object, const std::string& source)
-      : object_(object), source_(source) {}
+      : io::FieldReader(object, source, Missing::kKeep) {}
 
+  // `least` after a complaint.
   int64_t Int(std::string_view key, int64_t least, int64_t most) {
-    return InRange(Keep(io::RequireInt(object_, key, source_), least), key, least, most);
+    Require(key, "an integer");
+    return Int(key, least, most, least);
   }
   int64_t Int(std::string_view key, int64_t least, int64_t most, int64_t absent) {
-    return InRange(Keep(io::OptionalInt(object_, key, source_), {}).value_or(absent), key, least,
-                   most);
+    return io::FieldReader::Int(key, {.least = least, .most = most}).value_or(absent);
   }
   double Number(std::string_view key, double least, double most) {
-    return InRange(Keep(io::RequireNumber(object_, key, source_), least), key, least, most);
+    Require(key, "a number");
+    return Number(key, least, most, least);
   }
   double Number(std::string_view key, double least, double most, double absent) {
-    return InRange(Keep(io::OptionalNumber(object_, key, source_), {}).value_or(absent), key, least,
-                   most);
+    return io::FieldReader::Number(key, {.least = least, .most = most}).value_or(absent);
   }
-  bool Bool(std::string_view key) {
-    return Keep(io::OptionalBool(object_, key, source_), {}).value_or(false);
-  }
-  std::optional<std::string> String(std::string_view key) {
-    return Keep(io::OptionalString(object_, key, source_), {});
-  }
-  const io::Json* Object(std::string_view key) {
-    return Keep(io::OptionalObject(object_, key, source_), nullptr);
-  }
-
-  /// Keeps `status` if it is the first complaint.
-  void Add(Status status) {
-    if (status_.ok()) status_ = std::move(status);
-  }
-  const Status& status() const { return status_; }
+  bool Bool(std::string_view key) { return io::FieldReader::Bool(key).value_or(false); }
 
  private:
-  template <class T>
-  T Keep(Result<T> field, std::type_identity_t<T> failed) {
-    if (field.ok()) return *std::move(field);
-    Add(field.error());
-    return failed;
+  void Require(std::string_view key, std::string_view expected) {
+    if (Find(key) != nullptr) return;
+    Complain({.key = std::string(key), .expected = std::string(expected), .found = "missing"});
   }
-  template <class T>
-  T InRange(T value, std::string_view key, T least, T most) {
-    Add(CheckRange(value, key, least, most, source_));
-    return value;
-  }
-
-  const io::Json& object_;
-  const std::string& source_;
-  Status status_;
 };
 
 /// bos_token_id and eos_token_id, which is one id or several, all below vocab_size.

@@ -56,7 +56,7 @@ Result<LlamaShape> ReadShape(const Json& config, const std::string& source,
   shape.rope = *rope;
   const std::string act = fields.String("hidden_act").value_or("silu");
   if (act != "silu") {
-    fields.Add(
+    fields.Fail(
         MakeError("{}: hidden_act {} is not known, expected 'silu'", source, io::Quote(act)));
   }
   if (!fields.status().ok()) return fields.status().error();
@@ -105,7 +105,7 @@ Result<ModelSpec> ReadMistral(const Json& config, const std::string& source) {
   const int64_t most = shape->max_position_embeddings;
   const int64_t window = fields.Int("sliding_window", 0, INT64_MAX, most);
   if (window < most) {
-    fields.Add(
+    fields.Fail(
         MakeError("{}: sliding_window is {}, expected null or at least "
                   "max_position_embeddings = {}: windowed attention is not known",
                   source, window, most));

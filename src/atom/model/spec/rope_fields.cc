@@ -45,8 +45,8 @@ Result<RopeScaling> ReadRopeScaling(const Json& rope, const std::string& source)
     scaling.original_max_position =
         fields.Int("original_max_position_embeddings", 1, kMaxPositions);
     if (scaling.high_freq_factor <= scaling.low_freq_factor) {
-      fields.Add(MakeError("{}: high_freq_factor {} must be above low_freq_factor {}", source,
-                           scaling.high_freq_factor, scaling.low_freq_factor));
+      fields.Fail(MakeError("{}: high_freq_factor {} must be above low_freq_factor {}", source,
+                            scaling.high_freq_factor, scaling.low_freq_factor));
     }
   }
   if (!fields.status().ok()) return fields.status().error();

@@ -34,10 +34,10 @@ struct Sample {
 /// The speed of others, and by what factor the row is faster: their time over its time.
 using Ratios = std::vector<std::pair<std::string, double>>;
 
-class Workbench {
+class BenchContext {
  public:
-  static Result<std::unique_ptr<Workbench>> Make(const std::string& backend, int threads,
-                                                 const Effort& effort);
+  static Result<std::unique_ptr<BenchContext>> Make(const std::string& backend, int threads,
+                                                    const Effort& effort);
 
   kernels::Backend& backend() { return *backend_; }
   Ceilings& ceilings() { return ceilings_; }
@@ -63,8 +63,8 @@ class Workbench {
   nlohmann::json Report(nlohmann::json rows) const;
 
  private:
-  Workbench(std::unique_ptr<kernels::Backend> backend, CpuIsa isa, int threads,
-            const Effort& effort)
+  BenchContext(std::unique_ptr<kernels::Backend> backend, CpuIsa isa, int threads,
+               const Effort& effort)
       : backend_(std::move(backend)), isa_(isa), effort_(effort), ceilings_(isa, threads, effort) {}
 
   std::unique_ptr<kernels::Backend> backend_;

@@ -1,4 +1,4 @@
-#include "atom/bench/kernels/workbench.h"
+#include "atom/bench/kernels/bench_context.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -9,8 +9,8 @@
 
 namespace atom::bench {
 
-Result<std::unique_ptr<Workbench>> Workbench::Make(const std::string& backend, int threads,
-                                                   const Effort& effort) {
+Result<std::unique_ptr<BenchContext>> BenchContext::Make(const std::string& backend, int threads,
+                                                         const Effort& effort) {
   const Result<CpuIsa> isa = ChooseCpuIsa();
   if (!isa.ok()) return isa.error();
   // As the backend does, so that the two agree.
@@ -18,10 +18,11 @@ Result<std::unique_ptr<Workbench>> Workbench::Make(const std::string& backend, i
   Result<std::unique_ptr<kernels::Backend>> made =
       kernels::MakeBackend(backend, {.threads = resolved});
   if (!made.ok()) return made.error();
-  return std::unique_ptr<Workbench>(new Workbench(std::move(made).value(), *isa, resolved, effort));
+  return std::unique_ptr<BenchContext>(
+      new BenchContext(std::move(made).value(), *isa, resolved, effort));
 }
 
-Measured Workbench::Measure(Ceiling ceiling, double work, const std::function<void()>& call) {
+Measured BenchContext::Measure(Ceiling ceiling, double work, const std::function<void()>& call) {
   const bool known = ceilings_.Has(ceiling);
   std::vector<Sample> samples;
   std::vector<double> rates;
@@ -34,8 +35,8 @@ Measured Workbench::Measure(Ceiling ceiling, double work, const std::function<vo
   return Summarize(ceiling, samples, rates);
 }
 
-Measured Workbench::Summarize(Ceiling ceiling, const std::vector<Sample>& samples,
-                              const std::vector<double>& rates) const {
+Measured BenchContext::Summarize(Ceiling ceiling, const std::vector<Sample>& samples,
+                                 const std::vector<double>& rates) const {
   ATOM_CHECK(rates.empty() || rates.size() == samples.size() + 1, "{} samples, {} rates",
              samples.size(), rates.size());
   std::vector<double> seconds;
@@ -55,7 +56,7 @@ Measured Workbench::Summarize(Ceiling ceiling, const std::vector<Sample>& sample
   return measured;
 }
 
-std::string Workbench::Header() {
+std::string BenchContext::Header() {
   std::string text =
       fmt::format("{}\nbackend {} ({}), {} {}\nceilings:", CpuModelName(), backend_->name(),
                   CpuIsaName(isa_), threads(), threads() == 1 ? "thread" : "threads");
@@ -70,13 +71,13 @@ std::string Workbench::Header() {
   return text + "\n";
 }
 
-void Workbench::Describe(nlohmann::json& row) const {
+void BenchContext::Describe(nlohmann::json& row) const {
   row["backend"] = backend_->name();
   row["isa"] = CpuIsaName(isa_);
   row["threads"] = ceilings_.threads();
 }
 
-nlohmann::json Workbench::Report(nlohmann::json rows) const {
+nlohmann::json BenchContext::Report(nlohmann::json rows) const {
   nlohmann::json report = {{"cpu", CpuModelName()}, {"ceilings", nlohmann::json::object()}};
   for (const auto& [name, rate] : rates_) report["ceilings"][name] = rate;
   Describe(report);
