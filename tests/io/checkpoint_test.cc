@@ -110,13 +110,14 @@ TEST_F(CheckpointTest, NoticesAFileThatShrinks) {
 }
 
 TEST_F(CheckpointTest, NotAModel) {
-  EXPECT_THAT(ErrorOf(folder_ / "absent"), HasSubstr("no such folder"));
+  EXPECT_THAT(ErrorOf(folder_ / "absent"), HasSubstr("no such folder or file"));
   EXPECT_THAT(ErrorOf(dir_ / "config.json"), HasSubstr("is a file, expected the folder"));
   EXPECT_THAT(ErrorOf(dir_), HasSubstr("expected model.safetensors or model.safetensors.index"));
   folder_.Write("model/llama.gguf", "GGUF");
-  EXPECT_THAT(ErrorOf(dir_), AllOf(HasSubstr("found 'llama.gguf'"), HasSubstr("convert it")));
+  EXPECT_THAT(ErrorOf(dir_), AllOf(HasSubstr("found 'llama.gguf'"), HasSubstr("name that file")));
   folder_.Write("model/pytorch_model.bin", "PK");
-  EXPECT_THAT(ErrorOf(dir_), HasSubstr("found 'pytorch_model.bin'"));
+  EXPECT_THAT(ErrorOf(dir_),
+              AllOf(HasSubstr("found 'pytorch_model.bin'"), HasSubstr("convert it")));
 }
 
 TEST_F(CheckpointTest, Config) {

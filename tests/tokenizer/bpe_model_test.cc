@@ -97,6 +97,24 @@ TEST(BpeModel, RefusesToLoseCharacters) {
             "all 256 bytes");
 }
 
+// Bytes a, b, ab: what is neither vanishes where the model says so, and "ab" comes together.
+TEST(BpeModel, DropsBytesOnlyIfAsked) {
+  BpeSpec spec;
+  spec.tokens = {"a", "b", "ab"};
+  spec.merges = {{0, 1, 0, 2}};
+  EXPECT_EQ(BpeModel::Create(spec, "f").error().message,
+            "f: the vocabulary has no token for the byte 0x00 and the model no unk_token; expected "
+            "all 256 bytes");
+  spec.drops_bytes = true;
+  const BpeModel model = MustCreate(std::move(spec));
+  EXPECT_EQ(Encode(model,
+                   "a\xff"
+                   "b"),
+            (Ids{2}));
+  EXPECT_EQ(Encode(model, "ba"), (Ids{1, 0}));
+  EXPECT_EQ(Encode(model, "xyz"), Ids{});
+}
+
 TEST(ByteOfToken, WantsTheExactSpelling) {
   EXPECT_EQ(ByteOfToken("<0x0A>"), 10);
   EXPECT_EQ(ByteOfToken("<0xFF>"), 255);

@@ -29,6 +29,13 @@ TEST(FindSplitPattern, WantsTheExactSpelling) {
   EXPECT_EQ(FindSplitPattern(""), std::nullopt);
 }
 
+// Expected values: Digits of Hugging Face's `tokenizers`.
+TEST(SplitWords, Digits) {
+  EXPECT_THAT(Split(SplitPattern::kSingleDigits, "ab12 \u0663x\u00bd"),
+              ElementsAre("ab", "1", "2", " ", "\u0663", "x", "\u00bd"));
+  EXPECT_THAT(Split(SplitPattern::kDigitRuns, "12ab 345"), ElementsAre("12", "ab ", "345"));
+}
+
 // Expected values: the regular expressions, run by Python's `regex`.
 TEST(SplitWords, Gpt2) {
   const auto split = [](std::string_view text) { return Split(SplitPattern::kGpt2, text); };

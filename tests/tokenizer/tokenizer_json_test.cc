@@ -141,12 +141,6 @@ const std::vector<Hostile>& Cases() {
        "decoder 'WordPiece' is not known"},
       {"step without type", [](json& j) { j["decoder"] = json::object(); },
        "test/tokenizer.json: decoder: field 'type' is missing"},
-      {"lost bytes",
-       [](json& j) {
-         j["model"]["vocab"].erase("Z");
-         j["model"]["vocab"]["ZZ"] = 90;
-       },
-       "the vocabulary has no token for the byte 0x5A and the model no unk_token"},
   };
   return cases;
 }

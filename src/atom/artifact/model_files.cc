@@ -70,11 +70,10 @@ Result<std::string> WriteHeadShard(const SourceModel& source, const fs::path& pa
   return io::WriteSafetensors(path, tensors, {{"format", "pt"}});
 }
 
-Status CopySideFiles(const fs::path& source, const fs::path& to) {
+Status CopySideFiles(const io::SideFiles& source, const fs::path& to) {
   for (const std::string_view name : kSideFiles) {
-    std::error_code failed;
-    if (!fs::exists(source / name, failed)) continue;
-    const Result<std::string> bytes = io::ReadFile(source / name, kMaxSideFileBytes);
+    if (!source.Has(name)) continue;
+    const Result<std::string> bytes = source.Read(name, kMaxSideFileBytes);
     if (!bytes.ok()) return bytes.error();
     if (Status status = io::WriteFileAtomically(to / name, *bytes); !status.ok()) return status;
   }

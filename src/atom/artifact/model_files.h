@@ -10,6 +10,7 @@
 #include "atom/core/result.h"
 #include "atom/io/checkpoint.h"
 #include "atom/io/json.h"
+#include "atom/io/side_files.h"
 #include "atom/io/tensor_source.h"
 
 namespace atom::artifact {
@@ -32,7 +33,7 @@ struct SourceModel {
 Result<std::string> WriteHeadShard(const SourceModel& source, const std::filesystem::path& path);
 
 /// Copies the files of the source that belong to a model and are there.
-Status CopySideFiles(const std::filesystem::path& source, const std::filesystem::path& to);
+Status CopySideFiles(const io::SideFiles& source, const std::filesystem::path& to);
 
 /// The source's config.json with the quantization_config block.
 Status WriteConfig(const io::Checkpoint& source, const QuantizationConfig& config,

@@ -166,7 +166,7 @@ Status ArtifactWriter::Finish(const SourceModel& source, const QuantizationConfi
   const Result<std::string> checksum = WriteHeadShard(source, state.PathOf(state.HeadShard()));
   if (!checksum.ok()) return checksum.error();
   Status status = state.partial.RecordChecksum(state.HeadShard(), *checksum);
-  if (status.ok()) status = CopySideFiles(source.files.dir(), model);
+  if (status.ok()) status = CopySideFiles(source.files.side_files(), model);
   if (status.ok()) status = WriteConfig(source.files, config, model / kConfigFile);
   if (status.ok()) status = io::WriteFileAtomically(model / kReportFile, PrettyJson(report));
   if (!status.ok()) return status;

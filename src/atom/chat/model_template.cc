@@ -6,6 +6,7 @@
 
 #include "atom/io/json.h"
 #include "atom/io/quote.h"
+#include "atom/io/side_files.h"
 
 namespace atom::chat {
 namespace {
@@ -97,22 +98,26 @@ Result<ModelTemplate> ModelTemplate::Compile(std::string_view jinja, const std::
   return ModelTemplate(*std::move(program), std::move(ends));
 }
 
-Result<std::optional<ModelTemplate>> ModelTemplate::Find(const std::filesystem::path& model_dir) {
-  std::error_code ignored;
-  std::string source = (model_dir / "chat_template.jinja").string();
+Result<std::optional<ModelTemplate>> ModelTemplate::Find(const std::filesystem::path& model_path) {
+  constexpr std::string_view kTemplateFile = "chat_template.jinja";
+  constexpr std::string_view kConfigFile = "tokenizer_config.json";
+  const Result<io::SideFiles> files = io::SideFiles::Open(model_path);
+  if (!files.ok()) return files.error();
+  std::string source = files->Source(kTemplateFile);
   std::optional<std::string> jinja;
-  if (std::filesystem::exists(source, ignored)) {
-    Result<std::string> text = io::ReadFile(source, jinja::kMaxSourceBytes);
+  if (files->Has(kTemplateFile)) {
+    Result<std::string> text = files->Read(kTemplateFile, jinja::kMaxSourceBytes);
     if (!text.ok()) return text.error();
     jinja = *std::move(text);
   }
   Data::Dict special_tokens;
-  const std::filesystem::path config_file = model_dir / "tokenizer_config.json";
-  if (std::filesystem::exists(config_file, ignored)) {
-    const Result<io::Json> config = io::ReadJsonFile(config_file);
+  if (files->Has(kConfigFile)) {
+    const Result<std::string> text = files->Read(kConfigFile, io::kMaxJsonBytes);
+    if (!text.ok()) return text.error();
+    const Result<io::Json> config = io::ParseJson(*text, files->Source(kConfigFile));
     if (!config.ok()) return config.error();
     if (!jinja) {
-      source = config_file.string();
+      source = files->Source(kConfigFile);
       Result<std::optional<std::string>> found = FindJinja(*config, source);
       if (!found.ok()) return found.error();
       jinja = *std::move(found);

@@ -25,8 +25,8 @@ namespace atom::chat {
 class ModelTemplate {
  public:
   /// chat_template.jinja, or "chat_template" of tokenizer_config.json (of several the one named
-  /// "default"); nullopt if the directory has neither.
-  static Result<std::optional<ModelTemplate>> Find(const std::filesystem::path& model_dir);
+  /// "default"); nullopt if the model has neither.
+  static Result<std::optional<ModelTemplate>> Find(const std::filesystem::path& model_path);
 
   /// `source` starts the errors' sentences.
   static Result<ModelTemplate> Compile(std::string_view jinja, const std::string& source);

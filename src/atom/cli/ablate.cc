@@ -94,7 +94,8 @@ Status RunAblate(const AblateFlags& flags) {
 void AddAblate(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<AblateFlags>();
   CLI::App* command = app.add_subcommand("ablate", "The published ablation ladder, row by row");
-  command->add_option("model", flags->model, "Unquantized model directory")->required();
+  command->add_option("model", flags->model, "Unquantized model directory or GGUF file")
+      ->required();
   command
       ->add_option("--ppl", flags->texts,
                    "Texts, comma-separated: wikitext2, wikitext2-raw, ptb, c4 or files")

@@ -83,7 +83,7 @@ Status RunChat(const ChatFlags& flags) {
 void AddChat(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<ChatFlags>();
   CLI::App* command = app.add_subcommand("chat", "A conversation on the terminal");
-  command->add_option("model", flags->generation.model, "Model directory")->required();
+  command->add_option("model", flags->generation.model, "Model directory or GGUF file")->required();
   command->add_option("--system", flags->system, "A system message to begin with");
   command->add_option("--template", flags->chat_template,
                       "Chat template instead of the model's: " + chat::ChatTemplate::KnownNames());

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "atom/cli/commands.h"
 #include "atom/cli/session.h"
@@ -26,6 +27,7 @@ struct EvalFlags {
   bool log_likelihoods = false;
   bool simulate = false;
   DType dtype = DType::kF32;
+  std::optional<DType> weight_dtype;
   BackendFlags backend;
 };
 
@@ -106,6 +108,7 @@ Status RunEval(EvalFlags flags) {
       model->files, **backend,
       {.simulate = flags.simulate,
        .dtype = flags.dtype,
+       .weight_dtype = flags.weight_dtype,
        .limits = {.rows = std::min(kStepRows, window), .positions = positions}});
   if (!transformer.ok()) return transformer.error();
 
@@ -123,7 +126,9 @@ Status RunEval(EvalFlags flags) {
 void AddEval(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<EvalFlags>();
   CLI::App* command = app.add_subcommand("eval", "Perplexity and accuracy of a model");
-  command->add_option("model", flags->model, "Model directory, checkpoint or artifact")->required();
+  command
+      ->add_option("model", flags->model, "Model directory (checkpoint or artifact), or GGUF file")
+      ->required();
   command
       ->add_option(
           "--ppl", flags->texts,
@@ -148,6 +153,10 @@ void AddEval(CLI::App& app, int& exit_code) {
   command
       ->add_option("--dtype", flags->dtype,
                    "Type of weights and KV of an unquantized model: fp32 (default), bf16, fp16")
+      ->transform(CLI::CheckedTransformer(dtypes));
+  command
+      ->add_option("--weight-dtype", flags->weight_dtype,
+                   "Type that the weights alone are rounded to; arithmetic and KV are --dtype's")
       ->transform(CLI::CheckedTransformer(dtypes));
   command->add_flag("--simulate", flags->simulate, "Run a packed artifact fake-quantized");
   command->add_option("--data", flags->data, "Folder of the data sets");

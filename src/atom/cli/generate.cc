@@ -41,7 +41,7 @@ Status RunGenerate(const GenerateFlags& flags) {
 void AddGenerate(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<GenerateFlags>();
   CLI::App* command = app.add_subcommand("generate", "Text from a prompt, streamed");
-  command->add_option("model", flags->generation.model, "Model directory")->required();
+  command->add_option("model", flags->generation.model, "Model directory or GGUF file")->required();
   command->add_option("-p,--prompt", flags->prompt, "The prompt; - reads it from stdin")
       ->required();
   command->add_flag("--special", flags->special,

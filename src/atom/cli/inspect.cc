@@ -23,22 +23,22 @@ struct InspectFlags {
   bool json = false;
 };
 
-nlohmann::json TensorsOf(const io::SafetensorsFile& file) {
+nlohmann::json TensorsOf(const io::StoredFile& file) {
   nlohmann::json tensors = nlohmann::json::array();
-  for (const io::TensorInfo& tensor : file.tensors()) {
+  for (const io::StoredTensor& tensor : file.tensors) {
     tensors.push_back({{"name", tensor.name},
-                       {"dtype", DTypeName(tensor.dtype)},
+                       {"dtype", tensor.type},
                        {"shape", tensor.shape},
-                       {"bytes", tensor.end - tensor.begin}});
+                       {"bytes", tensor.bytes}});
   }
   return tensors;
 }
 
-nlohmann::json FileJson(const io::SafetensorsFile& file, bool verify) {
-  nlohmann::json json = {{"file", std::filesystem::path(file.source()).filename().string()},
-                         {"bytes", file.bytes().size()},
+nlohmann::json FileJson(const io::StoredFile& file, bool verify) {
+  nlohmann::json json = {{"file", std::filesystem::path(file.source).filename().string()},
+                         {"bytes", file.bytes.size()},
                          {"tensors", TensorsOf(file)}};
-  if (verify) json["xxh3_128"] = io::ChecksumOf(file.bytes());
+  if (verify) json["xxh3_128"] = io::ChecksumOf(file.bytes);
   return json;
 }
 
@@ -101,7 +101,7 @@ void PrintModel(const nlohmann::json& json, const model::ModelFiles& files) {
 Status InspectFile(const InspectFlags& flags) {
   const Result<io::SafetensorsFile> file = io::SafetensorsFile::Open(flags.path);
   if (!file.ok()) return file.error();
-  nlohmann::json json = FileJson(*file, flags.verify);
+  nlohmann::json json = FileJson(io::Describe(*file), flags.verify);
   json["metadata"] = file->metadata();
   if (flags.json) {
     fmt::print("{}\n", json.dump(2));
@@ -123,8 +123,8 @@ Status InspectModel(const InspectFlags& flags) {
   }
   nlohmann::json json = ModelJson(*files);
   json["files"] = nlohmann::json::array();
-  for (const io::SafetensorsFile& shard : files->checkpoint.shards()) {
-    json["files"].push_back(FileJson(shard, flags.verify));
+  for (const io::StoredFile& file : files->checkpoint.Files()) {
+    json["files"].push_back(FileJson(file, flags.verify));
   }
   if (flags.json) {
     fmt::print("{}\n", json.dump(2));
@@ -140,15 +140,16 @@ Status InspectModel(const InspectFlags& flags) {
 
 void AddInspect(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<InspectFlags>();
-  CLI::App* command =
-      app.add_subcommand("inspect", "What is in a model directory or a safetensors file");
-  command->add_option("path", flags->path, "Model directory or .safetensors file")->required();
+  CLI::App* command = app.add_subcommand("inspect", "What is in a model, or in a safetensors file");
+  command->add_option("path", flags->path, "Model directory, .gguf or .safetensors file")
+      ->required();
   command->add_flag("--tensors", flags->tensors, "List every tensor of a model");
   command->add_flag("--verify", flags->verify, "Read everything: checksums, shapes and values");
   command->add_flag("--json", flags->json, "JSON on stdout");
   command->callback([flags, &exit_code] {
     std::error_code ignored;
-    const bool is_file = std::filesystem::is_regular_file(flags->path, ignored);
+    const bool is_file = std::filesystem::is_regular_file(flags->path, ignored) &&
+                         !io::GgufFile::IsGgufPath(flags->path);
     const Status status = is_file ? InspectFile(*flags) : InspectModel(*flags);
     if (!status.ok()) exit_code = Fail(status.error());
   });

@@ -143,7 +143,8 @@ Status RunQuantize(const QuantizeFlags& flags) {
 void AddQuantize(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<QuantizeFlags>();
   CLI::App* command = app.add_subcommand("quantize", "Checkpoint to 4-bit artifact");
-  command->add_option("model", flags->model, "Hugging Face model directory")->required();
+  command->add_option("model", flags->model, "Hugging Face model directory, or GGUF file")
+      ->required();
   command->add_option("-o,--out", flags->out, "Directory to write; must not exist")->required();
   command->add_option("--recipe", flags->recipe, "A preset's name or a JSON file")
       ->capture_default_str();

@@ -212,7 +212,7 @@ void AddEngineFlags(CLI::App& command, ServeFlags& flags) {
 void AddServe(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("serve", "The OpenAI API over HTTP, and a web page");
-  command->add_option("model", flags->model, "Model directory")->required();
+  command->add_option("model", flags->model, "Model directory or GGUF file")->required();
   AddServiceFlags(*command, *flags);
   AddEngineFlags(*command, *flags);
   flags->backend.AddTo(*command);

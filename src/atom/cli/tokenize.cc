@@ -83,7 +83,8 @@ Status RunTokenize(const TokenizeFlags& flags) {
 void AddTokenize(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<TokenizeFlags>();
   CLI::App* command = app.add_subcommand("tokenize", "Text to token ids, and back");
-  command->add_option("model", flags->model, "Directory with the tokenizer")->required();
+  command->add_option("model", flags->model, "Directory with the tokenizer, or GGUF file")
+      ->required();
   command->add_option("file", flags->file, "Input; - for stdin")->capture_default_str();
   command->add_flag("--decode", flags->decode, "Ids to text");
   command->add_flag("--bos", flags->bos, "Put the BOS in front, where the model has one");

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "atom/io/checksum.h"
+#include "atom/io/gguf/gguf_source.h"
 #include "atom/io/quote.h"
 
 namespace atom::io {
@@ -54,8 +55,12 @@ Error NothingToRead(const fs::path& dir) {
   if (other.empty()) {
     return MakeError("{}: expected {} or {}, found neither", dir.string(), kSingleFile, kIndexFile);
   }
+  if (other.ends_with(".gguf")) {
+    return MakeError("{}: found {}, expected {} or {}: name that file itself, not its folder",
+                     dir.string(), Quote(other), kSingleFile, kIndexFile);
+  }
   return MakeError(
-      "{}: found {}, expected {} or {}: only safetensors are read, so convert it first",
+      "{}: found {}, expected {} or {}: pickled files are not read, so convert it first",
       dir.string(), Quote(other), kSingleFile, kIndexFile);
 }
 
@@ -70,18 +75,49 @@ Checkpoint::~Checkpoint() = default;
 Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
 Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
 
+StoredFile Describe(const SafetensorsFile& file) {
+  StoredFile stored{.source = file.source(), .bytes = file.bytes(), .tensors = {}};
+  for (const TensorInfo& tensor : file.tensors()) {
+    stored.tensors.push_back({.name = tensor.name,
+                              .type = std::string(DTypeName(tensor.dtype)),
+                              .dtype = tensor.dtype,
+                              .shape = tensor.shape,
+                              .bytes = tensor.end - tensor.begin});
+  }
+  return stored;
+}
+
+StoredFile Describe(const GgufFile& file) {
+  StoredFile stored{.source = file.source(), .bytes = file.bytes(), .tensors = {}};
+  for (const GgufTensor& tensor : file.tensors()) {
+    stored.tensors.push_back({.name = tensor.name,
+                              .type = std::string(tensor.type->name),
+                              .dtype = tensor.type->read_dtype(),
+                              .shape = tensor.shape,
+                              .bytes = static_cast<int64_t>(tensor.data.size())});
+  }
+  return stored;
+}
+
 Result<Checkpoint> Checkpoint::Open(const fs::path& dir) {
   std::error_code failed;
   const fs::file_status status = fs::status(dir, failed);
   if (!fs::exists(status)) {
-    return MakeError("{}: no such folder, expected one with config.json and safetensors",
-                     dir.string());
+    return MakeError(
+        "{}: no such folder or file, expected a folder with config.json and safetensors, or a GGUF "
+        "file",
+        dir.string());
   }
-  if (!fs::is_directory(status)) {
-    return MakeError("{}: is a file, expected the folder of a model", dir.string());
-  }
+  Result<SideFiles> side_files = SideFiles::Open(dir);
+  if (!side_files.ok()) return side_files.error();
   Checkpoint checkpoint;
   checkpoint.dir_ = dir;
+  checkpoint.side_files_ = *std::move(side_files);
+  if (checkpoint.gguf() != nullptr) return OpenGguf(std::move(checkpoint));
+  if (!fs::is_directory(status)) {
+    return MakeError("{}: is a file, expected the folder of a model, or a file named *.gguf",
+                     dir.string());
+  }
   const bool single = fs::exists(fs::symlink_status(dir / kSingleFile, failed));
   const bool indexed = fs::exists(fs::symlink_status(dir / kIndexFile, failed));
   if (!single && !indexed) return NothingToRead(dir);
@@ -97,12 +133,23 @@ Status Checkpoint::ReadConfig() {
   if (!path.ok()) return path.error();
   Result<std::string> text = ReadFile(*path, kMaxConfigBytes);
   if (!text.ok()) return text.error();
-  Result<Json> config = ParseJson(*text, config_source());
+  return TakeConfig(*std::move(text));
+}
+
+Result<Checkpoint> Checkpoint::OpenGguf(Checkpoint checkpoint) {
+  Result<std::string> text = checkpoint.side_files().Read(kConfigFile, kMaxConfigBytes);
+  if (!text.ok()) return text.error();
+  if (Status taken = checkpoint.TakeConfig(*std::move(text)); !taken.ok()) return taken.error();
+  return checkpoint;
+}
+
+Status Checkpoint::TakeConfig(std::string text) {
+  Result<Json> config = ParseJson(text, config_source());
   if (!config.ok()) return config.error();
   if (!config->is_object()) {
     return MakeError("{}: expected an object, found {}", config_source(), DescribeJson(*config));
   }
-  config_text_ = *std::move(text);
+  config_text_ = std::move(text);
   config_ = std::make_unique<Json>(*std::move(config));
   return {};
 }
@@ -156,6 +203,29 @@ Status Checkpoint::AddIndexedShards(const fs::path& index_path) {
                          shards_.back().source(), Quote(tensor), kIndexFile);
       }
     }
+  }
+  return {};
+}
+
+std::optional<FoundTensor> Checkpoint::FindTensor(std::string_view name) const {
+  if (gguf() != nullptr) return GgufSource(*gguf()).Find(name);
+  const auto found = places_.find(name);
+  if (found == places_.end()) return std::nullopt;
+  const SafetensorsFile& shard = shards_[found->second.shard];
+  return FoundTensor{shard.View(*found->second.tensor), {}, &shard.source()};
+}
+
+std::vector<StoredFile> Checkpoint::Files() const {
+  if (gguf() != nullptr) return {Describe(*gguf())};
+  std::vector<StoredFile> files;
+  for (const SafetensorsFile& shard : shards_) files.push_back(Describe(shard));
+  return files;
+}
+
+Status Checkpoint::CheckUnchanged() const {
+  if (gguf() != nullptr) return gguf()->CheckUnchanged();
+  for (const SafetensorsFile& shard : shards_) {
+    if (Status status = shard.CheckUnchanged(); !status.ok()) return status;
   }
   return {};
 }
@@ -221,6 +291,12 @@ Result<std::vector<float>> Checkpoint::FiniteFloats(std::string_view name,
 
 template <class Visit>
 void Checkpoint::VisitTensors(std::string_view prefix, Visit visit) const {
+  if (gguf() != nullptr) {
+    for (const GgufTensor& tensor : gguf()->tensors()) {
+      if (tensor.name.starts_with(prefix)) visit(*gguf(), tensor.data);
+    }
+    return;
+  }
   for (auto place = places_.lower_bound(prefix);
        place != places_.end() && place->first.starts_with(prefix); ++place) {
     const SafetensorsFile& shard = shards_[place->second.shard];
@@ -230,11 +306,11 @@ void Checkpoint::VisitTensors(std::string_view prefix, Visit visit) const {
 }
 
 void Checkpoint::ReadAhead(std::string_view prefix) const {
-  VisitTensors(prefix, [](const SafetensorsFile& shard, auto bytes) { shard.ReadAhead(bytes); });
+  VisitTensors(prefix, [](const auto& file, auto bytes) { file.ReadAhead(bytes); });
 }
 
 void Checkpoint::ReleasePages(std::string_view prefix) const {
-  VisitTensors(prefix, [](const SafetensorsFile& shard, auto bytes) { shard.ReleasePages(bytes); });
+  VisitTensors(prefix, [](const auto& file, auto bytes) { file.ReleasePages(bytes); });
 }
 
 const std::string& Checkpoint::SourceOf(std::string_view name) const {
@@ -249,6 +325,7 @@ std::string Checkpoint::Fingerprint() const {
     checksum.Update(fmt::format("{} {}\n", hash, name));
   };
   add(kConfigFile, ChecksumOf(config_text_));
+  if (gguf() != nullptr) add(dir_.filename().string(), ChecksumOf(gguf()->bytes()));
   for (size_t i = 0; i < shards_.size(); ++i) {
     add(shard_names_[i], ChecksumOf(shards_[i].bytes()));
   }

@@ -1,6 +1,7 @@
-// A model folder as Hugging Face lays it out: config.json beside model.safetensors, or beside
-// model.safetensors.index.json and the shards that it names. Where quantization, evaluation and
-// inference get their weights; an artifact's folder opens the same way.
+// A model's files: a folder as Hugging Face lays it out, config.json beside model.safetensors or
+// beside model.safetensors.index.json and the shards that it names, or one GGUF file, whose keys
+// stand for config.json. Where quantization, evaluation and inference get their weights; an
+// artifact's folder opens the same way.
 //
 // Open reads headers only. Nothing outside the folder is read: shards are plain file names, and a
 // symbolic link must stay inside (or lead to the blobs of the Hugging Face cache that the folder is
@@ -19,22 +20,54 @@
 #include "atom/core/tensor_view.h"
 #include "atom/io/json.h"
 #include "atom/io/safetensors.h"
+#include "atom/io/side_files.h"
+#include "atom/io/tensor_source.h"
 
 namespace atom::io {
 
+/// A tensor as it is stored, for people and for plans of memory.
+struct StoredTensor {
+  std::string name;
+  std::string type;  ///< "BF16", "Q4_1"
+  DType dtype;       ///< of what is read: blocks are dequantized to F32
+  Shape shape;
+  int64_t bytes = 0;  ///< in the file
+  int64_t read_bytes() const { return ElementCount(shape) * DTypeSize(dtype); }
+};
+
+struct StoredFile {
+  std::string source;  ///< its path
+  std::span<const std::byte> bytes;
+  std::vector<StoredTensor> tensors;
+};
+StoredFile Describe(const SafetensorsFile& file);
+StoredFile Describe(const GgufFile& file);
+
 class Checkpoint {
  public:
-  static Result<Checkpoint> Open(const std::filesystem::path& dir);
+  /// A folder, or a file whose name ends in ".gguf".
+  static Result<Checkpoint> Open(const std::filesystem::path& path);
   ~Checkpoint();
   Checkpoint(Checkpoint&&) noexcept;
   Checkpoint& operator=(Checkpoint&&) noexcept;
 
   const std::filesystem::path& dir() const { return dir_; }
+  const SideFiles& side_files() const { return *side_files_; }
+  /// nullptr for a folder. Its tensors have other names, and are in no shard.
+  const GgufFile* gguf() const { return side_files_->gguf(); }
   /// config.json, an object; its bytes; and its path, for sentences about its fields.
   const Json& config() const { return *config_; }
   const std::string& config_text() const { return config_text_; }
-  std::string config_source() const { return (dir_ / "config.json").string(); }
+  std::string config_source() const { return side_files_->Source("config.json"); }
 
+  /// A tensor by its name in the files.
+  std::optional<FoundTensor> FindTensor(std::string_view name) const;
+  /// Those that hold tensors, with what is in them.
+  std::vector<StoredFile> Files() const;
+  /// An Error if a file is no longer what Open saw.
+  Status CheckUnchanged() const;
+
+  // Of safetensors only.
   bool Has(std::string_view name) const;
   /// Sorted.
   std::vector<std::string> TensorNames() const;
@@ -68,14 +101,17 @@ class Checkpoint {
 
   Checkpoint() = default;
   Status ReadConfig();
+  Status TakeConfig(std::string text);
+  static Result<Checkpoint> OpenGguf(Checkpoint checkpoint);
   Status AddShard(const std::string& file_name);
   Status AddIndexedShards(const std::filesystem::path& index_path);
-  /// Calls visit(shard, bytes) for each tensor whose name starts with `prefix`.
+  /// Calls visit(file, bytes) for each tensor whose name starts with `prefix`.
   template <class Visit>
   void VisitTensors(std::string_view prefix, Visit visit) const;
   Result<Place> Find(std::string_view name, const Shape& expected) const;
 
   std::filesystem::path dir_;
+  std::optional<SideFiles> side_files_;  // set by Open
   std::string config_text_;
   std::unique_ptr<Json> config_;
   std::vector<SafetensorsFile> shards_;

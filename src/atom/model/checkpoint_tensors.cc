@@ -4,8 +4,7 @@ namespace atom::model {
 
 std::optional<io::FoundTensor> CheckpointTensors::Find(std::string_view tensor) const {
   const io::TensorPlace place = names_.Place(tensor);
-  std::optional<io::FoundTensor> found =
-      io::SafetensorsSource(checkpoint_.shards(), name_).Find(place.name);
+  std::optional<io::FoundTensor> found = checkpoint_.FindTensor(place.name);
   if (!found) return std::nullopt;
   return io::Take(*std::move(found), place);
 }

@@ -13,6 +13,7 @@
 #include "atom/core/thread_pool.h"
 #include "atom/io/json.h"
 #include "atom/model/spec/families.h"
+#include "atom/model/spec/gguf_names.h"
 #include "atom/model/weights.h"
 
 namespace atom::model {
@@ -47,7 +48,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
   const int64_t layers = files.spec.num_layers();
   Progress progress("loading", layers + 1);
   tensors.ReadAhead(0);
-  if (Status s = LoadOuterWeights(files, options.dtype, transformer); !s.ok()) return s;
+  if (Status s = LoadOuterWeights(files, options.weights(), transformer); !s.ok()) return s;
   for (const artifact::OuterTensor& outer : OuterTensors(files.spec)) {
     tensors.ReleasePages(outer.name);
   }
@@ -57,7 +58,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
     Result<artifact::HostLayer> layer = files.ReadLayer(i);
     if (!layer.ok()) return layer.error();
     if (options.simulate && files.quantization.has_value()) MakeFakeQuantized(*layer);
-    if (!files.quantization.has_value()) ConvertDtype(options.dtype, *layer);
+    if (!files.quantization.has_value()) ConvertDtype(options.dtype, options.weights(), *layer);
     transformer.AddLayer(*layer);
     tensors.ReleasePages(i);
     progress.Advance();
@@ -67,13 +68,18 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
 
 }  // namespace
 
-Result<ModelFiles> ModelFiles::Open(const std::filesystem::path& dir) {
-  Result<io::Checkpoint> checkpoint = io::Checkpoint::Open(dir);
+Result<ModelFiles> ModelFiles::Open(const std::filesystem::path& path) {
+  Result<io::Checkpoint> checkpoint = io::Checkpoint::Open(path);
   if (!checkpoint.ok()) return checkpoint.error();
   const io::Json& json = checkpoint->config();
-  const std::string source = (dir / "config.json").string();
+  const std::string source = checkpoint->config_source();
   Result<ModelSpec> spec = ReadModelSpec(json, source);
   if (!spec.ok()) return spec.error();
+  if (checkpoint->gguf() != nullptr) {
+    Result<TensorNames> names = GgufTensorNames(*checkpoint->gguf(), *spec);
+    if (!names.ok()) return names.error();
+    spec->names = *std::move(names);
+  }
   std::optional<artifact::QuantizationConfig> quantization;
   if (json.contains("quantization_config")) {
     Result<artifact::QuantizationConfig> parsed = artifact::ParseQuantizationConfig(
@@ -97,9 +103,7 @@ CheckpointTensors ModelFiles::tensors() const {
 }
 
 Result<artifact::HostLayer> ModelFiles::ReadLayer(int64_t layer) const {
-  for (const io::SafetensorsFile& shard : checkpoint.shards()) {
-    if (Status status = shard.CheckUnchanged(); !status.ok()) return status.error();
-  }
+  if (Status status = checkpoint.CheckUnchanged(); !status.ok()) return status.error();
   return artifact::ReadLayer(tensors(), layer, ShapeOfLayer(spec, layer),
                              quantization.has_value() ? &*quantization : nullptr);
 }
@@ -164,11 +168,15 @@ void MakeFakeQuantized(artifact::HostLayer& layer) {
   }
 }
 
-void ConvertDtype(DType dtype, artifact::HostLayer& layer) {
-  if (dtype == DType::kF32) return;
-  for (artifact::HostLinear& linear : layer.linears) {
-    linear.weight = Converted(std::get<artifact::DenseMatrix>(linear.weight).view, dtype);
+void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer) {
+  if (weight_dtype != DType::kF32) {
+    for (artifact::HostLinear& linear : layer.linears) {
+      auto& dense = std::get<artifact::DenseMatrix>(linear.weight);
+      if (dense.view.dtype == weight_dtype) continue;
+      linear.weight = Converted(dense.view, weight_dtype);
+    }
   }
+  if (dtype == DType::kF32) return;
   layer.kv.storage = dtype == DType::kF16 ? quant::KvStorage::kF16 : quant::KvStorage::kBF16;
 }
 

@@ -1,5 +1,6 @@
-// A model directory, opened: a Hugging Face checkpoint or an artifact, which differ only by the
-// quantization_config in config.json. From here a Transformer is loaded onto a backend.
+// A model, opened: a Hugging Face checkpoint or an artifact, which differ only by the
+// quantization_config in config.json, or a GGUF file. From here a Transformer is loaded onto a
+// backend.
 #pragma once
 
 #include <filesystem>
@@ -18,8 +19,8 @@
 namespace atom::model {
 
 struct ModelFiles {
-  /// Reads config.json and the headers of the shards; no weights yet.
-  static Result<ModelFiles> Open(const std::filesystem::path& dir);
+  /// Reads config.json and the headers of the shards, or those of the GGUF file; no weights yet.
+  static Result<ModelFiles> Open(const std::filesystem::path& path);
 
   Result<artifact::HostLayer> ReadLayer(int64_t layer) const;
   /// By the names of artifact/layer_tensors.h, whatever the files call them. Views this object.
@@ -36,7 +37,12 @@ struct LoadOptions {
   /// Unquantized models: the type that weights and KV are converted to (F32, BF16, F16). fp32 keeps
   /// weights in the checkpoint's type, which loses nothing.
   DType dtype = DType::kF32;
+  /// Unquantized models: what weights (but not norms) are rounded to, where it is not `dtype`. The
+  /// arithmetic stays that of `dtype`.
+  std::optional<DType> weight_dtype = std::nullopt;
   Transformer::Limits limits;
+
+  DType weights() const { return weight_dtype.value_or(dtype); }
 };
 
 /// What lies outside of the layers, checked for shape and NaN, into `transformer`.
@@ -51,7 +57,7 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
 /// Turns a packed layer into the fake-quantized one of the same formats: activations and KV are
 /// quantized and at once dequantized, and products are of dequantized values (docs/numerics.md, 3).
 void MakeFakeQuantized(artifact::HostLayer& layer);
-/// Converts an unquantized layer's weights and KV storage to BF16 or F16.
-void ConvertDtype(DType dtype, artifact::HostLayer& layer);
+/// Converts an unquantized layer's KV storage and weights to BF16 or F16; F32 leaves them.
+void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer);
 
 }  // namespace atom::model

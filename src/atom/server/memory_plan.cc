@@ -19,12 +19,12 @@ constexpr int64_t kLeastContext = 256;
 int64_t WeightBytes(const model::ModelFiles& files) {
   const std::string embedding = files.tensors().FileName(artifact::kEmbeddingName);
   int64_t bytes = 0;
-  for (const io::SafetensorsFile& shard : files.checkpoint.shards()) {
-    for (const io::TensorInfo& tensor : shard.tensors()) {
-      bytes += tensor.end - tensor.begin;
+  for (const io::StoredFile& file : files.checkpoint.Files()) {
+    for (const io::StoredTensor& tensor : file.tensors) {
+      bytes += tensor.read_bytes();
       // One table serves both ends but is kept twice: rows to look up, and packed.
       const bool twice = files.spec.head.tied && tensor.name == embedding;
-      if (twice) bytes += tensor.end - tensor.begin;
+      if (twice) bytes += tensor.read_bytes();
     }
   }
   return bytes;

@@ -13,7 +13,7 @@ namespace atom::tokenizer {
 namespace {
 
 // `tokens`: what the model may match, which special tokens are not.
-Result<BpeModel> MakeModel(const BpeIngredients& ingredients, BpeAtoms atoms,
+Result<BpeModel> MakeModel(const BpeIngredients& ingredients, BpeAtoms atoms, bool drops_bytes,
                            std::vector<std::string> tokens) {
   for (const AddedToken& token : ingredients.added) {
     if (token.special) tokens[static_cast<size_t>(token.id)].clear();
@@ -26,6 +26,7 @@ Result<BpeModel> MakeModel(const BpeIngredients& ingredients, BpeAtoms atoms,
   spec.fuse_unk = ingredients.fuse_unk;
   spec.byte_fallback = ingredients.byte_fallback;
   spec.ignore_merges = ingredients.ignore_merges;
+  spec.drops_bytes = drops_bytes;
   return BpeModel::Create(std::move(spec), ingredients.source);
 }
 
@@ -83,7 +84,9 @@ Result<TokenizerParts> AssembleByteLevel(BpeIngredients ingredients, ByteSpellin
     tokens[id] = raw.value_or("");
     if (raw) bytes[id] = *raw;
   }
-  Result<BpeModel> model = MakeModel(ingredients, BpeAtoms::kBytes, std::move(tokens));
+  // As Hugging Face does with the bytes that its vocabularies leave out; ranks have them all.
+  const bool drops_bytes = spelling == ByteSpelling::kAlphabet;
+  Result<BpeModel> model = MakeModel(ingredients, BpeAtoms::kBytes, drops_bytes, std::move(tokens));
   if (!model.ok()) return model.error();
   TokenizerParts parts = MoveCommonParts(ingredients);
   parts.kind = "bpe-bytelevel";
@@ -97,7 +100,8 @@ Result<TokenizerParts> AssembleMetaspace(BpeIngredients ingredients, SpaceNormal
                                          MetaspaceRules rules) {
   const bool byte_fallback = ingredients.byte_fallback;
   if (normalizer.prepend) rules.prefix = MetaspacePrefix::kNever;  // it is there already
-  Result<BpeModel> model = MakeModel(ingredients, BpeAtoms::kCharacters, ingredients.spellings);
+  Result<BpeModel> model =
+      MakeModel(ingredients, BpeAtoms::kCharacters, false, ingredients.spellings);
   if (!model.ok()) return model.error();
   TokenizerParts parts = MoveCommonParts(ingredients);
   parts.kind = "bpe-metaspace";

@@ -70,7 +70,7 @@ Status BpeModel::IndexAtoms(const BpeSpec& spec, const std::string& source) {
   const auto missing = std::find(byte_ids_.begin(), byte_ids_.end(), kNoId);
   const bool all_bytes = missing == byte_ids_.end();
   byte_fallback_ = atoms_ == BpeAtoms::kCharacters && all_bytes;
-  if (all_bytes || spec.unk_id) return {};
+  if (all_bytes || spec.unk_id || spec.drops_bytes) return {};
   if (atoms_ == BpeAtoms::kCharacters && !spec.byte_fallback) {
     return MakeError(
         "{}: the model has neither byte_fallback nor an unk_token, so that characters "
@@ -119,8 +119,11 @@ std::vector<BpeMerger::Ends> BpeModel::EndsOfTokens(const BpeSpec& spec) const {
 void BpeModel::AtomsOfBytes(std::string_view word, std::vector<int32_t>& atoms) const {
   for (const char c : word) {
     const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
-    const bool fused = id == kNoId && fuse_unk_ && !atoms.empty() && atoms.back() == unk_id_;
-    if (!fused) atoms.push_back(id == kNoId ? unk_id_ : id);
+    if (id != kNoId) {
+      atoms.push_back(id);
+    } else if (unk_id_ != kNoId && !(fuse_unk_ && !atoms.empty() && atoms.back() == unk_id_)) {
+      atoms.push_back(unk_id_);
+    }
   }
 }
 

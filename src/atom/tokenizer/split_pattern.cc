@@ -121,6 +121,21 @@ size_t Llama3WordEnd(std::string_view text, size_t pos) {
   return line_end != pos ? line_end : SpaceRunEnd(Cursor(text, pos));
 }
 
+// Up to the next character that is a number where the first is none, and the other way round.
+size_t DigitRunEnd(std::string_view text, size_t pos) {
+  Cursor cursor(text, pos);
+  const bool number = cursor.Is(CharClass::kNumber);
+  while (!cursor.done() && cursor.Is(CharClass::kNumber) == number) cursor.Step();
+  return cursor.pos();
+}
+
+size_t SingleDigitEnd(std::string_view text, size_t pos) {
+  Cursor cursor(text, pos);
+  if (!cursor.Is(CharClass::kNumber)) return DigitRunEnd(text, pos);
+  cursor.Step();
+  return cursor.pos();
+}
+
 struct PatternRow {
   SplitPattern pattern;
   std::string_view name;
@@ -128,20 +143,22 @@ struct PatternRow {
   size_t (*word_end)(std::string_view text, size_t pos);
 };
 
-constexpr std::array<PatternRow, 2> kPatterns = {{
+constexpr std::array<PatternRow, 4> kPatterns = {{
     {SplitPattern::kGpt2, "GPT-2",
      R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", Gpt2WordEnd},
     {SplitPattern::kLlama3, "Llama 3",
      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
      R"(\s*[\r\n]+|\s+(?!\S)|\s+)",
      Llama3WordEnd},
+    {SplitPattern::kSingleDigits, "single digits", "", SingleDigitEnd},
+    {SplitPattern::kDigitRuns, "runs of digits", "", DigitRunEnd},
 }};
 
 }  // namespace
 
 std::optional<SplitPattern> FindSplitPattern(std::string_view regex) {
   for (const PatternRow& row : kPatterns) {
-    if (row.regex == regex) return row.pattern;
+    if (!row.regex.empty() && row.regex == regex) return row.pattern;
   }
   return std::nullopt;
 }
@@ -149,6 +166,7 @@ std::optional<SplitPattern> FindSplitPattern(std::string_view regex) {
 std::string KnownSplitPatterns() {
   std::string names;
   for (const PatternRow& row : kPatterns) {
+    if (row.regex.empty()) continue;
     names += fmt::format("{}{}", names.empty() ? "" : ", ", row.name);
   }
   return names;

@@ -16,9 +16,11 @@ namespace atom::tokenizer {
 enum class SplitPattern {
   kGpt2,
   kLlama3,
+  kSingleDigits,  ///< Hugging Face's "Digits": numbers apart from the rest, each by itself
+  kDigitRuns,     ///< likewise, numbers that follow each other together
 };
 
-/// The pattern that `regex` spells, if it is a known one.
+/// The pattern that `regex` spells, if it is a known one. (The last two have none.)
 std::optional<SplitPattern> FindSplitPattern(std::string_view regex);
 
 /// "GPT-2, Llama 3": for the sentence that refuses another.

@@ -39,19 +39,23 @@ Result<TokenizerParts> ParseForm(const TokenizerFiles& files, TokenizerForm form
 
 }  // namespace
 
-Result<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::filesystem::path& model_dir) {
-  const Result<TokenizerForm> form = ChooseTokenizerForm(model_dir);
+Result<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::filesystem::path& model_path) {
+  const Result<io::SideFiles> model = io::SideFiles::Open(model_path);
+  if (!model.ok()) return model.error();
+  const Result<TokenizerForm> form = ChooseTokenizerForm(*model);
   if (!form.ok()) return form.error();
-  const Result<TokenizerFiles> files = ReadTokenizerFiles(model_dir, *form);
+  const Result<TokenizerFiles> files = ReadTokenizerFiles(*model, *form);
   if (!files.ok()) return files.error();
   return FromFiles(*files, *form);
 }
 
-Result<std::unique_ptr<Tokenizer>> Tokenizer::LoadFile(const std::filesystem::path& model_dir,
+Result<std::unique_ptr<Tokenizer>> Tokenizer::LoadFile(const std::filesystem::path& model_path,
                                                        std::string_view file_name) {
   const Result<TokenizerForm> form = FindTokenizerForm(file_name);
   if (!form.ok()) return form.error();
-  const Result<TokenizerFiles> files = ReadTokenizerFiles(model_dir, *form);
+  const Result<io::SideFiles> model = io::SideFiles::Open(model_path);
+  if (!model.ok()) return model.error();
+  const Result<TokenizerFiles> files = ReadTokenizerFiles(*model, *form);
   if (!files.ok()) return files.error();
   return FromFiles(*files, *form);
 }

@@ -43,11 +43,12 @@ class Tokenizer {
  public:
   /// Loads the first that the directory has of tokenizer.json, tokenizer.model (SentencePiece, or
   /// tiktoken ranks, told apart by their content) and vocab.json + merges.txt, in this order. A
-  /// file that is not understood is an Error, never a reason to try the next.
-  static Result<std::unique_ptr<Tokenizer>> Load(const std::filesystem::path& model_dir);
+  /// file that is not understood is an Error, never a reason to try the next. Or a GGUF file, whose
+  /// keys stand for a tokenizer.json.
+  static Result<std::unique_ptr<Tokenizer>> Load(const std::filesystem::path& model_path);
 
   /// As Load, from the named one of these files.
-  static Result<std::unique_ptr<Tokenizer>> LoadFile(const std::filesystem::path& model_dir,
+  static Result<std::unique_ptr<Tokenizer>> LoadFile(const std::filesystem::path& model_path,
                                                      std::string_view file_name);
 
   /// As LoadFile, from bytes in memory.

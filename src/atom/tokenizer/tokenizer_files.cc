@@ -61,24 +61,21 @@ Result<TokenizerForm> FindTokenizerForm(std::string_view file_name) {
   return MakeError("{} is no tokenizer's file; known are {}", io::Quote(file_name), FormNames());
 }
 
-Result<TokenizerForm> ChooseTokenizerForm(const fs::path& directory) {
-  std::error_code ignored;
+Result<TokenizerForm> ChooseTokenizerForm(const io::SideFiles& model) {
   for (const FormRow& row : kForms) {
-    if (fs::exists(directory / row.file_name, ignored)) return row.form;
+    if (model.Has(row.file_name)) return row.form;
   }
-  return MakeError("{}: has no tokenizer, expected one of {} (with merges.txt)", directory.string(),
-                   FormNames());
+  return MakeError("{}: has no tokenizer, expected one of {} (with merges.txt)",
+                   model.path().string(), FormNames());
 }
 
-Result<TokenizerFiles> ReadTokenizerFiles(const fs::path& directory, TokenizerForm form) {
+Result<TokenizerFiles> ReadTokenizerFiles(const io::SideFiles& model, TokenizerForm form) {
   TokenizerFiles files;
-  files.directory = directory.string();
+  files.directory = model.path().string();
   for (const FileRow& row : kFiles) {
     if (row.needed_by && *row.needed_by != form) continue;
-    const fs::path path = directory / row.name;
-    std::error_code ignored;
-    if (!row.needed_by && !fs::exists(path, ignored)) continue;
-    Result<std::string> bytes = io::ReadFile(path, kMaxFileBytes);
+    if (!row.needed_by && !model.Has(row.name)) continue;
+    Result<std::string> bytes = model.Read(row.name, kMaxFileBytes);
     if (!bytes.ok()) return bytes.error();
     files.*row.bytes = *std::move(bytes);
   }

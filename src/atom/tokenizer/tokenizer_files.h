@@ -1,13 +1,13 @@
-// The bytes of a model directory's files that make a tokenizer, read before any of them is parsed:
-// what follows needs no file system, so tests and fuzzing hand in bytes of their own.
+// The bytes of a model's files that make a tokenizer, read before any of them is parsed: what
+// follows needs no file system, so tests and fuzzing hand in bytes of their own.
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "atom/core/result.h"
+#include "atom/io/side_files.h"
 
 namespace atom::tokenizer {
 
@@ -36,11 +36,10 @@ struct TokenizerFiles {
 /// The form whose file is called `file_name`; an Error that lists them if none is.
 Result<TokenizerForm> FindTokenizerForm(std::string_view file_name);
 
-/// The first form that `directory` has; an Error if it has none.
-Result<TokenizerForm> ChooseTokenizerForm(const std::filesystem::path& directory);
+/// The first form that the model has; an Error if it has none.
+Result<TokenizerForm> ChooseTokenizerForm(const io::SideFiles& model);
 
 /// What `form` needs and the files beside it. Those beside it may be absent.
-Result<TokenizerFiles> ReadTokenizerFiles(const std::filesystem::path& directory,
-                                          TokenizerForm form);
+Result<TokenizerFiles> ReadTokenizerFiles(const io::SideFiles& model, TokenizerForm form);
 
 }  // namespace atom::tokenizer

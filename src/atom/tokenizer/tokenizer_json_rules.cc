@@ -146,10 +146,23 @@ Status ParseByteLevel(const Json& step, const std::string& source, TokenizerJson
   return {};
 }
 
+// Where a step has to come that cuts text, not bytes.
+Status RefuseAfterByteLevel(const std::string& source, const TokenizerJsonRules& rules) {
+  if (!rules.byte_level) return {};
+  return MakeError("{}: comes after ByteLevel, expected before it, the only form known", source);
+}
+
+Status ParseDigits(const Json& step, const std::string& source, TokenizerJsonRules& rules) {
+  if (Status refused = RefuseAfterByteLevel(source, rules); !refused.ok()) return refused;
+  const Result<std::optional<bool>> single = io::OptionalBool(step, "individual_digits", source);
+  if (!single.ok()) return single.error();
+  rules.patterns.push_back(single->value_or(false) ? SplitPattern::kSingleDigits
+                                                   : SplitPattern::kDigitRuns);
+  return {};
+}
+
 Status ParseSplit(const Json& step, const std::string& source, TokenizerJsonRules& rules) {
-  if (rules.byte_level) {
-    return MakeError("{}: comes after ByteLevel, expected before it, the only form known", source);
-  }
+  if (Status refused = RefuseAfterByteLevel(source, rules); !refused.ok()) return refused;
   const Result<std::string> regex = PatternString(step, "Regex", source);
   if (!regex.ok()) return regex.error();
   const std::optional<SplitPattern> pattern = FindSplitPattern(*regex);
@@ -162,10 +175,11 @@ Status ParseSplit(const Json& step, const std::string& source, TokenizerJsonRule
   return behavior.ok() ? ExpectFlag(step, "invert", false, false, source) : behavior;
 }
 
-constexpr std::array<StepRow, 3> kPreTokenizers = {{
+constexpr std::array<StepRow, 4> kPreTokenizers = {{
     {"Metaspace", ParseMetaspace},
     {"ByteLevel", ParseByteLevel},
     {"Split", ParseSplit},
+    {"Digits", ParseDigits},
 }};
 
 // ---- post_processor
@@ -233,7 +247,7 @@ Result<TokenizerJsonRules> ParseTokenizerJsonRules(const Json& json, const std::
                      source);
   }
   if (!rules.byte_level && !rules.patterns.empty()) {
-    return MakeError("{}: pre_tokenizer Split without ByteLevel, expected both", source);
+    return MakeError("{}: pre_tokenizer Split or Digits without ByteLevel, expected both", source);
   }
   return rules;
 }

@@ -1,0 +1,86 @@
+#include "atom/io/gguf/gguf_architecture.h"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+#include "atom/io/quote.h"
+
+namespace atom::io {
+namespace {
+
+constexpr std::array<GgufModule, 9> kLlamaLayer = {{
+    {"input_layernorm", "attn_norm"},
+    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.k_proj", "attn_k"},
+    {"self_attn.v_proj", "attn_v"},
+    {"self_attn.o_proj", "attn_output"},
+    {"post_attention_layernorm", "ffn_norm"},
+    {"mlp.gate_proj", "ffn_gate"},
+    {"mlp.up_proj", "ffn_up"},
+    {"mlp.down_proj", "ffn_down"},
+}};
+constexpr std::array<GgufModule, 3> kOuter = {{
+    {"model.embed_tokens", "token_embd"},
+    {"model.norm", "output_norm"},
+    {"lm_head", "output"},
+}};
+
+constexpr std::array kArchitectures = {
+    GgufArchitecture{.name = "llama",
+                     .config_name = "LlamaForCausalLM",
+                     .model_type = "llama",
+                     .interleaved_rope = true,
+                     .layer_modules = kLlamaLayer,
+                     .outer_modules = kOuter},
+};
+
+// "blk.12.attn_q.weight" → "attn_q"; "output_norm.weight" → "output_norm"; "" for other spellings.
+std::string_view ModuleOf(std::string_view tensor, bool& in_layer) {
+  in_layer = tensor.starts_with(kGgufLayerPrefix);
+  if (in_layer) {
+    tensor.remove_prefix(kGgufLayerPrefix.size());
+    const size_t digits = tensor.find_first_not_of("0123456789");
+    if (digits == 0 || digits == tensor.npos || tensor[digits] != '.') return "";
+    tensor.remove_prefix(digits + 1);
+  }
+  for (const std::string_view part : {".weight", ".bias"}) {
+    if (tensor.ends_with(part)) return tensor.substr(0, tensor.size() - part.size());
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<const GgufArchitecture*> FindGgufArchitecture(const GgufFile& file) {
+  const Result<std::string> name = RequireString(file, "general.architecture");
+  if (!name.ok()) return name.error();
+  std::string known;
+  for (const GgufArchitecture& row : kArchitectures) {
+    if (row.name == *name) return &row;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
+  }
+  return MakeError("{}: architecture {} is not known, expected one of {}", file.source(),
+                   Quote(*name), known);
+}
+
+Status CheckGgufTensors(const GgufFile& file, const GgufArchitecture& architecture) {
+  for (const GgufTensor& tensor : file.tensors()) {
+    bool in_layer = false;
+    const std::string_view module = ModuleOf(tensor.name, in_layer);
+    const auto modules = in_layer ? architecture.layer_modules : architecture.outer_modules;
+    const bool known = tensor.name == kGgufRopeFactors ||
+                       std::any_of(modules.begin(), modules.end(),
+                                   [&](const GgufModule& row) { return row.gguf_name == module; });
+    if (!known) {
+      return MakeError("{}: tensor {} is none of architecture {}, which may compute something else",
+                       file.source(), Quote(tensor.name), Quote(architecture.name));
+    }
+    if (!tensor.type->readable()) {
+      return MakeError("{}: tensor {} is {}, expected one of {}", file.source(), Quote(tensor.name),
+                       tensor.type->name, ReadableBlockTypes());
+    }
+  }
+  return {};
+}
+
+}  // namespace atom::io

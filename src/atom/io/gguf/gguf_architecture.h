@@ -1,0 +1,41 @@
+// The architectures whose GGUF files are read, and how their tensors are called there. One table
+// row an architecture; the rest of the reader asks it and never the name.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string_view>
+
+#include "atom/core/result.h"
+#include "atom/io/gguf/gguf_file.h"
+
+namespace atom::io {
+
+/// A module by its name in a Hugging Face checkpoint and in GGUF.
+struct GgufModule {
+  std::string_view name;
+  std::string_view gguf_name;
+};
+
+struct GgufArchitecture {
+  std::string_view name;         ///< general.architecture, and the prefix of its keys
+  std::string_view config_name;  ///< config.json's architectures
+  std::string_view model_type;   ///< config.json's model_type
+  /// Rows of q and k are stored so that the two channels of a RoPE pair are neighbours: row 2 i + j
+  /// of a head is row j · head_dim / 2 + i of the checkpoint.
+  bool interleaved_rope;
+  std::span<const GgufModule> layer_modules;  ///< behind "blk.I."
+  std::span<const GgufModule> outer_modules;
+};
+
+inline constexpr std::string_view kGgufLayerPrefix = "blk.";
+/// RoPE frequency divisors, one a pair of channels.
+inline constexpr std::string_view kGgufRopeFactors = "rope_freqs.weight";
+
+/// That of general.architecture; an Error that lists the known ones for another.
+Result<const GgufArchitecture*> FindGgufArchitecture(const GgufFile& file);
+
+/// An Error names a tensor that is none of the architecture's, or of a type that cannot be read.
+Status CheckGgufTensors(const GgufFile& file, const GgufArchitecture& architecture);
+
+}  // namespace atom::io

@@ -1,0 +1,178 @@
+#include "atom/io/gguf/gguf_config.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "atom/io/gguf/gguf_architecture.h"
+#include "atom/io/gguf/gguf_rope.h"
+#include "atom/io/quote.h"
+
+namespace atom::io {
+namespace {
+
+enum class FieldKind { kInt, kNumber };
+
+// A key behind "ARCHITECTURE." and the field of config.json that says the same.
+struct FieldRow {
+  std::string_view key;
+  std::string_view field;
+  FieldKind kind = FieldKind::kInt;
+  bool required = true;
+};
+constexpr std::array kFields = {
+    FieldRow{"embedding_length", "hidden_size"},
+    FieldRow{"feed_forward_length", "intermediate_size"},
+    FieldRow{"block_count", "num_hidden_layers"},
+    FieldRow{"context_length", "max_position_embeddings"},
+    FieldRow{"attention.head_count", "num_attention_heads"},
+    FieldRow{"attention.head_count_kv", "num_key_value_heads", FieldKind::kInt, false},
+    FieldRow{"attention.key_length", "head_dim", FieldKind::kInt, false},
+    FieldRow{"vocab_size", "vocab_size", FieldKind::kInt, false},
+    FieldRow{"attention.layer_norm_rms_epsilon", "rms_norm_eps", FieldKind::kNumber},
+    FieldRow{"rope.freq_base", "rope_theta", FieldKind::kNumber, false},
+};
+
+// Keys that the functions below read, or that change nothing for what is computed here.
+constexpr std::array<std::string_view, 9> kOtherKeys = {
+    "attention.value_length", "rope.dimension_count", "rope.scaling.type",
+    "rope.scaling.factor",    "rope.scale_linear",    "rope.scaling.original_context_length",
+    "rope.scaling.finetuned", "expert_count",         "expert_used_count",
+};
+
+class ConfigWriter {
+ public:
+  ConfigWriter(const GgufFile& file, const GgufArchitecture& architecture)
+      : file_(file), architecture_(architecture), config_(Json::object()) {}
+
+  Result<Json> Write();
+
+ private:
+  std::string Key(std::string_view name) const {
+    return fmt::format("{}.{}", architecture_.name, name);
+  }
+  Status RefuseUnknownKeys() const;
+  Status WriteField(const FieldRow& row);
+  Status WriteVocabulary();
+  Status CheckHeads() const;
+  Status CheckEqual(std::string_view name, int64_t expected, std::string_view why) const;
+  Status WriteSpecialTokens();
+  bool Has(std::string_view tensor) const { return file_.FindTensor(tensor) != nullptr; }
+
+  const GgufFile& file_;
+  const GgufArchitecture& architecture_;
+  Json config_;
+};
+
+Status ConfigWriter::RefuseUnknownKeys() const {
+  const std::string prefix = Key("");
+  for (auto key = file_.keys().lower_bound(prefix);
+       key != file_.keys().end() && key->first.starts_with(prefix); ++key) {
+    const std::string_view name = std::string_view(key->first).substr(prefix.size());
+    const bool known = std::find(kOtherKeys.begin(), kOtherKeys.end(), name) != kOtherKeys.end() ||
+                       std::any_of(kFields.begin(), kFields.end(),
+                                   [&](const auto& row) { return row.key == name; });
+    if (known) continue;
+    return MakeError("{}: key {} is {}, which is not known and may mean another model",
+                     file_.source(), Quote(key->first), key->second.Describe());
+  }
+  return {};
+}
+
+Status ConfigWriter::WriteField(const FieldRow& row) {
+  const std::string key = Key(row.key);
+  if (row.required && file_.FindKey(key) == nullptr) {
+    return MakeError("{}: key {} is missing", file_.source(), Quote(key));
+  }
+  if (row.kind == FieldKind::kInt) {
+    const Result<std::optional<int64_t>> value = OptionalInt(file_, key);
+    if (!value.ok()) return value.error();
+    if (value->has_value()) config_[row.field] = **value;
+  } else {
+    const Result<std::optional<double>> value = OptionalNumber(file_, key);
+    if (!value.ok()) return value.error();
+    if (value->has_value()) config_[row.field] = **value;
+  }
+  return {};
+}
+
+// Files before version 3 have no vocab_size: the table of tokens has as many rows.
+Status ConfigWriter::WriteVocabulary() {
+  const GgufTensor* embedding = file_.FindTensor("token_embd.weight");
+  if (embedding == nullptr) {
+    return MakeError("{}: tensor 'token_embd.weight' is missing", file_.source());
+  }
+  if (!config_.contains("vocab_size")) config_["vocab_size"] = embedding->shape.front();
+  return {};
+}
+
+Status ConfigWriter::CheckEqual(std::string_view name, int64_t expected,
+                                std::string_view why) const {
+  const Result<std::optional<int64_t>> value = OptionalInt(file_, Key(name));
+  if (!value.ok()) return value.error();
+  if (value->value_or(expected) == expected) return {};
+  return MakeError("{}: key {} is {}, expected {}: {}", file_.source(), Quote(Key(name)), **value,
+                   expected, why);
+}
+
+Status ConfigWriter::CheckHeads() const {
+  const auto heads = config_["num_attention_heads"].get<int64_t>();
+  const int64_t head_dim = config_.contains("head_dim") ? config_["head_dim"].get<int64_t>()
+                                                        : config_["hidden_size"].get<int64_t>() /
+                                                              std::max<int64_t>(heads, 1);
+  Status status = CheckEqual("attention.value_length", head_dim, "values are as wide as keys");
+  if (status.ok()) {
+    status = CheckEqual("rope.dimension_count", head_dim, "only whole heads are rotated");
+  }
+  if (status.ok()) status = CheckEqual("expert_count", 0, "mixtures of experts are not known");
+  return status;
+}
+
+Status ConfigWriter::WriteSpecialTokens() {
+  Json ends = Json::array();
+  for (const std::string_view key :
+       {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
+    const Result<std::optional<int64_t>> id = OptionalInt(file_, key);
+    if (!id.ok()) return id.error();
+    if (!id->has_value()) continue;
+    const Json end = **id;
+    if (std::find(ends.begin(), ends.end(), end) == ends.end()) ends.push_back(end);
+  }
+  if (!ends.empty()) config_["eos_token_id"] = ends.size() == 1 ? Json(ends[0]) : ends;
+  const Result<std::optional<int64_t>> bos = OptionalInt(file_, "tokenizer.ggml.bos_token_id");
+  if (!bos.ok()) return bos.error();
+  if (bos->has_value()) config_["bos_token_id"] = **bos;
+  return {};
+}
+
+Result<Json> ConfigWriter::Write() {
+  Status status = CheckGgufTensors(file_, architecture_);
+  if (status.ok()) status = RefuseUnknownKeys();
+  for (const FieldRow& row : kFields) {
+    if (status.ok()) status = WriteField(row);
+  }
+  if (status.ok()) status = WriteVocabulary();
+  if (status.ok()) status = CheckHeads();
+  if (status.ok()) status = WriteSpecialTokens();
+  if (!status.ok()) return status.error();
+  const Result<Json> scaling = GgufRopeScaling(file_, architecture_);
+  if (!scaling.ok()) return scaling.error();
+  if (!scaling->is_null()) config_["rope_scaling"] = *scaling;
+  config_["architectures"] = Json::array({architecture_.config_name});
+  config_["model_type"] = architecture_.model_type;
+  config_["hidden_act"] = "silu";
+  config_["tie_word_embeddings"] = !Has("output.weight");
+  config_["attention_bias"] = Has("blk.0.attn_q.bias");
+  config_["mlp_bias"] = Has("blk.0.ffn_up.bias");
+  return std::move(config_);
+}
+
+}  // namespace
+
+Result<Json> GgufConfig(const GgufFile& file) {
+  const Result<const GgufArchitecture*> architecture = FindGgufArchitecture(file);
+  if (!architecture.ok()) return architecture.error();
+  return ConfigWriter(file, **architecture).Write();
+}
+
+}  // namespace atom::io

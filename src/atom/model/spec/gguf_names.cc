@@ -1,0 +1,43 @@
+#include "atom/model/spec/gguf_names.h"
+
+#include "atom/io/gguf/gguf_architecture.h"
+
+namespace atom::model {
+namespace {
+
+// Channel i of the first half of a head is row 2 i of it, channel i of the second half row 2 i + 1.
+std::vector<int32_t> HalvesOfHeads(int64_t heads, int64_t head_dim) {
+  std::vector<int32_t> order;
+  order.reserve(static_cast<size_t>(heads * head_dim));
+  for (int64_t head = 0; head < heads; ++head) {
+    for (int64_t half = 0; half < 2; ++half) {
+      for (int64_t i = 0; i < head_dim / 2; ++i) {
+        order.push_back(static_cast<int32_t>(head * head_dim + 2 * i + half));
+      }
+    }
+  }
+  return order;
+}
+
+}  // namespace
+
+Result<TensorNames> GgufTensorNames(const io::GgufFile& file, const ModelSpec& spec) {
+  const Result<const io::GgufArchitecture*> found = io::FindGgufArchitecture(file);
+  if (!found.ok()) return found.error();
+  const io::GgufArchitecture& architecture = **found;
+  TensorNames names;
+  names.layer_prefix = io::kGgufLayerPrefix;
+  for (const auto modules : {architecture.layer_modules, architecture.outer_modules}) {
+    for (const io::GgufModule& module : modules) {
+      names.modules.emplace(module.name, io::TensorPlace{.name = std::string(module.gguf_name)});
+    }
+  }
+  if (!architecture.interleaved_rope) return names;
+  const AttentionSpec& attention = spec.layer(0).attention;
+  names.modules["self_attn.q_proj"].row_order = HalvesOfHeads(attention.heads, attention.head_dim);
+  names.modules["self_attn.k_proj"].row_order =
+      HalvesOfHeads(attention.kv_heads, attention.head_dim);
+  return names;
+}
+
+}  // namespace atom::model

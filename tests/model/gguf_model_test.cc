@@ -1,0 +1,98 @@
+// A GGUF file as a model: its tensors under the names of a checkpoint, dequantized, q and k in the
+// order of one, are those that the `gguf` package gives (tests/golden/README.md); and the forward
+// pass gives the same bits as that of a folder with those tensors.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "atom/io/json.h"
+#include "atom/kernels/registry.h"
+#include "atom/model/model_files.h"
+
+#include "tests/io/temp_folder.h"
+
+namespace atom::model {
+namespace {
+
+const std::filesystem::path kGolden = ATOM_SOURCE_DIR "/tests/golden";
+
+ModelFiles Open(const std::filesystem::path& path) {
+  Result<ModelFiles> files = ModelFiles::Open(path);
+  EXPECT_TRUE(files.ok()) << files.error().message;
+  return *std::move(files);
+}
+
+// FNV-1a, 64 bits.
+std::string HashOf(std::span<const float> values) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const std::byte byte : std::as_bytes(values)) {
+    hash = (hash ^ std::to_integer<uint64_t>(byte)) * 0x100000001b3;
+  }
+  return fmt::format("{:016x}", hash);
+}
+
+TEST(GgufModel, HasTheTensorsOfACheckpoint) {
+  const ModelFiles files = Open(kGolden / "gguf/tiny.gguf");
+  const Result<io::Json> golden = io::ReadJsonFile(kGolden / "gguf/tiny.json");
+  ASSERT_TRUE(golden.ok()) << golden.error().message;
+  const CheckpointTensors tensors = files.tensors();
+  for (const auto& [name, expected] : golden->at("tensors").items()) {
+    const auto found = tensors.Find(name);
+    ASSERT_TRUE(found) << name;
+    EXPECT_EQ(found->view.shape, expected.at("shape").get<Shape>()) << name;
+    EXPECT_EQ(HashOf(ToFloats(found->view)), expected.at("fnv1a").get<std::string>()) << name;
+  }
+}
+
+TEST(GgufModel, SaysWhatTheConfigOfItsCheckpointSays) {
+  const ModelSpec spec = Open(kGolden / "gguf/tiny.gguf").spec;
+  const ModelSpec expected = Open(kGolden / "tiny-gqa").spec;
+  EXPECT_EQ(spec.architecture, expected.architecture);
+  EXPECT_EQ(spec.hidden_size, expected.hidden_size);
+  EXPECT_EQ(spec.vocab_size, expected.vocab_size);
+  EXPECT_EQ(spec.max_position_embeddings, expected.max_position_embeddings);
+  EXPECT_EQ(spec.layers, expected.layers);
+  EXPECT_EQ(spec.ropes, expected.ropes);
+  EXPECT_EQ(spec.head.tied, expected.head.tied);
+  EXPECT_EQ(spec.head.norm, expected.head.norm);
+  EXPECT_EQ(spec.bos_token_id, expected.bos_token_id);
+  EXPECT_EQ(spec.eos_token_ids, expected.eos_token_ids);
+}
+
+// All logits of one sequence.
+std::vector<float> LogitsOf(const std::filesystem::path& model, std::vector<int32_t> tokens) {
+  const ModelFiles files = Open(model);
+  const auto backend = kernels::MakeBackend("reference", {.threads = 1});
+  EXPECT_TRUE(backend.ok());
+  const auto loaded = LoadTransformer(files, **backend, {.limits = {.rows = 32, .positions = 32}});
+  EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+  KvCache cache = (*loaded)->MakeKvCache(32);
+  kernels::Batch batch = (*loaded)->OneSequence(std::move(tokens), 0);
+  batch.logit_rows = {7};
+  const kernels::DeviceTensor logits = (*loaded)->Forward(batch, cache);
+  std::vector<float> found(static_cast<size_t>(files.spec.vocab_size));
+  (*backend)->Download(logits.data, std::as_writable_bytes(std::span(found)));
+  return found;
+}
+
+TEST(GgufModel, GivesTheLogitsOfTheSameModelAsSafetensors) {
+  const std::filesystem::path path = kGolden / "gguf/tiny.gguf";
+  const ModelFiles files = Open(path);
+  const Result<io::Json> golden = io::ReadJsonFile(kGolden / "gguf/tiny.json");
+  ASSERT_TRUE(golden.ok()) << golden.error().message;
+  std::vector<std::vector<float>> values;
+  std::vector<io::NamedTensor> tensors;
+  for (const auto& [name, expected] : golden->at("tensors").items()) {
+    values.push_back(ToFloats(files.tensors().Find(name)->view));
+    const auto* data = reinterpret_cast<const std::byte*>(values.back().data());
+    tensors.push_back({name, {DType::kF32, expected.at("shape").get<Shape>(), data}});
+  }
+  const io::TempFolder folder;
+  folder.Write("config.json", files.checkpoint.config_text());
+  ASSERT_TRUE(io::WriteSafetensors(folder / "model.safetensors", tensors, {}).ok());
+  const std::vector<int32_t> tokens = {5, 17, 90, 3, 3, 41, 60, 2};
+  EXPECT_EQ(LogitsOf(path, tokens), LogitsOf(folder.path(), tokens));
+}
+
+}  // namespace
+}  // namespace atom::model
