@@ -14,12 +14,13 @@ endif()
 add_library(atom_flags INTERFACE)
 target_include_directories(atom_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 # -ffp-contract=off: an fma appears only where the numerical contract says fma.
-target_compile_options(atom_flags INTERFACE -Wall -Wextra -Wpedantic -Werror -Wshadow
-                       -Wnon-virtual-dtor -ffp-contract=off)
+set(cxx_options -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 warns wrongly about "literal" + std::string (GCC bug 105651), in two ways.
-  target_compile_options(atom_flags INTERFACE -Wno-restrict -Wno-stringop-overflow)
+  list(APPEND cxx_options -Wno-restrict -Wno-stringop-overflow)
 endif()
+# CUDA sources have options of their own (AtomCuda.cmake).
+target_compile_options(atom_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${cxx_options}>")
 if(ATOM_SANITIZE)
   target_compile_options(atom_flags INTERFACE -fsanitize=${ATOM_SANITIZE} -fno-omit-frame-pointer
                          -fno-sanitize-recover=all)
@@ -59,6 +60,12 @@ function(atom_module name)
   cmake_parse_arguments(MODULE "" "HEADERS" "DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$|/cpu/isa_[a-z0-9]+\\.cc$")
+  # One of two folders defines the CUDA backend.
+  if(ATOM_CUDA)
+    list(FILTER sources EXCLUDE REGEX "/kernels/nocuda/")
+  else()
+    list(FILTER sources EXCLUDE REGEX "/kernels/cuda/")
+  endif()
   add_library(atom_${name} STATIC ${sources})
   add_library(atom::${name} ALIAS atom_${name})
   target_link_libraries(atom_${name} PUBLIC atom_flags ${MODULE_DEPS})

@@ -184,7 +184,8 @@ TEST(ModelSpecTest, RefusesUnknownRope) {
   EXPECT_THAT(ErrorWith("rope_scaling", {{"type", "linear"}, {"factor", 0.5}}),
               HasSubstr("'factor' is the number 0.5, expected a number of at least 1 and at most"));
   EXPECT_THAT(ErrorWith("rope_scaling", "linear"), HasSubstr("expected an object"));
-  EXPECT_THAT(ErrorWith("partial_rotary_factor", 0.5), HasSubstr("'partial_rotary_factor' is the number 0.5"));
+  EXPECT_THAT(ErrorWith("partial_rotary_factor", 0.5),
+              HasSubstr("'partial_rotary_factor' is the number 0.5"));
   EXPECT_THAT(ErrorWith("rope_theta", 0),
               HasSubstr("'rope_theta' is the number 0, expected a number of at least 1 and at most "
                         "1000000000000"));

@@ -1,0 +1,241 @@
+// One warp a token and head. A lane holds channels i and i + head_dim/2 of i = lane, lane + 32, …:
+// the pairs that RoPE rotates, and the distances of a Hadamard transform are lanes, then registers.
+#include "atom/kernels/cuda/attention/append.h"
+#include "atom/kernels/cuda/attention/kv_fragments.h"
+#include "atom/kernels/cuda/rows/row_values.cuh"
+
+namespace atom::kernels::cuda {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kMaxHeadDim = 256;
+
+/// Channels i and i + head_dim/2 for i = lane + 32 j < head_dim/2.
+template <int kPairs>
+struct Channels {
+  float low[kPairs], high[kPairs];
+};
+
+template <int kPairs>
+__device__ void Load(Channels<kPairs>& x, const void* row, RowType type, int half, int lane) {
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    const int i = lane + 32 * j;
+    x.low[j] = i < half ? LoadValue(row, type, i) : 0.0f;
+    x.high[j] = i < half ? LoadValue(row, type, i + half) : 0.0f;
+  }
+}
+
+/// (a, b) becomes (a cos − b sin, b cos + a sin), each product rounded.
+template <int kPairs>
+__device__ void Rotate(Channels<kPairs>& x, const float* table, int half, int lane) {
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    const int i = lane + 32 * j;
+    if (i >= half) continue;
+    const float cosine = __ldg(table + i), sine = __ldg(table + half + i);
+    const float a = x.low[j], b = x.high[j];
+    x.low[j] = __fsub_rn(__fmul_rn(a, cosine), __fmul_rn(b, sine));
+    x.high[j] = __fadd_rn(__fmul_rn(b, cosine), __fmul_rn(a, sine));
+  }
+}
+
+/// Sums and differences at distances 1, 2, 4, …, then one product with the norm.
+template <int kPairs>
+__device__ void Hadamard(Channels<kPairs>& x, int size, int half, int lane) {
+#pragma unroll
+  for (int distance = 1; distance < 32; distance *= 2) {
+    if (distance >= size) break;
+#pragma unroll
+    for (int j = 0; j < kPairs; ++j) {
+      const float low = __shfl_xor_sync(~0u, x.low[j], distance);
+      const float high = __shfl_xor_sync(~0u, x.high[j], distance);
+      const bool upper = (lane & distance) != 0;
+      x.low[j] = upper ? low - x.low[j] : x.low[j] + low;
+      x.high[j] = upper ? high - x.high[j] : x.high[j] + high;
+    }
+  }
+  // Distances 32, 64 between registers, while they are below head_dim/2.
+#pragma unroll
+  for (int distance = 1; distance < kPairs; distance *= 2) {
+    if (32 * distance >= size || 32 * distance >= half) break;
+#pragma unroll
+    for (int j = 0; j < kPairs; ++j) {
+      if ((j & distance) != 0) continue;
+      const float a = x.low[j], b = x.low[j + distance];
+      x.low[j] = a + b, x.low[j + distance] = a - b;
+      const float c = x.high[j], d = x.high[j + distance];
+      x.high[j] = c + d, x.high[j + distance] = c - d;
+    }
+  }
+  const float norm = __frcp_rn(__fsqrt_rn(static_cast<float>(size)));
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    if (size > half) {
+      const float a = x.low[j], b = x.high[j];
+      x.low[j] = a + b, x.high[j] = a - b;
+    }
+    x.low[j] *= norm, x.high[j] *= norm;
+  }
+}
+
+__device__ float WarpMax(float value) {
+#pragma unroll
+  for (int distance = 16; distance > 0; distance /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(~0u, value, distance));
+  }
+  return value;
+}
+
+struct Grid {
+  float scale, offset, inverse;
+};
+
+/// docs/numerics.md, "KV": scale and offset as stored.
+__device__ Grid FitGrid(float low, float high, float clip, bool integer_zero, float steps) {
+  if (integer_zero) {
+    low = __fmul_rn(clip, fminf(0.0f, low));
+    high = __fmul_rn(clip, fmaxf(0.0f, high));
+  } else {
+    // Named operations, so that no multiply and add is fused: the codes are the reference's.
+    const float centre = __fmul_rn(0.5f, __fadd_rn(low, high));
+    const float reach = __fmul_rn(__fmul_rn(0.5f, __fsub_rn(high, low)), clip);
+    low = __fsub_rn(centre, reach);
+    high = __fadd_rn(centre, reach);
+  }
+  const float step = __fdiv_rn(fmaxf(__fsub_rn(high, low), 1e-5f), steps);
+  const float scale = __half2float(__float2half_rn(fminf(fmaxf(step, 0x1p-24f), 65504.0f)));
+  const float inverse = __frcp_rn(scale);
+  if (!integer_zero) return {scale, __half2float(__float2half_rn(low)), inverse};
+  const float zero = fminf(fmaxf(rintf(-low * inverse), 0.0f), steps);
+  return {scale, __half2float(__float2half_rn(-scale * zero)), inverse};
+}
+
+/// Quantizes and writes one position of one head. `codes` is the warp's scratch.
+template <int kPairs>
+__device__ void Store(const Channels<kPairs>& x, const KvPages& kv, bool value, int head, int slot,
+                      float clip, bool integer_zero, unsigned char* codes, int lane) {
+  const int half = kv.head_dim / 2;
+  const int bytes = HeadPageBytes(kv.storage, kv.head_dim);
+  char* page = reinterpret_cast<char*>(kv.data) +
+               (static_cast<int64_t>(slot / kPagePositions) * kv.kv_heads + head) * bytes;
+  const int position = slot % kPagePositions;
+  if (kv.storage == KvStorage::kF16) {
+#pragma unroll
+    for (int j = 0; j < kPairs; ++j) {
+      const int i = lane + 32 * j;
+      if (i >= half) continue;
+      const int low = LocateCode(kv.storage, kv.head_dim, value, position, i).offset;
+      const int high = LocateCode(kv.storage, kv.head_dim, value, position, i + half).offset;
+      *reinterpret_cast<__half*>(page + low) = __float2half_rn(x.low[j]);
+      *reinterpret_cast<__half*>(page + high) = __float2half_rn(x.high[j]);
+    }
+    return;
+  }
+  float low = INFINITY, high = -INFINITY;
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    if (lane + 32 * j >= half) continue;
+    low = fminf(low, fminf(x.low[j], x.high[j]));
+    high = fmaxf(high, fmaxf(x.low[j], x.high[j]));
+  }
+  const float steps = kv.storage == KvStorage::kInt4 ? 15.0f : 255.0f;
+  const Grid grid = FitGrid(-WarpMax(-low), WarpMax(high), clip, integer_zero, steps);
+  // With an integer zero the code is round(x / scale) + zero, without rounding the sum anew.
+  const float zero = integer_zero ? rintf(-grid.offset * grid.inverse) : 0.0f;
+  const float from = integer_zero ? 0.0f : grid.offset;
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    const int i = lane + 32 * j;
+    if (i >= half) continue;
+    const float a = rintf(__fmul_rn(__fsub_rn(x.low[j], from), grid.inverse)) + zero;
+    const float b = rintf(__fmul_rn(__fsub_rn(x.high[j], from), grid.inverse)) + zero;
+    codes[i] = static_cast<unsigned char>(fminf(fmaxf(a, 0.0f), steps));
+    codes[i + half] = static_cast<unsigned char>(fminf(fmaxf(b, 0.0f), steps));
+  }
+  __syncwarp();
+  if (kv.storage == KvStorage::kInt4) {
+    // Channels c and c + 8 of sixteen share a byte.
+    for (int i = lane; i < half; i += 32) {
+      const int channel = i / 8 * 16 + i % 8;
+      const int at = LocateCode(kv.storage, kv.head_dim, value, position, channel).offset;
+      page[at] = static_cast<char>(codes[channel] | codes[channel + 8] << 4);
+    }
+  } else {
+    for (int i = lane; i < kv.head_dim; i += 32) {
+      page[LocateCode(kv.storage, kv.head_dim, value, position, i).offset] =
+          static_cast<char>(codes[i]);
+    }
+  }
+  if (lane == 0) {
+    __half* scales = reinterpret_cast<__half*>(page + ScaleOffset(kv.storage, kv.head_dim));
+    const int at = value ? 2 * kPagePositions + position : 2 * position;
+    scales[at] = __float2half_rn(grid.scale);
+    scales[at + (value ? kPagePositions : 1)] = __float2half_rn(grid.offset);
+  }
+}
+
+template <int kPairs>
+__global__ void __launch_bounds__(kWarps * 32) AppendKernel(const __grid_constant__ AppendKv call) {
+  __shared__ unsigned char codes[kWarps][kMaxHeadDim];
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int all_heads = call.heads + 2 * call.kv.kv_heads;
+  const int64_t task = static_cast<int64_t>(blockIdx.x) * kWarps + warp;
+  const int token = static_cast<int>(task / all_heads);
+  if (token >= call.tokens) return;
+  const int which = static_cast<int>(task % all_heads);  // q heads, then k, then v
+  const bool is_query = which < call.heads;
+  const bool is_value = which >= call.heads + call.kv.kv_heads;
+  const int head = is_query ? which : (which - call.heads) % call.kv.kv_heads;
+  const int d = call.kv.head_dim, half = d / 2;
+  void* row = MutableRowAt(call.qkv, token, static_cast<int64_t>(which) * d);
+  Channels<kPairs> x;
+  Load(x, row, call.qkv.type, half, lane);
+  if (!is_value) {
+    if (call.rope != nullptr) {
+      Rotate(x, call.rope + static_cast<int64_t>(__ldg(call.positions + token)) * d, half, lane);
+    }
+    if (!is_query && call.key_mean != nullptr) {
+      Channels<kPairs> mean;
+      Load(mean, call.key_mean + static_cast<int64_t>(head) * d, RowType::kF32, half, lane);
+#pragma unroll
+      for (int j = 0; j < kPairs; ++j) x.low[j] -= mean.low[j], x.high[j] -= mean.high[j];
+    }
+    if (call.hadamard > 1) Hadamard(x, call.hadamard, half, lane);
+  }
+  if (is_query) {
+#pragma unroll
+    for (int j = 0; j < kPairs; ++j) {
+      const int i = lane + 32 * j;
+      if (i >= half) continue;
+      StoreValue(row, call.qkv.type, i, x.low[j]);
+      StoreValue(row, call.qkv.type, i + half, x.high[j]);
+    }
+    return;
+  }
+  const float clip =
+      call.clip != nullptr ? __ldg(call.clip + (is_value ? call.kv.kv_heads : 0) + head) : 1.0f;
+  Store(x, call.kv, is_value, head, __ldg(call.slots + token), clip, call.integer_zero, codes[warp],
+        lane);
+}
+
+}  // namespace
+
+cudaError_t EnqueueAppendKv(const AppendKv& call, cudaStream_t stream) {
+  const int64_t tasks = static_cast<int64_t>(call.tokens) * (call.heads + 2 * call.kv.kv_heads);
+  const auto blocks = static_cast<unsigned>((tasks + kWarps - 1) / kWarps);
+  switch ((call.kv.head_dim / 2 + 31) / 32) {
+    case 1:
+      AppendKernel<1><<<blocks, kWarps * 32, 0, stream>>>(call);
+      break;
+    case 2:
+      AppendKernel<2><<<blocks, kWarps * 32, 0, stream>>>(call);
+      break;
+    default:
+      AppendKernel<4><<<blocks, kWarps * 32, 0, stream>>>(call);
+      break;
+  }
+  return cudaGetLastError();
+}
+
+}  // namespace atom::kernels::cuda

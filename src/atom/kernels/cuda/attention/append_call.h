@@ -1,0 +1,32 @@
+// Appending a step's keys and values to their pages; plain data, for host and device code.
+#pragma once
+
+#include <cstdint>
+
+#include "atom/kernels/cuda/attention/attention_call.h"
+
+namespace atom::kernels::cuda {
+
+/// qkv is [tokens][(heads + 2 kv_heads) · head_dim]: q, k, v. Of every token, in this order:
+///   q, k   rotated by RoPE
+///   k      minus the constant mean of its head, if there is one (the shift cancels in the softmax)
+///   q, k   multiplied by the normalized Hadamard matrix of `hadamard` consecutive channels, if > 1
+///   q      written back in place; k, v written to the pages in their storage
+struct AppendKv {
+  Rows qkv;
+  int tokens = 0;
+  int heads = 0;
+  KvPages kv;
+  const int32_t* positions = nullptr;  ///< [tokens] rows of the RoPE table
+  const int32_t* slots = nullptr;      ///< [tokens] page · 16 + place in it
+  const float* rope = nullptr;         ///< [positions][2][head_dim / 2], cos first; null: no RoPE
+  const float* key_mean = nullptr;     ///< [kv_heads][head_dim]; null: none
+  /// A power of two that divides head_dim; above head_dim / 2 only head_dim itself.
+  int hadamard = 1;
+  /// [2][kv_heads] factors of K's and V's ranges about their centres; null: 1.
+  const float* clip = nullptr;
+  /// Codes with an integer zero point, ranges that include 0, as published.
+  bool integer_zero = false;
+};
+
+}  // namespace atom::kernels::cuda

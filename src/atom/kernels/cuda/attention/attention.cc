@@ -1,0 +1,123 @@
+#include "atom/kernels/cuda/attention/attention.h"
+
+#include "atom/kernels/cuda/attention/append.h"
+#include "atom/kernels/cuda/attention/decode.h"
+#include "atom/kernels/cuda/attention/kv_fragments.h"
+#include "atom/kernels/cuda/attention/prefill.h"
+#include "atom/kernels/cuda/device/check.h"
+
+namespace atom::kernels::cuda {
+namespace {
+
+Status CheckShapes(const AttentionParams& params, const KvPages& kv) {
+  switch (kv.head_dim) {
+    case 64:
+    case 80:
+    case 96:
+    case 128:
+    case 256:
+      break;
+    default:
+      return MakeError(
+          "attention on CUDA: head_dim is {}; there are kernels for 64, 80, 96, 128 "
+          "and 256",
+          kv.head_dim);
+  }
+  switch (kv.storage) {
+    case KvStorage::kInt4:
+    case KvStorage::kInt8:
+    case KvStorage::kF16:
+      break;
+    default:
+      return MakeError(
+          "attention on CUDA: the cache holds {}; there are kernels for int4, int8 "
+          "and f16",
+          quant::Name(kv.storage));
+  }
+  ATOM_CHECK(kv.kv_heads > 0 && params.heads % kv.kv_heads == 0, "{} heads, {} KV heads",
+             params.heads, kv.kv_heads);
+  ATOM_CHECK(params.heads / kv.kv_heads <= 128, "{} heads, {} KV heads", params.heads, kv.kv_heads);
+  return {};
+}
+
+Result<int> Multiprocessors() {
+  int device = 0, count = 0;
+  if (Status status = Check(cudaGetDevice(&device), "find the current GPU"); !status.ok()) {
+    return status.error();
+  }
+  if (Status status = Check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device),
+                            "count the multiprocessors");
+      !status.ok()) {
+    return status.error();
+  }
+  return count;
+}
+
+}  // namespace
+
+int64_t KvPages::PageBytes() const {
+  return static_cast<int64_t>(kv_heads) * HeadPageBytes(storage, head_dim);
+}
+
+Status LaunchAppendKv(const AppendKv& call, cudaStream_t stream) {
+  AttentionParams params;
+  params.heads = call.heads;
+  if (Status status = CheckShapes(params, call.kv); !status.ok()) return status;
+  const int size = call.hadamard, d = call.kv.head_dim;
+  ATOM_CHECK(size >= 1 && (size & (size - 1)) == 0 && (size == d || d / 2 % size == 0),
+             "a Hadamard transform of {} channels in a head of {}", size, d);
+  if (call.tokens == 0) return {};
+  return Check(EnqueueAppendKv(call, stream), "launch the KV append");
+}
+
+int64_t DecodeWorkspaceBytes(const KvPages& kv, const AttentionParams& params, int sequences,
+                             int64_t pages) {
+  const int group = params.heads / kv.kv_heads;
+  const int64_t segments = (pages + int64_t{15} * sequences) / 16 + 1;
+  return decode::CounterBytes(sequences, kv.kv_heads, group) +
+         segments * kv.kv_heads * decode::Passes(group) * decode::PartialBytes(kv.head_dim);
+}
+
+Status LaunchDecodeAttention(const DecodeAttention& call, cudaStream_t stream) {
+  if (Status status = CheckShapes(call.params, call.kv); !status.ok()) return status;
+  if (call.lists.sequences == 0) return {};
+  const Result<int> multiprocessors = Multiprocessors();
+  if (!multiprocessors.ok()) return multiprocessors.error();
+  const auto launch = [&]() -> cudaError_t {
+    switch (call.kv.head_dim) {
+      case 64:
+        return decode::Launch<64>(call, *multiprocessors, stream);
+      case 80:
+        return decode::Launch<80>(call, *multiprocessors, stream);
+      case 96:
+        return decode::Launch<96>(call, *multiprocessors, stream);
+      case 128:
+        return decode::Launch<128>(call, *multiprocessors, stream);
+      default:
+        return decode::Launch<256>(call, *multiprocessors, stream);
+    }
+  };
+  return Check(launch(), "launch decode attention");
+}
+
+Status LaunchPrefillAttention(const PrefillAttention& call, cudaStream_t stream) {
+  if (Status status = CheckShapes(call.params, call.kv); !status.ok()) return status;
+  if (call.lists.sequences == 0 || call.max_queries == 0) return {};
+  const auto launch = [&]() -> cudaError_t {
+    switch (call.kv.head_dim) {
+      case 64:
+        return prefill::Launch<64>(call, stream);
+      case 80:
+        return prefill::Launch<80>(call, stream);
+      case 96:
+        return prefill::Launch<96>(call, stream);
+      case 128:
+        return prefill::Launch<128>(call, stream);
+      default:
+        return prefill::Launch<256>(call, stream);
+    }
+  };
+  return Check(launch(), "launch prefill attention");
+}
+
+}  // namespace atom::kernels::cuda

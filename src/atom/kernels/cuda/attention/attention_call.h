@@ -1,0 +1,63 @@
+// What attention over a paged KV cache works on; plain data, for host and device code.
+// kv_fragments.h draws a page.
+//
+// Page lists of all sequences lie in one array (CSR): sequence s owns the pages
+// indices[indptr[s]] … indices[indptr[s + 1] − 1], in the order of positions, exactly as many as
+// its kv_lengths[s] positions need.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "atom/kernels/cuda/rows/row_type.h"
+#include "atom/quant/formats.h"
+
+namespace atom::kernels::cuda {
+
+/// One layer's pages.
+struct KvPages {
+  std::byte* data = nullptr;
+  quant::KvStorage storage = quant::KvStorage::kInt4;  ///< kInt4, kInt8 or kF16
+  int kv_heads = 0;
+  int head_dim = 0;  ///< 64, 80, 96, 128 or 256
+
+  int64_t PageBytes() const;
+};
+
+/// Which pages a step's sequences own; all on the device, but the counts.
+struct PageLists {
+  const int32_t* indptr = nullptr;      ///< [sequences + 1]
+  const int32_t* indices = nullptr;     ///< [pages]
+  const int32_t* kv_lengths = nullptr;  ///< [sequences] positions, this step's included
+  int sequences = 0;
+};
+
+struct AttentionParams {
+  int heads = 0;      ///< query heads: a multiple of kv_heads
+  float scale = 0;    ///< of the scores: usually 1 / sqrt(head_dim)
+  int window = 0;     ///< positions that a query sees, itself included; 0: all before it
+  float softcap = 0;  ///< cap · tanh(score / cap); 0: none
+};
+
+/// One query a sequence, its newest position: out[s] = attention of q[s]. `rows` maps a sequence to
+/// its row of q and out; null: row s.
+struct DecodeAttention {
+  AttentionParams params;
+  Rows q, out;
+  const int32_t* rows = nullptr;
+  KvPages kv;
+  PageLists lists;
+  std::byte* workspace = nullptr;
+};
+/// Chunks of queries: rows query_starts[s] … query_starts[s + 1] − 1 of q are the newest positions
+/// of sequence s, in order. `max_queries` is the longest chunk (it sizes the grid).
+struct PrefillAttention {
+  AttentionParams params;
+  Rows q, out;
+  const int32_t* query_starts = nullptr;  ///< [sequences + 1], on the device
+  int max_queries = 0;
+  KvPages kv;
+  PageLists lists;
+};
+
+}  // namespace atom::kernels::cuda

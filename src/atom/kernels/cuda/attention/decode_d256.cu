@@ -1,0 +1,7 @@
+#include "atom/kernels/cuda/attention/decode.cuh"
+
+namespace atom::kernels::cuda::decode {
+
+template cudaError_t Launch<256>(const DecodeAttention&, int, cudaStream_t);
+
+}  // namespace atom::kernels::cuda::decode

@@ -1,0 +1,19 @@
+// What the host needs to know of the prefill kernels.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "atom/kernels/cuda/attention/attention_call.h"
+
+namespace atom::kernels::cuda::prefill {
+
+/// Defined in prefill_d<head_dim>.cu.
+template <int kHeadDim>
+cudaError_t Launch(const PrefillAttention& call, cudaStream_t stream);
+extern template cudaError_t Launch<64>(const PrefillAttention&, cudaStream_t);
+extern template cudaError_t Launch<80>(const PrefillAttention&, cudaStream_t);
+extern template cudaError_t Launch<96>(const PrefillAttention&, cudaStream_t);
+extern template cudaError_t Launch<128>(const PrefillAttention&, cudaStream_t);
+extern template cudaError_t Launch<256>(const PrefillAttention&, cudaStream_t);
+
+}  // namespace atom::kernels::cuda::prefill

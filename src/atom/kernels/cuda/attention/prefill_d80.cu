@@ -1,0 +1,7 @@
+#include "atom/kernels/cuda/attention/prefill.cuh"
+
+namespace atom::kernels::cuda::prefill {
+
+template cudaError_t Launch<80>(const PrefillAttention&, cudaStream_t);
+
+}  // namespace atom::kernels::cuda::prefill

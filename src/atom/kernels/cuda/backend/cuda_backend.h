@@ -1,0 +1,156 @@
+// The backend that runs on one NVIDIA GPU. Its ops run on one stream:
+//
+//   op                            kernel                                   limits
+//   Embed, NormAdd, Gather,       rows/row_ops                             even widths
+//   Softcap
+//   …Quantize  a scale a group    rows/fused_quantize                      groups of 128, RMSNorm,
+//                                                                          SiLU
+//              all else           rows/plain_quantize                      one CTA a row
+//   Linear  4-bit × 8-bit         gemm/gemm_choice                         groups of 128 · n
+//           8-bit × 8-bit         gemm/gemm_choice
+//           4-bit × 16-bit        gemm/gemm_choice                         groups of 128
+//           16-bit × 16-bit       gemm/gemm_choice                         bf16
+//   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96, 128
+//                                                                          or 256, all rotated
+//   Sample, losses, log-probs     sampling/                                262,144 tokens
+//
+// Ops are collected and enqueued when a result is asked for; decode steps that come again run as
+// CUDA graphs (op_queue.h). Rows between ops are fp32. A failure of the device is a DeviceError,
+// whose text is one sentence.
+#pragma once
+
+#include <bit>
+#include <memory>
+#include <vector>
+
+#include "atom/kernels/backend.h"
+#include "atom/kernels/cuda/backend/cuda_activation.h"
+#include "atom/kernels/cuda/backend/cuda_kv_layer.h"
+#include "atom/kernels/cuda/backend/cuda_step.h"
+#include "atom/kernels/cuda/backend/cuda_weight.h"
+#include "atom/kernels/cuda/backend/device_error.h"
+#include "atom/kernels/cuda/backend/op_queue.h"
+#include "atom/kernels/cuda/gemm/gemm.h"
+#include "atom/kernels/cuda/rows/plain_quantize_call.h"
+
+namespace atom::kernels::cuda {
+
+class CudaBackend final : public Backend {
+ public:
+  static Result<std::unique_ptr<Backend>> Create();
+
+  std::string_view name() const override { return "cuda"; }
+  std::string Description() const override;
+  DType hidden_dtype() const override { return DType::kF32; }
+
+  DeviceBuffer Allocate(size_t bytes) override;
+  HostBuffer AllocateHost(size_t bytes) override;
+  void Upload(std::span<const std::byte> from, void* to) override;
+  void Download(const void* from, std::span<std::byte> to) override;
+  void EnqueueDownload(const void* from, std::span<std::byte> to) override;
+  Ticket Mark() override;
+  void Wait(Ticket ticket) override;
+
+  /// While the host looks at the results of one step, the next one runs.
+  int steps_in_flight() const override { return 1; }
+  int64_t ScratchBytes(const StepPlan& plan) const override;
+  void Prepare(const StepPlan& plan) override;
+
+  int64_t kv_page_positions() const override;
+  int64_t KvPageBytes(const KvShape& shape) const override;
+  std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) override;
+  UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const override;
+
+  std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedView& weight,
+                                        std::span<const float> bias) override;
+  std::unique_ptr<PackedWeight> PrepackDense(const TensorView& weight,
+                                             std::span<const float> bias) override;
+  quant::QuantizedMatrix Unpack(const PackedWeight& weight) const override;
+  std::unique_ptr<PackedActivation> MakeActivation(const quant::ActivationFormat& format, int64_t k,
+                                                   int64_t capacity) override;
+  int64_t ActivationBytes(const quant::ActivationFormat& format, int64_t k,
+                          int64_t capacity) const override;
+  UnpackedActivation Unpack(const PackedActivation& activation) const override;
+
+  void BeginStep(const Batch& batch) override;
+  void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) override;
+  void NormQuantize(const DeviceTensor& x, const DeviceNorm& norm, const DeviceBuffer* permutation,
+                    PackedActivation& out) override;
+  void NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) override;
+  void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
+                       PackedActivation& out) override;
+  void ActivationQuantize(const DeviceTensor& x, ActivationFunction function, bool gated,
+                          PackedActivation& out) override;
+  void Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
+              const DeviceTensor& y, OutputMode mode) override;
+  void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const HeadNorms& norms,
+                    const RopeTable& rope, KvLayer& kv) override;
+  void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
+                 const DeviceTensor& out) override;
+  void GatherLogitRows(const DeviceTensor& x, const DeviceTensor& out) override;
+  void Softcap(const DeviceTensor& x, float cap) override;
+  void NegativeLogLikelihood(const DeviceTensor& logits, std::span<const int32_t> targets,
+                             DeviceSpan<double> out) override;
+  void Sample(const DeviceTensor& logits, std::span<const SampleRow> rows,
+              DeviceSpan<int32_t> tokens) override;
+  void TokenLogProbs(const DeviceTensor& logits, std::span<const LogProbQuery> queries,
+                     DeviceSpan<int32_t> tokens, const DeviceLogProbs& out) override;
+
+ private:
+  static constexpr size_t kMarks = 16;
+
+  CudaBackend(DeviceProperties device, Stream stream, std::vector<Event> marks);
+  void Free(void* data) override;
+  void FreeHost(void* data) override;
+
+  /// Uploads a host array to an allocation of its own.
+  template <class T>
+  DeviceBuffer Copy(std::span<const T> values) {
+    DeviceBuffer buffer = Allocate(values.size_bytes());
+    Upload(std::as_bytes(values), buffer.data());
+    return buffer;
+  }
+  template <class T>
+  std::vector<T> CopyBack(const DeviceBuffer& buffer, int64_t count) const;
+  /// Enqueues the ops that were collected.
+  void Flush() const { Require(ops_.Flush(stream_)); }
+  GemmDevice gemm_device() const;
+  /// Quantizes into `out`: x, source and what the source needs are set.
+  void Quantize(PlainQuantizeCall call, const DeviceBuffer* permutation, PackedActivation& out);
+  /// Samples what was collected so far.
+  void LaunchCollected(const DeviceTensor& logits, DeviceSpan<int32_t> tokens);
+  void AskAboutLogits(const DeviceTensor& logits, int64_t count, LogProbCall call);
+
+  DeviceProperties device_;
+  Stream stream_;
+  std::vector<Event> marks_;  ///< mark t has event t % kMarks
+  Ticket last_mark_ = 0;
+  CudaStep step_;
+  mutable OpQueue ops_;  ///< when it is flushed changes nothing that a caller sees
+  SampleRows sample_rows_;
+  std::vector<DeviceQuery> queries_;
+};
+
+/// Words of an OpKey.
+enum class Op : uint64_t {
+  kEmbed,
+  kQuantize,
+  kNormAdd,
+  kGather,
+  kSoftcap,
+  kLinear,
+  kAppend,
+  kAttend
+};
+inline uint64_t Word(Op op) { return static_cast<uint64_t>(op); }
+inline uint64_t Word(const void* address) { return reinterpret_cast<uintptr_t>(address); }
+inline uint64_t Word(int64_t number) { return static_cast<uint64_t>(number); }
+inline uint64_t Word(float value) { return std::bit_cast<uint32_t>(value); }
+inline uint64_t Word(int32_t first, int32_t second) {
+  return uint64_t{static_cast<uint32_t>(first)} << 32 | static_cast<uint32_t>(second);
+}
+
+/// The rows of a tensor, as kernels take them.
+Rows RowsOf(const DeviceTensor& tensor);
+
+}  // namespace atom::kernels::cuda

@@ -1,0 +1,85 @@
+// Linear: which GEMM computes it.
+#include "atom/core/check.h"
+#include "atom/kernels/cuda/backend/cuda_backend.h"
+#include "atom/kernels/cuda/gemm/gemm_choice.h"
+
+namespace atom::kernels::cuda {
+namespace {
+
+GemmRecipe RecipeOf(const CudaActivation& x, const CudaWeight& w) {
+  const quant::ActivationFormat& format = x.format();
+  if (w.is_dense()) {
+    ATOM_CHECK(format.dense(), "a dense weight, a {}-bit activation", format.bits);
+    return GemmRecipe::kDense;
+  }
+  if (format.dense()) return GemmRecipe::kW4A16;
+  if (w.layout.k4 == 0) {
+    ATOM_CHECK(format.group == 0 && format.outlier_columns == 0,
+               "8-bit weights times activations in groups of {} with {} outliers", format.group,
+               format.outlier_columns);
+    return GemmRecipe::kInt8;
+  }
+  ATOM_CHECK(format.group == 0 || format.group == w.layout.group, "groups of {} times groups of {}",
+             format.group, w.layout.group);
+  ATOM_CHECK(x.k4() == w.layout.k4 || (format.group == 0 && format.outlier_columns == 0),
+             "{} outlier columns times {}", format.outlier_columns, w.layout.k8);
+  return GemmRecipe::kGroup;
+}
+
+/// A GEMM may fetch weights while the op before it ends.
+constexpr bool kOverlap = true;
+
+}  // namespace
+
+GemmDevice CudaBackend::gemm_device() const {
+  return {.multiprocessors = device_.multiprocessors,
+          .shared_bytes = device_.shared_bytes_per_block};
+}
+
+void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
+                         const DeviceTensor& y, OutputMode mode) {
+  const CudaActivation& activation = CudaActivation::Of(x);
+  ATOM_CHECK(!weights.empty() && weights.size() <= kMaxSegments, "{} weights side by side",
+             weights.size());
+  const CudaWeight& first = CudaWeight::Of(*weights[0]);
+  GemmDesc desc;
+  desc.recipe = RecipeOf(activation, first);
+  desc.m = y.rows;
+  desc.k4 = first.is_dense() ? 0 : first.layout.k4;
+  desc.k8 = first.is_dense() ? first.dense.k : first.layout.k8;
+  desc.group = first.is_dense() ? 0 : first.layout.group;
+  desc.output = GemmOutput::kFloat;
+  desc.add = mode == OutputMode::kAdd;
+  GemmOperands operands;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const CudaWeight& weight = CudaWeight::Of(*weights[i]);
+    ATOM_CHECK(weight.k() == x.k() && weight.is_dense() == first.is_dense() &&
+                   weight.layout.k4 == first.layout.k4 && weight.layout.group == first.layout.group,
+               "weights side by side have different shapes");
+    desc.n[i] = weight.n();
+    operands.weights[i] = {static_cast<const uint8_t*>(weight.codes.data()),
+                           static_cast<const RowScales*>(weight.rows.data())};
+  }
+  ATOM_CHECK(y.rows == x.rows() && y.cols == desc.total_n() && y.dtype == DType::kF32,
+             "output {} x {}, expected {} x {} in fp32", y.rows, y.cols, x.rows(), desc.total_n());
+  operands.x = static_cast<const int8_t*>(activation.values.data());
+  operands.tokens = static_cast<const TokenScales*>(activation.tokens.data());
+  operands.group_scales = static_cast<const float*>(activation.group_scales.data());
+  operands.y = y.data;
+  operands.y_stride = y.stride;
+  if (desc.m == 0) return;
+  if (const std::string why = WhyNotChosen(desc); !why.empty()) throw DeviceError(why);
+  // The rest follows from the weights, which their codes stand for, and the activation.
+  const OpKey key({Word(Op::kLinear), Word(operands.weights[0].codes),
+                   Word(operands.weights[1].codes), Word(operands.weights[2].codes),
+                   Word(operands.weights[0].rows), Word(operands.x), Word(desc.m),
+                   Word(static_cast<int>(desc.recipe), static_cast<int>(mode)), Word(y.data),
+                   Word(y.stride)});
+  const GemmDevice device = gemm_device();
+  ops_.Add(key, true, [=](cudaStream_t stream) -> Status {
+    const GemmLaunch launch = {.stream = stream, .overlap_previous = kOverlap};
+    return LaunchGemm(desc, ChooseGemm(desc, device), operands, launch);
+  });
+}
+
+}  // namespace atom::kernels::cuda

@@ -1,0 +1,143 @@
+#include "atom/kernels/cuda/backend/cuda_step.h"
+
+#include <algorithm>
+
+#include "atom/core/check.h"
+#include "atom/kernels/cuda/attention/attention.h"
+#include "atom/kernels/cuda/attention/kv_fragments.h"
+#include "atom/kernels/cuda/device/check.h"
+
+namespace atom::kernels::cuda {
+namespace {
+
+constexpr int64_t kLeastRing = int64_t{1} << 20;
+
+int64_t AttentionBytes(const StepPlan& plan) {
+  int64_t most = kDeviceAlignment;
+  for (const AttentionShape& shape : plan.attention) {
+    KvPages kv;
+    kv.kv_heads = static_cast<int>(shape.kv_heads);
+    kv.head_dim = static_cast<int>(shape.head_dim);
+    AttentionParams params;
+    params.heads = static_cast<int>(shape.heads);
+    most = std::max(most, DecodeWorkspaceBytes(kv, params, static_cast<int>(plan.batch.sequences),
+                                               plan.batch.pages));
+  }
+  return most;
+}
+
+/// Each the larger, and what is in either.
+StepPlan Most(const StepPlan& a, const StepPlan& b) {
+  StepPlan most = a;
+  most.batch = BatchLimits::Most(a.batch, b.batch);
+  most.attention.insert(most.attention.end(), b.attention.begin(), b.attention.end());
+  most.vocabulary = std::max(a.vocabulary, b.vocabulary);
+  return most;
+}
+
+/// The batch without pages that no position has come to yet: kernels take lists of exactly the
+/// pages that they read.
+void Trim(const Batch& batch, Batch& trimmed) {
+  trimmed = batch;
+  trimmed.pages.clear();
+  trimmed.page_starts.assign(1, 0);
+  for (int64_t s = 0; s < batch.sequences(); ++s) {
+    const auto used =
+        static_cast<size_t>(PagesFor(batch.kv_lengths[static_cast<size_t>(s)], kPagePositions));
+    const std::span<const int32_t> pages = batch.PagesOf(s).first(used);
+    trimmed.pages.insert(trimmed.pages.end(), pages.begin(), pages.end());
+    trimmed.page_starts.push_back(static_cast<int32_t>(trimmed.pages.size()));
+  }
+}
+
+}  // namespace
+
+ScratchSizes::ScratchSizes(const StepPlan& plan, const DeviceProperties& device) {
+  const auto up = [](int64_t bytes) {
+    return (bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
+  };
+  constexpr int64_t kWord = sizeof(int32_t);
+  const auto vocabulary = static_cast<int>(std::max<int64_t>(plan.vocabulary, 1));
+  const int64_t rows = std::max<int64_t>(plan.batch.rows, 1);
+  arena = up(StepArena(plan.batch).size() * kWord);
+  slots = up((plan.batch.sequences + 1) * kWord);
+  choices = up(rows * static_cast<int64_t>(sizeof(TokenChoice)));
+  edits = up(std::max<int64_t>(vocabulary * static_cast<int64_t>(sizeof(LogitEdit)), kLeastRing));
+  masks = up(std::max<int64_t>((vocabulary + 63) / 64 * 8, kLeastRing));
+  logits = up(std::max(SampleWorkspaceBytes(vocabulary, device.multiprocessors),
+                       LogProbWorkspaceBytes(vocabulary, static_cast<int>(rows))));
+  attention = up(AttentionBytes(plan));
+  ring = std::max({arena, choices, edits, masks});
+}
+
+Status CudaStep::Prepare(const StepPlan& plan, const DeviceProperties& device,
+                         const Stream& stream) {
+  const StepPlan most = Most(plan_, plan);
+  const ScratchSizes sizes(most, device);
+  // Nothing of the old is needed any more.
+  memory_.reset();
+  ring_.reset();
+  begun_ = false;
+  Result<DeviceArena> memory = DeviceArena::Create(sizes.device_bytes() + kDeviceAlignment);
+  if (!memory.ok()) return memory.error();
+  memory_.emplace(std::move(memory).value());
+  Result<UploadRing> ring = UploadRing::Create(sizes.ring);
+  if (!ring.ok()) return ring.error();
+  ring_.emplace(std::move(ring).value());
+  const auto take = [&](const char* name, int64_t bytes) {
+    return memory_->Take<std::byte>(name, bytes).value();  // as many as were just planned
+  };
+  arena_data_ = reinterpret_cast<int32_t*>(take("step", sizes.arena));
+  slots_ = reinterpret_cast<int32_t*>(take("token slots", sizes.slots));
+  choices_ = reinterpret_cast<TokenChoice*>(take("sampled rows", sizes.choices));
+  edits_ = reinterpret_cast<LogitEdit*>(take("logit edits", sizes.edits));
+  masks_ = reinterpret_cast<uint64_t*>(take("token masks", sizes.masks));
+  logits_workspace_ = take("logits workspace", sizes.logits);
+  attention_workspace_ = take("attention workspace", sizes.attention);
+  edit_capacity_ = sizes.edits / static_cast<int64_t>(sizeof(LogitEdit));
+  mask_capacity_ = sizes.masks / static_cast<int64_t>(sizeof(uint64_t));
+  plan_ = most;
+  arena_ = StepArena(most.batch);
+  packed_.resize(static_cast<size_t>(arena_.size()));
+  // Decode attention counts arrivals there, from 0, and leaves 0.
+  return Check(
+      cudaMemsetAsync(attention_workspace_, 0, static_cast<size_t>(sizes.attention), stream.get()),
+      "clear the workspace of attention");
+}
+
+bool CudaStep::HasRoom(const BatchLimits& needed) const {
+  const BatchLimits& room = arena_.limits();
+  return needed.rows <= room.rows && needed.sequences <= room.sequences &&
+         needed.pages <= room.pages;
+}
+
+Status CudaStep::Begin(const Batch& batch, const Stream& stream) {
+  Trim(batch, trimmed_);
+  arena_.Pack(trimmed_, batch.rows(), packed_);
+  view_ = arena_.View(trimmed_, batch.rows(), arena_data_);
+  FindRuns(batch);
+  begun_ = true;
+  return Upload<int32_t>(std::span(packed_).first(static_cast<size_t>(arena_.used(trimmed_))),
+                         arena_data_, stream);
+}
+
+const StepView& CudaStep::view() const {
+  ATOM_CHECK(begun_, "no step has begun");
+  return view_;
+}
+
+void CudaStep::FindRuns(const Batch& batch) {
+  runs_.clear();
+  for (int s = 0; s < static_cast<int>(batch.sequences()); ++s) {
+    const int first_row = batch.query_starts[static_cast<size_t>(s)];
+    const int queries = batch.query_starts[static_cast<size_t>(s) + 1] - first_row;
+    const bool decode = queries == 1;
+    if (runs_.empty() || decode != (runs_.back().max_queries == 1)) {
+      runs_.push_back({.first = s, .count = 0, .first_row = first_row, .max_queries = queries});
+    }
+    ++runs_.back().count;
+    runs_.back().max_queries = std::max(runs_.back().max_queries, queries);
+  }
+}
+
+}  // namespace atom::kernels::cuda

@@ -1,0 +1,145 @@
+#include "atom/kernels/cuda/gemm/gemm_plan.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+
+#include "atom/core/check.h"
+#include "atom/kernels/cuda/gemm/tiled/tile_layout.h"
+
+namespace atom::kernels::cuda {
+namespace {
+
+constexpr std::array<std::string_view, 5> kRecipeNames = {"integer", "group", "int8", "w4a16",
+                                                          "dense"};
+constexpr std::array<std::string_view, 3> kOutputNames = {"fp16", "bf16", "fp32"};
+
+constexpr GemmKernelInfo kKernels[] = {
+    // kernel, name, recipe, rows, tokens, warpgroups, cluster, stages, clocks, power
+    {GemmKernel::kInteger256, "integer_256", GemmRecipe::kInteger, 128, 256, 2, 2, 4, 1226, 1.25},
+    {GemmKernel::kInteger128, "integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6, 670, 1.37},
+    {GemmKernel::kInteger64, "integer_64", GemmRecipe::kInteger, 128, 64, 2, 2, 8, 568, 1.1},
+    {GemmKernel::kGroup128, "group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1120, 1.05},
+    {GemmKernel::kGroup64, "group_64", GemmRecipe::kGroup, 192, 64, 3, 2, 6, 970, 1.05},
+    {GemmKernel::kWideGroup128, "wide_group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1360, 1.05,
+     true},
+    {GemmKernel::kInt8x256, "int8_256", GemmRecipe::kInt8, 128, 256, 2, 2, 4, 1120, 1.37},
+    {GemmKernel::kInt8x128, "int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5, 641, 1.41},
+};
+
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// K blocks of outlier columns that have a place of their own in shared memory.
+int OutlierBlocks(const GemmDesc& desc) {
+  return desc.recipe == GemmRecipe::kInt8 ? 0 : static_cast<int>(DivideUp(desc.k8, kBlockColumns));
+}
+
+int64_t SharedBytes(const GemmDesc& desc, const GemmKernelInfo& info, int stages) {
+  return MakeTileLayout(desc.recipe, info.warpgroups, info.tile_tokens, stages, OutlierBlocks(desc))
+      .bytes;
+}
+
+// The most stages that fit; a tile's outlier blocks are held together.
+int Stages(const GemmDesc& desc, const GemmDevice& device, const GemmKernelInfo& info) {
+  for (int stages = info.max_stages; stages >= std::max(2, OutlierBlocks(desc)); --stages) {
+    if (SharedBytes(desc, info, stages) <= device.shared_bytes) return stages;
+  }
+  return 0;
+}
+
+// Clocks at full speed: those of the CTA with the most tiles, or, where all are busy and the card
+// slows down for its power, those of the mean CTA at that pace.
+double EstimateClocks(const GemmDesc& desc, const GemmKernelInfo& info, const GemmDevice& device,
+                      const GemmPlan& plan) {
+  constexpr double kStart = 4000;      // launch, first loads, last stores
+  constexpr double kEpilogue = 0.137;  // a value of the tile
+  const auto blocks =
+      static_cast<double>(DivideUp(desc.k4, kBlockColumns) + DivideUp(desc.k8, kBlockColumns));
+  const double tile = blocks * info.block_clocks + kEpilogue * info.tile_rows * info.tile_tokens;
+  const int64_t tiles = plan.row_tiles * plan.token_tiles;
+  const auto waves = static_cast<double>(DivideUp(tiles, plan.grid));
+  const double busy = static_cast<double>(tiles) / device.multiprocessors;
+  return kStart + tile * std::max(waves, busy * info.power);
+}
+
+}  // namespace
+
+std::string_view Name(GemmRecipe recipe) { return kRecipeNames[static_cast<size_t>(recipe)]; }
+std::string_view Name(GemmOutput output) { return kOutputNames[static_cast<size_t>(output)]; }
+
+std::span<const GemmKernelInfo> GemmKernels() { return kKernels; }
+
+const GemmKernelInfo& Info(GemmKernel kernel) {
+  const GemmKernelInfo& info = kKernels[static_cast<size_t>(kernel)];
+  ATOM_CHECK(info.kernel == kernel, "kernel {} is not at its place", info.name);
+  return info;
+}
+
+std::string_view Name(GemmKernel kernel) { return Info(kernel).name; }
+
+std::string WhyNotComputed(const GemmDesc& desc) {
+  if (desc.m <= 0 || desc.total_n() <= 0 || desc.k() <= 0) {
+    return fmt::format("a product of {} × {} × {} is empty", desc.m, desc.total_n(), desc.k());
+  }
+  if (desc.k4 > 65536) return fmt::format("{} low-bit columns: INT32 sums hold 65,536", desc.k4);
+  const bool group = desc.recipe == GemmRecipe::kGroup;
+  const PackedWeightLayout layout{desc.n[0], desc.k4, desc.k8, desc.group,
+                                  group ? GroupScale::kHalf : GroupScale::kInteger};
+  if (std::string why = WhyNotPacked(layout); !why.empty()) return why;
+  if (group && desc.group % kBlockColumns != 0) {
+    return fmt::format("groups of {} with fp16 scales: a multiple of 128 is needed", desc.group);
+  }
+  if (desc.recipe == GemmRecipe::kInt8 && desc.k4 != 0) {
+    return fmt::format("8-bit weights with {} 4-bit columns", desc.k4);
+  }
+  for (const GemmKernelInfo& info : kKernels) {
+    if (PlanGemm(desc, GemmDevice{}, info.kernel)) return "";
+  }
+  return fmt::format("no kernel for recipe {} with {} low-bit and {} outlier columns",
+                     Name(desc.recipe), desc.k4, desc.k8);
+}
+
+std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device,
+                                 GemmKernel kernel) {
+  const GemmKernelInfo& info = Info(kernel);
+  if (info.recipe != desc.recipe) return std::nullopt;
+  const bool wide = desc.recipe == GemmRecipe::kGroup && desc.group != kBlockColumns;
+  if (wide && !info.wide_groups) return std::nullopt;
+  GemmPlan plan;
+  plan.kernel = kernel;
+  plan.stages = Stages(desc, device, info);
+  if (plan.stages == 0) return std::nullopt;
+  for (int64_t n : desc.n) plan.row_tiles += DivideUp(n, info.tile_rows);
+  plan.row_tiles = DivideUp(plan.row_tiles, info.cluster) * info.cluster;
+  plan.token_tiles = DivideUp(desc.m, info.tile_tokens);
+  const int64_t tiles = plan.row_tiles * plan.token_tiles;
+  const int64_t resident = device.multiprocessors / info.cluster * info.cluster;
+  plan.grid = static_cast<int>(std::min(tiles, resident));
+  plan.threads = (info.warpgroups + 1) * 128;
+  plan.shared_bytes = SharedBytes(desc, info, plan.stages);
+  plan.estimated_clocks = EstimateClocks(desc, info, device, plan);
+  return plan;
+}
+
+GemmPlan PlanGemm(const GemmDesc& desc, const GemmDevice& device) {
+  std::optional<GemmPlan> best;
+  for (const GemmKernelInfo& info : kKernels) {
+    std::optional<GemmPlan> plan = PlanGemm(desc, device, info.kernel);
+    if (plan && (!best || plan->estimated_clocks < best->estimated_clocks)) best = plan;
+  }
+  ATOM_CHECK(best.has_value(), "{}", WhyNotComputed(desc));
+  return *best;
+}
+
+std::string ToString(const GemmPlan& plan) {
+  const GemmKernelInfo& info = Info(plan.kernel);
+  const int64_t tiles = plan.row_tiles * plan.token_tiles;
+  return fmt::format(
+      "{}: {} × {} tiles, {} stages, clusters of {}, {} warpgroups; grid {} × {} threads, {} "
+      "tiles, "
+      "{} waves, {} bytes of shared memory",
+      info.name, info.tile_rows, info.tile_tokens, plan.stages, info.cluster, info.warpgroups,
+      plan.grid, plan.threads, tiles, DivideUp(tiles, plan.grid), plan.shared_bytes);
+}
+
+}  // namespace atom::kernels::cuda

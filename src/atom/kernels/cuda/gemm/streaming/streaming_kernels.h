@@ -1,0 +1,133 @@
+// Every compiled streaming GEMM kernel, and how one is launched.
+#pragma once
+
+#include <array>
+#include <cuda_runtime_api.h>
+#include <string_view>
+
+#include "atom/kernels/cuda/gemm/streaming/streaming_args.h"
+#include "atom/kernels/cuda/gemm/streaming/streaming_shape.h"
+
+namespace atom::kernels::cuda {
+
+/// Named by recipe, tokens of the tile, and what sets it apart: r outputs of a
+/// CTA, t slices of the tokens, w ways of K, c CTAs that split K.
+enum class StreamKernel {
+  kInteger8,
+  kInteger8w4,
+  kInteger16,
+  kInteger16w4,
+  kInteger16c2,
+  kInteger32,
+  kInteger32w4,
+  kInteger32r256,
+  kInteger64w4,
+  kInteger64r256,
+  kInt8x8,
+  kInt8x16,
+  kInt8x64,
+  kGroup8,
+  kGroup8w4,
+  kGroup16,
+  kGroup16w4,
+  kGroup16r256,
+  kGroup32t2,
+  kGroup64t2,
+  kGroup64r256,
+  kW4A16x8,
+  kW4A16x8w4,
+  kW4A16x8r256,
+  kW4A16x16,
+  kW4A16x16w4,
+  kW4A16x16r256,
+  kW4A16x32t2,
+  kW4A16x64t2,
+  kW4A16x64r256,
+  kW4A16x128,
+  kDense8,
+  kDense16,
+  kDense64,
+  kDense256,
+};
+
+struct StreamKernelInfo {
+  StreamKernel kernel;
+  std::string_view name;
+  StreamShape shape;
+  int block_clocks;  ///< measured: what a K block takes a CTA (docs/performance-gpu.md)
+};
+
+namespace streaming_internal {
+
+constexpr auto MakeStreamKernels() {
+  using enum GemmRecipe;
+  using enum StreamKernel;
+  return std::array{
+      // kernel, name, {recipe, R, T, W, N, U, cluster, CTAs per multiprocessor}, block_clocks
+      StreamKernelInfo{kInteger8, "integer_8", {kInteger, 1, 1, 2, 8, 2, 1, 2}, 370},
+      StreamKernelInfo{kInteger8w4, "integer_8_w4", {kInteger, 1, 1, 4, 8, 2, 1, 1}, 175},
+      StreamKernelInfo{kInteger16, "integer_16", {kInteger, 1, 1, 2, 16, 2, 1, 2}, 405},
+      StreamKernelInfo{kInteger16w4, "integer_16_w4", {kInteger, 1, 1, 4, 16, 2, 1, 1}, 216},
+      StreamKernelInfo{kInteger16c2, "integer_16_c2", {kInteger, 1, 1, 4, 16, 2, 2, 1}, 216},
+      StreamKernelInfo{kInteger32, "integer_32", {kInteger, 1, 1, 2, 32, 2, 1, 2}, 434},
+      StreamKernelInfo{kInteger32w4, "integer_32_w4", {kInteger, 1, 1, 4, 32, 2, 1, 1}, 232},
+      StreamKernelInfo{kInteger32r256, "integer_32_r256", {kInteger, 4, 1, 1, 32, 2, 1, 1}, 763},
+      StreamKernelInfo{kInteger64w4, "integer_64_w4", {kInteger, 1, 1, 4, 64, 2, 1, 1}, 370},
+      StreamKernelInfo{kInteger64r256, "integer_64_r256", {kInteger, 4, 1, 1, 64, 2, 1, 1}, 966},
+      StreamKernelInfo{kInt8x8, "int8_8", {kInt8, 1, 1, 2, 8, 2, 1, 2}, 165},
+      StreamKernelInfo{kInt8x16, "int8_16", {kInt8, 1, 1, 2, 16, 2, 1, 2}, 177},
+      StreamKernelInfo{kInt8x64, "int8_64", {kInt8, 1, 1, 2, 64, 2, 1, 1}, 210},
+      StreamKernelInfo{kGroup8, "group_8", {kGroup, 1, 1, 2, 8, 2, 1, 2}, 330},
+      StreamKernelInfo{kGroup8w4, "group_8_w4", {kGroup, 1, 1, 4, 8, 2, 1, 1}, 211},
+      StreamKernelInfo{kGroup16, "group_16", {kGroup, 1, 1, 2, 16, 2, 1, 2}, 430},
+      StreamKernelInfo{kGroup16w4, "group_16_w4", {kGroup, 1, 1, 4, 16, 2, 1, 1}, 246},
+      StreamKernelInfo{kGroup16r256, "group_16_r256", {kGroup, 4, 1, 1, 16, 2, 1, 1}, 706},
+      StreamKernelInfo{kGroup32t2, "group_32_t2", {kGroup, 1, 2, 2, 16, 2, 1, 1}, 420},
+      StreamKernelInfo{kGroup64t2, "group_64_t2", {kGroup, 1, 2, 2, 32, 1, 1, 1}, 720},
+      StreamKernelInfo{kGroup64r256, "group_64_r256", {kGroup, 4, 1, 1, 64, 2, 1, 1}, 1400},
+      StreamKernelInfo{kW4A16x8, "w4a16_8", {kW4A16, 1, 1, 2, 8, 2, 1, 2}, 540},
+      StreamKernelInfo{kW4A16x8w4, "w4a16_8_w4", {kW4A16, 1, 1, 4, 8, 2, 1, 1}, 242},
+      StreamKernelInfo{kW4A16x8r256, "w4a16_8_r256", {kW4A16, 4, 1, 1, 8, 2, 1, 1}, 960},
+      StreamKernelInfo{kW4A16x16, "w4a16_16", {kW4A16, 1, 1, 2, 16, 2, 1, 2}, 580},
+      StreamKernelInfo{kW4A16x16w4, "w4a16_16_w4", {kW4A16, 1, 1, 4, 16, 2, 1, 1}, 300},
+      StreamKernelInfo{kW4A16x16r256, "w4a16_16_r256", {kW4A16, 4, 1, 1, 16, 2, 1, 1}, 1050},
+      StreamKernelInfo{kW4A16x32t2, "w4a16_32_t2", {kW4A16, 1, 2, 2, 16, 1, 1, 1}, 624},
+      StreamKernelInfo{kW4A16x64t2, "w4a16_64_t2", {kW4A16, 1, 2, 2, 32, 1, 1, 1}, 880},
+      StreamKernelInfo{kW4A16x64r256, "w4a16_64_r256", {kW4A16, 4, 1, 1, 64, 2, 1, 1}, 1500},
+      StreamKernelInfo{kW4A16x128, "w4a16_128", {kW4A16, 3, 1, 1, 128, 1, 1, 1}, 2100},
+      StreamKernelInfo{kDense8, "dense_8", {kDense, 1, 1, 1, 8, 1, 1, 2}, 327},
+      StreamKernelInfo{kDense16, "dense_16", {kDense, 1, 1, 1, 16, 1, 1, 2}, 385},
+      StreamKernelInfo{kDense64, "dense_64", {kDense, 1, 1, 1, 64, 1, 1, 2}, 475},
+      StreamKernelInfo{kDense256, "dense_256", {kDense, 2, 1, 1, 256, 1, 1, 1}, 1562},
+  };
+}
+
+}  // namespace streaming_internal
+
+inline constexpr auto kStreamKernels = streaming_internal::MakeStreamKernels();
+
+constexpr const StreamKernelInfo& Info(StreamKernel kernel) {
+  return kStreamKernels[static_cast<size_t>(kernel)];
+}
+constexpr bool StreamKernelsAreInPlace() {
+  for (size_t i = 0; i < kStreamKernels.size(); ++i) {
+    if (static_cast<size_t>(kStreamKernels[i].kernel) != i) return false;
+  }
+  return kStreamKernels.size() == static_cast<size_t>(StreamKernel::kDense256) + 1;
+}
+static_assert(StreamKernelsAreInPlace());
+
+/// What a CTA can have on Hopper; two on a multiprocessor have half each.
+inline constexpr int kMaxStreamShared = 232448;
+
+struct StreamLaunch {
+  cudaStream_t stream = nullptr;
+  bool overlap_previous = false;  ///< as in GemmLaunch
+};
+
+/// One kernel's launch; streaming_*.cu instantiate it, streaming_gemm.h chooses.
+template <StreamKernel kKernel>
+cudaError_t LaunchStream(const StreamingArgs& args, const StreamLayout& layout,
+                         const StreamGrid& grid, const StreamLaunch& launch);
+
+}  // namespace atom::kernels::cuda

@@ -1,0 +1,19 @@
+// The compiled tiled kernels, one function each, so that every recipe is a source file of its own.
+#pragma once
+
+#include "atom/kernels/cuda/gemm/tiled/tile_params.h"
+
+namespace atom::kernels::cuda {
+
+using TileFunction = void (*)(TileParams);
+
+TileFunction TileInteger256();
+TileFunction TileInteger128();
+TileFunction TileInteger64();
+TileFunction TileGroup128();
+TileFunction TileGroup64();
+TileFunction TileWideGroup128();
+TileFunction TileInt8x256();
+TileFunction TileInt8x128();
+
+}  // namespace atom::kernels::cuda

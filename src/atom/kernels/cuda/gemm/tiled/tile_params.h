@@ -1,0 +1,46 @@
+// What a tiled GEMM kernel is launched with: addresses, sizes and tensor maps, by value.
+#pragma once
+
+#include <cstdint>
+#include <cuda.h>
+
+#include "atom/kernels/cuda/gemm/gemm_desc.h"
+
+namespace atom::kernels::cuda {
+
+/// One weight; its tiles of outputs are numbered behind those of the weight before it.
+struct TileSegment {
+  const uint8_t* codes = nullptr;
+  const RowScales* rows = nullptr;
+  int32_t n = 0;
+  int32_t row_blocks = 0;
+  int32_t first_tile = 0;  ///< a large number for weights that are not there
+  int32_t column = 0;      ///< of Y
+};
+
+struct TileParams {
+  CUtensorMap maps[kMaxSegments];  ///< boxes of 64 outputs × a slice of Y
+  TileSegment segments[kMaxSegments];
+  const int8_t* x = nullptr;
+  const TokenScales* tokens = nullptr;
+  const float* group_scales = nullptr;  ///< [groups][M8], or one row: group_stride 0
+  void* y = nullptr;
+  int64_t y_stride = 0;
+  int64_t row_block_bytes = 0;
+  int32_t group_stride = 0;
+  int32_t group_blocks = 1;  ///< K blocks that share a scale
+  int32_t m = 0;
+  int32_t token_atoms = 0;
+  int32_t blocks = 0;          ///< K blocks that go through the main loop
+  int32_t outlier_blocks = 0;  ///< K blocks of activations that go through the outlier part
+  int32_t steps8 = 0;          ///< steps of 32 columns of 8-bit weights
+  int32_t stages = 0;
+  int32_t row_clusters = 0;
+  int32_t token_tiles = 0;
+  GemmOutput output = GemmOutput::kHalf;
+  bool add = false;
+  bool tensor_store = false;  ///< Y leaves through `maps`
+  bool aligned = false;       ///< four neighbouring outputs are one aligned vector
+};
+
+}  // namespace atom::kernels::cuda

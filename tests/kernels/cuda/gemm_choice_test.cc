@@ -1,0 +1,65 @@
+// Which family of GEMM kernels is chosen, and that the choice changes no bit.
+#include "atom/kernels/cuda/gemm/gemm_choice.h"
+
+#include "tests/kernels/cuda/streaming_problem.h"
+
+namespace atom::kernels::cuda {
+namespace {
+
+GemmDesc Desc(GemmRecipe recipe, int64_t m, int64_t n, int64_t k) {
+  const bool one_width = recipe == GemmRecipe::kInt8 || recipe == GemmRecipe::kDense;
+  GemmDesc desc;
+  desc.recipe = recipe;
+  desc.m = m;
+  desc.n[0] = n;
+  desc.k8 = one_width ? k : 128;
+  desc.k4 = k - desc.k8;
+  desc.group = one_width ? 0 : 128;
+  desc.output = GemmOutput::kFloat;
+  return desc;
+}
+
+constexpr GemmRecipe kRecipes[] = {GemmRecipe::kInteger, GemmRecipe::kGroup, GemmRecipe::kInt8,
+                                   GemmRecipe::kW4A16, GemmRecipe::kDense};
+
+TEST(GemmChoice, StreamsFewTokensAndTilesMany) {
+  for (const GemmRecipe recipe : kRecipes) {
+    for (const int64_t m : {1, 16, 64, 4096}) {
+      const GemmDesc desc = Desc(recipe, m, 8192, 8192);
+      ASSERT_EQ(WhyNotChosen(desc), "");
+      const GemmChoice choice = ChooseGemm(desc, GemmDevice{});
+      const bool only_streams = recipe == GemmRecipe::kW4A16 || recipe == GemmRecipe::kDense;
+      EXPECT_EQ(std::holds_alternative<StreamPlan>(choice), m <= 64 || only_streams)
+          << ToString(choice);
+    }
+  }
+}
+
+TEST(GemmChoice, NamesWhatNeitherFamilyComputes) {
+  GemmDesc desc = Desc(GemmRecipe::kW4A16, 1, 64, 384);
+  desc.group = 64;
+  EXPECT_NE(WhyNotChosen(desc).find("groups of 64"), std::string::npos);
+}
+
+class GemmChoiceOnDevice : public CudaTest {};
+
+TEST_F(GemmChoiceOnDevice, RowsDoNotDependOnTheirNumber) {
+  const GemmDevice card{device().multiprocessors, device().shared_bytes_per_block};
+  for (const GemmRecipe recipe : kRecipes) {
+    const GemmDesc largest = Desc(recipe, 4096, 320, 1408);
+    const StreamingProblem problem(largest, 5);
+    std::vector<float> row0;
+    for (const int64_t m : {1, 17, 64, 256, 4096}) {
+      GemmDesc desc = largest;
+      desc.m = m;
+      const GemmChoice choice = ChooseGemm(desc, card);
+      const StreamingProblem::Output y = problem.Run(desc, choice, stream(), 0);
+      const std::vector<float> first(y.values.begin(), y.values.begin() + desc.total_n());
+      if (row0.empty()) row0 = first;
+      EXPECT_EQ(row0, first) << ToString(choice);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace atom::kernels::cuda

@@ -1,0 +1,83 @@
+// Plans of GEMMs, without a GPU.
+#include "atom/kernels/cuda/gemm/gemm_plan.h"
+
+#include "gtest/gtest.h"
+
+namespace atom::kernels::cuda {
+namespace {
+
+GemmDesc Integer(int64_t m, int64_t n, int64_t k) {
+  return {GemmRecipe::kInteger, m, {n}, k - 128, 128, 128};
+}
+
+TEST(CudaGemmPlan, TableIsInOrder) {
+  for (const GemmKernelInfo& info : GemmKernels()) EXPECT_EQ(Info(info.kernel).name, info.name);
+}
+
+TEST(CudaGemmPlan, LargeProductsTakeLargeTilesOnWholeCards) {
+  const GemmPlan plan = PlanGemm(Integer(4096, 8192, 8192), {});
+  EXPECT_EQ(plan.kernel, GemmKernel::kInteger256);
+  EXPECT_EQ(plan.stages, 4);
+  EXPECT_EQ(plan.grid, 132);
+  EXPECT_EQ(plan.row_tiles, 64);
+  EXPECT_EQ(plan.token_tiles, 16);
+  EXPECT_LE(plan.shared_bytes, 232448);
+}
+
+TEST(CudaGemmPlan, FewTilesGetSmaller) {
+  // 4096 outputs × 256 tokens are 32 tiles of 128 × 256: a quarter of the card.
+  const GemmPlan plan = PlanGemm(Integer(256, 4096, 4096), {});
+  EXPECT_EQ(plan.kernel, GemmKernel::kInteger64);
+  EXPECT_EQ(plan.grid, 128);
+}
+
+TEST(CudaGemmPlan, PowerCountsWhereAllAreBusy) {
+  // 5 full waves of 128-token tiles take fewer clocks than 3 of 256, 2.4 of them busy, but more
+  // power.
+  EXPECT_EQ(PlanGemm(Integer(2048, 5120, 5120), {}).kernel, GemmKernel::kInteger256);
+  EXPECT_EQ(PlanGemm(Integer(256, 8192, 8192), {}).kernel, GemmKernel::kInteger128);
+  EXPECT_EQ(PlanGemm(Integer(256, 28672, 8192), {}).kernel, GemmKernel::kInteger256);
+}
+
+TEST(CudaGemmPlan, GroupsOfSeveralBlocksHaveAKernel) {
+  const GemmDesc desc{GemmRecipe::kGroup, 300, {512}, 512, 128, 256};
+  ASSERT_EQ(WhyNotComputed(desc), "");
+  EXPECT_EQ(PlanGemm(desc, {}).kernel, GemmKernel::kWideGroup128);
+  EXPECT_FALSE(PlanGemm(desc, {}, GemmKernel::kGroup128).has_value());
+}
+
+TEST(CudaGemmPlan, GridIsWholeClusters) {
+  for (const int64_t n : {64, 128, 200, 5120, 11008}) {
+    for (const GemmKernelInfo& info : GemmKernels()) {
+      const std::optional<GemmPlan> plan = PlanGemm(Integer(300, n, 4096), {}, info.kernel);
+      if (!plan) continue;
+      EXPECT_EQ(plan->grid % info.cluster, 0) << ToString(*plan);
+      EXPECT_EQ(plan->row_tiles % info.cluster, 0) << ToString(*plan);
+      EXPECT_GE(plan->row_tiles * info.tile_rows, n);
+    }
+  }
+}
+
+TEST(CudaGemmPlan, OutliersCostStages) {
+  GemmDesc desc = Integer(4096, 8192, 8192);
+  desc.k8 = 384;
+  desc.k4 = 8192 - 384;
+  const std::optional<GemmPlan> plan = PlanGemm(desc, {}, GemmKernel::kInteger256);
+  ASSERT_TRUE(plan.has_value());
+  EXPECT_EQ(plan->stages, 3);
+}
+
+TEST(CudaGemmPlan, RefusesWithASentence) {
+  EXPECT_EQ(WhyNotComputed(Integer(1, 64, 256)), "");
+  GemmDesc desc = Integer(1, 64, 256);
+  desc.group = 48;
+  EXPECT_NE(WhyNotComputed(desc), "");
+  desc = Integer(0, 64, 256);
+  EXPECT_NE(WhyNotComputed(desc), "");
+  desc = Integer(1, 64, 256);
+  desc.k4 = 65536 + 128;
+  EXPECT_NE(WhyNotComputed(desc), "");
+}
+
+}  // namespace
+}  // namespace atom::kernels::cuda
