@@ -1,6 +1,7 @@
 // Any bytes as a GGUF file: refused with a sentence, or every tensor lies inside the bytes and can
 // be read, and its keys give the files of a folder or a sentence.
 #include <cstdint>
+#include <nlohmann/json.hpp>
 
 #include "atom/io/gguf/gguf_config.h"
 #include "atom/io/gguf/gguf_source.h"
