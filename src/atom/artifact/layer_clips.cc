@@ -142,8 +142,10 @@ Status CheckNames(const std::map<Name, float>& clips, const Shapes& shapes, std:
                      io::Quote(ToString(shape.name)));
   }
   for (const auto& [name, clip] : clips) {
-    const bool known = std::any_of(shapes.begin(), shapes.end(),
-                                   [&](const auto& shape) { return shape.name == name; });
+    // Named again: clang 14 captures no structured binding.
+    const bool known =
+        std::any_of(shapes.begin(), shapes.end(),
+                    [&wanted = name](const auto& shape) { return shape.name == wanted; });
     if (known) continue;
     return MakeError("{}: {}: there is {}, which the model does not have", where, field,
                      io::Quote(ToString(name)));
