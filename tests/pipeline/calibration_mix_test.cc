@@ -128,7 +128,7 @@ TEST_F(LoadCalibrationTest, RefusesInOneSentence) {
   EXPECT_THAT(ErrorOf(text + ":1000," + text + ":1"),
               HasSubstr("gets none of the 6 windows: expected more --samples"));
   EXPECT_THAT(ErrorOf(Write("c.jsonl", "{\"messages\": []}")),
-              HasSubstr("line 1: field 'messages' is an array of 0"));
+              HasSubstr("line 1: field 'messages' is an array, expected an array of at least one"));
   EXPECT_THAT(ErrorOf(Write("d.jsonl", "{\"messages\": [{\"role\": \"user\"}]}")),
               HasSubstr("content"));
   EXPECT_THAT(ErrorOf(Write("e.jsonl",

@@ -41,7 +41,7 @@ Status ReadCalibrationText(const Json& json, const std::string& where, Calibrati
 
 // One text ("dataset" and "text_hash"), or the texts of a mixture.
 Status ReadCalibration(const Json& json, const std::string& where, CalibrationRecord& record) {
-  const bool one_text = json.is_object() && json.contains("dataset");
+  const bool one_text = !json.contains("texts");
   FieldReader fields =
       one_text ? FieldReader(json, where, Missing::kRefuse,
                              {"dataset", "text_hash", "samples", "sequence_length", "seed"})

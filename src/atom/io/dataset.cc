@@ -117,8 +117,8 @@ Status AddChat(const Json& json, const std::string& source,
                std::vector<std::vector<ChatTurn>>& chats) {
   const Json& messages = json["messages"];
   if (!messages.is_array() || messages.empty()) {
-    return MakeError("{}: field 'messages' is {}, expected an array of messages", source,
-                     DescribeJson(messages));
+    return MakeError("{}: field 'messages' is {}, expected an array of at least one message",
+                     source, DescribeJson(messages));
   }
   std::vector<ChatTurn>& chat = chats.emplace_back();
   for (const Json& message : messages) {
