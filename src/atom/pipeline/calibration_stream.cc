@@ -11,11 +11,6 @@ CalibrationStream::CalibrationStream(model::Transformer& transformer,
              store_.samples(), windows.size());
 }
 
-kernels::PagePool CalibrationStream::PoolOf(const kernels::Batch& batch) const {
-  return {.pages = std::ssize(batch.pages),
-          .page_positions = transformer_.backend().kv_page_positions()};
-}
-
 std::vector<float> CalibrationStream::Download(const kernels::DeviceTensor& hidden) const {
   std::vector<float> values(static_cast<size_t>(hidden.rows * hidden.cols));
   transformer_.backend().Download(hidden.data, std::as_writable_bytes(std::span(values)));
@@ -23,9 +18,11 @@ std::vector<float> CalibrationStream::Download(const kernels::DeviceTensor& hidd
 }
 
 void CalibrationStream::EmbedAll(Progress* progress) {
+  const kernels::PagePool pool = transformer_.SequencePool(store_.rows(), 0);
   for (int64_t sample = 0; sample < samples(); ++sample) {
-    const kernels::Batch batch = transformer_.OneSequence(windows_[static_cast<size_t>(sample)], 0);
-    transformer_.BeginStep(batch, PoolOf(batch));
+    const kernels::Batch batch =
+        kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0, pool);
+    transformer_.BeginStep(batch, pool);
     store_.Write(sample, Download(model::RowRange(transformer_.Embed(), 0, batch.rows())));
     if (progress != nullptr) progress->Advance();
   }
@@ -36,14 +33,16 @@ void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count,
                                  Progress* progress) {
   kernels::Backend& backend = transformer_.backend();
   const model::AttentionSpec& attention = layer.spec.attention;
+  const kernels::PagePool pool =
+      transformer_.SequencePool(store_.rows(), layer.kv_format().exact_window);
   const std::unique_ptr<kernels::KvLayer> kv =
-      backend.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim},
-                          kernels::PagesFor(store_.rows(), backend.kv_page_positions()));
+      backend.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim}, pool);
   transformer_.Prepare(layer);
   std::vector<float> input(static_cast<size_t>(store_.rows() * store_.hidden()));
   for (int64_t sample = 0; sample < count; ++sample) {
-    const kernels::Batch batch = transformer_.OneSequence(windows_[static_cast<size_t>(sample)], 0);
-    transformer_.BeginStep(batch, PoolOf(batch));
+    const kernels::Batch batch =
+        kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0, pool);
+    transformer_.BeginStep(batch, pool);
     const kernels::DeviceTensor hidden = transformer_.Embed();  // its rows: the layer works there
     store_.Read(sample, input);
     backend.Upload(std::as_bytes(std::span(input)), hidden.data);

@@ -36,8 +36,6 @@ class CalibrationStream {
                 model::SiteObserver* observer, const Inspect& inspect, Progress* progress);
 
  private:
-  /// The pages of a sequence alone.
-  kernels::PagePool PoolOf(const kernels::Batch& batch) const;
   std::vector<float> Download(const kernels::DeviceTensor& hidden) const;
 
   model::Transformer& transformer_;
