@@ -31,6 +31,8 @@ DeviceTensor Part(const DeviceTensor& tensor, int64_t rows, int64_t cols) {
   return part;
 }
 
+bool IsDone(const SiteObserver* observer) { return observer != nullptr && observer->done(); }
+
 }  // namespace
 
 Transformer::Transformer(kernels::Backend& backend, const ModelSpec& spec, const Limits& limits)
@@ -99,7 +101,9 @@ void Transformer::AddLayer(const artifact::HostLayer& host) {
 }
 
 void Transformer::Prepare(const DeviceLayer& layer) {
-  if (!AddLinears(layer.linears(), plan_)) return;
+  const bool more_exact =
+      AddExactPages(layer.kv_format().exact_window, limits_, backend_.kv_page_positions(), plan_);
+  if (!AddLinears(layer.linears(), plan_) && !more_exact) return;
   MakeActivations(layer.linears());
   backend_.Prepare(plan_);
 }
@@ -114,12 +118,22 @@ std::vector<kernels::KvShape> Transformer::KvShapes() const {
   return shapes;
 }
 
+kernels::PagePool Transformer::SequencePool(int64_t positions, int64_t exact_window) const {
+  kernels::PagePool pool = {.page_positions = backend_.kv_page_positions(),
+                            .exact_window = exact_window};
+  pool.pages = kernels::PagesFor(positions, pool.page_positions);
+  pool.exact_pages = kernels::ExactPagesOfStep(pool, limits_.rows, 1);
+  return pool;
+}
+
 KvCache Transformer::MakeKvCache(int64_t positions) {
-  return KvCache(backend_, KvShapes(), kernels::PagesFor(positions, backend_.kv_page_positions()));
+  const std::vector<kernels::KvShape> shapes = KvShapes();
+  return KvCache(backend_, shapes, SequencePool(positions, ExactWindowOf(shapes)));
 }
 
 kernels::Batch Transformer::OneSequence(std::vector<int32_t> tokens, int64_t start) const {
-  return kernels::SingleSequence(std::move(tokens), start, backend_.kv_page_positions());
+  return kernels::SingleSequence(std::move(tokens), start,
+                                 SequencePool(limits_.positions, ExactWindowOf(KvShapes())));
 }
 
 PackedActivation& Transformer::Activation(const quant::ActivationFormat& format, int64_t k) {
@@ -155,8 +169,9 @@ DeviceTensor Transformer::Embed() {
 }
 
 void Transformer::RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv,
-                           const DeviceTensor& hidden, SiteObserver* observer) {
-  RunAttention(layer, kv, hidden, observer);
+                           const DeviceTensor& hidden, SiteObserver* observer, LayerPart part) {
+  if (part != LayerPart::kFfn) RunAttention(layer, kv, hidden, observer);
+  if (part == LayerPart::kAttention || IsDone(observer)) return;
   RunFfn(layer, hidden, observer);
 }
 
@@ -191,6 +206,7 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
   PackedActivation& x = Activation(layer.qkv.format, layer.qkv.width);
   backend_.NormQuantize(hidden, layer.input_norm.Use(), layer.qkv.gather(), x);
   if (observer != nullptr) observer->OnSite(layer.qkv.name, x);
+  if (IsDone(observer)) return;
   Multiply(layer.qkv, x, qkv);
 
   backend_.RopeAppendKv(qkv, shape, layer.head_norms(), Rope(spec), kv);
@@ -199,6 +215,7 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
   PackedActivation& o = Activation(layer.o.format, layer.o.width);
   backend_.ReorderQuantize(attended, layer.o.gather(), o);
   if (observer != nullptr) observer->OnSite(layer.o.name, o);
+  if (IsDone(observer)) return;
   AddToResidual(layer.o, o, layer.post_attention_norm, hidden);
 }
 
@@ -210,14 +227,13 @@ void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
   PackedActivation& x = Activation(layer.gate_up.format, layer.gate_up.width);
   backend_.NormQuantize(hidden, layer.ffn_norm.Use(), layer.gate_up.gather(), x);
   if (observer != nullptr) observer->OnSite(layer.gate_up.name, x);
+  if (IsDone(observer)) return;
   Multiply(layer.gate_up, x, gate_up);
 
   PackedActivation& act = Activation(layer.down.format, layer.down.width);
   backend_.ActivationQuantize(gate_up, spec.activation, spec.gated, act);
-  if (observer != nullptr) {
-    observer->OnSite(layer.down.name, act);
-    if (!observer->wants_output()) return;
-  }
+  if (observer != nullptr) observer->OnSite(layer.down.name, act);
+  if (IsDone(observer)) return;
   AddToResidual(layer.down, act, layer.post_ffn_norm, hidden);
 }
 

@@ -11,11 +11,6 @@ CalibrationStream::CalibrationStream(model::Transformer& transformer,
              store_.samples(), windows.size());
 }
 
-kernels::PagePool CalibrationStream::PoolOf(const kernels::Batch& batch) const {
-  return {.pages = std::ssize(batch.pages),
-          .page_positions = transformer_.backend().kv_page_positions()};
-}
-
 std::vector<float> CalibrationStream::Download(const kernels::DeviceTensor& hidden) const {
   std::vector<float> values(static_cast<size_t>(hidden.rows * hidden.cols));
   transformer_.backend().Download(hidden.data, std::as_writable_bytes(std::span(values)));
@@ -23,36 +18,51 @@ std::vector<float> CalibrationStream::Download(const kernels::DeviceTensor& hidd
 }
 
 void CalibrationStream::EmbedAll(Progress* progress) {
+  const kernels::PagePool pool = transformer_.SequencePool(store_.rows(), 0);
   for (int64_t sample = 0; sample < samples(); ++sample) {
-    const kernels::Batch batch = transformer_.OneSequence(windows_[static_cast<size_t>(sample)], 0);
-    transformer_.BeginStep(batch, PoolOf(batch));
+    const kernels::Batch batch =
+        kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0, pool);
+    transformer_.BeginStep(batch, pool);
     store_.Write(sample, Download(model::RowRange(transformer_.Embed(), 0, batch.rows())));
     if (progress != nullptr) progress->Advance();
   }
 }
 
-void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
-                                 model::SiteObserver* observer, const Inspect& inspect,
-                                 Progress* progress) {
+kernels::PagePool CalibrationStream::PoolOf(const model::DeviceLayer& layer) const {
+  return transformer_.SequencePool(store_.rows(), layer.kv_format().exact_window);
+}
+
+std::unique_ptr<kernels::KvLayer> CalibrationStream::MakeKv(const model::DeviceLayer& layer) const {
   kernels::Backend& backend = transformer_.backend();
   const model::AttentionSpec& attention = layer.spec.attention;
-  const std::unique_ptr<kernels::KvLayer> kv =
-      backend.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim},
-                          kernels::PagesFor(store_.rows(), backend.kv_page_positions()));
+  return backend.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim},
+                             PoolOf(layer));
+}
+
+void CalibrationStream::RunSample(const Step& step, int64_t sample, model::SiteObserver* observer,
+                                  const Inspect& inspect) {
+  const kernels::PagePool pool = PoolOf(step.layer);
+  const kernels::Batch batch =
+      kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0, pool);
+  transformer_.BeginStep(batch, pool);
+  const kernels::DeviceTensor hidden = transformer_.Embed();  // its rows: the layer works there
+  input_.resize(static_cast<size_t>(store_.rows() * store_.hidden()));
+  store_.Read(sample, input_);
+  transformer_.backend().Upload(std::as_bytes(std::span(input_)), hidden.data);
+  transformer_.RunLayer(step.layer, step.kv, hidden, observer, step.part);
+  if (step.keep == Keep::kInput && !inspect) return;
+  const std::vector<float> output = Download(model::RowRange(hidden, 0, batch.rows()));
+  if (inspect) inspect(sample, input_, output);
+  if (step.keep == Keep::kOutput) store_.Write(sample, output);
+}
+
+void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
+                                 model::SiteObserver* observer, const Inspect& inspect,
+                                 Progress* progress, model::LayerPart part) {
+  const std::unique_ptr<kernels::KvLayer> kv = MakeKv(layer);
   transformer_.Prepare(layer);
-  std::vector<float> input(static_cast<size_t>(store_.rows() * store_.hidden()));
   for (int64_t sample = 0; sample < count; ++sample) {
-    const kernels::Batch batch = transformer_.OneSequence(windows_[static_cast<size_t>(sample)], 0);
-    transformer_.BeginStep(batch, PoolOf(batch));
-    const kernels::DeviceTensor hidden = transformer_.Embed();  // its rows: the layer works there
-    store_.Read(sample, input);
-    backend.Upload(std::as_bytes(std::span(input)), hidden.data);
-    transformer_.RunLayer(layer, *kv, hidden, observer);
-    if (keep == Keep::kOutput || inspect) {
-      const std::vector<float> output = Download(model::RowRange(hidden, 0, batch.rows()));
-      if (inspect) inspect(sample, input, output);
-      if (keep == Keep::kOutput) store_.Write(sample, output);
-    }
+    RunSample({.layer = layer, .kv = *kv, .part = part, .keep = keep}, sample, observer, inspect);
     if (progress != nullptr) progress->Advance();
   }
 }

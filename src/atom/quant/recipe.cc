@@ -117,6 +117,27 @@ Status CheckNumber(std::string_view field, NumberFormat number, int bits) {
   return MakeError("{} is {}, which is no number format", field, static_cast<int>(number));
 }
 
+/// What only GPTQ, which sees tokens, can do.
+Status CheckCalibrated(const WeightRecipe& weight) {
+  if (weight.token_cap != 0.0 && !(weight.token_cap >= 1.0 && weight.token_cap <= 1e9)) {
+    return MakeError("weight.token_cap is {}, expected 0, or 1 to 1e9", weight.token_cap);
+  }
+  if (!(weight.correction >= 0.0 && weight.correction <= 1.0)) {
+    return MakeError("weight.correction is {}, expected a share from 0 to 1", weight.correction);
+  }
+  if (weight.correction > 0.0 && !weight.sequential) {
+    return MakeError("weight.correction is {}, expected 0 where weight.sequential is false",
+                     weight.correction);
+  }
+  if (weight.gptq) return {};
+  const std::string_view found = weight.sequential        ? "weight.sequential is true"
+                                 : weight.token_cap > 0.0 ? "weight.token_cap is not 0"
+                                 : weight.clip_per_group  ? "weight.clip is \"search-group\""
+                                                          : "";
+  if (found.empty()) return {};
+  return MakeError("{}, but weight.method is \"rtn\", expected \"gptq\"", found);
+}
+
 Status CheckWeight(const WeightRecipe& weight) {
   for (const Status& status :
        {CheckBits("weight.bits", weight.bits),
@@ -130,6 +151,7 @@ Status CheckWeight(const WeightRecipe& weight) {
   if (!(weight.damping >= 0.0 && weight.damping <= 1.0)) {
     return MakeError("weight.damping is {}, expected a share from 0 to 1", weight.damping);
   }
+  if (Status status = CheckCalibrated(weight); !status.ok()) return status;
   if (weight.gptq && weight.number == NumberFormat::kExponent) {
     return MakeError("weight.method is \"gptq\", expected \"rtn\" for weight.format \"exponent\"");
   }
@@ -149,9 +171,31 @@ Status CheckActivation(const ActivationRecipe& activation) {
   return {};
 }
 
+Status CheckExactWindow(const KvRecipe& kv) {
+  constexpr int64_t kMost = int64_t{1} << 20;
+  const int64_t window = kv.exact_window;
+  if (window == 0) return {};
+  if (window < 0 || window > kMost || window % kExactBlock != 0) {
+    return MakeError("kv.exact_window is {}, expected 0 or a multiple of {} up to {}", window,
+                     kExactBlock, kMost);
+  }
+  if (kv.bits == 16) {
+    return MakeError("kv.exact_window is {}, expected 0: with kv.bits 16 nothing is quantized",
+                     window);
+  }
+  if (kv.before_rope) {
+    return MakeError(
+        "kv.exact_window is {}, expected 0 with kv.before_rope: exact keys are rotated", window);
+  }
+  return {};
+}
+
 Status CheckKv(const KvRecipe& kv) {
-  if (Status status = CheckBits("kv.bits", kv.bits); !status.ok()) return status;
-  return CheckClip("kv.clip", kv.clip);
+  for (const Status& status :
+       {CheckBits("kv.bits", kv.bits), CheckClip("kv.clip", kv.clip), CheckExactWindow(kv)}) {
+    if (!status.ok()) return status;
+  }
+  return {};
 }
 
 // ---- Kernels ----------------------------------------------------------------------------------
@@ -211,6 +255,7 @@ WeightFormat WeightFormatFor(const Recipe& recipe) {
           .channel_group = recipe.weight.channel_group,
           .symmetric = recipe.weight.symmetric,
           .clip = recipe.weight.clip.ratio,
+          .clip_per_group = recipe.weight.clip_per_group,
           .outliers = recipe.outliers,
           .outlier_format = recipe.outlier_format,
           .gptq = recipe.weight.gptq,
@@ -250,6 +295,7 @@ KvFormat KvFormatFor(const Recipe& recipe, bool simulated) {
   }
   format.clip = recipe.kv.clip.ratio;
   format.reference_parity = recipe.reference_parity;
+  format.exact_window = recipe.kv.exact_window;
   if (fake) {
     format.storage = KvStorage::kF32;
     format.fake_bits = bits;
