@@ -23,6 +23,7 @@ enum class Format {
   kWikiRows,   // blank lines are "", others keep their newline
   kSentences,  // stripped lines
   kDocuments,  // one JSON object with "text" a line
+  kJoined,     // the same, as one text
 };
 
 struct Row {
@@ -43,6 +44,8 @@ constexpr std::array kTable = {
     Row{"ptb", Format::kSentences, "ptb", "ptb.valid.txt", "ptb.train.txt",
         "Penn Treebank is licensed and not distributed: put Mikolov's preprocessed file there"},
     Row{"c4", Format::kDocuments, "c4", "c4-sample-200.jsonl", "c4-sample-200.jsonl", kComesAlong},
+    Row{"c4-joined", Format::kJoined, "c4", "c4-sample-200.jsonl", "c4-calib-200.jsonl",
+        kComesAlong},
 };
 
 const Row* FindRow(std::string_view name) {
@@ -104,6 +107,15 @@ Result<std::vector<std::string>> ParseDocuments(std::string_view text, const fs:
   return documents;
 }
 
+std::string Join(const std::vector<std::string>& documents) {
+  std::string joined;
+  for (const std::string& document : documents) {
+    if (&document != documents.data()) joined += kBetweenRows;
+    joined += document;
+  }
+  return joined;
+}
+
 Result<std::string> ReadText(const fs::path& path) {
   Result<std::string> text = ReadFile(path, kMaxTextBytes);
   if (text.ok() && text->empty()) {
@@ -124,10 +136,14 @@ Result<Dataset> LoadRow(const Row& row, std::string_view file, const DataFolders
   Dataset dataset{std::string(row.name), *path, "", {}};
   if (row.format == Format::kRaw) {
     dataset.text = *std::move(text);
-  } else if (row.format == Format::kDocuments) {
+  } else if (row.format == Format::kDocuments || row.format == Format::kJoined) {
     Result<std::vector<std::string>> documents = ParseDocuments(*text, *path);
     if (!documents.ok()) return documents.error();
-    dataset.documents = *std::move(documents);
+    if (row.format == Format::kJoined) {
+      dataset.text = Join(*documents);
+    } else {
+      dataset.documents = *std::move(documents);
+    }
   } else {
     dataset.text = JoinRows(*text, row.format);
   }
