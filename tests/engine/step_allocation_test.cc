@@ -16,8 +16,12 @@ std::atomic<int64_t> allocations{0};
 
 void* Count(void* data) {
   if (counting) ++allocations;
-  if (data == nullptr) throw std::bad_alloc();
   return data;
+}
+
+void* CountOrThrow(void* data) {
+  if (data == nullptr) throw std::bad_alloc();
+  return Count(data);
 }
 
 void* Aligned(size_t alignment, size_t size) {
@@ -28,10 +32,19 @@ void* Aligned(size_t alignment, size_t size) {
 
 }  // namespace
 
+// All forms, those that do not throw too: a sanitizer's runtime has its own of whatever is left
+// out, and what comes from there must not end in the free below.
 [[gnu::noinline]] void* operator new(size_t size) {
-  return Count(std::malloc(std::max<size_t>(size, 1)));
+  return CountOrThrow(std::malloc(std::max<size_t>(size, 1)));
 }
 [[gnu::noinline]] void* operator new(size_t size, std::align_val_t alignment) {
+  return CountOrThrow(Aligned(static_cast<size_t>(alignment), size));
+}
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return Count(std::malloc(std::max<size_t>(size, 1)));
+}
+[[gnu::noinline]] void* operator new(size_t size, std::align_val_t alignment,
+                                     const std::nothrow_t&) noexcept {
   return Count(Aligned(static_cast<size_t>(alignment), size));
 }
 [[gnu::noinline]] void operator delete(void* data) noexcept { std::free(data); }
