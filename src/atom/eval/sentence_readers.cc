@@ -57,8 +57,10 @@ Result<ChoiceItem> ReadCopa(const Json& line, const std::string& source) {
   }
   const std::string_view premise =
       WithoutLastCharacter(tokenizer::TrimEnd(tokenizer::TrimStart((*fields)[0])));
-  return ItemOf(fmt::format("{} {}", premise, asked == "cause" ? "because" : "therefore"),
-                {" " + LowerFirst((*fields)[1]), " " + LowerFirst((*fields)[2])}, *gold, source);
+  return ItemOf(
+      fmt::format("{} {}", premise, asked == "cause" ? "because" : "therefore"),
+      {fmt::format(" {}", LowerFirst((*fields)[1])), fmt::format(" {}", LowerFirst((*fields)[2]))},
+      *gold, source);
 }
 
 }  // namespace atom::eval
