@@ -20,8 +20,16 @@ constexpr std::string_view kQuantMethod = "atom";
 
 // What an artifact may require of its reader beyond format version 2. A feature changes what fields
 // or tensors mean, so that a reader without it must refuse, and can say which one.
-constexpr std::array<std::string_view, 0> kFeatures = {};
+constexpr std::string_view kExactWindow = "exact-window";
+constexpr std::array kFeatures = {kExactWindow};
 constexpr int64_t kShards = 1;  // reserved: parts of each layer for as many devices
+
+// Those that a recipe's artifacts require.
+Json FeaturesOf(const quant::Recipe& recipe) {
+  Json features = Json::array();
+  if (recipe.kv.exact_window != 0) features.push_back(kExactWindow);
+  return features;
+}
 
 Status ReadRecipe(const Json& json, const std::string& where, quant::Recipe& recipe) {
   Result<quant::Recipe> parsed = ParseRecipe(json, where);
@@ -161,7 +169,7 @@ Json ToJson(const QuantizationConfig& config) {
   return {
       {"quant_method", kQuantMethod},
       {"format_version", QuantizationConfig::kFormatVersion},
-      {"requires", Json::array()},
+      {"requires", FeaturesOf(config.recipe)},
       {"shards", kShards},
       {"tool_version", config.tool_version},
       {"simulated", config.simulated},
