@@ -62,8 +62,8 @@ class TracedModel {
     auto traced = std::unique_ptr<TracedModel>(new TracedModel(files, options, backend, rows));
     const Status outer = model::LoadOuterWeights(files, options.weights(), traced->transformer_);
     if (!outer.ok()) return outer.error();
-    traced->batch_ = traced->transformer_.OneSequence(window, 0);
-    traced->BeginStep();
+    traced->window_ = window;
+    traced->BeginStep(0);
     traced->hidden_ = traced->transformer_.Embed();
     return traced;
   }
@@ -79,13 +79,15 @@ class TracedModel {
     const model::DeviceLayer layer(backend_, files_.spec.layer(index), *host);
     transformer_.Prepare(layer);
     const model::AttentionSpec& attention = layer.spec.attention;
-    const std::unique_ptr<kernels::KvLayer> kv = backend_.MakeKvLayer(
-        {layer.kv_format(), attention.kv_heads, attention.head_dim}, std::ssize(batch_.pages));
+    const int64_t exact_window = layer.kv_format().exact_window;
+    const std::unique_ptr<kernels::KvLayer> kv =
+        backend_.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim},
+                             transformer_.SequencePool(rows(), exact_window));
     LayerTrace trace;
-    TraceObserver observer(backend_, *host, hidden_, batch_.rows(), trace);
-    BeginStep();
+    TraceObserver observer(backend_, *host, hidden_, rows(), trace);
+    BeginStep(exact_window);
     transformer_.RunLayer(layer, *kv, hidden_, &observer);
-    trace.after_ffn = Download(backend_, hidden_, batch_.rows());
+    trace.after_ffn = Download(backend_, hidden_, rows());
     return trace;
   }
 
@@ -97,16 +99,17 @@ class TracedModel {
         backend_(backend),
         transformer_(backend, files.spec, {.rows = rows, .positions = rows}) {}
 
-  void BeginStep() {
-    transformer_.BeginStep(batch_, {.pages = std::ssize(batch_.pages),
-                                    .page_positions = backend_.kv_page_positions()});
+  int64_t rows() const { return std::ssize(window_); }
+  void BeginStep(int64_t exact_window) {
+    const kernels::PagePool pool = transformer_.SequencePool(rows(), exact_window);
+    transformer_.BeginStep(kernels::SingleSequence(window_, 0, pool), pool);
   }
 
   const model::ModelFiles& files_;
   model::LoadOptions options_;
   kernels::Backend& backend_;
   model::Transformer transformer_;
-  kernels::Batch batch_;
+  std::vector<int32_t> window_;
   DeviceTensor hidden_;  // between layers it stays where it is
 };
 
