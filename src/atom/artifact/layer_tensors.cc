@@ -36,6 +36,8 @@ std::string LinearTensorName(int64_t layer, const LinearName& linear, std::strin
   return fmt::format("{}{}.{}", LayerPrefix(layer), ModulePath(linear), part);
 }
 
+std::string KeyMeanName(int64_t layer) { return LayerPrefix(layer) + "self_attn.key_mean"; }
+
 std::string PermutationName(int64_t layer, const SiteName& site) {
   return fmt::format("{}permutation.{}", LayerPrefix(layer), ToString(site));
 }
@@ -81,6 +83,7 @@ std::vector<io::NamedTensor> LayerTensors(const HostLayer& host, int64_t layer) 
     add_floats(NormTensorName(layer, norm.role, "weight"), norm.weight);
     add_floats(NormTensorName(layer, norm.role, "bias"), norm.bias);
   }
+  add_floats(KeyMeanName(layer), host.kv.key_mean);
   return tensors;
 }
 

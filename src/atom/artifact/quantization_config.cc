@@ -19,7 +19,28 @@ constexpr std::string_view kQuantMethod = "atom";
 
 // What an artifact may require of its reader beyond format version 2. A feature changes what fields
 // or tensors mean, so that a reader without it must refuse, and can say which one.
-constexpr std::array<std::string_view, 0> kFeatures = {};
+struct Feature {
+  std::string_view name;
+  bool (*used)(const quant::KvRecipe&);
+};
+constexpr std::array kFeatures = {
+    Feature{"kv-float-offset",
+            [](const quant::KvRecipe& kv) {
+              return kv.quantized() && kv.offset == quant::KvOffset::kFloat;
+            }},
+    Feature{"kv-hadamard", [](const quant::KvRecipe& kv) { return kv.rotates(); }},
+    Feature{"kv-head-clips", [](const quant::KvRecipe& kv) { return kv.has_head_clips(); }},
+    Feature{"kv-mean", [](const quant::KvRecipe& kv) { return kv.removes_mean(); }},
+};
+
+Json RequirementsOf(const quant::Recipe& recipe) {
+  Json names = Json::array();
+  for (const Feature& feature : kFeatures) {
+    if (feature.used(recipe.kv)) names.push_back(feature.name);
+  }
+  return names;
+}
+
 constexpr int64_t kShards = 1;  // reserved: parts of each layer for as many devices
 
 Status ReadRecipe(const Json& json, const std::string& where, quant::Recipe& recipe) {
@@ -78,9 +99,8 @@ Status CheckRequirements(const Json& json, const std::string& source) {
                      found == json.end() ? "missing" : io::DescribeJson(*found));
   }
   for (const Json& feature : *found) {
-    const bool known =
-        feature.is_string() && std::find(kFeatures.begin(), kFeatures.end(),
-                                         feature.get_ref<const std::string&>()) != kFeatures.end();
+    const bool known = std::any_of(kFeatures.begin(), kFeatures.end(),
+                                   [&](const Feature& row) { return feature == row.name; });
     if (known) continue;
     return MakeError("{}: requires {}, which this program does not know: a newer atom wrote it",
                      source, io::DescribeJson(feature));
@@ -99,6 +119,18 @@ Status CheckConsistent(const QuantizationConfig& config, const std::string& sour
         "kernels, so its weights cannot be packed",
         source, config.recipe.name);
   }
+  const bool by_head = config.recipe.kv.has_head_clips();
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    if (config.layers[i].kv_heads.empty() != by_head) continue;
+    return by_head ? MakeError(
+                         "{}: layers[{}]: kv_clip is one ratio, expected one a KV head, since "
+                         "the recipe has kv.clip \"search-head\"",
+                         source, i)
+                   : MakeError(
+                         "{}: layers[{}]: kv_clip has a ratio a KV head, expected one ratio, "
+                         "since the recipe does not have kv.clip \"search-head\"",
+                         source, i);
+  }
   return {};
 }
 
@@ -108,7 +140,7 @@ Json ToJson(const QuantizationConfig& config) {
   return {
       {"quant_method", kQuantMethod},
       {"format_version", QuantizationConfig::kFormatVersion},
-      {"requires", Json::array()},
+      {"requires", RequirementsOf(config.recipe)},
       {"shards", kShards},
       {"tool_version", config.tool_version},
       {"simulated", config.simulated},
@@ -173,6 +205,10 @@ void ApplyFormats(const QuantizationConfig& config, int64_t layer, const LayerSh
   }
   host.kv = quant::KvFormatFor(config.recipe, config.simulated);
   host.kv.clip = clips.kv;
+  host.kv.head_clips = clips.kv_heads;
+  if (config.recipe.kv.removes_mean()) {
+    host.kv.key_mean.assign(static_cast<size_t>(shape.kv_heads * shape.head_dim), 0.0f);
+  }
 }
 
 }  // namespace atom::artifact

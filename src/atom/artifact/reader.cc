@@ -56,6 +56,7 @@ class LayerReader {
   Status ReadBias(const LinearShape& shape, HostLinear& linear);
   Status ReadPermutation(const SiteShape& shape, HostSite& site);
   Status ReadNorm(const NormShape& shape, HostNorm& norm);
+  Status ReadKeyMean();
 
   const TensorFinder tensors_;
   const int64_t layer_;
@@ -79,7 +80,9 @@ Result<HostLayer> LayerReader::Read() {
     const Status status = ReadNorm(shape_.norms[i], host_.norms[i]);
     if (!status.ok()) return status.error();
   }
-  if (config_ != nullptr) ApplyFormats(*config_, layer_, shape_, host_);
+  if (config_ == nullptr) return std::move(host_);
+  ApplyFormats(*config_, layer_, shape_, host_);
+  if (const Status status = ReadKeyMean(); !status.ok()) return status.error();
   return std::move(host_);
 }
 
@@ -203,6 +206,18 @@ Status LayerReader::ReadNorm(const NormShape& shape, HostNorm& norm) {
       tensors_.RequireFloats(NormTensorName(layer_, shape.role, "bias"), shape.width);
   if (!bias.ok()) return bias.error();
   norm.bias = *std::move(bias);
+  return {};
+}
+
+Status LayerReader::ReadKeyMean() {
+  const std::string name = KeyMeanName(layer_);
+  if (!config_->recipe.kv.removes_mean()) {
+    return tensors_.Refuse(name, "the recipe has 'remove_mean' false");
+  }
+  Result<std::vector<float>> found =
+      tensors_.RequireFloats(name, shape_.kv_heads * shape_.head_dim);
+  if (!found.ok()) return found.error();
+  host_.kv.key_mean = *std::move(found);
   return {};
 }
 

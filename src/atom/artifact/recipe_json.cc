@@ -18,6 +18,7 @@ constexpr auto kNumberFormats = {quant::NumberFormat::kInt, quant::NumberFormat:
                                  quant::NumberFormat::kE2M1, quant::NumberFormat::kExponent};
 constexpr auto kOutlierFormats = {quant::OutlierFormat::kFp16, quant::OutlierFormat::kE5M2,
                                   quant::OutlierFormat::kE4M3, quant::OutlierFormat::kInt8};
+constexpr auto kKvOffsets = {quant::KvOffset::kInteger, quant::KvOffset::kFloat};
 constexpr auto kMetrics = {quant::Metric::kHessian, quant::Metric::kAbsMean};
 
 Json ClipJson(const quant::Clip& clip) {
@@ -67,11 +68,30 @@ Status ReadActivation(const Json& json, const std::string& where,
   return fields.status();
 }
 
+// A number, "search" (a ratio a layer) or "search-head".
+void ReadKvClip(FieldReader& fields, quant::KvRecipe& kv) {
+  const Json* found = fields.Find("clip");
+  if (found == nullptr) return;
+  kv.clip_per_head = *found == "search-head";
+  if (kv.clip_per_head || *found == "search") {
+    kv.clip = {.ratio = 1.0f, .search = true};
+  } else if (found->is_number()) {
+    kv.clip.search = false;
+    fields.Number("clip", kv.clip.ratio);
+  } else {
+    fields.RefuseValue("clip", "a number, 'search' or 'search-head'");
+  }
+}
+
 Status ReadKv(const Json& json, const std::string& where, quant::KvRecipe& kv) {
-  FieldReader fields(json, where, Missing::kKeep, {"bits", "clip", "before_rope"});
+  FieldReader fields(json, where, Missing::kKeep,
+                     {"bits", "clip", "before_rope", "offset", "hadamard", "remove_mean"});
   fields.Int("bits", kv.bits);
-  ReadClip(fields, kv.clip);
+  ReadKvClip(fields, kv);
   fields.Bool("before_rope", kv.before_rope);
+  fields.Choice("offset", kKvOffsets, kv.offset);
+  fields.Bool("hadamard", kv.hadamard);
+  fields.Bool("remove_mean", kv.remove_mean);
   return fields.status();
 }
 
@@ -117,6 +137,18 @@ void ReadName(FieldReader& fields, std::string& name) {
   }
 }
 
+// What came after the first presets is written where it is used: older recipes keep their bytes.
+Json KvJson(const quant::KvRecipe& kv) {
+  const bool by_head = kv.clip.search && kv.clip_per_head;
+  Json json = {{"bits", kv.bits},
+               {"clip", by_head ? Json("search-head") : ClipJson(kv.clip)},
+               {"before_rope", kv.before_rope}};
+  if (kv.offset != quant::KvOffset::kInteger) json["offset"] = Name(kv.offset);
+  if (kv.hadamard) json["hadamard"] = true;
+  if (kv.remove_mean) json["remove_mean"] = true;
+  return json;
+}
+
 }  // namespace
 
 Json ToJson(const quant::Recipe& recipe) {
@@ -139,10 +171,7 @@ Json ToJson(const quant::Recipe& recipe) {
         {"group", activation.group},
         {"symmetric", activation.symmetric},
         {"clip", ClipJson(activation.clip)}}},
-      {"kv",
-       {{"bits", recipe.kv.bits},
-        {"clip", ClipJson(recipe.kv.clip)},
-        {"before_rope", recipe.kv.before_rope}}},
+      {"kv", KvJson(recipe.kv)},
       {"outliers", {{"count", recipe.outliers}, {"format", Name(recipe.outlier_format)}}},
       {"reorder", recipe.reorder ? Json(Name(recipe.metric)) : Json(false)},
       {"seed", recipe.seed},

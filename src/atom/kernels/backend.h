@@ -148,6 +148,12 @@ class Backend {
   virtual int64_t KvPageBytes(const KvShape& shape) const = 0;  ///< of one layer
   virtual std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) = 0;
   virtual UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const = 0;
+  /// Whether there are kernels for a packed KV format.
+  virtual bool HasKernels(const quant::KvFormat& format) const { return format.is_basic(); }
+  /// The format, or, where it is packed and has no kernels, its simulation with the same values.
+  quant::KvFormat Runnable(const quant::KvFormat& format) const {
+    return format.packed() && !HasKernels(format) ? format.Simulated() : format;
+  }
 
   // Load time.
   /// bias is empty or [N].

@@ -15,6 +15,7 @@
 #include "atom/model/spec/families.h"
 #include "atom/model/spec/gguf_names.h"
 #include "atom/model/weights.h"
+#include "atom/quant/recipe.h"
 
 namespace atom::model {
 namespace {
@@ -58,6 +59,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
     Result<artifact::HostLayer> layer = files.ReadLayer(i);
     if (!layer.ok()) return layer.error();
     if (options.simulate && files.quantization.has_value()) MakeFakeQuantized(*layer);
+    layer->kv = transformer.backend().Runnable(layer->kv);
     if (!files.quantization.has_value()) ConvertDtype(options.dtype, options.weights(), *layer);
     transformer.AddLayer(*layer);
     tensors.ReleasePages(i);
@@ -90,6 +92,10 @@ Result<ModelFiles> ModelFiles::Open(const std::filesystem::path& path) {
           artifact::CheckClips(parsed->layers[static_cast<size_t>(i)], ShapeOfLayer(*spec, i),
                                fmt::format("{}: quantization_config: layers[{}]", source, i));
       if (!clips.ok()) return clips.error();
+      const int64_t head_dim = spec->layer(i).attention.head_dim;
+      if (const Status fits = quant::CheckHeadDim(parsed->recipe.kv, head_dim); !fits.ok()) {
+        return MakeError("{}: layer {}: {}", source, i, fits.error().message);
+      }
     }
     quantization = std::move(parsed).value();
   }
@@ -158,14 +164,22 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
   return transformer;
 }
 
+std::string WhySimulated(const ModelFiles& files, const kernels::Backend& backend) {
+  if (!files.quantization.has_value()) return "";
+  const artifact::LayerShape shape = ShapeOfLayer(files.spec, 0);
+  artifact::HostLayer formats(shape);
+  artifact::ApplyFormats(*files.quantization, 0, shape, formats);
+  if (backend.Runnable(formats.kv) == formats.kv) return "";
+  return fmt::format(
+      "backend {} has no kernels for the packed KV cache of recipe '{}': it is simulated, in fp32",
+      backend.name(), files.quantization->recipe.name);
+}
+
 void MakeFakeQuantized(artifact::HostLayer& layer) {
   for (artifact::HostSite& site : layer.sites) {
     if (site.format.bits < 16) site.format.simulated = true;
   }
-  if (layer.kv.storage == quant::KvStorage::kInt4 || layer.kv.storage == quant::KvStorage::kInt8) {
-    layer.kv.fake_bits = quant::KvStorageBits(layer.kv.storage);
-    layer.kv.storage = quant::KvStorage::kF32;
-  }
+  layer.kv = layer.kv.Simulated();
 }
 
 void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer) {

@@ -54,6 +54,10 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
                                                      kernels::Backend& backend,
                                                      const LoadOptions& options);
 
+/// Why this artifact runs with a simulated KV cache on that backend, as a sentence; empty where its
+/// kernels are there.
+std::string WhySimulated(const ModelFiles& files, const kernels::Backend& backend);
+
 /// Turns a packed layer into the fake-quantized one of the same formats: activations and KV are
 /// quantized and at once dequantized, and products are of dequantized values (docs/numerics.md, 3).
 void MakeFakeQuantized(artifact::HostLayer& layer);

@@ -23,6 +23,7 @@ nlohmann::json LayerToJson(const LayerReport& report) {
     json["activation_clip"][ToString(name)] = clip;
   }
   json["kv_clip"] = report.clips.kv;
+  if (!report.clips.kv_heads.empty()) json["kv_head_clips"] = report.clips.kv_heads;
   return json;
 }
 
@@ -96,6 +97,9 @@ Result<LayerReport> ParseLayerReport(const std::string& text) {
     report.damping = json.at("damping").get<double>();
     report.bits_per_weight = json.at("bits_per_weight").get<double>();
     report.clips.kv = json.at("kv_clip").get<float>();
+    if (json.contains("kv_head_clips")) {
+      report.clips.kv_heads = json.at("kv_head_clips").get<std::vector<float>>();
+    }
     for (const auto& [key, error] : json.at("linear_error").items()) {
       report.linear_error[artifact::LinearNameFrom(key).value()] = error.get<double>();
     }

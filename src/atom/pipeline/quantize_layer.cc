@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "atom/pipeline/clip_search.h"
+#include "atom/pipeline/kv_calibration.h"
 #include "atom/pipeline/site_observers.h"
 #include "atom/quant/quantize_weight.h"
 
@@ -75,8 +76,11 @@ void SetFormats(const quant::Recipe& recipe, const artifact::LayerClips& clips, 
     site.format = quant::ActivationFormatFor(recipe, linear.k(), simulated);
     site.format.clip = clips.activation.at(site.name);
   }
+  std::vector<float> key_mean = std::move(layer.kv.key_mean);
   layer.kv = quant::KvFormatFor(recipe, simulated);
   layer.kv.clip = clips.kv;
+  layer.kv.head_clips = clips.kv_heads;
+  layer.kv.key_mean = std::move(key_mean);
 }
 
 Result<LayerResult> QuantizeLayer(const LayerContext& context, const HostLayer& source,
@@ -92,6 +96,9 @@ Result<LayerResult> QuantizeLayer(const LayerContext& context, const HostLayer& 
   HostLayer& layer = result.host;
   layer = PermuteLayer(source, permutations);
   SearchActivationClips(context, layer, result.clips);
+  KvCalibration kv = CalibrateKv(context, source, layer);
+  layer.kv.key_mean = std::move(kv.key_mean);
+  result.clips.kv_heads = std::move(kv.head_clips);
   SearchKvClip(context, layer, result.clips);
 
   // The Hessians come from the quantized, permuted inputs, the layer's own weights still whole.

@@ -4,8 +4,10 @@
 
 #include "atom/io/json.h"
 #include "atom/model/weights.h"
+#include "atom/pipeline/kv_calibration.h"
 #include "atom/pipeline/layer_report.h"
 #include "atom/pipeline/quantize_layer.h"
+#include "atom/pipeline/value_rotation.h"
 
 namespace atom::pipeline {
 namespace {
@@ -86,7 +88,7 @@ class ModelQuantizer {
   }
 
   Status Quantize(int64_t i, const std::vector<LayerPermutations>& plan) {
-    const Result<artifact::HostLayer> source = files_.ReadLayer(i);
+    const Result<artifact::HostLayer> source = ReadSourceLayer(files_, options_.recipe.kv, i);
     if (!source.ok()) return source.error();
     const artifact::LayerShape shape = model::ShapeOfLayer(files_.spec, i);
     const LayerContext context{.recipe = options_.recipe,
@@ -195,12 +197,17 @@ Result<std::vector<LayerPermutations>> MakePlan(const model::ModelFiles& files,
   Result<CalibrationStream> stream = MakeStream(files, calibration, options, samples, *transformer);
   if (!stream.ok()) return stream.error();
   Progress progress("channel statistics", files.spec.num_layers() * samples);
-  return PlanReorder(files, *transformer, *stream, options.recipe.metric, &progress);
+  return PlanReorder(files, *transformer, *stream, options.recipe, &progress);
 }
 
 Result<QuantizeReport> QuantizeModel(const model::ModelFiles& files, const Calibration& calibration,
                                      kernels::Backend& backend, quant::DenseAlgebra& algebra,
                                      const QuantizeOptions& options, LayerSink& sink) {
+  for (int64_t i = 0; i < files.spec.num_layers(); ++i) {
+    const Status fits =
+        quant::CheckHeadDim(options.recipe.kv, files.spec.layer(i).attention.head_dim);
+    if (!fits.ok()) return MakeError("layer {}: {}", i, fits.error().message);
+  }
   const Result<std::vector<LayerPermutations>> plan =
       ResumablePlan(files, calibration, backend, options, sink);
   if (!plan.ok()) return plan.error();
@@ -208,10 +215,10 @@ Result<QuantizeReport> QuantizeModel(const model::ModelFiles& files, const Calib
   if (Status s = model::LoadOuterWeights(files, DType::kF32, *transformer); !s.ok()) {
     return s.error();
   }
-  // Rounding needs no tokens; a few windows still measure each layer's error.
+  // Rounding needs no tokens; a few windows still measure each layer's error, and its KV.
   const auto windows = static_cast<int64_t>(calibration.windows.size());
-  const int64_t samples =
-      NeedsHessian(options.recipe) ? windows : std::min(windows, kReportSamples);
+  const int64_t few = NeedsKvCalibration(options.recipe) ? kKvSamples : kReportSamples;
+  const int64_t samples = NeedsHessian(options.recipe) ? windows : std::min(windows, few);
   Result<CalibrationStream> stream = MakeStream(files, calibration, options, samples, *transformer);
   if (!stream.ok()) return stream.error();
   return ModelQuantizer(files, options, algebra, *transformer, *stream, sink).Run(*plan);

@@ -33,7 +33,8 @@ struct QuantizeOptions {
   /// Hidden states beyond this many bytes are spilled to a file in spill_folder.
   int64_t memory_limit = int64_t{8} << 30;
   std::filesystem::path spill_folder = ".";
-  /// A plan made before with the same calibration and metric, to save its pass; else null.
+  /// A plan made before with the same calibration, metric and kv.hadamard, to save its pass; else
+  /// null.
   const std::vector<LayerPermutations>* plan = nullptr;
 };
 

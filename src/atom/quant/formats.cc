@@ -30,6 +30,10 @@ constexpr std::array kMetrics = {
     NameRow<Metric>{Metric::kHessian, "hessian"},
     NameRow<Metric>{Metric::kAbsMean, "abs_mean"},
 };
+constexpr std::array kKvOffsets = {
+    NameRow<KvOffset>{KvOffset::kInteger, "integer"},
+    NameRow<KvOffset>{KvOffset::kFloat, "float"},
+};
 
 struct KvStorageRow {
   KvStorage value;
@@ -73,7 +77,18 @@ std::optional<OutlierFormat> OutlierFormatFromName(std::string_view name) {
 std::string_view Name(Metric metric) { return Row(kMetrics, metric).name; }
 std::optional<Metric> MetricFromName(std::string_view name) { return Find(kMetrics, name); }
 
+std::string_view Name(KvOffset offset) { return Row(kKvOffsets, offset).name; }
+std::optional<KvOffset> KvOffsetFromName(std::string_view name) { return Find(kKvOffsets, name); }
+
 std::string_view Name(KvStorage storage) { return Row(kKvStorages, storage).name; }
 int KvStorageBits(KvStorage storage) { return Row(kKvStorages, storage).bits; }
+
+KvFormat KvFormat::Simulated() const {
+  KvFormat simulated = *this;
+  if (!packed()) return simulated;
+  simulated.fake_bits = KvStorageBits(storage);
+  simulated.storage = KvStorage::kF32;
+  return simulated;
+}
 
 }  // namespace atom::quant

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace atom::quant {
 
@@ -79,14 +80,40 @@ enum class KvStorage { kInt4, kInt8, kBF16, kF16, kF32 };
 std::string_view Name(KvStorage storage);  ///< "int4", "int8", "bf16", "f16", "f32"
 int KvStorageBits(KvStorage storage);
 
+/// What code 0 of an asymmetric group of keys or values stands for.
+enum class KvOffset {
+  kInteger,  ///< scale · (code − zero), zero a code: the range includes 0
+  kFloat,    ///< scale · code + offset, offset in fp16: any range
+};
+std::string_view Name(KvOffset offset);  ///< "integer", "float"
+std::optional<KvOffset> KvOffsetFromName(std::string_view name);
+
 /// How keys and values are kept: one group per token and head, over head_dim, asymmetric.
 struct KvFormat {
   KvStorage storage = KvStorage::kF32;
-  float clip = 1.0f;
+  float clip = 1.0f;  ///< of all heads, unless `head_clips` says otherwise
   /// Not 0: values are fake-quantized to that many bits and stored as `storage` (a float one).
   int fake_bits = 0;
   bool fake_before_rope = false;  ///< fake-quantize K before RoPE, as published; V is the same
   bool reference_parity = false;
+  KvOffset offset = KvOffset::kInteger;
+  bool hadamard = false;               ///< q and K rotated after RoPE (head_hadamard.h)
+  std::vector<float> head_clips = {};  ///< [2][kv_heads], K's, then V's; or empty
+  std::vector<float> key_mean = {};    ///< [kv_heads][head_dim] taken from K after RoPE; or empty
+
+  /// The clip ratio of a head of K (0) or V (1).
+  float ClipOf(size_t which, int64_t kv_head) const {
+    if (head_clips.empty()) return clip;
+    return head_clips[which * (head_clips.size() / 2) + static_cast<size_t>(kv_head)];
+  }
+  /// Codes, not floats of any kind.
+  bool packed() const { return storage == KvStorage::kInt4 || storage == KvStorage::kInt8; }
+  /// What every backend's packed pages hold: an integer zero, nothing done to K behind RoPE.
+  bool is_basic() const {
+    return offset == KvOffset::kInteger && !hadamard && head_clips.empty() && key_mean.empty();
+  }
+  /// The same, fake-quantized: its values are those of packed pages.
+  KvFormat Simulated() const;
   friend bool operator==(const KvFormat&, const KvFormat&) = default;
 };
 

@@ -107,13 +107,4 @@ void FakeQuantizeActivation(const ActivationFormat& format, std::span<float> row
   FakeQuantizeOutliers(format.outlier_format, row.subspan(static_cast<size_t>(low_bit)));
 }
 
-void FakeQuantizeKv(const KvFormat& format, std::span<float> head) {
-  if (format.fake_bits == 0 || format.fake_bits == 16) return;
-  FakeQuantizeGroup({.bits = format.fake_bits,
-                     .symmetric = false,
-                     .clip = format.clip,
-                     .reference_parity = format.reference_parity},
-                    head);
-}
-
 }  // namespace atom::quant

@@ -31,7 +31,8 @@ int32_t SymmetricCode(float x, float inv, int bits);
 /// Quantizes a group: returns its scale, writes one code an element. codes.size() == x.size().
 Half QuantizeSymmetric(std::span<const float> x, float clip, int bits, std::span<int8_t> codes);
 
-/// An asymmetric group (KV): x ≈ scale * (code - zero), 0 <= code, zero <= 2^b - 1.
+/// An asymmetric group (KV, kv_quant.h has the one with a float offset): x ≈ scale * (code - zero),
+/// 0 <= code, zero <= 2^b - 1.
 struct AsymmetricScale {
   Half scale;
   int32_t zero = 0;
@@ -58,8 +59,5 @@ void FakeQuantizeOutliers(OutlierFormat format, std::span<float> x);
 /// One token's input of a linear, in place: groups, then the trailing outlier columns.
 /// REQUIRES: format.group == 0 or it divides row.size() - format.outlier_columns.
 void FakeQuantizeActivation(const ActivationFormat& format, std::span<float> row);
-
-/// One token's head of K or V, in place, asymmetric with format.fake_bits.
-void FakeQuantizeKv(const KvFormat& format, std::span<float> head);
 
 }  // namespace atom::quant

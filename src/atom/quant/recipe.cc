@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "atom/quant/head_hadamard.h"
 #include "atom/quant/quantize_weight.h"
 
 namespace atom::quant {
@@ -151,7 +152,18 @@ Status CheckActivation(const ActivationRecipe& activation) {
 
 Status CheckKv(const KvRecipe& kv) {
   if (Status status = CheckBits("kv.bits", kv.bits); !status.ok()) return status;
-  return CheckClip("kv.clip", kv.clip);
+  if (Status status = CheckClip("kv.clip", kv.clip); !status.ok()) return status;
+  if (kv.before_rope && kv.hadamard) {
+    return MakeError(
+        "kv.before_rope is true, expected false with kv.hadamard: rotations of K "
+        "come after RoPE");
+  }
+  if (kv.before_rope && kv.remove_mean) {
+    return MakeError(
+        "kv.before_rope is true, expected false with kv.remove_mean: the mean is that "
+        "of keys after RoPE");
+  }
+  return {};
 }
 
 // ---- Kernels ----------------------------------------------------------------------------------
@@ -197,6 +209,21 @@ Status ValidateRecipe(const Recipe& recipe) {
     return MakeError("outliers.count is {}, expected 0 or more columns", recipe.outliers);
   }
   return {};
+}
+
+Status CheckHeadDim(const KvRecipe& kv, int64_t head_dim) {
+  if (!kv.rotates() || HasHeadHadamard(head_dim)) return {};
+  return MakeError(
+      "kv.hadamard is true, expected heads of 2^n, 12 * 2^n or 20 * 2^n channels, found heads of "
+      "{}",
+      head_dim);
+}
+
+double KvBitsPerValue(const KvRecipe& kv, int64_t head_dim) {
+  if (!kv.quantized()) return 16.0;
+  constexpr int kScaleBits = 16;
+  const int offset_bits = kv.offset == KvOffset::kFloat ? 16 : kv.bits;
+  return kv.bits + static_cast<double>(kScaleBits + offset_bits) / static_cast<double>(head_dim);
 }
 
 bool HasKernels(const Recipe& recipe) {
@@ -250,6 +277,8 @@ KvFormat KvFormatFor(const Recipe& recipe, bool simulated) {
   }
   format.clip = recipe.kv.clip.ratio;
   format.reference_parity = recipe.reference_parity;
+  format.offset = recipe.kv.offset;
+  format.hadamard = recipe.kv.hadamard;
   if (fake) {
     format.storage = KvStorage::kF32;
     format.fake_bits = bits;

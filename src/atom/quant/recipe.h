@@ -43,7 +43,17 @@ struct ActivationRecipe {
 struct KvRecipe {
   int bits = 16;
   Clip clip = {};
-  bool before_rope = false;  ///< K before RoPE, as published (simulated only)
+  bool clip_per_head = false;  ///< with clip.search: found for each KV head, K and V apart
+  bool before_rope = false;    ///< K before RoPE, as published (simulated only)
+  KvOffset offset = KvOffset::kInteger;
+  bool hadamard = false;     ///< K and q rotated at run time, V offline (head_hadamard.h)
+  bool remove_mean = false;  ///< a constant mean is taken from all keys of a head
+
+  // What counts: with 16 bits the fields above are without effect.
+  bool quantized() const { return bits < 16; }
+  bool rotates() const { return quantized() && hadamard; }
+  bool removes_mean() const { return quantized() && remove_mean; }
+  bool has_head_clips() const { return quantized() && clip.search && clip_per_head; }
   friend bool operator==(const KvRecipe&, const KvRecipe&) = default;
 };
 
@@ -67,6 +77,10 @@ std::span<const Recipe> RecipePresets();
 Result<Recipe> FindRecipe(std::string_view name);
 /// Values in range, combinations that exist; one sentence otherwise.
 Status ValidateRecipe(const Recipe& recipe);
+/// Has the recipe's KV cache what it needs of a head's size? One sentence otherwise.
+Status CheckHeadDim(const KvRecipe& kv, int64_t head_dim);
+/// Bits that a cached value takes, scale and offset of its head included.
+double KvBitsPerValue(const KvRecipe& kv, int64_t head_dim);
 /// True when every part has real kernels: the artifact then holds packed codes.
 bool HasKernels(const Recipe& recipe);
 

@@ -51,7 +51,7 @@ LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backe
       if (!files.quantization->simulated) weight_group = group > 0 ? group : files.spec.hidden_size;
     }
     model::AddLinears(model::LinearsOf(shape, formats, weight_group), needs.steps);
-    needs.kv.push_back({formats.kv, attention.kv_heads, attention.head_dim});
+    needs.kv.push_back({backend.Runnable(formats.kv), attention.kv_heads, attention.head_dim});
   }
   return needs;
 }

@@ -66,7 +66,8 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
     made.transformer->SetHead(norm, {}, table.view);
     made.cost.head_bytes = table.view.bytes();
   }
-  const artifact::HostLayer layer = RandomLayer(spec, recipe);
+  artifact::HostLayer layer = RandomLayer(spec, recipe);
+  layer.kv = backend.Runnable(layer.kv);
   Progress progress("packing", spec.num_layers());
   for (int64_t i = 0; i < spec.num_layers(); ++i) {
     made.transformer->AddLayer(layer);

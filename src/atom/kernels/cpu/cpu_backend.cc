@@ -72,6 +72,8 @@ class CpuBackend final : public Backend {
     return cpu::CpuKvLayer::LayoutOf(shape).PageBytes();
   }
   std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) override {
+    ATOM_CHECK(!shape.format.packed() || HasKernels(shape.format),
+               "packed KV with a float offset, rotated, or clipped by heads: simulated only");
     return std::make_unique<cpu::CpuKvLayer>(
         shape, pages, Allocate(static_cast<size_t>(pages * KvPageBytes(shape))));
   }

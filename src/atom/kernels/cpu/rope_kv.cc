@@ -6,6 +6,8 @@
 
 #include "atom/kernels/cpu/ops.h"
 #include "atom/quant/group_quant.h"
+#include "atom/quant/head_hadamard.h"
+#include "atom/quant/kv_quant.h"
 #include "atom/quant/rounding.h"
 
 namespace atom::kernels::cpu {
@@ -93,30 +95,42 @@ struct TokenRow {
     if (half == 0) return;
     context.kernels.rotate(head, cos, cos + half, half);
   }
-  void FakeQuantize(float* head) const {
-    quant::FakeQuantizeKv(kv.layout.format, {head, static_cast<size_t>(shape.head_dim)});
+  std::span<float> HeadAt(float* head) const { return {head, static_cast<size_t>(shape.head_dim)}; }
+  void FakeQuantize(size_t which, int64_t kv_head, float* head) const {
+    const quant::KvFormat& format = kv.layout.format;
+    quant::FakeQuantizeKv(format, format.ClipOf(which, kv_head), HeadAt(head));
+  }
+  /// With a softcap the mean that was taken from all keys does not cancel: it is put back.
+  void RestoreMean(int64_t kv_head, float* key) const {
+    if (shape.softcap == 0.0f || kv.rotated_mean.empty()) return;
+    const float* mean = kv.rotated_mean.data() + kv_head * shape.head_dim;
+    for (int64_t i = 0; i < shape.head_dim; ++i) key[i] += mean[i];
   }
 
   void RotateQueries() const {
     for (int64_t head = 0; head < shape.heads; ++head) {
-      Normalize(norms.q, qkv + head * shape.head_dim);
-      Rotate(qkv + head * shape.head_dim);
+      float* q = qkv + head * shape.head_dim;
+      Normalize(norms.q, q);
+      Rotate(q);
+      if (kv.layout.format.hadamard) quant::RotateHead(HeadAt(q));
     }
   }
   void AppendKey(int64_t head) const {
     const quant::KvFormat& format = kv.layout.format;
     std::copy_n(qkv + (shape.heads + head) * shape.head_dim, shape.head_dim, scratch);
     Normalize(norms.k, scratch);
-    if (format.fake_bits != 0 && format.fake_before_rope) FakeQuantize(scratch);
+    if (format.fake_bits != 0 && format.fake_before_rope) FakeQuantize(0, head, scratch);
     Rotate(scratch);
-    if (format.fake_bits != 0 && !format.fake_before_rope) FakeQuantize(scratch);
+    quant::TransformKey(format, head, HeadAt(scratch));
+    if (format.fake_bits != 0 && !format.fake_before_rope) FakeQuantize(0, head, scratch);
+    RestoreMean(head, scratch);
     Put(0, head);
   }
   void AppendValue(int64_t head) const {
     const quant::KvFormat& format = kv.layout.format;
     std::copy_n(qkv + (shape.heads + shape.kv_heads + head) * shape.head_dim, shape.head_dim,
                 scratch);
-    if (format.fake_bits != 0) FakeQuantize(scratch);
+    if (format.fake_bits != 0) FakeQuantize(1, head, scratch);
     Put(1, head);
   }
 };

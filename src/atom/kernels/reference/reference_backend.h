@@ -47,6 +47,7 @@ class ReferenceBackend final : public Backend {
   int64_t KvPageBytes(const KvShape& shape) const override;
   std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) override;
   UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const override;
+  bool HasKernels(const quant::KvFormat&) const override { return true; }
 
   std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedView& weight,
                                         std::span<const float> bias) override;
