@@ -148,5 +148,42 @@ TEST(RecipeTest, ErrorsNameTheFieldAndWhatWasFound) {
               HasSubstr("activation.format is \"exponent\""));
 }
 
+TEST(RecipeTest, KvFieldsAreWithoutEffectAtSixteenBits) {
+  KvRecipe kv{.clip = {1.0f, true}, .clip_per_head = true, .hadamard = true, .remove_mean = true};
+  EXPECT_FALSE(kv.rotates() || kv.removes_mean() || kv.has_head_clips());
+  EXPECT_EQ(KvBitsPerValue(kv, 64), 16.0);
+  kv.bits = 4;
+  EXPECT_TRUE(kv.rotates() && kv.removes_mean() && kv.has_head_clips());
+  kv.clip.search = false;
+  EXPECT_FALSE(kv.has_head_clips());
+}
+
+TEST(RecipeTest, KvFieldsHaveKernelsAndTheirBits) {
+  Recipe recipe = Find("atom-w4a4");
+  EXPECT_EQ(KvBitsPerValue(recipe.kv, 64), 4.0 + 20.0 / 64.0);
+  recipe.kv.offset = KvOffset::kFloat;
+  recipe.kv.hadamard = true;
+  EXPECT_EQ(KvBitsPerValue(recipe.kv, 64), 4.5);
+  EXPECT_EQ(KvBitsPerValue(recipe.kv, 128), 4.25);
+  EXPECT_TRUE(HasKernels(recipe));
+  const KvFormat format = KvFormatFor(recipe, false);
+  EXPECT_EQ(format.storage, KvStorage::kInt4);
+  EXPECT_EQ(format.offset, KvOffset::kFloat);
+  EXPECT_TRUE(format.hadamard);
+  EXPECT_EQ(KvFormatFor(recipe, true), format.Simulated());
+}
+
+TEST(RecipeTest, RotationNeedsAMatrixOfTheHeadsSize) {
+  KvRecipe kv{.bits = 4, .hadamard = true};
+  for (const int64_t head_dim : {64, 80, 96, 128, 256})
+    EXPECT_TRUE(CheckHeadDim(kv, head_dim).ok());
+  EXPECT_EQ(
+      CheckHeadDim(kv, 112).error().message,
+      "kv.hadamard is true, expected heads of 2^n, 12 * 2^n or 20 * 2^n channels, found heads "
+      "of 112");
+  kv.hadamard = false;
+  EXPECT_TRUE(CheckHeadDim(kv, 112).ok());
+}
+
 }  // namespace
 }  // namespace atom::quant

@@ -59,7 +59,6 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
     Result<artifact::HostLayer> layer = files.ReadLayer(i);
     if (!layer.ok()) return layer.error();
     if (options.simulate && files.quantization.has_value()) MakeFakeQuantized(*layer);
-    layer->kv = transformer.backend().Runnable(layer->kv);
     if (!files.quantization.has_value()) ConvertDtype(options.dtype, options.weights(), *layer);
     transformer.AddLayer(*layer);
     tensors.ReleasePages(i);

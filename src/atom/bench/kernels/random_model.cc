@@ -66,21 +66,20 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
     made.transformer->SetHead(norm, {}, table.view);
     made.cost.head_bytes = table.view.bytes();
   }
-  artifact::HostLayer layer = RandomLayer(spec, recipe);
-  layer.kv = backend.Runnable(layer.kv);
+  const artifact::HostLayer layer = RandomLayer(spec, recipe);
   Progress progress("packing", spec.num_layers());
   for (int64_t i = 0; i < spec.num_layers(); ++i) {
     made.transformer->AddLayer(layer);
     progress.Advance();
   }
-  made.kv = layer.kv;
+  made.kv = backend.Runnable(layer.kv);
   for (const artifact::HostLinear& linear : layer.linears) {
     made.cost.linear_bytes += spec.num_layers() * WeightBytes(linear);
   }
   made.cost.shape = spec.layer(0).attention.Shape();
   made.cost.layers = spec.num_layers();
   made.cost.linear_weights = model::LinearWeightCount(spec);
-  const kernels::KvShape kv{layer.kv, made.cost.shape.kv_heads, made.cost.shape.head_dim};
+  const kernels::KvShape kv{made.kv, made.cost.shape.kv_heads, made.cost.shape.head_dim};
   made.cost.kv_bytes_per_position = spec.num_layers() * KvBytesPerPosition(kv);
   return made;
 }
