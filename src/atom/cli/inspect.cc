@@ -97,7 +97,8 @@ void PrintModel(const nlohmann::json& json, const model::ModelFiles& files) {
   fmt::print("KV cache: {:.3f} bits per value\n", json.at("kv_bits_per_value").get<double>());
   fmt::print("calibrated on {} x {} tokens of {}, seed {}; checkpoint {}\n",
              config.calibration.samples, config.calibration.sequence_length,
-             config.calibration.dataset, config.calibration.seed, config.checkpoint_hash);
+             artifact::Spelling(config.calibration), config.calibration.seed,
+             config.checkpoint_hash);
   fmt::print("recipe: {}\n", artifact::ToJson(config.recipe).dump());
 }
 
