@@ -56,14 +56,17 @@ class KvObserver : public model::SiteObserver {
     }
   }
 
-  void OnSite(const artifact::SiteName&, const kernels::PackedActivation&) override {}
-  bool wants_output() const override { return false; }
+  void OnSite(const artifact::SiteName&, const kernels::PackedActivation&) override {
+    done_ = false;  // a step begins: it ends at OnKv
+  }
+  bool done() const override { return done_; }
 
   void OnKv(const kernels::DeviceTensor& qkv, const kernels::KvLayer& kv) override {
     const bool keeps_rows = samples_ < kClipSamples;
     ReadPages(kv, qkv.rows, keeps_rows);
     if (keeps_rows) ReadQueries(qkv);
     ++samples_;
+    done_ = true;
   }
 
   std::vector<float> KeyMean() const {
@@ -123,6 +126,7 @@ class KvObserver : public model::SiteObserver {
   kernels::Backend& backend_;
   const model::AttentionSpec& spec_;
   bool rotates_;
+  bool done_ = false;
   int64_t samples_ = 0;
   int64_t counted_ = 0;
   std::vector<double> sums_;
