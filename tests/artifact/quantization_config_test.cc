@@ -115,6 +115,16 @@ TEST(QuantizationConfig, NamesTheFeatureThatItDoesNotKnow) {
   EXPECT_EQ(ErrorWith("/layers/1/transforms", {{"o", "none"}}), "no error");
 }
 
+TEST(QuantizationConfig, RequiresWhatItsRecipeNeeds) {
+  QuantizationConfig config = TinyConfig(2);
+  EXPECT_EQ(ToJson(config)["requires"], json::array());
+  config.recipe.kv.exact_window = 16;
+  EXPECT_EQ(ToJson(config)["requires"], json{"exact-window"});
+  const auto parsed = ParseQuantizationConfig(ToJson(config), 2, "config.json");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  EXPECT_EQ(*parsed, config);
+}
+
 TEST(QuantizationConfig, RefusesOtherNumbersOfLayers) {
   const json block = ToJson(TinyConfig(2));
   EXPECT_THAT(ErrorOf(block, 3),

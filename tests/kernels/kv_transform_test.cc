@@ -45,6 +45,14 @@ std::vector<KvFormat> Transformed(const AttentionShape& shape, const KvFormat& f
   return {offset, hadamard, means, by_head, all};
 }
 
+/// And all together beside an exact window.
+std::vector<KvFormat> TransformedOrExact(const AttentionShape& shape, const KvFormat& format) {
+  std::vector<KvFormat> formats = Transformed(shape, format);
+  formats.push_back(formats.back());
+  formats.back().exact_window = 16;
+  return formats;
+}
+
 class KvTransformTest : public testing::TestWithParam<BackendCase> {};
 
 TEST_P(KvTransformTest, KeysInThePagesAreTransformedInOrder) {
@@ -85,7 +93,8 @@ TEST_P(KvTransformTest, PackedPagesHoldWhatTheSimulationGives) {
   Device device(GetParam());
   for (const AttentionShape& shape : Shapes()) {
     for (const KvStorage storage : {KvStorage::kInt4, KvStorage::kInt8}) {
-      for (const KvFormat& format : Transformed(shape, {.storage = storage, .clip = 0.95f})) {
+      for (const KvFormat& format :
+           TransformedOrExact(shape, {.storage = storage, .clip = 0.95f})) {
         if (!device->HasKernels(format)) {
           EXPECT_EQ(device->Runnable(format), format.Simulated());
           continue;
@@ -110,7 +119,7 @@ TEST_P(KvTransformTest, AgreesWithTheReferenceBitForBit) {
   Device reference(BackendCase{"reference", ""});
   for (const AttentionShape& shape : Shapes()) {
     const KvFormat fake{.storage = KvStorage::kF32, .clip = 0.9f, .fake_bits = 4};
-    for (const KvFormat& format : Transformed(shape, fake)) {
+    for (const KvFormat& format : TransformedOrExact(shape, fake)) {
       SCOPED_TRACE(Describe(shape, format));
       Conversations ours(device, {shape, format, kLengths});
       Conversations theirs(reference, {shape, format, kLengths});

@@ -25,6 +25,7 @@ struct Feature {
   bool (*used)(const quant::KvRecipe&);
 };
 constexpr std::array kFeatures = {
+    Feature{"exact-window", [](const quant::KvRecipe& kv) { return kv.exact_window != 0; }},
     Feature{"kv-float-offset",
             [](const quant::KvRecipe& kv) {
               return kv.quantized() && kv.offset == quant::KvOffset::kFloat;

@@ -101,14 +101,16 @@ void ReadKvClip(FieldReader& fields, quant::KvRecipe& kv) {
 }
 
 Status ReadKv(const Json& json, const std::string& where, quant::KvRecipe& kv) {
-  FieldReader fields(json, where, Missing::kKeep,
-                     {"bits", "clip", "before_rope", "offset", "hadamard", "remove_mean"});
+  FieldReader fields(
+      json, where, Missing::kKeep,
+      {"bits", "clip", "before_rope", "offset", "hadamard", "remove_mean", "exact_window"});
   fields.Int("bits", kv.bits);
   ReadKvClip(fields, kv);
   fields.Bool("before_rope", kv.before_rope);
   fields.Choice("offset", kKvOffsets, kv.offset);
   fields.Bool("hadamard", kv.hadamard);
   fields.Bool("remove_mean", kv.remove_mean);
+  fields.Int("exact_window", kv.exact_window);
   return fields.status();
 }
 
@@ -163,6 +165,7 @@ Json KvJson(const quant::KvRecipe& kv) {
   if (kv.offset != quant::KvOffset::kInteger) json["offset"] = Name(kv.offset);
   if (kv.hadamard) json["hadamard"] = true;
   if (kv.remove_mean) json["remove_mean"] = true;
+  if (kv.exact_window != 0) json["exact_window"] = kv.exact_window;
   return json;
 }
 

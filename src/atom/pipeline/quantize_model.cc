@@ -258,6 +258,7 @@ Result<QuantizeReport> QuantizeModel(const model::ModelFiles& files, const Calib
         quant::CheckHeadDim(options.recipe.kv, files.spec.layer(i).attention.head_dim);
     if (!fits.ok()) return MakeError("layer {}: {}", i, fits.error().message);
   }
+  if (Status s = model::CheckRuns(options.recipe, backend); !s.ok()) return s.error();
   const Result<std::vector<LayerPermutations>> plan =
       ResumablePlan(files, calibration, backend, options, sink);
   if (!plan.ok()) return plan.error();

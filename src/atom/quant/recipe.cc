@@ -172,9 +172,30 @@ Status CheckActivation(const ActivationRecipe& activation) {
   return {};
 }
 
+Status CheckExactWindow(const KvRecipe& kv) {
+  constexpr int64_t kMost = int64_t{1} << 20;
+  const int64_t window = kv.exact_window;
+  if (window == 0) return {};
+  if (window < 0 || window > kMost || window % kExactBlock != 0) {
+    return MakeError("kv.exact_window is {}, expected 0 or a multiple of {} up to {}", window,
+                     kExactBlock, kMost);
+  }
+  if (kv.bits == 16) {
+    return MakeError("kv.exact_window is {}, expected 0: with kv.bits 16 nothing is quantized",
+                     window);
+  }
+  if (kv.before_rope) {
+    return MakeError(
+        "kv.exact_window is {}, expected 0 with kv.before_rope: exact keys are rotated", window);
+  }
+  return {};
+}
+
 Status CheckKv(const KvRecipe& kv) {
-  if (Status status = CheckBits("kv.bits", kv.bits); !status.ok()) return status;
-  if (Status status = CheckClip("kv.clip", kv.clip); !status.ok()) return status;
+  for (const Status& status :
+       {CheckBits("kv.bits", kv.bits), CheckClip("kv.clip", kv.clip), CheckExactWindow(kv)}) {
+    if (!status.ok()) return status;
+  }
   if (kv.before_rope && kv.hadamard) {
     return MakeError(
         "kv.before_rope is true, expected false with kv.hadamard: rotations of K "
@@ -302,6 +323,7 @@ KvFormat KvFormatFor(const Recipe& recipe, bool simulated) {
   format.reference_parity = recipe.reference_parity;
   format.offset = recipe.kv.offset;
   format.hadamard = recipe.kv.hadamard;
+  format.exact_window = recipe.kv.exact_window;
   if (fake) {
     format.storage = KvStorage::kF32;
     format.fake_bits = bits;

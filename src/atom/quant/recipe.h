@@ -50,6 +50,7 @@ struct KvRecipe {
   Clip clip = {};
   bool clip_per_head = false;  ///< with clip.search: found for each KV head, K and V apart
   bool before_rope = false;    ///< K before RoPE, as published (simulated only)
+  int64_t exact_window = 0;    ///< positions in front of a query's block that are read as fp16
   KvOffset offset = KvOffset::kInteger;
   bool hadamard = false;     ///< K and q rotated at run time, V offline (head_hadamard.h)
   bool remove_mean = false;  ///< a constant mean is taken from all keys of a head

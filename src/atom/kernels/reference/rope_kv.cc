@@ -61,6 +61,10 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
   const quant::KvFormat& format = kv.shape().format;
   const bool fake_before = format.fake_bits != 0 && format.fake_before_rope;
   const bool fake_after = format.fake_bits != 0 && !format.fake_before_rope;
+  const bool has_exact = format.exact_window > 0;
+  ATOM_CHECK(!has_exact || (kv.exact() != nullptr && !step().exact_slots.empty()),
+             "an exact window, and exact pages of the {} are missing",
+             kv.exact() == nullptr ? "layer" : "step");
 
   pool_.ParallelFor(qkv.rows, [&](int64_t row, int) {
     const int64_t position = step().positions[static_cast<size_t>(row)];
@@ -77,6 +81,14 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
       Rotate(angles, head_at(head));
       if (format.hadamard) quant::RotateHead(head_at(head));
     }
+    // What is kept exactly is what is about to be quantized.
+    const auto put_exact = [&](int64_t head, bool key, std::span<const float> exact) {
+      if (!has_exact) return;
+      ReferenceKvLayer& pages = ReferenceKvLayer::Of(*kv.exact());
+      const int64_t at = step().exact_slots[static_cast<size_t>(row)];
+      StoreKvRow(pages.shape().format, 1.0f, exact,
+                 key ? pages.Key(at, head) : pages.Value(at, head));
+    };
     std::vector<float> values(d);
     for (int64_t head = 0; head < shape.kv_heads; ++head) {
       std::ranges::copy(head_at(shape.heads + head), values.begin());
@@ -85,11 +97,16 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
       if (fake_before) quant::FakeQuantizeKv(format, key_clip, values);
       Rotate(angles, values);
       quant::TransformKey(format, head, values);
+      const bool restores = shape.softcap != 0.0f;
+      std::vector<float> exact = values;
+      if (restores) RestoreMean(format, head, exact);
+      put_exact(head, true, exact);
       if (fake_after) quant::FakeQuantizeKv(format, key_clip, values);
       StoreKvRow(format, key_clip, values, own.Key(slot, head));
-      if (shape.softcap != 0.0f) RestoreMean(format, head, own.Key(slot, head));
+      if (restores) RestoreMean(format, head, own.Key(slot, head));
 
       std::ranges::copy(head_at(shape.heads + shape.kv_heads + head), values.begin());
+      put_exact(head, false, values);
       const float value_clip = format.ClipOf(1, head);
       if (format.fake_bits != 0) quant::FakeQuantizeKv(format, value_clip, values);
       StoreKvRow(format, value_clip, values, own.Value(slot, head));
