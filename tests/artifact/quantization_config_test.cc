@@ -94,6 +94,19 @@ TEST(QuantizationConfig, NamesTheFeatureThatItDoesNotKnow) {
   EXPECT_EQ(ErrorWith("/layers/1/transforms", {{"o", "none"}}), "no error");
 }
 
+TEST(QuantizationConfig, RequiresTheFeaturesOfItsRecipe) {
+  EXPECT_EQ(ToJson(TinyConfig(2))["requires"], json::array());
+  quant::Recipe recipe = TinyRecipe();
+  recipe.weight.scales = recipe.activation.scales = quant::ScaleFormat::kTwoLevel;
+  recipe.hadamard = true;
+  const QuantizationConfig config = TinyConfig(2, recipe);
+  const json block = ToJson(config);
+  EXPECT_EQ(block["requires"], json({"two-level-scales", "block-hadamard"}));
+  const auto parsed = ParseQuantizationConfig(block, 2, "config.json");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  EXPECT_EQ(*parsed, config);
+}
+
 TEST(QuantizationConfig, RefusesOtherNumbersOfLayers) {
   const json block = ToJson(TinyConfig(2));
   EXPECT_THAT(ErrorOf(block, 3),

@@ -32,8 +32,8 @@ void* Aligned(size_t alignment, size_t size) {
 
 }  // namespace
 
-// All forms, those that do not throw too: a sanitizer's runtime has its own of whatever is left out,
-// and what comes from there must not end in the free below.
+// All forms, those that do not throw too: a sanitizer's runtime has its own of whatever is left
+// out, and what comes from there must not end in the free below.
 [[gnu::noinline]] void* operator new(size_t size) {
   return CountOrThrow(std::malloc(std::max<size_t>(size, 1)));
 }

@@ -1,12 +1,11 @@
 #include "atom/artifact/quantization_config.h"
 
-#include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "atom/artifact/recipe_json.h"
 #include "atom/io/field_reader.h"
 #include "atom/io/json.h"
+#include "atom/quant/feature.h"
 
 namespace atom::artifact {
 namespace {
@@ -17,9 +16,6 @@ using Missing = FieldReader::Missing;
 
 constexpr std::string_view kQuantMethod = "atom";
 
-// What an artifact may require of its reader beyond format version 2. A feature changes what fields
-// or tensors mean, so that a reader without it must refuse, and can say which one.
-constexpr std::array<std::string_view, 0> kFeatures = {};
 constexpr int64_t kShards = 1;  // reserved: parts of each layer for as many devices
 
 Status ReadRecipe(const Json& json, const std::string& where, quant::Recipe& recipe) {
@@ -70,6 +66,14 @@ Status CheckMethodAndVersion(const Json& json, const std::string& source) {
   return {};
 }
 
+// What an artifact requires of its reader beyond format version 2. A feature changes what fields or
+// tensors mean, so that a reader without it must refuse, and can say which one.
+Json RequiredFeatures(const quant::Recipe& recipe) {
+  Json names = Json::array();
+  for (const quant::Feature feature : quant::FeaturesOf(recipe)) names.push_back(Name(feature));
+  return names;
+}
+
 // The features that a version-2 artifact requires, known ones only, and its shards.
 Status CheckRequirements(const Json& json, const std::string& source) {
   const auto found = json.find("requires");
@@ -78,9 +82,8 @@ Status CheckRequirements(const Json& json, const std::string& source) {
                      found == json.end() ? "missing" : io::DescribeJson(*found));
   }
   for (const Json& feature : *found) {
-    const bool known =
-        feature.is_string() && std::find(kFeatures.begin(), kFeatures.end(),
-                                         feature.get_ref<const std::string&>()) != kFeatures.end();
+    const bool known = feature.is_string() &&
+                       quant::FeatureFromName(feature.get_ref<const std::string&>()).has_value();
     if (known) continue;
     return MakeError("{}: requires {}, which this program does not know: a newer atom wrote it",
                      source, io::DescribeJson(feature));
@@ -108,7 +111,7 @@ Json ToJson(const QuantizationConfig& config) {
   return {
       {"quant_method", kQuantMethod},
       {"format_version", QuantizationConfig::kFormatVersion},
-      {"requires", Json::array()},
+      {"requires", RequiredFeatures(config.recipe)},
       {"shards", kShards},
       {"tool_version", config.tool_version},
       {"simulated", config.simulated},

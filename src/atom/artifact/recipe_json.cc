@@ -18,6 +18,8 @@ constexpr auto kNumberFormats = {quant::NumberFormat::kInt, quant::NumberFormat:
                                  quant::NumberFormat::kE2M1, quant::NumberFormat::kExponent};
 constexpr auto kOutlierFormats = {quant::OutlierFormat::kFp16, quant::OutlierFormat::kE5M2,
                                   quant::OutlierFormat::kE4M3, quant::OutlierFormat::kInt8};
+constexpr auto kScaleFormats = {quant::ScaleFormat::kFp16, quant::ScaleFormat::kTwoLevel};
+constexpr auto kDeals = {quant::Deal::kSorted, quant::Deal::kZigzag};
 constexpr auto kMetrics = {quant::Metric::kHessian, quant::Metric::kAbsMean};
 
 Json ClipJson(const quant::Clip& clip) {
@@ -39,14 +41,15 @@ void ReadClip(FieldReader& fields, quant::Clip& clip) {
 }
 
 Status ReadWeight(const Json& json, const std::string& where, quant::WeightRecipe& weight) {
-  FieldReader fields(
-      json, where, Missing::kKeep,
-      {"bits", "format", "group", "channel_group", "symmetric", "clip", "method", "damping"});
+  FieldReader fields(json, where, Missing::kKeep,
+                     {"bits", "format", "group", "channel_group", "symmetric", "scales", "clip",
+                      "method", "damping"});
   fields.Int("bits", weight.bits);
   fields.Choice("format", kNumberFormats, weight.number);
   fields.Int("group", weight.group);
   fields.Int("channel_group", weight.channel_group);
   fields.Bool("symmetric", weight.symmetric);
+  fields.Choice("scales", kScaleFormats, weight.scales);
   ReadClip(fields, weight.clip);
   std::string method = weight.gptq ? "gptq" : "rtn";
   fields.String("method", method);
@@ -58,11 +61,13 @@ Status ReadWeight(const Json& json, const std::string& where, quant::WeightRecip
 
 Status ReadActivation(const Json& json, const std::string& where,
                       quant::ActivationRecipe& activation) {
-  FieldReader fields(json, where, Missing::kKeep, {"bits", "format", "group", "symmetric", "clip"});
+  FieldReader fields(json, where, Missing::kKeep,
+                     {"bits", "format", "group", "symmetric", "scales", "clip"});
   fields.Int("bits", activation.bits);
   fields.Choice("format", kNumberFormats, activation.number);
   fields.Int("group", activation.group);
   fields.Bool("symmetric", activation.symmetric);
+  fields.Choice("scales", kScaleFormats, activation.scales);
   ReadClip(fields, activation.clip);
   return fields.status();
 }
@@ -119,10 +124,26 @@ void ReadName(FieldReader& fields, std::string& name) {
 
 }  // namespace
 
+namespace {
+
+// Fields of later programs are there only where they are not what they are without: artifacts of
+// older recipes keep their bytes, and older programs read them.
+void AddLaterFields(const quant::Recipe& recipe, Json& json) {
+  constexpr auto kFp16 = quant::ScaleFormat::kFp16;
+  if (recipe.weight.scales != kFp16) json["weight"]["scales"] = Name(recipe.weight.scales);
+  if (recipe.activation.scales != kFp16) {
+    json["activation"]["scales"] = Name(recipe.activation.scales);
+  }
+  if (recipe.deal != quant::Deal::kSorted) json["deal"] = Name(recipe.deal);
+  if (recipe.hadamard) json["hadamard"] = true;
+}
+
+}  // namespace
+
 Json ToJson(const quant::Recipe& recipe) {
   const quant::WeightRecipe& weight = recipe.weight;
   const quant::ActivationRecipe& activation = recipe.activation;
-  return {
+  Json json = {
       {"name", recipe.name},
       {"weight",
        {{"bits", weight.bits},
@@ -148,15 +169,19 @@ Json ToJson(const quant::Recipe& recipe) {
       {"seed", recipe.seed},
       {"reference_parity", recipe.reference_parity},
   };
+  AddLaterFields(recipe, json);
+  return json;
 }
 
 Result<quant::Recipe> ParseRecipe(const Json& json, const std::string& source) {
   FieldReader fields(json, source, Missing::kKeep,
-                     {"name", "base", "weight", "activation", "kv", "outliers", "reorder", "seed",
-                      "reference_parity"});
+                     {"name", "base", "weight", "activation", "kv", "outliers", "reorder", "deal",
+                      "hadamard", "seed", "reference_parity"});
   quant::Recipe recipe = BaseRecipe(fields);
   ReadName(fields, recipe.name);
   ReadReorder(fields, recipe);
+  fields.Choice("deal", kDeals, recipe.deal);
+  fields.Bool("hadamard", recipe.hadamard);
   fields.Unsigned("seed", recipe.seed);
   fields.Bool("reference_parity", recipe.reference_parity);
   fields.Part("weight", recipe.weight, ReadWeight);

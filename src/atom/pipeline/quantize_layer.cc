@@ -5,6 +5,7 @@
 
 #include "atom/pipeline/clip_search.h"
 #include "atom/pipeline/site_observers.h"
+#include "atom/quant/hadamard.h"
 #include "atom/quant/quantize_weight.h"
 
 namespace atom::pipeline {
@@ -38,6 +39,33 @@ artifact::HostLinear PermuteLinear(const artifact::HostLinear& linear,
   return {.name = linear.name,
           .weight = artifact::DenseMatrix::FromFloats(values, n, k),
           .bias = std::move(bias)};
+}
+
+/// The order of each site as the recipe deals it over the groups.
+LayerPermutations Deal(const quant::Recipe& recipe, const LayerPermutations& order) {
+  if (recipe.deal == quant::Deal::kSorted) return order;
+  LayerPermutations dealt;
+  for (const auto& [site, permutation] : order) {
+    const quant::ColumnSplit split = quant::SplitColumns(recipe, permutation.size());
+    dealt[site] = quant::DealZigzag(permutation, split.low_bit, split.group);
+  }
+  return dealt;
+}
+
+/// Rotates the columns of a permuted layer's weights, and its sites, as the recipe says.
+void Rotate(const quant::Recipe& recipe, HostLayer& layer) {
+  for (artifact::HostLinear& linear : layer.linears) {
+    const int64_t n = linear.n();
+    const int64_t k = linear.k();
+    const quant::ActivationFormat format = quant::ActivationFormatFor(recipe, k, true);
+    if (format.hadamard == 0) continue;
+    std::vector<float> values = linear.ToFloats();
+    quant::RotateColumns(format.hadamard, k - format.outlier_columns, n, values);
+    linear.weight = artifact::DenseMatrix::FromFloats(values, n, k);
+    quant::ActivationFormat& input = layer[artifact::InputSite(linear.name)].format;
+    input.hadamard = format.hadamard;
+    input.outlier_columns = format.outlier_columns;
+  }
 }
 
 quant::WeightFormat FormatOf(const quant::Recipe& recipe, float clip) {
@@ -90,7 +118,8 @@ Result<LayerResult> QuantizeLayer(const LayerContext& context, const HostLayer& 
   result.clips = artifact::LayerClips(context.shape, recipe.weight.clip.ratio,
                                       recipe.activation.clip.ratio, recipe.kv.clip.ratio);
   HostLayer& layer = result.host;
-  layer = PermuteLayer(source, permutations);
+  layer = PermuteLayer(source, Deal(recipe, permutations));
+  Rotate(recipe, layer);
   SearchActivationClips(context, layer, result.clips);
   SearchKvClip(context, layer, result.clips);
 

@@ -79,7 +79,7 @@ class ModelQuantizer {
     const Result<artifact::HostLayer> host =
         sink_.ReadLayer(i, model::ShapeOfLayer(files_.spec, i), Config());
     if (!host.ok()) return host.error();
-    const model::DeviceLayer device(transformer_.backend(), files_.spec.layer(i), *host);
+    const model::DeviceLayer device = OnDevice(files_.spec.layer(i), *host);
     stream_.RunLayer(device, Propagated(i), CalibrationStream::Keep::kOutput, nullptr, nullptr,
                      &progress_);
     return {};
@@ -102,6 +102,7 @@ class ModelQuantizer {
     LayerReport report{.linear_error = result->linear_error,
                        .damping = result->damping,
                        .clips = result->clips,
+                       .hadamard = HadamardWidths(options_.recipe, shape),
                        .bits_per_weight = LayerBitsPerWeight(options_.recipe, result->host)};
     report.error = Propagate(files_.spec.layer(i), *source, result->host, Propagated(i));
     if (Status s = sink_.WriteState(StateName(i), DumpLayerReport(report)); !s.ok()) return s;
@@ -125,8 +126,7 @@ class ModelQuantizer {
     double error = 0.0;
     double norm = 0.0;
     stream_.RunLayer(
-        model::DeviceLayer(transformer_.backend(), spec, quantized), samples,
-        CalibrationStream::Keep::kOutput, nullptr,
+        OnDevice(spec, quantized), samples, CalibrationStream::Keep::kOutput, nullptr,
         [&](int64_t sample, std::span<const float> input, std::span<const float> output) {
           if (sample >= measured) return;
           const std::vector<float>& want = expected[static_cast<size_t>(sample)];
@@ -139,6 +139,15 @@ class ModelQuantizer {
         },
         &progress_);
     return norm > 0.0 ? error / norm : 0.0;
+  }
+
+  /// A quantized layer as the backend can run it.
+  model::DeviceLayer OnDevice(const model::LayerSpec& spec, const artifact::HostLayer& layer) {
+    kernels::Backend& backend = transformer_.backend();
+    const bool simulated = options_.simulated || !quant::HasKernels(options_.recipe);
+    const std::vector<quant::Feature> missing = model::MissingKernels(options_.recipe, backend);
+    if (simulated || missing.empty()) return {backend, spec, layer};
+    return {backend, spec, model::FakeQuantized(missing, layer)};
   }
 
   artifact::QuantizationConfig Config() const {

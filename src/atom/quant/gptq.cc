@@ -39,7 +39,7 @@ std::vector<Block> LayOutBlocks(int64_t low_bit, int64_t group, bool parity) {
 class ColumnLoop {
  public:
   ColumnLoop(std::span<float> w, const WeightGroups& groups, const WeightFormat& format,
-             std::span<const float> u, std::span<Half> scales)
+             std::span<const float> u, WeightScales& scales)
       : w_(w),
         groups_(groups),
         format_(format),
@@ -143,14 +143,16 @@ class ColumnLoop {
 
   /// The grid of `channel_group` rows from `row` on.
   void SetGrid(int64_t group, int64_t row, const ValueRange& range) {
-    const Grid grid = GptqGrid(ToGroupFormat(format_), range);
+    GroupFormat group_format = ToGroupFormat(format_);
+    group_format.row_scale = scales_.RowScaleOf(row);
+    const Grid grid = GptqGrid(group_format, range);
     for (int64_t r = row; r < row + format_.channel_group; ++r) {
       const auto index = static_cast<size_t>(r);
       scale_[index] = grid.scale;
       inv_[index] = grid.inv;
       low_[index] = grid.low;
       high_[index] = grid.high;
-      scales_[static_cast<size_t>(group * groups_.n + r)] = ToHalf(grid.scale);
+      scales_.groups[static_cast<size_t>(group * groups_.n + r)] = grid.scale;
     }
   }
 
@@ -165,7 +167,7 @@ class ColumnLoop {
   const WeightGroups& groups_;
   const WeightFormat& format_;
   std::span<const float> u_;
-  std::span<Half> scales_;
+  WeightScales& scales_;
   int64_t rows_at_a_time_;
   std::vector<float> errors_;   // [n][128]: the block's errors, for the columns to come
   std::vector<float> columns_;  // [128][rows_at_a_time_]
@@ -177,7 +179,7 @@ class ColumnLoop {
 
 Result<double> RoundByGptq(std::span<float> w, int64_t n, int64_t k, const WeightFormat& format,
                            std::span<const float> hessian, DenseAlgebra& algebra,
-                           std::span<Half> scales) {
+                           WeightScales& scales) {
   ATOM_CHECK(static_cast<int64_t>(hessian.size()) == k * k, "a Hessian of {} values for k = {}",
              hessian.size(), k);
   Result<DampedFactor> factor =

@@ -11,16 +11,16 @@
 #include <cstdint>
 #include <span>
 
-#include "atom/core/half.h"
 #include "atom/core/result.h"
 #include "atom/quant/dense_algebra.h"
 #include "atom/quant/formats.h"
+#include "atom/quant/weight_groups.h"
 
 namespace atom::quant {
 
 /// Replaces the low-bit columns of w[n][k] by points of their grids and the outlier columns by what
-/// they have absorbed, unrounded. scales: [groups][n], one group when format.group is 0. `hessian`
-/// as for QuantizeWeight. Returns the damping that succeeded.
+/// they have absorbed, unrounded. Fills scales.groups, [groups][n], one group when format.group is
+/// 0; scales.rows are given. `hessian` as for QuantizeWeight. Returns the damping that succeeded.
 ///
 /// A group's grid is fitted when its first column is reached. Blocks are laid out so that all of
 /// its columns then hold the error of every column before the group; columns of a group change
@@ -28,6 +28,6 @@ namespace atom::quant {
 /// narrower than that is fitted to values that lack the updates of its own block, as published.
 Result<double> RoundByGptq(std::span<float> w, int64_t n, int64_t k, const WeightFormat& format,
                            std::span<const float> hessian, DenseAlgebra& algebra,
-                           std::span<Half> scales);
+                           WeightScales& scales);
 
 }  // namespace atom::quant

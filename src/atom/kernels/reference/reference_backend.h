@@ -31,6 +31,8 @@ class ReferenceBackend final : public Backend {
   std::string_view name() const override { return "reference"; }
   std::string Description() const override;
   DType hidden_dtype() const override { return DType::kF32; }
+  bool HasKernels(quant::Feature) const override { return true; }
+  bool simulates() const override { return true; }
 
   DeviceBuffer Allocate(size_t bytes) override;
   void Upload(std::span<const std::byte> from, void* to) override;
