@@ -67,6 +67,27 @@ TEST(QuantizationConfig, IsSpelledAsDocumented) {
   EXPECT_THAT(ToJson(config).dump(), testing::StartsWith(expected));
 }
 
+TEST(QuantizationConfig, AMixtureOfTextsComesBack) {
+  QuantizationConfig config = TinyConfig(2);
+  config.calibration.texts = {{"wikitext2", "ff", 1.0, 85}, {"c4-calib", "ee", 0.5, 43}};
+  const auto parsed = ParseQuantizationConfig(ToJson(config), 2, "config.json");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  EXPECT_EQ(*parsed, config);
+  EXPECT_EQ(Spelling(config.calibration), "wikitext2:1,c4-calib:0.5");
+  EXPECT_EQ(Spelling(TinyConfig(2).calibration), "wikitext2");
+
+  const auto error_with = [&](const char* pointer, const json& value) {
+    json block = ToJson(config);
+    block[json::json_pointer(pointer)] = value;
+    return ErrorOf(block);
+  };
+  EXPECT_THAT(error_with("/calibration/texts", 3), HasSubstr("'texts' is the number 3"));
+  EXPECT_THAT(error_with("/calibration/texts/0/share", 0), HasSubstr("text 1: field 'share' is"));
+  EXPECT_THAT(error_with("/calibration/texts/1/hash", 5), HasSubstr("text 2: field 'hash' is"));
+  EXPECT_THAT(error_with("/calibration/texts/1", 5), HasSubstr("text 2"));
+  EXPECT_THAT(error_with("/calibration/dataset", "x"), HasSubstr("texts"));
+}
+
 TEST(QuantizationConfig, RefusesOtherMethodsAndVersionsFirst) {
   EXPECT_THAT(ErrorOf({{"quant_method", "gptq"}, {"bits", 4}}),
               HasSubstr("config.json: quantization_config: field 'quant_method' is the string "

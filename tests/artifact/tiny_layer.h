@@ -114,7 +114,9 @@ inline QuantizationConfig TinyConfig(int64_t layers, const quant::Recipe& recipe
   }
   config.tool_version = "0.1.0";
   config.checkpoint_hash = "00112233445566778899aabbccddeeff";
-  config.calibration = {"wikitext2", "ffeeddccbbaa99887766554433221100", 128, 2048,
+  config.calibration = {{{"wikitext2", "ffeeddccbbaa99887766554433221100", 1.0, 128}},
+                        128,
+                        2048,
                         0xffffffffffffffffu};
   config.bits_per_weight_linears = 4.25;
   config.bits_per_weight_model = 1.0 / 3.0;

@@ -36,7 +36,7 @@ TEST_F(CalibrationTest, WindowsStartWherePythonsRandomSays) {
     const int64_t start = random.RandInt(0, static_cast<int64_t>(all.size()) - 100 - 1);
     EXPECT_EQ(window, TokenWindow(all.begin() + start, all.begin() + start + 100));
   }
-  EXPECT_EQ(calibration->record.text_hash.size(), 32u);
+  EXPECT_EQ(calibration->record.texts.at(0).hash.size(), 32u);
 }
 
 TEST_F(CalibrationTest, ShortTextsAreRefusedInOneSentence) {

@@ -303,7 +303,10 @@ TEST_F(ToyFamilyTest, IsQuantizedWrittenAndRunLikeAnyOther) {
   const model::ModelFiles files = Files();
   Calibration calibration;
   for (int64_t i = 0; i < 4; ++i) calibration.windows.push_back(Tokens(32));
-  calibration.record = {.dataset = "toy", .text_hash = "", .samples = 4, .sequence_length = 32};
+  calibration.record = {.texts = {{.name = "toy", .hash = "", .samples = 4}},
+                        .samples = 4,
+                        .sequence_length = 32,
+                        .seed = 0};
   const auto backend = kernels::MakeBackend("cpu", {.threads = 2}).value();
   const auto algebra = quant::MakeCpuAlgebra();
   artifact::QuantizationConfig config;

@@ -1,5 +1,5 @@
 // An engine without a model: each step gives every running request the next letter of the alphabet.
-// It can be held still, made to fail, made to look stuck; it remembers what it was asked.
+// It can be held still, made to fail, made to look stuck or lost; it remembers what it was asked.
 #pragma once
 
 #include <algorithm>
@@ -31,6 +31,9 @@ class ScriptedEngine : public EnginePort {
     const auto found = running_.find(id);
     if (found != running_.end()) found->second.cancelled = true;
     changed_.notify_all();
+  }
+  std::optional<std::string> failure() const override {
+    return lost ? std::optional<std::string>("the device is lost") : std::nullopt;
   }
   engine::EngineStats stats() const override {
     const std::lock_guard lock(mutex_);
@@ -84,6 +87,7 @@ class ScriptedEngine : public EnginePort {
   // Set before the first request.
   int64_t capacity = 1000;
   std::atomic<bool> stuck{false};
+  std::atomic<bool> lost{false};
   std::string error;          ///< every request fails with it
   size_t bytes_of_token = 1;  ///< of the text that a token adds
   std::chrono::milliseconds step_time{0};

@@ -196,6 +196,19 @@ TEST(ServiceTest, HealthIsTheEngines) {
   EXPECT_EQ(StatusOf(service.Ask(Get("/health"))), 503);
 }
 
+TEST(ServiceTest, ALostDeviceIsSaidToEveryone) {
+  RunningService service;
+  service.engine.lost = true;
+  for (const std::string& request :
+       {Get("/health"), Post("/v1/completions", R"({"prompt": "a", "max_tokens": 2})")}) {
+    const std::string reply = service.Ask(request);
+    EXPECT_EQ(StatusOf(reply), 503);
+    EXPECT_EQ(json::parse(BodyOf(reply))["error"]["message"], "the device is lost");
+  }
+  EXPECT_EQ(service.engine.submitted(), 0u);
+  EXPECT_EQ(StatusOf(service.Ask(Get("/v1/models"))), 200);
+}
+
 TEST(ServiceTest, EveryAcceptedRequestIsCountedOnce) {
   const RunningService service;
   for (int i = 0; i < 5; ++i) {

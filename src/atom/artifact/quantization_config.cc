@@ -1,5 +1,6 @@
 #include "atom/artifact/quantization_config.h"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "atom/artifact/recipe_json.h"
@@ -25,12 +26,36 @@ Status ReadRecipe(const Json& json, const std::string& where, quant::Recipe& rec
   return {};
 }
 
+Status ReadCalibrationText(const Json& json, const std::string& where, CalibrationText& text) {
+  FieldReader fields(json, where, Missing::kRefuse, {"name", "hash", "share", "samples"});
+  fields.String("name", text.name);
+  fields.String("hash", text.hash);
+  if (const auto share = fields.Number("share", {.least = 0.0, .open = true})) text.share = *share;
+  if (const auto samples = fields.Int("samples", {.least = 0})) text.samples = *samples;
+  return fields.status();
+}
+
+// One text ("dataset" and "text_hash"), or the texts of a mixture.
 Status ReadCalibration(const Json& json, const std::string& where, CalibrationRecord& record) {
-  FieldReader fields(json, where, Missing::kRefuse,
-                     {"dataset", "text_hash", "samples", "sequence_length", "seed"});
-  fields.String("dataset", record.dataset);
-  fields.String("text_hash", record.text_hash);
+  const bool one_text = !json.contains("texts");
+  FieldReader fields =
+      one_text ? FieldReader(json, where, Missing::kRefuse,
+                             {"dataset", "text_hash", "samples", "sequence_length", "seed"})
+               : FieldReader(json, where, Missing::kRefuse,
+                             {"texts", "samples", "sequence_length", "seed"});
   fields.Int("samples", record.samples);
+  if (one_text) {
+    CalibrationText& text = record.texts.emplace_back();
+    fields.String("dataset", text.name);
+    fields.String("text_hash", text.hash);
+    text.samples = record.samples;
+  } else if (const Json* texts = fields.Array("texts"); texts != nullptr) {
+    for (const Json& text : *texts) {
+      const std::string place = fmt::format("{}: text {}", where, record.texts.size() + 1);
+      const Status status = ReadCalibrationText(text, place, record.texts.emplace_back());
+      if (!status.ok()) return status;
+    }
+  }
   fields.Int("sequence_length", record.sequence_length);
   fields.Unsigned("seed", record.seed);
   if (record.samples < 0) fields.RefuseValue("samples", "at least 0");
@@ -94,6 +119,25 @@ Status CheckRequirements(const Json& json, const std::string& source) {
   return MakeError("{}: field 'shards' is {}, expected {}", source, *shards, kShards);
 }
 
+Json CalibrationJson(const CalibrationRecord& record) {
+  Json json = {{"samples", record.samples},
+               {"sequence_length", record.sequence_length},
+               {"seed", record.seed}};
+  if (record.texts.size() == 1) {
+    json["dataset"] = record.texts.front().name;
+    json["text_hash"] = record.texts.front().hash;
+    return json;
+  }
+  json["texts"] = Json::array();
+  for (const CalibrationText& text : record.texts) {
+    json["texts"].push_back({{"name", text.name},
+                             {"hash", text.hash},
+                             {"share", text.share},
+                             {"samples", text.samples}});
+  }
+  return json;
+}
+
 // What no artifact of this program can say.
 Status CheckConsistent(const QuantizationConfig& config, const std::string& source) {
   if (!config.simulated && !quant::HasKernels(config.recipe)) {
@@ -107,6 +151,15 @@ Status CheckConsistent(const QuantizationConfig& config, const std::string& sour
 
 }  // namespace
 
+std::string Spelling(const CalibrationRecord& record) {
+  if (record.texts.size() == 1) return record.texts.front().name;
+  std::string all;
+  for (const CalibrationText& text : record.texts) {
+    all += fmt::format("{}{}:{}", all.empty() ? "" : ",", text.name, text.share);
+  }
+  return all;
+}
+
 Json ToJson(const QuantizationConfig& config) {
   return {
       {"quant_method", kQuantMethod},
@@ -118,12 +171,7 @@ Json ToJson(const QuantizationConfig& config) {
       {"recipe", ToJson(config.recipe)},
       {"layers", ToJson(config.layers)},
       {"checkpoint_hash", config.checkpoint_hash},
-      {"calibration",
-       {{"dataset", config.calibration.dataset},
-        {"text_hash", config.calibration.text_hash},
-        {"samples", config.calibration.samples},
-        {"sequence_length", config.calibration.sequence_length},
-        {"seed", config.calibration.seed}}},
+      {"calibration", CalibrationJson(config.calibration)},
       {"bits_per_weight",
        {{"linears", config.bits_per_weight_linears}, {"model", config.bits_per_weight_model}}},
   };

@@ -14,14 +14,24 @@
 
 namespace atom::artifact {
 
-struct CalibrationRecord {
-  std::string dataset;    ///< name, or the file's name
-  std::string text_hash;  ///< XXH3-128 of the text, hexadecimal
+/// One text of a calibration.
+struct CalibrationText {
+  std::string name;    ///< of a data set, or the file's name
+  std::string hash;    ///< XXH3-128 of the text, hexadecimal
+  double share = 1.0;  ///< of the windows, relative to the others'; 1 of a text alone
   int64_t samples = 0;
+  friend bool operator==(const CalibrationText&, const CalibrationText&) = default;
+};
+
+struct CalibrationRecord {
+  std::vector<CalibrationText> texts;
+  int64_t samples = 0;          ///< of all texts
   int64_t sequence_length = 0;  ///< tokens
   uint64_t seed = 0;
   friend bool operator==(const CalibrationRecord&, const CalibrationRecord&) = default;
 };
+/// As `--calib` spells it: "wikitext2", "wikitext2:1,c4-calib:2".
+std::string Spelling(const CalibrationRecord& record);
 
 struct QuantizationConfig {
   static constexpr int kFormatVersion = 2;  ///< of what is written; version 1 is read as well

@@ -66,8 +66,7 @@ Status RunAblate(const AblateFlags& flags) {
   const Result<std::vector<eval::EvalText>> texts =
       LoadTexts(flags.texts, flags.data, *model, flags.windows);
   if (!texts.ok()) return texts.error();
-  const Result<pipeline::Calibration> calibration =
-      flags.calibration.Load(flags.data, *model->tokenizer, model->files.spec);
+  const Result<pipeline::Calibration> calibration = flags.calibration.Load(flags.data, *model);
   if (!calibration.ok()) return calibration.error();
 
   eval::AblationOptions options = flags.options;

@@ -94,7 +94,8 @@ void PrintModel(const nlohmann::json& json, const model::ModelFiles& files) {
              config.bits_per_weight_linears, config.bits_per_weight_model);
   fmt::print("calibrated on {} x {} tokens of {}, seed {}; checkpoint {}\n",
              config.calibration.samples, config.calibration.sequence_length,
-             config.calibration.dataset, config.calibration.seed, config.checkpoint_hash);
+             artifact::Spelling(config.calibration), config.calibration.seed,
+             config.checkpoint_hash);
   fmt::print("recipe: {}\n", artifact::ToJson(config.recipe).dump());
 }
 

@@ -117,8 +117,7 @@ Status RunQuantize(const QuantizeFlags& flags) {
   }
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
-  const Result<pipeline::Calibration> calibration =
-      flags.calibration.Load(flags.data, *model->tokenizer, model->files.spec);
+  const Result<pipeline::Calibration> calibration = flags.calibration.Load(flags.data, *model);
   if (!calibration.ok()) return calibration.error();
   Result<artifact::QuantizationConfig> config = PlanConfig(flags, *model, *calibration);
   if (!config.ok()) return config.error();
@@ -130,7 +129,7 @@ Status RunQuantize(const QuantizeFlags& flags) {
   fmt::print("{}: recipe {}{}, calibrated on {} x {} tokens of {}\n", flags.model,
              config->recipe.name, config->simulated ? " (simulated)" : "",
              calibration->record.samples, calibration->record.sequence_length,
-             calibration->record.dataset);
+             artifact::Spelling(calibration->record));
   if (writer->resumed()) {
     fmt::print("resuming: {} of {} layers were finished\n", writer->finished_layers(),
                model->files.spec.num_layers());

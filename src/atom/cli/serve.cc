@@ -135,6 +135,7 @@ Status RunServe(ServeFlags& flags) {
              (*service)->port());
   std::fflush(stdout);
   (*service)->Run(true);
+  if (const std::optional<std::string> failure = engine.failure()) return Error{*failure};
   return {};
 }
 

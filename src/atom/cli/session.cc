@@ -26,7 +26,10 @@ Result<std::unique_ptr<kernels::Backend>> BackendFlags::Make() const {
 }
 
 void CalibrationFlags::AddTo(CLI::App& command) {
-  command.add_option("--calib", dataset, "Calibration text: a data set's name or a file")
+  command
+      .add_option(
+          "--calib", texts,
+          "Calibration texts, data sets' names or files, with shares: wikitext2:1,c4-calib:1")
       ->capture_default_str();
   command.add_option("--samples", options.samples, "Calibration sequences")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
@@ -39,16 +42,16 @@ void CalibrationFlags::AddTo(CLI::App& command) {
 }
 
 Result<pipeline::Calibration> CalibrationFlags::Load(const std::string& data_folder,
-                                                     const tokenizer::Tokenizer& tokenizer,
-                                                     const model::ModelSpec& spec) const {
-  if (options.sequence_length > spec.max_position_embeddings) {
+                                                     const OpenedModel& model) const {
+  const int64_t context = model.files.spec.max_position_embeddings;
+  if (options.sequence_length > context) {
     return MakeError("--seqlen: expected at most the model's context of {} tokens, found {}",
-                     spec.max_position_embeddings, options.sequence_length);
+                     context, options.sequence_length);
   }
-  const Result<io::Dataset> text =
-      io::LoadCalibrationDataset(dataset, io::FindDataFolders(data_folder));
-  if (!text.ok()) return text.error();
-  return pipeline::SampleCalibration(*text, tokenizer, options);
+  const Result<std::vector<pipeline::MixPart>> parts = pipeline::ParseMix(texts);
+  if (!parts.ok()) return parts.error();
+  return pipeline::LoadCalibration(*parts, io::FindDataFolders(data_folder), *model.tokenizer,
+                                   model.dir, options);
 }
 
 Result<OpenedModel> OpenModel(const std::string& dir) {
@@ -60,7 +63,7 @@ Result<OpenedModel> OpenModel(const std::string& dir) {
     return MakeError("{}: the tokenizer has {} tokens, config.json's vocab_size is {}", dir,
                      (*tokenizer)->vocab_size(), files->spec.vocab_size);
   }
-  return OpenedModel{std::move(files).value(), std::move(tokenizer).value()};
+  return OpenedModel{dir, std::move(files).value(), std::move(tokenizer).value()};
 }
 
 Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& names,

@@ -13,7 +13,7 @@
 #include "atom/io/dataset.h"
 #include "atom/kernels/registry.h"
 #include "atom/model/model_files.h"
-#include "atom/pipeline/calibration.h"
+#include "atom/pipeline/calibration_mix.h"
 #include "atom/tokenizer/tokenizer.h"
 
 namespace atom::cli {
@@ -26,22 +26,22 @@ struct BackendFlags {
   Result<std::unique_ptr<kernels::Backend>> Make() const;
 };
 
-struct CalibrationFlags {
-  std::string dataset = "wikitext2";
-  pipeline::CalibrationOptions options;
-
-  void AddTo(CLI::App& command);
-  Result<pipeline::Calibration> Load(const std::string& data_folder,
-                                     const tokenizer::Tokenizer& tokenizer,
-                                     const model::ModelSpec& spec) const;
-};
-
 /// A model directory and its tokenizer.
 struct OpenedModel {
+  std::string dir;
   model::ModelFiles files;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;
 };
 Result<OpenedModel> OpenModel(const std::string& dir);
+
+struct CalibrationFlags {
+  std::string texts = "wikitext2";
+  pipeline::CalibrationOptions options;
+
+  void AddTo(CLI::App& command);
+  Result<pipeline::Calibration> Load(const std::string& data_folder,
+                                     const OpenedModel& model) const;
+};
 
 /// The windows of every text of a comma-separated list.
 Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& names,

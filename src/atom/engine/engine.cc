@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+#include "atom/kernels/device_error.h"
+
 namespace atom::engine {
 namespace {
 
@@ -96,6 +98,11 @@ class Engine::Loop {
     return stats_;
   }
 
+  std::optional<std::string> failure() const {
+    const std::lock_guard lock(stats_mutex_);
+    return failure_;
+  }
+
   Clock::duration SinceLastTurn() const { return Clock::now() - last_turn_.load(); }
 
   std::vector<Output> Wait(std::chrono::milliseconds timeout) { return outbox_.Take(timeout); }
@@ -108,19 +115,41 @@ class Engine::Loop {
            inbox_.Take(core_.HasWork() ? std::chrono::milliseconds(0) : kIdleTurn)) {
         Read(std::move(message));
       }
-      std::vector<Output> outputs = core_.Step(Clock::now());
+      std::vector<Output> outputs = StepOrFail();
       Snapshot();
       if (!outputs.empty()) outbox_.Put(std::move(outputs));
     }
   }
 
+  std::vector<Output> StepOrFail() {
+    if (failure_) return std::exchange(refused_, {});
+    try {
+      return core_.Step(Clock::now());
+    } catch (const kernels::DeviceError& error) {
+      const std::lock_guard lock(stats_mutex_);
+      failure_ = error.what();
+    }
+    return core_.Abandon(*failure_);
+  }
+
   void Read(Message message) {
-    if (message.request) {
+    if (failure_ && message.request) {
+      Refuse(*message.request);
+    } else if (message.request) {
       core_.Add(std::move(*message.request), message.arrival);
       ++added_;
     } else {
       core_.Cancel(message.cancelled);
     }
+  }
+
+  void Refuse(const Request& request) {
+    Output& output = refused_.emplace_back();
+    output.id = request.id;
+    output.prompt_tokens = static_cast<int64_t>(request.prompt.size());
+    output.finish = FinishReason::kError;
+    output.error = *failure_;
+    --waiting_;
   }
 
   void Snapshot() {
@@ -140,10 +169,12 @@ class Engine::Loop {
   std::atomic<int64_t> waiting_{0};  // in the inbox and in the scheduler
   int64_t known_waiting_ = 0;        // of them, in the scheduler
   int64_t added_ = 0;                // that went there since
+  std::vector<Output> refused_;      // since the last turn, after a failure
   std::atomic<Clock::time_point> last_turn_{Clock::now()};
   mutable std::mutex stats_mutex_;
   EngineStats stats_;
-  std::jthread thread_;  // last: it uses all of the above
+  std::optional<std::string> failure_;  // written once, by the thread
+  std::jthread thread_;                 // last: it uses all of the above
 };
 
 Engine::Engine(model::Runner& runner, const tokenizer::Tokenizer& tokenizer,
@@ -154,6 +185,7 @@ Engine::~Engine() = default;
 Status Engine::Validate(const Request& request) const { return loop_->Validate(request); }
 Status Engine::Submit(Request request) { return loop_->Submit(std::move(request)); }
 void Engine::Cancel(RequestId id) { loop_->Cancel(id); }
+std::optional<std::string> Engine::failure() const { return loop_->failure(); }
 EngineStats Engine::stats() const { return loop_->stats(); }
 Clock::duration Engine::SinceLastTurn() const { return loop_->SinceLastTurn(); }
 std::vector<Output> Engine::Wait(std::chrono::milliseconds timeout) { return loop_->Wait(timeout); }

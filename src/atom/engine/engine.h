@@ -4,11 +4,16 @@
 //
 // No locks are held inside a step and nothing is called back: whoever serves requests waits on the
 // outbox and hands the Outputs on.
+//
+// Where a device goes wrong, whoever has not ended ends with that error, and so does whatever comes
+// later; the thread lives on to say so.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -28,6 +33,8 @@ class Engine {
   /// An Error if max_waiting requests wait already. REQUIRES: Validate(request).ok().
   Status Submit(Request request);
   void Cancel(RequestId id);
+  /// Why no request will be computed any more, one sentence; nothing while all is well.
+  std::optional<std::string> failure() const;
   /// As of the last step.
   EngineStats stats() const;
   /// Since the loop last went round: whether it is alive. It goes round at least once a second.

@@ -67,6 +67,7 @@ class EngineCore::State {
   bool Cancel(RequestId id);
   bool HasWork() const { return !requests_.empty() || !ended_.empty(); }
   std::vector<Output> Step(TimePoint now);
+  std::vector<Output> Abandon(const std::string& why);
   const EngineStats& stats() const { return stats_; }
 
  private:
@@ -196,6 +197,18 @@ std::vector<Output> EngineCore::State::Step(TimePoint now) {
   while (in_flight_.size() > left) Collect(outputs);
   Count();
   watch_.AddLap(stats_.publish_seconds);
+  return outputs;
+}
+
+std::vector<Output> EngineCore::State::Abandon(const std::string& why) {
+  in_flight_.clear();
+  std::vector<Output> outputs = std::exchange(ended_, {});
+  while (!requests_.empty()) {
+    Output& output = outputs.emplace_back();
+    Finish(*requests_.begin()->second, FinishReason::kError, output);
+    output.error = why;
+  }
+  Count();
   return outputs;
 }
 
@@ -366,6 +379,7 @@ void EngineCore::Add(Request request, TimePoint now) { state_->Add(std::move(req
 bool EngineCore::Cancel(RequestId id) { return state_->Cancel(id); }
 bool EngineCore::HasWork() const { return state_->HasWork(); }
 std::vector<Output> EngineCore::Step(TimePoint now) { return state_->Step(now); }
+std::vector<Output> EngineCore::Abandon(const std::string& why) { return state_->Abandon(why); }
 const EngineStats& EngineCore::stats() const { return state_->stats(); }
 
 }  // namespace atom::engine

@@ -19,6 +19,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "atom/core/result.h"
@@ -72,8 +73,12 @@ class EngineCore {
   /// False if there is no such unfinished request.
   bool Cancel(RequestId id);
   bool HasWork() const;
+  /// The runner will not answer any more: whoever has not ended ends with kError and `why`, one
+  /// sentence. What is in flight is never collected. Nothing may be added afterwards.
+  std::vector<Output> Abandon(const std::string& why);
 
-  /// One step; empty if there was nothing to do.
+  /// One step; empty if there was nothing to do. Throws kernels::DeviceError where a device went
+  /// wrong; then only Abandon is left.
   std::vector<Output> Step(TimePoint now);
 
   const EngineStats& stats() const;

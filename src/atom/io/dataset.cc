@@ -23,6 +23,7 @@ enum class Format {
   kWikiRows,   // blank lines are "", others keep their newline
   kSentences,  // stripped lines
   kDocuments,  // one JSON object with "text" a line
+  kJoined,     // the same, as one text
 };
 
 struct Row {
@@ -43,6 +44,7 @@ constexpr std::array kTable = {
     Row{"ptb", Format::kSentences, "ptb", "ptb.valid.txt", "ptb.train.txt",
         "Penn Treebank is licensed and not distributed: put Mikolov's preprocessed file there"},
     Row{"c4", Format::kDocuments, "c4", "c4-sample-200.jsonl", "c4-sample-200.jsonl", kComesAlong},
+    Row{"c4-calib", Format::kJoined, "c4", "c4-calib-200.jsonl", "c4-calib-200.jsonl", kComesAlong},
 };
 
 const Row* FindRow(std::string_view name) {
@@ -88,20 +90,84 @@ std::string JoinRows(std::string_view text, Format format) {
   return joined;
 }
 
-Result<std::vector<std::string>> ParseDocuments(std::string_view text, const fs::path& path) {
-  std::vector<std::string> documents;
+/// take(the object of a line, its name for sentences) for every line that is not blank.
+template <class Take>
+Status ForEachJsonLine(std::string_view text, const fs::path& path, const Take& take) {
   int64_t number = 0;
   for (const std::string_view line : Lines(text)) {
     ++number;
     if (Strip(line).empty()) continue;
     const std::string source = fmt::format("{}: line {}", path.string(), number);
-    Result<Json> json = ParseJson(line, source);
+    const Result<Json> json = ParseJson(line, source);
     if (!json.ok()) return json.error();
-    Result<std::string> document = RequireString(*json, "text", source);
-    if (!document.ok()) return document.error();
-    documents.push_back(*std::move(document));
+    if (Status status = take(*json, source); !status.ok()) return status;
   }
+  return {};
+}
+
+Status AddDocument(const Json& json, const std::string& source,
+                   std::vector<std::string>& documents) {
+  Result<std::string> document = RequireString(json, "text", source);
+  if (!document.ok()) return document.error();
+  documents.push_back(*std::move(document));
+  return {};
+}
+
+Status AddChat(const Json& json, const std::string& source,
+               std::vector<std::vector<ChatTurn>>& chats) {
+  const Json& messages = json["messages"];
+  if (!messages.is_array() || messages.empty()) {
+    return MakeError("{}: field 'messages' is {}, expected an array of at least one message",
+                     source, DescribeJson(messages));
+  }
+  std::vector<ChatTurn>& chat = chats.emplace_back();
+  for (const Json& message : messages) {
+    Result<std::string> role = RequireString(message, "role", source + ": message");
+    if (!role.ok()) return role.error();
+    Result<std::string> content = RequireString(message, "content", source + ": message");
+    if (!content.ok()) return content.error();
+    chat.push_back({*std::move(role), *std::move(content)});
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> ParseDocuments(std::string_view text, const fs::path& path) {
+  std::vector<std::string> documents;
+  const Status status =
+      ForEachJsonLine(text, path, [&](const Json& json, const std::string& source) {
+        return AddDocument(json, source, documents);
+      });
+  if (!status.ok()) return status.error();
   return documents;
+}
+
+std::string Join(const std::vector<std::string>& documents) {
+  std::string joined;
+  for (const std::string& document : documents) {
+    if (&document != documents.data()) joined += kBetweenRows;
+    joined += document;
+  }
+  return joined;
+}
+
+/// A file of objects with "messages" or with "text", one of them in all lines.
+Result<Dataset> ParseJsonLines(std::string_view text, const fs::path& path) {
+  Dataset dataset{path.filename().string(), path, "", {}};
+  std::vector<std::string> documents;
+  const Status status =
+      ForEachJsonLine(text, path, [&](const Json& json, const std::string& source) -> Status {
+        const bool chat = json.is_object() && json.contains("messages");
+        if (chat ? !documents.empty() : !dataset.chats.empty()) {
+          return MakeError("{}: expected chats or texts in all lines, found both", source);
+        }
+        return chat ? AddChat(json, source, dataset.chats) : AddDocument(json, source, documents);
+      });
+  if (!status.ok()) return status.error();
+  dataset.text = Join(documents);
+  if (dataset.text.empty() && dataset.chats.empty()) {
+    return MakeError("{}: holds no text, expected one JSON object a line", path.string());
+  }
+  return dataset;
 }
 
 Result<std::string> ReadText(const fs::path& path) {
@@ -124,10 +190,14 @@ Result<Dataset> LoadRow(const Row& row, std::string_view file, const DataFolders
   Dataset dataset{std::string(row.name), *path, "", {}};
   if (row.format == Format::kRaw) {
     dataset.text = *std::move(text);
-  } else if (row.format == Format::kDocuments) {
+  } else if (row.format == Format::kDocuments || row.format == Format::kJoined) {
     Result<std::vector<std::string>> documents = ParseDocuments(*text, *path);
     if (!documents.ok()) return documents.error();
-    dataset.documents = *std::move(documents);
+    if (row.format == Format::kJoined) {
+      dataset.text = Join(*documents);
+    } else {
+      dataset.documents = *std::move(documents);
+    }
   } else {
     dataset.text = JoinRows(*text, row.format);
   }
@@ -138,7 +208,7 @@ Result<Dataset> LoadRow(const Row& row, std::string_view file, const DataFolders
 }
 
 Result<Dataset> Load(std::string_view name_or_file, const DataFolders& folders,
-                     std::string_view Row::*file_of_use) {
+                     std::string_view Row::*file_of_use, bool json_lines) {
   if (const Row* row = FindRow(name_or_file); row != nullptr) {
     return LoadRow(*row, row->*file_of_use, folders);
   }
@@ -154,6 +224,7 @@ Result<Dataset> Load(std::string_view name_or_file, const DataFolders& folders,
   }
   Result<std::string> text = ReadText(path);
   if (!text.ok()) return text.error();
+  if (json_lines && path.extension() == ".jsonl") return ParseJsonLines(*text, path);
   return Dataset{path.filename().string(), path, *std::move(text), {}};
 }
 
@@ -198,11 +269,11 @@ Result<fs::path> FindDataFile(const DataFile& wanted, const DataFolders& folders
 }
 
 Result<Dataset> LoadEvalDataset(std::string_view name_or_file, const DataFolders& folders) {
-  return Load(name_or_file, folders, &Row::eval_file);
+  return Load(name_or_file, folders, &Row::eval_file, /*json_lines=*/false);
 }
 
 Result<Dataset> LoadCalibrationDataset(std::string_view name_or_file, const DataFolders& folders) {
-  return Load(name_or_file, folders, &Row::calibration_file);
+  return Load(name_or_file, folders, &Row::calibration_file, /*json_lines=*/true);
 }
 
 }  // namespace atom::io

@@ -6,11 +6,14 @@
 //   wikitext2-raw  wiki.test.raw as it is                 wiki.train.1mb.raw as it is
 //   ptb            the sentences of ptb.valid.txt, joined the sentences of ptb.train.txt, joined
 //   c4             the documents of c4-sample-200.jsonl   the same documents
+//   c4-calib       the documents of c4-calib-200.jsonl, joined (both)
 //
 // "Joined" is with "\n\n". A row of WikiText is a line with its newline, or the empty string for a
 // blank line, as Hugging Face's loader has it; the excerpt of the train split holds no blank lines.
 // A sentence of PTB is a line without the spaces around it. PTB is not distributed.
-// Anything else is the path of a file, read byte for byte.
+// Anything else is the path of a file, read byte for byte; for calibration, one named .jsonl has a
+// JSON object a line: {"text": ...}, joined, or {"messages": [{"role": ..., "content": ...}]}, a
+// chat.
 //
 // A data set is one text, or a list of documents (c4) that the caller samples as published, L being
 // the tokens of a window and a document's tokens counting its BOS:
@@ -30,11 +33,19 @@
 
 namespace atom::io {
 
+/// One message of a chat.
+struct ChatTurn {
+  std::string role;
+  std::string content;
+};
+
+/// One text, a list of documents, or a list of chats; the other two are empty.
 struct Dataset {
-  std::string name;                    ///< the name asked for, or the file's name without folders
-  std::filesystem::path file;          ///< where it was read from
-  std::string text;                    ///< empty if it is a list of documents
-  std::vector<std::string> documents;  ///< empty if it is one text
+  std::string name;            ///< the name asked for, or the file's name without folders
+  std::filesystem::path file;  ///< where it was read from
+  std::string text;
+  std::vector<std::string> documents;
+  std::vector<std::vector<ChatTurn>> chats = {};
 };
 
 /// Folders in which names are looked up, the first that has the file wins. A folder holds the files

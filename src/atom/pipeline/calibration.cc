@@ -20,7 +20,24 @@ std::string HashOf(const io::Dataset& dataset) {
     checksum.Update(document);
     checksum.Update(std::string_view("\0", 1));  // "ab","c" is not "a","bc"
   }
+  for (const std::vector<io::ChatTurn>& chat : dataset.chats) {
+    for (const io::ChatTurn& turn : chat) {
+      checksum.Update(turn.role);
+      checksum.Update(std::string_view("\0", 1));
+      checksum.Update(turn.content);
+      checksum.Update(std::string_view("\0", 1));
+    }
+    checksum.Update(std::string_view("\1", 1));
+  }
   return checksum.Hex();
+}
+
+artifact::CalibrationRecord RecordOf(const io::Dataset& dataset,
+                                     const CalibrationOptions& options) {
+  return {.texts = {{.name = dataset.name, .hash = HashOf(dataset), .samples = options.samples}},
+          .samples = options.samples,
+          .sequence_length = options.sequence_length,
+          .seed = options.seed};
 }
 
 }  // namespace
@@ -59,35 +76,33 @@ Result<std::vector<TokenWindow>> SampleDocuments(const io::Dataset& dataset,
   return windows;
 }
 
-Result<Calibration> SampleCalibration(const io::Dataset& dataset,
-                                      const tokenizer::Tokenizer& tokenizer,
-                                      const CalibrationOptions& options) {
-  Calibration calibration;
-  calibration.record = {.dataset = dataset.name,
-                        .text_hash = HashOf(dataset),
-                        .samples = options.samples,
-                        .sequence_length = options.sequence_length,
-                        .seed = options.seed};
-  if (!dataset.documents.empty()) {
-    Result<std::vector<TokenWindow>> windows =
-        SampleDocuments(dataset, tokenizer, options.samples, options.sequence_length, options.seed);
-    if (!windows.ok()) return windows.error();
-    calibration.windows = std::move(windows).value();
-    return calibration;
-  }
-  const std::vector<int32_t> tokens =
-      tokenizer.Encode(dataset.text, {.add_bos = true, .parse_special = true});
+Result<Calibration> SampleTokens(const io::Dataset& dataset, const std::vector<int32_t>& tokens,
+                                 const CalibrationOptions& options) {
   const auto size = static_cast<int64_t>(tokens.size());
   if (size <= options.sequence_length) {
     return MakeError("calibration text {}: expected more than {} tokens, found {}", dataset.name,
                      options.sequence_length, size);
   }
+  Calibration calibration{.windows = {}, .record = RecordOf(dataset, options)};
   PythonRandom random(options.seed);
   for (int64_t i = 0; i < options.samples; ++i) {
     const int64_t first = random.RandInt(0, size - options.sequence_length - 1);
     calibration.windows.push_back(Slice(tokens, first, options.sequence_length));
   }
   return calibration;
+}
+
+Result<Calibration> SampleCalibration(const io::Dataset& dataset,
+                                      const tokenizer::Tokenizer& tokenizer,
+                                      const CalibrationOptions& options) {
+  if (dataset.documents.empty()) {
+    return SampleTokens(
+        dataset, tokenizer.Encode(dataset.text, {.add_bos = true, .parse_special = true}), options);
+  }
+  Result<std::vector<TokenWindow>> windows =
+      SampleDocuments(dataset, tokenizer, options.samples, options.sequence_length, options.seed);
+  if (!windows.ok()) return windows.error();
+  return Calibration{.windows = std::move(windows).value(), .record = RecordOf(dataset, options)};
 }
 
 }  // namespace atom::pipeline

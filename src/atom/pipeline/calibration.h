@@ -26,10 +26,14 @@ struct CalibrationOptions {
 
 /// A text is tokenized as a whole (one BOS) and `samples` windows start at Python's
 /// randint(0, N - length - 1); a list of documents (c4) is drawn from until one is long enough.
-/// Errors: the text (or every document) is shorter than a window.
+/// Errors: the text (or every document) is shorter than a window. Several texts: calibration_mix.h.
 Result<Calibration> SampleCalibration(const io::Dataset& dataset,
                                       const tokenizer::Tokenizer& tokenizer,
                                       const CalibrationOptions& options);
+
+/// `samples` windows of the tokens of `dataset`, however they came to be.
+Result<Calibration> SampleTokens(const io::Dataset& dataset, const std::vector<int32_t>& tokens,
+                                 const CalibrationOptions& options);
 
 /// `count` windows of `length` tokens from documents: Python's random, a document by randint until
 /// one has more than `length` tokens, then a window of it. Shared by calibration and evaluation.

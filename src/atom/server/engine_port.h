@@ -15,6 +15,7 @@ class EnginePort {
   virtual Status Validate(const engine::Request& request) const = 0;
   virtual Status Submit(engine::Request request) = 0;
   virtual void Cancel(engine::RequestId id) = 0;
+  virtual std::optional<std::string> failure() const = 0;
   virtual engine::EngineStats stats() const = 0;
   virtual std::chrono::steady_clock::duration SinceLastTurn() const = 0;
   // One thread.
@@ -31,6 +32,7 @@ class EngineThreadPort : public EnginePort {
   }
   Status Submit(engine::Request request) override { return engine_.Submit(std::move(request)); }
   void Cancel(engine::RequestId id) override { engine_.Cancel(id); }
+  std::optional<std::string> failure() const override { return engine_.failure(); }
   engine::EngineStats stats() const override { return engine_.stats(); }
   std::chrono::steady_clock::duration SinceLastTurn() const override {
     return engine_.SinceLastTurn();

@@ -130,6 +130,9 @@ std::optional<ApiError> Service::State::CheckAccess(const HttpHead& head,
   if (draining_) {
     return ApiError{.status = 503, .message = "the server is shutting down"};
   }
+  if (const std::optional<std::string> failure = engine_.failure()) {
+    return ApiError{.status = 503, .message = *failure};
+  }
   if (!head.content_encoding.empty() && head.content_encoding != "identity") {
     return ApiError{.status = 415, .message = "the body is compressed, expected it as it is"};
   }
@@ -207,6 +210,9 @@ HttpReply Service::State::Immediate(const HttpHead& head, const Route& route) co
 
 HttpReply Service::State::Health() const {
   if (draining_) return ErrorReply({.status = 503, .message = "the server is shutting down"});
+  if (const std::optional<std::string> failure = engine_.failure()) {
+    return ErrorReply({.status = 503, .message = *failure});
+  }
   const std::chrono::duration<double> turn = engine_.SinceLastTurn();
   if (turn > options_.stuck_after) {
     return ErrorReply(

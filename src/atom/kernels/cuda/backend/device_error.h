@@ -1,18 +1,10 @@
-// What ops cannot return: a Status of the device that went wrong, as an exception. Ops run far
-// below whoever can answer for a failed step, and none of them can go on.
+// A Status of the device as the exception that ops throw.
 #pragma once
 
-#include <stdexcept>
-
 #include "atom/core/result.h"
+#include "atom/kernels/device_error.h"
 
 namespace atom::kernels::cuda {
-
-/// what() is the one sentence.
-class DeviceError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 inline void Require(const Status& status) {
   if (!status.ok()) throw DeviceError(status.error().message);
