@@ -323,6 +323,8 @@ void MakeExact(Rng& rng, Operands& o, const KShape& shape) {
 }
 
 TEST_P(LinearTest, IsExactWhereFp32Is) {
+  // A fifteenth of a step is no power of two: FollowsTheChainBitForBit holds these to their bits.
+  if (format().two_level && format().activation_bits == 4 && !format().per_token) return;
   Device device(backend());
   Rng rng(99);
   for (const KShape& shape : format().shapes) {

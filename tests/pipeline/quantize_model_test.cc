@@ -152,11 +152,12 @@ TEST_F(QuantizeModelTest, TwoLevelScalesRotatedPackedAndFakeQuantizedAreTheSameB
     EXPECT_NEAR(packed / fp, 1.0, 0.2);
     // The cpu backend takes what the codes stand for: other roundings, other codes further on.
     EXPECT_NEAR(packed / Perplexity(folder_ / name, false), 1.0, 0.05);
-    // An artifact of dequantized weights is the same computation on both, but for the loss.
+    // An artifact of dequantized weights is the same computation on both, but for the order in
+    // which the loss is added in double.
     Quantize(name + "-simulated", recipe, /*simulated=*/true, 2);
     const double simulated = Perplexity(folder_ / (name + "-simulated"), false);
     EXPECT_NEAR(simulated / Perplexity(folder_ / (name + "-simulated"), false, "reference"), 1.0,
-                1e-9);
+                1e-6);
     EXPECT_NEAR(packed / simulated, 1.0, 0.05);
   }
 }
@@ -166,7 +167,7 @@ TEST_F(QuantizeModelTest, RotationAloneHasPackedKernelsOnCpu) {
   recipe.weight.scales = recipe.activation.scales = quant::ScaleFormat::kFp16;
   Quantize("rotated", recipe, false, 2);
   const double packed = Perplexity(folder_ / "rotated", false);
-  EXPECT_NEAR(packed / Perplexity(folder_ / "rotated", false, "reference"), 1.0, 1e-9);
+  EXPECT_NEAR(packed / Perplexity(folder_ / "rotated", false, "reference"), 1.0, 1e-6);
   EXPECT_NEAR(packed / Perplexity(folder_ / "rotated", true), 1.0, 1e-3);
 }
 
