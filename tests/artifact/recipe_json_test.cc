@@ -122,7 +122,8 @@ TEST(RecipeJson, RefusesWhatItDoesNotKnow) {
             "outliers, reorder, deal, hadamard, seed, reference_parity");
   EXPECT_EQ(ErrorOf({{"weight", {{"bist", 4}}}}),
             "my.json: weight: unknown field 'bist', expected one of bits, format, group, "
-            "channel_group, symmetric, scales, clip, method, damping");
+            "channel_group, symmetric, scales, clip, method, damping, sequential, token_cap, "
+            "correction");
   EXPECT_THAT(ErrorOf({{"base", "nope"}}),
               HasSubstr("my.json: field 'base' is the string 'nope', expected one of atom-w4a4, "));
   EXPECT_THAT(ErrorOf({{"base", 3}}), HasSubstr("'base' is the number 3, expected a string"));
@@ -130,6 +131,40 @@ TEST(RecipeJson, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(ErrorOf({{"name", "a\x1b[2J"}}), HasSubstr("without control characters"));
   EXPECT_THAT(ErrorOf({{"name", std::string(81, 'x')}}), HasSubstr("at most 80 bytes"));
   EXPECT_THAT(ErrorOf({{"kv", 4}}), HasSubstr("field 'kv' is the number 4, expected an object"));
+}
+
+TEST(RecipeJson, WhatOnlyGptqCanDoComesBackAndIsRefusedWithoutIt) {
+  quant::Recipe recipe = quant::FindRecipe("atom-w4a4").value();
+  recipe.weight.clip = {.ratio = 1.0f, .search = true};
+  recipe.weight.clip_per_group = true;
+  recipe.weight.sequential = true;
+  recipe.weight.token_cap = 30.0;
+  recipe.weight.correction = 0.5;
+  const json spelled = ToJson(recipe);
+  EXPECT_EQ(spelled["weight"]["clip"], "search-group");
+  EXPECT_EQ(spelled["weight"]["token_cap"], 30.0);
+  const auto parsed = ParseRecipe(spelled, "my.json");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  EXPECT_EQ(*parsed, recipe);
+  // A number takes the place of the base's search.
+  EXPECT_FALSE(ToJson(quant::FindRecipe("atom-w4a4").value())["weight"].contains("sequential"));
+
+  const auto error = [](const json& weight) {
+    return ErrorOf({{"base", "rtn-w4a4"}, {"weight", weight}});
+  };
+  EXPECT_EQ(error({{"sequential", true}}),
+            "my.json: weight.sequential is true, but weight.method is \"rtn\", expected \"gptq\"");
+  EXPECT_THAT(error({{"token_cap", 30}}),
+              HasSubstr("weight.token_cap is not 0, but weight.method"));
+  EXPECT_THAT(error({{"clip", "search-group"}}),
+              HasSubstr("weight.clip is \"search-group\", but weight.method is \"rtn\""));
+  EXPECT_EQ(error({{"method", "gptq"}, {"correction", 0.5}}),
+            "my.json: weight.correction is 0.5, expected 0 where weight.sequential is false");
+  EXPECT_EQ(error({{"correction", 1.5}}),
+            "my.json: weight.correction is 1.5, expected a share from 0 to 1");
+  EXPECT_EQ(error({{"token_cap", 0.5}}),
+            "my.json: weight.token_cap is 0.5, expected 0, or 1 to 1e9");
+  EXPECT_THAT(error({{"token_cap", -30}}), HasSubstr("expected 0, or 1 to 1e9"));
 }
 
 TEST(RecipeJson, RefusesValuesOutOfRange) {
@@ -143,8 +178,8 @@ TEST(RecipeJson, RefusesValuesOutOfRange) {
   EXPECT_THAT(weight("group", -2), HasSubstr("my.json: "));
   EXPECT_THAT(weight("clip", 1e300), HasSubstr("expected a number that fits 32 bits"));
   EXPECT_THAT(weight("clip", 0.0), HasSubstr("my.json: "));
-  EXPECT_THAT(weight("clip", "find"), HasSubstr("expected a number or 'search'"));
-  EXPECT_THAT(weight("clip", true), HasSubstr("expected a number or 'search'"));
+  EXPECT_THAT(weight("clip", "find"), HasSubstr("expected a number, 'search' or 'search-group'"));
+  EXPECT_THAT(weight("clip", true), HasSubstr("expected a number, 'search' or 'search-group'"));
   EXPECT_THAT(weight("format", "int4"),
               HasSubstr("is the string 'int4', expected one of int, fp4, e2m1, exponent"));
   EXPECT_THAT(weight("method", "awq"), HasSubstr("expected one of rtn, gptq"));

@@ -40,22 +40,39 @@ void ReadClip(FieldReader& fields, quant::Clip& clip) {
   }
 }
 
+// A number, "search", or "search-group".
+void ReadWeightClip(FieldReader& fields, quant::WeightRecipe& weight) {
+  const Json* found = fields.Find("clip");
+  if (found == nullptr) return;
+  weight.clip_per_group = *found == "search-group";
+  if (weight.clip_per_group) {
+    weight.clip = {.ratio = 1.0f, .search = true};
+  } else if (found->is_number() || *found == "search") {
+    ReadClip(fields, weight.clip);
+  } else {
+    fields.RefuseValue("clip", "a number, 'search' or 'search-group'");
+  }
+}
+
 Status ReadWeight(const Json& json, const std::string& where, quant::WeightRecipe& weight) {
   FieldReader fields(json, where, Missing::kKeep,
                      {"bits", "format", "group", "channel_group", "symmetric", "scales", "clip",
-                      "method", "damping"});
+                      "method", "damping", "sequential", "token_cap", "correction"});
   fields.Int("bits", weight.bits);
   fields.Choice("format", kNumberFormats, weight.number);
   fields.Int("group", weight.group);
   fields.Int("channel_group", weight.channel_group);
   fields.Bool("symmetric", weight.symmetric);
   fields.Choice("scales", kScaleFormats, weight.scales);
-  ReadClip(fields, weight.clip);
+  ReadWeightClip(fields, weight);
   std::string method = weight.gptq ? "gptq" : "rtn";
   fields.String("method", method);
   if (method != "gptq" && method != "rtn") fields.RefuseValue("method", "one of rtn, gptq");
   weight.gptq = method == "gptq";
   fields.Number("damping", weight.damping);
+  fields.Bool("sequential", weight.sequential);
+  fields.Number("token_cap", weight.token_cap);
+  fields.Number("correction", weight.correction);
   return fields.status();
 }
 
@@ -122,38 +139,30 @@ void ReadName(FieldReader& fields, std::string& name) {
   }
 }
 
-}  // namespace
-
-namespace {
-
-// Fields of later programs are there only where they are not what they are without: artifacts of
-// older recipes keep their bytes, and older programs read them.
-void AddLaterFields(const quant::Recipe& recipe, Json& json) {
-  constexpr auto kFp16 = quant::ScaleFormat::kFp16;
-  if (recipe.weight.scales != kFp16) json["weight"]["scales"] = Name(recipe.weight.scales);
-  if (recipe.activation.scales != kFp16) {
-    json["activation"]["scales"] = Name(recipe.activation.scales);
-  }
-  if (recipe.deal != quant::Deal::kSorted) json["deal"] = Name(recipe.deal);
-  if (recipe.hadamard) json["hadamard"] = true;
+// What came with a feature is written where it is used: other recipes keep their bytes.
+Json WeightJson(const quant::WeightRecipe& weight) {
+  Json json = {{"bits", weight.bits},
+               {"format", Name(weight.number)},
+               {"group", weight.group},
+               {"channel_group", weight.channel_group},
+               {"symmetric", weight.symmetric},
+               {"clip", weight.clip_per_group ? Json("search-group") : ClipJson(weight.clip)},
+               {"method", weight.gptq ? "gptq" : "rtn"},
+               {"damping", weight.damping}};
+  if (weight.scales != quant::ScaleFormat::kFp16) json["scales"] = Name(weight.scales);
+  if (weight.sequential) json["sequential"] = true;
+  if (weight.token_cap != 0.0) json["token_cap"] = weight.token_cap;
+  if (weight.correction != 0.0) json["correction"] = weight.correction;
+  return json;
 }
 
 }  // namespace
 
 Json ToJson(const quant::Recipe& recipe) {
-  const quant::WeightRecipe& weight = recipe.weight;
   const quant::ActivationRecipe& activation = recipe.activation;
   Json json = {
       {"name", recipe.name},
-      {"weight",
-       {{"bits", weight.bits},
-        {"format", Name(weight.number)},
-        {"group", weight.group},
-        {"channel_group", weight.channel_group},
-        {"symmetric", weight.symmetric},
-        {"clip", ClipJson(weight.clip)},
-        {"method", weight.gptq ? "gptq" : "rtn"},
-        {"damping", weight.damping}}},
+      {"weight", WeightJson(recipe.weight)},
       {"activation",
        {{"bits", activation.bits},
         {"format", Name(activation.number)},
@@ -169,7 +178,11 @@ Json ToJson(const quant::Recipe& recipe) {
       {"seed", recipe.seed},
       {"reference_parity", recipe.reference_parity},
   };
-  AddLaterFields(recipe, json);
+  if (activation.scales != quant::ScaleFormat::kFp16) {
+    json["activation"]["scales"] = Name(activation.scales);
+  }
+  if (recipe.deal != quant::Deal::kSorted) json["deal"] = Name(recipe.deal);
+  if (recipe.hadamard) json["hadamard"] = true;
   return json;
 }
 

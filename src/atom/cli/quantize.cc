@@ -1,7 +1,9 @@
 // `atom quantize MODEL_DIR -o OUT_DIR`: checkpoint → 4-bit artifact.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -52,11 +54,50 @@ void PrintUnrotated(const pipeline::QuantizeReport& report) {
              fmt::join(sites, ", "));
 }
 
+constexpr double kSinkEnergy = 100.0;  // a first token of so many median energies is named
+
+/// Of each kind of site, its error and its largest inputs over all layers; then what is out of the
+/// ordinary.
+void PrintSites(const pipeline::QuantizeReport& report) {
+  std::map<artifact::SiteName, pipeline::SiteReport> sites;
+  std::string sinks;
+  int64_t linears = 0;
+  int64_t rounded = 0;
+  for (size_t i = 0; i < report.layers.size(); ++i) {
+    for (const auto& [name, site] : report.layers[i].sites) {
+      pipeline::SiteReport& most = sites[name];
+      most.error = std::max(most.error, site.error);
+      pipeline::SiteStatistics& largest = most.statistics;
+      largest.largest_outlier = std::max(largest.largest_outlier, site.statistics.largest_outlier);
+      largest.largest_low_bit = std::max(largest.largest_low_bit, site.statistics.largest_low_bit);
+      if (site.statistics.first_token < kSinkEnergy) continue;
+      sinks += fmt::format("{}layer {} {} {:.0f}", sinks.empty() ? "" : ", ", i, ToString(name),
+                           site.statistics.first_token);
+    }
+    for (const auto& [name, linear] : report.layers[i].linears) {
+      ++linears;
+      rounded += linear.rounding_kept ? 1 : 0;
+    }
+  }
+  if (sites.empty()) return;
+  fmt::print("\nsite      worst error   largest outlier   largest other input\n");
+  for (const auto& [name, site] : sites) {
+    fmt::print("{:8}   {:9.4f} %   {:15.4g}   {:19.4g}\n", ToString(name), 100.0 * site.error,
+               site.statistics.largest_outlier, site.statistics.largest_low_bit);
+  }
+  if (!sinks.empty()) {
+    fmt::print("attention sinks, energy of the first token in medians: {}\n", sinks);
+  }
+  if (rounded > 0)
+    fmt::print("rounding beat GPTQ, and was kept, in {} of {} linears\n", rounded, linears);
+}
+
 void PrintReport(const pipeline::QuantizeReport& report) {
   fmt::print("\nlayer   output error\n");
   for (size_t i = 0; i < report.layers.size(); ++i) {
     fmt::print("{:5}   {:10.4f} %\n", i, 100.0 * report.layers[i].error);
   }
+  PrintSites(report);
   fmt::print("\nbits per weight: {:.3f} in the linears, {:.3f} in the whole model\n",
              report.bits_per_weight_linears, report.bits_per_weight_model);
   PrintUnrotated(report);
@@ -77,13 +118,22 @@ Result<artifact::QuantizationConfig> PlanConfig(const QuantizeFlags& flags,
   return config;
 }
 
+void PrintMemory(const pipeline::QuantizeMemory& memory) {
+  const auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  fmt::print(
+      "memory: at most {:.0f} MiB beside one layer and one window: hidden states {:.0f} MiB in {} "
+      "store{}{}, Hessians {:.0f} MiB\n",
+      mib(memory.total()), mib(memory.hidden), memory.stores, memory.stores == 1 ? "" : "s",
+      memory.spilled ? " in a file" : "", mib(memory.hessians));
+  std::fflush(stdout);
+}
+
 /// The work behind an open writer; on an Error the caller abandons it.
 Result<pipeline::QuantizeReport> QuantizeInto(artifact::ArtifactWriter& writer,
                                               const QuantizeFlags& flags, const OpenedModel& model,
                                               const pipeline::Calibration& calibration,
                                               artifact::QuantizationConfig& config,
                                               kernels::Backend& backend) {
-  const std::unique_ptr<quant::DenseAlgebra> algebra = quant::MakeCpuAlgebra();
   const std::filesystem::path out = flags.out;
   const pipeline::QuantizeOptions options{
       .recipe = config.recipe,
@@ -91,6 +141,8 @@ Result<pipeline::QuantizeReport> QuantizeInto(artifact::ArtifactWriter& writer,
       .memory_limit = static_cast<int64_t>(flags.memory_gib * (1 << 30)),
       .spill_folder = out.has_parent_path() ? out.parent_path() : std::filesystem::path("."),
       .plan = nullptr};
+  PrintMemory(pipeline::PlanMemory(model.files, calibration, options));
+  const std::unique_ptr<quant::DenseAlgebra> algebra = quant::MakeCpuAlgebra();
   pipeline::ArtifactSink sink(writer);
   Result<pipeline::QuantizeReport> report =
       pipeline::QuantizeModel(model.files, calibration, backend, *algebra, options, sink);

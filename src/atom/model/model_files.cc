@@ -213,26 +213,6 @@ void MakeFakeQuantized(std::span<const quant::Feature> missing, artifact::HostLa
   }
 }
 
-artifact::HostLayer FakeQuantized(std::span<const quant::Feature> missing,
-                                  const artifact::HostLayer& layer) {
-  artifact::HostLayer copy;
-  copy.norms = layer.norms;
-  copy.sites = layer.sites;
-  copy.kv = layer.kv;
-  for (const artifact::HostLinear& from : layer.linears) {
-    artifact::HostLinear& to = copy.linears.emplace_back();
-    to.name = from.name;
-    to.bias = from.bias;
-    if (from.packed()) {
-      to.weight = quant::QuantizedMatrix(std::get<artifact::PackedMatrix>(from.weight).view);
-    } else {
-      to.weight = artifact::DenseMatrix::FromFloats(from.ToFloats(), from.n(), from.k());
-    }
-  }
-  MakeFakeQuantized(missing, copy);
-  return copy;
-}
-
 void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer) {
   if (weight_dtype != DType::kF32) {
     for (artifact::HostLinear& linear : layer.linears) {

@@ -69,9 +69,6 @@ void MakeFakeQuantized(artifact::HostLayer& layer);
 /// The same for a backend without the kernels of these features: where it cannot take the codes at
 /// all, weights become what their codes stand for, in fp32.
 void MakeFakeQuantized(std::span<const quant::Feature> missing, artifact::HostLayer& layer);
-/// A copy, made fake-quantized so.
-artifact::HostLayer FakeQuantized(std::span<const quant::Feature> missing,
-                                  const artifact::HostLayer& layer);
 /// Converts an unquantized layer's KV storage and weights to BF16 or F16; F32 leaves them.
 void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer);
 

@@ -31,6 +31,8 @@ DeviceTensor Part(const DeviceTensor& tensor, int64_t rows, int64_t cols) {
   return part;
 }
 
+bool IsDone(const SiteObserver* observer) { return observer != nullptr && observer->done(); }
+
 }  // namespace
 
 Transformer::Transformer(kernels::Backend& backend, const ModelSpec& spec, const Limits& limits)
@@ -155,8 +157,9 @@ DeviceTensor Transformer::Embed() {
 }
 
 void Transformer::RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv,
-                           const DeviceTensor& hidden, SiteObserver* observer) {
-  RunAttention(layer, kv, hidden, observer);
+                           const DeviceTensor& hidden, SiteObserver* observer, LayerPart part) {
+  if (part != LayerPart::kFfn) RunAttention(layer, kv, hidden, observer);
+  if (part == LayerPart::kAttention || IsDone(observer)) return;
   RunFfn(layer, hidden, observer);
 }
 
@@ -191,6 +194,7 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
   PackedActivation& x = Activation(layer.qkv.format, layer.qkv.width);
   backend_.NormQuantize(hidden, layer.input_norm.Use(), layer.qkv.gather(), x);
   if (observer != nullptr) observer->OnSite(layer.qkv.name, x);
+  if (IsDone(observer)) return;
   Multiply(layer.qkv, x, qkv);
 
   backend_.RopeAppendKv(qkv, shape, layer.head_norms(), Rope(spec), kv);
@@ -199,6 +203,7 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
   PackedActivation& o = Activation(layer.o.format, layer.o.width);
   backend_.ReorderQuantize(attended, layer.o.gather(), o);
   if (observer != nullptr) observer->OnSite(layer.o.name, o);
+  if (IsDone(observer)) return;
   AddToResidual(layer.o, o, layer.post_attention_norm, hidden);
 }
 
@@ -210,14 +215,13 @@ void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
   PackedActivation& x = Activation(layer.gate_up.format, layer.gate_up.width);
   backend_.NormQuantize(hidden, layer.ffn_norm.Use(), layer.gate_up.gather(), x);
   if (observer != nullptr) observer->OnSite(layer.gate_up.name, x);
+  if (IsDone(observer)) return;
   Multiply(layer.gate_up, x, gate_up);
 
   PackedActivation& act = Activation(layer.down.format, layer.down.width);
   backend_.ActivationQuantize(gate_up, spec.activation, spec.gated, act);
-  if (observer != nullptr) {
-    observer->OnSite(layer.down.name, act);
-    if (!observer->wants_output()) return;
-  }
+  if (observer != nullptr) observer->OnSite(layer.down.name, act);
+  if (IsDone(observer)) return;
   AddToResidual(layer.down, act, layer.post_ffn_norm, hidden);
 }
 

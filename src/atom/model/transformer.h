@@ -26,9 +26,12 @@ class SiteObserver {
  public:
   virtual ~SiteObserver() = default;
   virtual void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) = 0;
-  /// False: the layer may end once its last site was shown, its output undefined.
-  virtual bool wants_output() const { return true; }
+  /// True once it has seen all that it wants: the layer may end there, its output undefined.
+  virtual bool done() const { return false; }
 };
+
+/// The two halves of a layer, each of which adds to the residual stream.
+enum class LayerPart { kAttention, kFfn, kBoth };
 
 class Transformer {
  public:
@@ -64,9 +67,9 @@ class Transformer {
   void BeginStep(const kernels::Batch& batch, const kernels::PagePool& pool);
   /// Hidden states [T][hidden], valid until the next step; T in the backend's row bucket.
   kernels::DeviceTensor Embed();
-  /// hidden += attention(…); hidden += ffn(…), as the layer's spec says.
+  /// hidden += attention(…); hidden += ffn(…), as the layer's spec says, or one of them.
   void RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv, const kernels::DeviceTensor& hidden,
-                SiteObserver* observer);
+                SiteObserver* observer, LayerPart part = LayerPart::kBoth);
   /// Those of batch.logit_rows, valid until the next step.
   kernels::DeviceTensor GatherLogitRows(const kernels::DeviceTensor& hidden);
   /// Logits [rows][vocab] of the given hidden states, at most head_rows() of them; valid until the

@@ -31,28 +31,35 @@ void CalibrationStream::EmbedAll(Progress* progress) {
   }
 }
 
-void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
-                                 model::SiteObserver* observer, const Inspect& inspect,
-                                 Progress* progress) {
+std::unique_ptr<kernels::KvLayer> CalibrationStream::MakeKv(const model::DeviceLayer& layer) const {
   kernels::Backend& backend = transformer_.backend();
   const model::AttentionSpec& attention = layer.spec.attention;
-  const std::unique_ptr<kernels::KvLayer> kv =
-      backend.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim},
-                          kernels::PagesFor(store_.rows(), backend.kv_page_positions()));
+  return backend.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim},
+                             kernels::PagesFor(store_.rows(), backend.kv_page_positions()));
+}
+
+void CalibrationStream::RunSample(const Step& step, int64_t sample, model::SiteObserver* observer,
+                                  const Inspect& inspect) {
+  const kernels::Batch batch = transformer_.OneSequence(windows_[static_cast<size_t>(sample)], 0);
+  transformer_.BeginStep(batch, PoolOf(batch));
+  const kernels::DeviceTensor hidden = transformer_.Embed();  // its rows: the layer works there
+  input_.resize(static_cast<size_t>(store_.rows() * store_.hidden()));
+  store_.Read(sample, input_);
+  transformer_.backend().Upload(std::as_bytes(std::span(input_)), hidden.data);
+  transformer_.RunLayer(step.layer, step.kv, hidden, observer, step.part);
+  if (step.keep == Keep::kInput && !inspect) return;
+  const std::vector<float> output = Download(model::RowRange(hidden, 0, batch.rows()));
+  if (inspect) inspect(sample, input_, output);
+  if (step.keep == Keep::kOutput) store_.Write(sample, output);
+}
+
+void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
+                                 model::SiteObserver* observer, const Inspect& inspect,
+                                 Progress* progress, model::LayerPart part) {
+  const std::unique_ptr<kernels::KvLayer> kv = MakeKv(layer);
   transformer_.Prepare(layer);
-  std::vector<float> input(static_cast<size_t>(store_.rows() * store_.hidden()));
   for (int64_t sample = 0; sample < count; ++sample) {
-    const kernels::Batch batch = transformer_.OneSequence(windows_[static_cast<size_t>(sample)], 0);
-    transformer_.BeginStep(batch, PoolOf(batch));
-    const kernels::DeviceTensor hidden = transformer_.Embed();  // its rows: the layer works there
-    store_.Read(sample, input);
-    backend.Upload(std::as_bytes(std::span(input)), hidden.data);
-    transformer_.RunLayer(layer, *kv, hidden, observer);
-    if (keep == Keep::kOutput || inspect) {
-      const std::vector<float> output = Download(model::RowRange(hidden, 0, batch.rows()));
-      if (inspect) inspect(sample, input, output);
-      if (keep == Keep::kOutput) store_.Write(sample, output);
-    }
+    RunSample({.layer = layer, .kv = *kv, .part = part, .keep = keep}, sample, observer, inspect);
     if (progress != nullptr) progress->Advance();
   }
 }

@@ -20,6 +20,7 @@ class CalibrationStream {
                     HiddenStore store);
 
   int64_t samples() const { return store_.samples(); }
+  int64_t rows() const { return store_.rows(); }  ///< tokens of a sample
 
   /// Puts the embeddings of every window into the store.
   void EmbedAll(Progress* progress);
@@ -33,7 +34,19 @@ class CalibrationStream {
   using Inspect = std::function<void(int64_t sample, std::span<const float> input,
                                      std::span<const float> output)>;
   void RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
-                model::SiteObserver* observer, const Inspect& inspect, Progress* progress);
+                model::SiteObserver* observer, const Inspect& inspect, Progress* progress,
+                model::LayerPart part = model::LayerPart::kBoth);
+
+  /// One sample of that. `kv` is MakeKv's, of the same layer, after Prepare.
+  struct Step {
+    const model::DeviceLayer& layer;
+    kernels::KvLayer& kv;
+    model::LayerPart part = model::LayerPart::kBoth;
+    Keep keep = Keep::kInput;
+  };
+  void RunSample(const Step& step, int64_t sample, model::SiteObserver* observer,
+                 const Inspect& inspect);
+  std::unique_ptr<kernels::KvLayer> MakeKv(const model::DeviceLayer& layer) const;
 
  private:
   /// The pages of a sequence alone.
@@ -43,6 +56,7 @@ class CalibrationStream {
   model::Transformer& transformer_;
   const std::vector<TokenWindow>& windows_;
   HiddenStore store_;
+  std::vector<float> input_;  // of the sample under way
 };
 
 }  // namespace atom::pipeline

@@ -15,8 +15,17 @@ nlohmann::json LayerToJson(const LayerReport& report) {
   nlohmann::json json = {{"error", report.error},
                          {"damping", report.damping},
                          {"bits_per_weight", report.bits_per_weight}};
-  for (const auto& [name, error] : report.linear_error) {
-    json["linear_error"][ToString(name)] = error;
+  for (const auto& [name, linear] : report.linears) {
+    json["linear_error"][ToString(name)] = linear.error;
+    if (linear.rounding_error < 0.0) continue;
+    json["rounding_error"][ToString(name)] = linear.rounding_error;
+    if (linear.rounding_kept) json["rounding_kept"].push_back(ToString(name));
+  }
+  for (const auto& [name, site] : report.sites) {
+    json["sites"][ToString(name)] = {{"error", site.error},
+                                     {"first_token_energy", site.statistics.first_token},
+                                     {"largest_outlier", site.statistics.largest_outlier},
+                                     {"largest_low_bit", site.statistics.largest_low_bit}};
   }
   for (const auto& [name, clip] : report.clips.weight) json["weight_clip"][ToString(name)] = clip;
   for (const auto& [name, clip] : report.clips.activation) {
@@ -103,7 +112,23 @@ Result<LayerReport> ParseLayerReport(const std::string& text) {
     report.bits_per_weight = json.at("bits_per_weight").get<double>();
     report.clips.kv = json.at("kv_clip").get<float>();
     for (const auto& [key, error] : json.at("linear_error").items()) {
-      report.linear_error[artifact::LinearNameFrom(key).value()] = error.get<double>();
+      report.linears[artifact::LinearNameFrom(key).value()].error = error.get<double>();
+    }
+    const io::Json rounding_error = json.value("rounding_error", io::Json::object());
+    for (const auto& [key, error] : rounding_error.items()) {
+      report.linears[artifact::LinearNameFrom(key).value()].rounding_error = error.get<double>();
+    }
+    for (const io::Json& name : json.value("rounding_kept", io::Json::array())) {
+      const std::string key = name.get<std::string>();
+      report.linears[artifact::LinearNameFrom(key).value()].rounding_kept = true;
+    }
+    const io::Json sites = json.value("sites", io::Json::object());
+    for (const auto& [key, site] : sites.items()) {
+      report.sites[artifact::SiteNameFrom(key).value()] = {
+          .error = site.at("error").get<double>(),
+          .statistics = {.first_token = site.at("first_token_energy").get<double>(),
+                         .largest_outlier = site.at("largest_outlier").get<double>(),
+                         .largest_low_bit = site.at("largest_low_bit").get<double>()}};
     }
     for (const auto& [key, clip] : json.at("weight_clip").items()) {
       report.clips.weight[artifact::LinearNameFrom(key).value()] = clip.get<float>();
@@ -130,6 +155,33 @@ std::map<artifact::SiteName, int64_t> HadamardWidths(const quant::Recipe& recipe
     widths[site.name] = quant::ActivationFormatFor(recipe, site.width, true).hadamard;
   }
   return widths;
+}
+
+LayerReport ReportOf(const quant::Recipe& recipe, const artifact::LayerShape& shape,
+                     const LayerResult& result) {
+  LayerReport report;
+  report.damping = result.damping;
+  report.clips = result.clips;
+  report.hadamard = HadamardWidths(recipe, shape);
+  report.bits_per_weight = LayerBitsPerWeight(recipe, result.host);
+  std::map<artifact::SiteName, quant::OutputError> of_site;
+  for (const artifact::LinearShape& linear : shape.linears) {
+    LinearReport& of_linear = report.linears[linear.name];
+    const auto error = result.linear_error.find(linear.name);
+    if (error == result.linear_error.end()) continue;
+    of_linear.error = error->second.relative();
+    quant::OutputError& sum = of_site[artifact::InputSite(linear.name)];
+    sum.error += error->second.error;
+    sum.norm += error->second.norm;
+    const auto gptq = result.gptq.find(linear.name);
+    if (gptq == result.gptq.end()) continue;
+    of_linear.rounding_error = gptq->second.rounding.relative();
+    of_linear.rounding_kept = gptq->second.rounding_kept();
+  }
+  for (const auto& [name, statistics] : result.sites) {
+    report.sites[name] = {.error = of_site[name].relative(), .statistics = statistics};
+  }
+  return report;
 }
 
 double LayerBitsPerWeight(const quant::Recipe& recipe, const artifact::HostLayer& layer) {

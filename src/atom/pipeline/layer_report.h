@@ -6,12 +6,17 @@
 #include <string>
 
 #include "atom/core/result.h"
+#include "atom/pipeline/quantize_layer.h"
 #include "atom/pipeline/quantize_model.h"
 
 namespace atom::pipeline {
 
 std::string DumpLayerReport(const LayerReport& report);
 Result<LayerReport> ParseLayerReport(const std::string& json);
+
+/// All of a layer's report but the error that Propagate measures.
+LayerReport ReportOf(const quant::Recipe& recipe, const artifact::LayerShape& shape,
+                     const LayerResult& result);
 
 /// Bits of codes and scales per weight of the layer's linears: what packed storage takes, or would
 /// take where the layer is simulated.

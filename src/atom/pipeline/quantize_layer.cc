@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "atom/pipeline/clip_search.h"
+#include "atom/pipeline/sequential_layer.h"
 #include "atom/pipeline/site_observers.h"
 #include "atom/quant/hadamard.h"
 #include "atom/quant/quantize_weight.h"
@@ -80,6 +81,10 @@ bool NeedsHessian(const quant::Recipe& recipe) {
   return recipe.weight.bits < 16 && (recipe.weight.gptq || recipe.weight.clip.search);
 }
 
+bool IsSequential(const quant::Recipe& recipe) {
+  return recipe.weight.bits < 16 && recipe.weight.sequential;
+}
+
 HostLayer PermuteLayer(const HostLayer& source, const LayerPermutations& permutations) {
   HostLayer layer;
   layer.norms = source.norms;
@@ -107,62 +112,102 @@ void SetFormats(const quant::Recipe& recipe, const artifact::LayerClips& clips, 
   layer.kv.clip = clips.kv;
 }
 
+HostLayer PrepareLayer(const quant::Recipe& recipe, const HostLayer& source,
+                       const LayerPermutations& permutations) {
+  HostLayer layer = PermuteLayer(source, Deal(recipe, permutations));
+  Rotate(recipe, layer);
+  return layer;
+}
+
+HostLayer SimulatedLayer(const quant::Recipe& recipe, const artifact::LayerClips& clips,
+                         const HostLayer& layer) {
+  HostLayer copy = PermuteLayer(layer, {});  // a copy in fp32
+  for (const artifact::HostSite& site : layer.sites) copy[site.name] = site;
+  copy.kv = layer.kv;
+  SetFormats(recipe, clips, /*simulated=*/true, copy);
+  return copy;
+}
+
+Status QuantizeLinear(const LayerContext& context, const LinearCalibration& calibration,
+                      std::span<const float> values, artifact::HostLinear& linear,
+                      LayerResult& result) {
+  const quant::Recipe& recipe = context.recipe;
+  float& clip = result.clips.weight.at(linear.name);
+  const int64_t n = linear.n();
+  const int64_t k = linear.k();
+  if (recipe.weight.clip.search && !recipe.weight.clip_per_group) {
+    clip = SearchWeightClip(context, values, n, k, calibration.hessian);
+  }
+  Result<quant::QuantizedWeight> quantized =
+      quant::QuantizeWeight(values, n, k, FormatOf(recipe, clip), calibration.hessian,
+                            context.algebra, calibration.factor);
+  if (!quantized.ok()) {
+    return MakeError("{}: {}", ModulePath(linear.name), quantized.error().message);
+  }
+  result.damping = std::max(result.damping, quantized->damping);
+  if (quantized->gptq) {
+    result.gptq[linear.name] = *quantized->gptq;
+    result.linear_error[linear.name] = quantized->gptq->kept();
+  } else if (!calibration.hessian.empty()) {
+    result.linear_error[linear.name] = quant::MeasureOutputError(
+        values, quantized->dense, n, k, calibration.hessian, context.algebra);
+  }
+  if (context.simulated || !quant::HasKernels(recipe)) {
+    linear.weight = artifact::DenseMatrix::FromHalves(quantized->dense, n, k);
+  } else {
+    linear.weight = std::move(*quantized->packed);
+  }
+  return {};
+}
+
+namespace {
+
+/// All linears at once, on Hessians of the layer's inputs with its own weights still whole.
+Status QuantizeAtOnce(const LayerContext& context, LayerResult& result, Progress* progress) {
+  std::optional<HessianObserver> hessians;
+  if (NeedsHessian(context.recipe)) {
+    hessians.emplace(context.transformer.backend(), context.algebra, context.recipe, context.shape,
+                     context.stream.samples());
+    const model::DeviceLayer device(context.transformer.backend(), context.spec, result.host);
+    context.stream.RunLayer(device, context.stream.samples(), CalibrationStream::Keep::kInput,
+                            &*hessians, nullptr, progress);
+    for (const artifact::SiteShape& site : context.shape.Sites()) {
+      result.sites[site.name] = hessians->Of(site.name).statistics();
+    }
+  }
+  for (artifact::HostLinear& linear : result.host.linears) {
+    const LinearCalibration calibration{
+        .hessian = hessians ? hessians->Of(artifact::InputSite(linear.name)).hessian()
+                            : std::span<const float>()};
+    const std::vector<float> values = linear.ToFloats();
+    const Status status = QuantizeLinear(context, calibration, values, linear, result);
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<LayerResult> QuantizeLayer(const LayerContext& context, const HostLayer& source,
                                   const LayerPermutations& permutations, Progress* progress) {
   const quant::Recipe& recipe = context.recipe;
-  kernels::Backend& backend = context.transformer.backend();
   LayerResult result;
-  for (const artifact::LinearShape& linear : context.shape.linears) {
-    result.linear_error[linear.name] = -1.0;
-  }
   result.clips = artifact::LayerClips(context.shape, recipe.weight.clip.ratio,
                                       recipe.activation.clip.ratio, recipe.kv.clip.ratio);
   HostLayer& layer = result.host;
-  layer = PermuteLayer(source, Deal(recipe, permutations));
-  Rotate(recipe, layer);
+  layer = PrepareLayer(recipe, source, permutations);
   SearchActivationClips(context, layer, result.clips);
   SearchKvClip(context, layer, result.clips);
 
-  // The Hessians come from the quantized, permuted inputs, the layer's own weights still whole.
   SetFormats(recipe, result.clips, /*simulated=*/true, layer);
-  std::optional<GramObserver> grams;
-  if (NeedsHessian(recipe)) {
-    grams.emplace(backend, context.algebra, context.shape, context.stream.samples());
-    const model::DeviceLayer device(backend, context.spec, layer);
-    context.stream.RunLayer(device, context.stream.samples(), CalibrationStream::Keep::kInput,
-                            &*grams, nullptr, progress);
+  if (recipe.weight.bits < 16) {
+    const Status status =
+        IsSequential(recipe)
+            ? QuantizeInOrder(context, PrepareLayer(recipe, source, permutations), result, progress)
+            : QuantizeAtOnce(context, result, progress);
+    if (!status.ok()) return status.error();
   }
-
-  const bool simulated = context.simulated || !quant::HasKernels(recipe);
-  for (artifact::HostLinear& linear : layer.linears) {
-    if (recipe.weight.bits == 16) break;
-    float& clip = result.clips.weight.at(linear.name);
-    const int64_t n = linear.n();
-    const int64_t k = linear.k();
-    const std::vector<float> values = linear.ToFloats();
-    const std::span<const float> gram =
-        grams ? grams->Gram(artifact::InputSite(linear.name)) : std::span<const float>();
-    if (recipe.weight.clip.search) {
-      clip = SearchWeightClip(context, values, n, k, gram);
-    }
-    Result<quant::QuantizedWeight> quantized =
-        quant::QuantizeWeight(values, n, k, FormatOf(recipe, clip), gram, context.algebra);
-    if (!quantized.ok()) {
-      return MakeError("{}: {}", ModulePath(linear.name), quantized.error().message);
-    }
-    result.damping = std::max(result.damping, quantized->damping);
-    if (grams) {
-      result.linear_error[linear.name] =
-          quant::MeasureOutputError(values, quantized->dense, n, k, gram, context.algebra)
-              .relative();
-    }
-    if (simulated) {
-      linear.weight = artifact::DenseMatrix::FromHalves(quantized->dense, n, k);
-    } else {
-      linear.weight = std::move(*quantized->packed);
-    }
-  }
-  SetFormats(recipe, result.clips, simulated, layer);
+  SetFormats(recipe, result.clips, context.simulated || !quant::HasKernels(recipe), layer);
   return result;
 }
 

@@ -4,11 +4,14 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 
 #include "atom/artifact/quantization_config.h"
 #include "atom/pipeline/calibration_stream.h"
 #include "atom/pipeline/plan_reorder.h"
+#include "atom/pipeline/site_hessian.h"
 #include "atom/quant/dense_algebra.h"
+#include "atom/quant/quantize_weight.h"
 #include "atom/quant/recipe.h"
 
 namespace atom::pipeline {
@@ -22,19 +25,43 @@ struct LayerContext {
   quant::DenseAlgebra& algebra;
   model::Transformer& transformer;
   CalibrationStream& stream;  ///< holds the layer's input
+  /// The stream of the unquantized model, for the input correction; else null.
+  CalibrationStream* unquantized = nullptr;
 };
 
 struct LayerResult {
   artifact::HostLayer host;
   artifact::LayerClips clips;
-  /// Relative squared error of each linear's output on the calibration tokens; negative where it
-  /// was not measured (rounding needs no Hessian).
-  std::map<artifact::LinearName, double> linear_error;
+  /// Of each linear's output on the calibration tokens; no entry where it was not measured
+  /// (rounding needs no Hessian).
+  std::map<artifact::LinearName, quant::OutputError> linear_error;
+  std::map<artifact::LinearName, quant::GptqComparison> gptq;
+  std::map<artifact::SiteName, SiteStatistics> sites;
   double damping = 0.0;  ///< the largest that GPTQ needed
 };
 
+/// With recipe.weight.sequential the streams then hold the input of the layer's FFN in place of the
+/// layer's (sequential_layer.h).
 Result<LayerResult> QuantizeLayer(const LayerContext& context, const artifact::HostLayer& source,
                                   const LayerPermutations& permutations, Progress* progress);
+
+/// What of its site's calibration a linear is quantized with.
+struct LinearCalibration {
+  std::span<const float> hessian;               ///< empty for plain rounding
+  const quant::DampedFactor* factor = nullptr;  ///< of the Hessian, if there is one already
+};
+/// Quantizes one linear of result.host, the values of whose weight are `values`.
+Status QuantizeLinear(const LayerContext& context, const LinearCalibration& calibration,
+                      std::span<const float> values, artifact::HostLinear& linear,
+                      LayerResult& result);
+
+/// The layer as it is quantized: what is done to its channels offline, in fp32, nothing rounded.
+artifact::HostLayer PrepareLayer(const quant::Recipe& recipe, const artifact::HostLayer& source,
+                                 const LayerPermutations& permutations);
+
+/// A copy that computes in fp32 what `layer` stands for, activations and KV fake-quantized.
+artifact::HostLayer SimulatedLayer(const quant::Recipe& recipe, const artifact::LayerClips& clips,
+                                   const artifact::HostLayer& layer);
 
 /// The layer with its channels permuted, in fp32, quantized nowhere.
 artifact::HostLayer PermuteLayer(const artifact::HostLayer& source,
@@ -43,6 +70,9 @@ artifact::HostLayer PermuteLayer(const artifact::HostLayer& source,
 /// Sets the formats of sites and KV that the recipe with these clips asks for.
 void SetFormats(const quant::Recipe& recipe, const artifact::LayerClips& clips, bool simulated,
                 artifact::HostLayer& layer);
+
+/// True when the linears are quantized one site after the other (sequential_layer.h).
+bool IsSequential(const quant::Recipe& recipe);
 
 /// True when quantizing needs passes over the calibration tokens (GPTQ, or a clip search).
 bool NeedsHessian(const quant::Recipe& recipe);

@@ -6,12 +6,18 @@
 #include "atom/model/weights.h"
 #include "atom/pipeline/layer_report.h"
 #include "atom/pipeline/quantize_layer.h"
+#include "atom/pipeline/sequential_layer.h"
 
 namespace atom::pipeline {
 namespace {
 
 /// Windows on which a layer's own error is measured.
 constexpr int64_t kReportSamples = 4;
+
+/// That of the model quantized so far, and with an input correction that of the unquantized one.
+int64_t Streams(const quant::Recipe& recipe) {
+  return IsSequential(recipe) && recipe.weight.correction > 0.0 ? 2 : 1;
+}
 
 std::unique_ptr<model::Transformer> MakeTransformer(const model::ModelFiles& files,
                                                     const Calibration& calibration,
@@ -26,21 +32,29 @@ Result<CalibrationStream> MakeStream(const model::ModelFiles& files, const Calib
                                      model::Transformer& transformer) {
   Result<HiddenStore> store =
       HiddenStore::Create(samples, calibration.record.sequence_length, files.spec.hidden_size,
-                          options.memory_limit, options.spill_folder);
+                          options.memory_limit / Streams(options.recipe), options.spill_folder);
   if (!store.ok()) return store.error();
   return CalibrationStream(transformer, calibration.windows, std::move(store).value());
+}
+
+/// Rounding needs no tokens; a few windows still measure each layer's error.
+int64_t SamplesOf(const Calibration& calibration, const quant::Recipe& recipe) {
+  const auto windows = static_cast<int64_t>(calibration.windows.size());
+  return NeedsHessian(recipe) ? windows : std::min(windows, kReportSamples);
 }
 
 /// Runs over the layers one by one; holds what they share.
 class ModelQuantizer {
  public:
+  /// `unquantized` is null where no second stream is needed.
   ModelQuantizer(const model::ModelFiles& files, const QuantizeOptions& options,
                  quant::DenseAlgebra& algebra, model::Transformer& transformer,
-                 CalibrationStream& stream, LayerSink& sink)
+                 CalibrationStream& stream, CalibrationStream* unquantized, LayerSink& sink)
       : files_(files),
         options_(options),
         transformer_(transformer),
         stream_(stream),
+        unquantized_(unquantized),
         sink_(sink),
         algebra_(algebra),
         progress_("quantizing", files.spec.num_layers() * StepsPerLayer() - stream.samples() +
@@ -48,8 +62,9 @@ class ModelQuantizer {
 
   Result<QuantizeReport> Run(const std::vector<LayerPermutations>& plan) {
     stream_.EmbedAll(nullptr);
+    if (unquantized_ != nullptr) unquantized_->EmbedAll(nullptr);
     for (int64_t i = 0; i < files_.spec.num_layers(); ++i) {
-      Status status = i < sink_.finished_layers() ? Replay(i) : Quantize(i, plan);
+      Status status = i < sink_.finished_layers() ? Replay(i, plan) : Quantize(i, plan);
       if (!status.ok()) return status.error();
     }
     FinishReport(files_, report_);
@@ -58,7 +73,10 @@ class ModelQuantizer {
 
  private:
   int64_t StepsPerLayer() const {
-    return stream_.samples() * (NeedsHessian(options_.recipe) ? 2 : 1);
+    const int64_t passes = IsSequential(options_.recipe)   ? kSequentialPasses
+                           : NeedsHessian(options_.recipe) ? 1
+                                                           : 0;
+    return stream_.samples() * (passes + 1);
   }
 
   /// Samples that go through the quantized layer: all, as the next layer's input; nothing reads
@@ -68,8 +86,8 @@ class ModelQuantizer {
     return last ? std::min(kReportSamples, stream_.samples()) : stream_.samples();
   }
 
-  /// A layer of an earlier run: only feed the stream through it.
-  Status Replay(int64_t i) {
+  /// A layer of an earlier run: only feed the streams through it.
+  Status Replay(int64_t i, const std::vector<LayerPermutations>& plan) {
     const Result<std::optional<std::string>> state = sink_.ReadState(StateName(i));
     if (!state.ok()) return state.error();
     if (!state->has_value()) return MakeError("layer {} is finished but has no report", i);
@@ -79,9 +97,22 @@ class ModelQuantizer {
     const Result<artifact::HostLayer> host =
         sink_.ReadLayer(i, model::ShapeOfLayer(files_.spec, i), Config());
     if (!host.ok()) return host.error();
-    const model::DeviceLayer device = OnDevice(files_.spec.layer(i), *host);
-    stream_.RunLayer(device, Propagated(i), CalibrationStream::Keep::kOutput, nullptr, nullptr,
-                     &progress_);
+    const model::LayerSpec& spec = files_.spec.layer(i);
+    kernels::Backend& backend = transformer_.backend();
+    if (!IsSequential(options_.recipe)) {
+      stream_.RunLayer(OnDevice(spec, *host, report_.layers.back().clips), Propagated(i),
+                       CalibrationStream::Keep::kOutput, nullptr, nullptr, &progress_);
+      return {};
+    }
+    const artifact::HostLayer simulated =
+        SimulatedLayer(options_.recipe, report_.layers.back().clips, *host);
+    RunInHalves(stream_, model::DeviceLayer(backend, spec, simulated), &progress_);
+    if (unquantized_ == nullptr) return {};
+    const Result<artifact::HostLayer> source = files_.ReadLayer(i);
+    if (!source.ok()) return source.error();
+    const artifact::HostLayer exact =
+        PrepareLayer(options_.recipe, *source, plan[static_cast<size_t>(i)]);
+    RunInHalves(*unquantized_, model::DeviceLayer(backend, spec, exact), nullptr);
     return {};
   }
 
@@ -95,59 +126,78 @@ class ModelQuantizer {
                                .simulated = options_.simulated,
                                .algebra = algebra_,
                                .transformer = transformer_,
-                               .stream = stream_};
+                               .stream = stream_,
+                               .unquantized = unquantized_};
+    const Expected expected = RunUnquantized(context.spec, *source);
     Result<LayerResult> result =
         QuantizeLayer(context, *source, plan[static_cast<size_t>(i)], &progress_);
     if (!result.ok()) return MakeError("layer {}: {}", i, result.error().message);
-    LayerReport report{.linear_error = result->linear_error,
-                       .damping = result->damping,
-                       .clips = result->clips,
-                       .hadamard = HadamardWidths(options_.recipe, shape),
-                       .bits_per_weight = LayerBitsPerWeight(options_.recipe, result->host)};
-    report.error = Propagate(files_.spec.layer(i), *source, result->host, Propagated(i));
+    LayerReport report = ReportOf(options_.recipe, shape, *result);
+    report.error = Propagate(context.spec, *result, expected, Propagated(i));
     if (Status s = sink_.WriteState(StateName(i), DumpLayerReport(report)); !s.ok()) return s;
     report_.layers.push_back(report);
     return sink_.WriteLayer(i, std::move(result->host));
   }
 
-  /// Moves the stream's first `samples` to the layer's output; returns the layer's own relative
-  /// error.
-  double Propagate(const model::LayerSpec& spec, const artifact::HostLayer& source,
-                   const artifact::HostLayer& quantized, int64_t samples) {
-    const int64_t measured = std::min(kReportSamples, stream_.samples());
-    std::vector<std::vector<float>> expected;
+  /// What the unquantized layer makes of the stream's first samples.
+  struct Expected {
+    std::vector<std::vector<float>> outputs;
+    double norm = 0.0;  ///< squared, of what it adds to the residual stream
+  };
+  Expected RunUnquantized(const model::LayerSpec& spec, const artifact::HostLayer& source) {
+    Expected expected;
     stream_.RunLayer(
-        model::DeviceLayer(transformer_.backend(), spec, source), measured,
-        CalibrationStream::Keep::kInput, nullptr,
-        [&](int64_t, std::span<const float>, std::span<const float> output) {
-          expected.emplace_back(output.begin(), output.end());
-        },
-        nullptr);
-    double error = 0.0;
-    double norm = 0.0;
-    stream_.RunLayer(
-        OnDevice(spec, quantized), samples, CalibrationStream::Keep::kOutput, nullptr,
-        [&](int64_t sample, std::span<const float> input, std::span<const float> output) {
-          if (sample >= measured) return;
-          const std::vector<float>& want = expected[static_cast<size_t>(sample)];
+        model::DeviceLayer(transformer_.backend(), spec, source),
+        std::min(kReportSamples, stream_.samples()), CalibrationStream::Keep::kInput, nullptr,
+        [&](int64_t, std::span<const float> input, std::span<const float> output) {
+          expected.outputs.emplace_back(output.begin(), output.end());
           for (size_t j = 0; j < output.size(); ++j) {
-            const double difference = static_cast<double>(output[j]) - want[j];
-            const double update = static_cast<double>(want[j]) - input[j];
-            error += difference * difference;
-            norm += update * update;
+            const double update = static_cast<double>(output[j]) - input[j];
+            expected.norm += update * update;
           }
         },
-        &progress_);
-    return norm > 0.0 ? error / norm : 0.0;
+        nullptr);
+    return expected;
   }
 
-  /// A quantized layer as the backend can run it.
-  model::DeviceLayer OnDevice(const model::LayerSpec& spec, const artifact::HostLayer& layer) {
+  /// Moves the stream's first `samples` to the layer's output; returns the layer's own relative
+  /// error.
+  double Propagate(const model::LayerSpec& spec, const LayerResult& result,
+                   const Expected& expected, int64_t samples) {
+    const auto add_error = [&](double& error) {
+      return [&](int64_t sample, std::span<const float>, std::span<const float> output) {
+        if (sample >= std::ssize(expected.outputs)) return;
+        const std::vector<float>& want = expected.outputs[static_cast<size_t>(sample)];
+        for (size_t j = 0; j < output.size(); ++j) {
+          const double difference = static_cast<double>(output[j]) - want[j];
+          error += difference * difference;
+        }
+      };
+    };
+    double error = 0.0;
+    kernels::Backend& backend = transformer_.backend();
+    if (IsSequential(options_.recipe)) {  // the stream stands before the FFN
+      const artifact::HostLayer simulated =
+          SimulatedLayer(options_.recipe, result.clips, result.host);
+      stream_.RunLayer(model::DeviceLayer(backend, spec, simulated), samples,
+                       CalibrationStream::Keep::kOutput, nullptr, add_error(error), &progress_,
+                       model::LayerPart::kFfn);
+    } else {
+      stream_.RunLayer(OnDevice(spec, result.host, result.clips), samples,
+                       CalibrationStream::Keep::kOutput, nullptr, add_error(error), &progress_);
+    }
+    return expected.norm > 0.0 ? error / expected.norm : 0.0;
+  }
+
+  /// A quantized layer as the backend can run it: fake-quantized where it lacks the kernels.
+  model::DeviceLayer OnDevice(const model::LayerSpec& spec, const artifact::HostLayer& layer,
+                              const artifact::LayerClips& clips) {
     kernels::Backend& backend = transformer_.backend();
     const bool simulated = options_.simulated || !quant::HasKernels(options_.recipe);
-    const std::vector<quant::Feature> missing = model::MissingKernels(options_.recipe, backend);
-    if (simulated || missing.empty()) return {backend, spec, layer};
-    return {backend, spec, model::FakeQuantized(missing, layer)};
+    if (simulated || model::MissingKernels(options_.recipe, backend).empty()) {
+      return {backend, spec, layer};
+    }
+    return {backend, spec, SimulatedLayer(options_.recipe, clips, layer)};
   }
 
   artifact::QuantizationConfig Config() const {
@@ -164,6 +214,7 @@ class ModelQuantizer {
   const QuantizeOptions& options_;
   model::Transformer& transformer_;
   CalibrationStream& stream_;
+  CalibrationStream* unquantized_;
   LayerSink& sink_;
   quant::DenseAlgebra& algebra_;
   Progress progress_;
@@ -217,13 +268,44 @@ Result<QuantizeReport> QuantizeModel(const model::ModelFiles& files, const Calib
   if (Status s = model::LoadOuterWeights(files, DType::kF32, *transformer); !s.ok()) {
     return s.error();
   }
-  // Rounding needs no tokens; a few windows still measure each layer's error.
-  const auto windows = static_cast<int64_t>(calibration.windows.size());
-  const int64_t samples =
-      NeedsHessian(options.recipe) ? windows : std::min(windows, kReportSamples);
+  const int64_t samples = SamplesOf(calibration, options.recipe);
   Result<CalibrationStream> stream = MakeStream(files, calibration, options, samples, *transformer);
   if (!stream.ok()) return stream.error();
-  return ModelQuantizer(files, options, algebra, *transformer, *stream, sink).Run(*plan);
+  std::optional<CalibrationStream> unquantized;
+  if (Streams(options.recipe) == 2) {
+    Result<CalibrationStream> second =
+        MakeStream(files, calibration, options, samples, *transformer);
+    if (!second.ok()) return second.error();
+    unquantized.emplace(std::move(second).value());
+  }
+  return ModelQuantizer(files, options, algebra, *transformer, *stream,
+                        unquantized ? &*unquantized : nullptr, sink)
+      .Run(*plan);
+}
+
+QuantizeMemory PlanMemory(const model::ModelFiles& files, const Calibration& calibration,
+                          const QuantizeOptions& options) {
+  QuantizeMemory memory;
+  memory.stores = Streams(options.recipe);
+  const int64_t store = SamplesOf(calibration, options.recipe) *
+                        calibration.record.sequence_length * files.spec.hidden_size *
+                        static_cast<int64_t>(sizeof(Half));
+  memory.hidden = memory.stores * store;
+  memory.spilled = store > options.memory_limit / memory.stores;
+  if (!NeedsHessian(options.recipe)) return memory;
+  const bool sequential = IsSequential(options.recipe);
+  for (int64_t i = 0; i < files.spec.num_layers(); ++i) {
+    int64_t widest = 0;
+    int64_t all = 0;
+    for (const artifact::SiteShape& site : model::ShapeOfLayer(files.spec, i).Sites()) {
+      const int64_t bytes = site.width * site.width * static_cast<int64_t>(sizeof(float));
+      widest = std::max(widest, bytes);
+      all += bytes;
+    }
+    // A factor, or a cross matrix, beside one site's Hessian or those of all.
+    memory.hessians = std::max(memory.hessians, widest + (sequential ? widest : all));
+  }
+  return memory;
 }
 
 }  // namespace atom::pipeline

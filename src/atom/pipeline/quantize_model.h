@@ -4,7 +4,7 @@
 //   calibration tokens through the already quantized layers, quantize, hand to the sink
 //
 // Memory is about one layer, its Hessians and the hidden states of the calibration tokens
-// (tokens × hidden × 2 bytes), whatever the size of the model.
+// (tokens × hidden × 2 bytes, twice with an input correction), whatever the size of the model.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@
 #include "atom/pipeline/calibration.h"
 #include "atom/pipeline/layer_sink.h"
 #include "atom/pipeline/plan_reorder.h"
+#include "atom/pipeline/site_hessian.h"
 #include "atom/quant/dense_algebra.h"
 #include "atom/quant/recipe.h"
 
@@ -37,11 +38,23 @@ struct QuantizeOptions {
   const std::vector<LayerPermutations>* plan = nullptr;
 };
 
+struct LinearReport {
+  double error = -1.0;           ///< relative squared error of its output; negative: not measured
+  double rounding_error = -1.0;  ///< GPTQ: of rounding instead, in GPTQ's objective
+  bool rounding_kept = false;    ///< GPTQ was worse than rounding, which was kept
+};
+
+struct SiteReport {
+  double error = -1.0;  ///< relative squared error of the outputs of all its linears
+  SiteStatistics statistics;
+};
+
 struct LayerReport {
   /// ‖Δ − Δ̂‖² / ‖Δ‖², Δ what the layer adds to the residual stream, on the same input: the error
   /// that this layer alone makes.
   double error = 0.0;
-  std::map<artifact::LinearName, double> linear_error;  ///< negative: not measured
+  std::map<artifact::LinearName, LinearReport> linears;
+  std::map<artifact::SiteName, SiteReport> sites;  ///< empty where no Hessian was needed
   double damping = 0.0;
   artifact::LayerClips clips;
   /// Width of each site's rotated blocks, where the recipe has a Hadamard transform; 0: groups are
@@ -56,6 +69,17 @@ struct QuantizeReport {
   double bits_per_weight_model = 0.0;  ///< embedding, head and norms included
 };
 nlohmann::json ToJson(const QuantizeReport& report);
+
+/// What a run holds at most, in bytes, besides one layer's weights and one window's activations.
+struct QuantizeMemory {
+  int64_t stores = 1;    ///< of hidden states: two with an input correction
+  int64_t hidden = 0;    ///< of all stores
+  bool spilled = false;  ///< they are in a file
+  int64_t hessians = 0;  ///< with their factor, or the cross matrix
+  int64_t total() const { return (spilled ? 0 : hidden) + hessians; }
+};
+QuantizeMemory PlanMemory(const model::ModelFiles& files, const Calibration& calibration,
+                          const QuantizeOptions& options);
 
 /// Quantizes every layer that the sink has not finished.
 Result<QuantizeReport> QuantizeModel(const model::ModelFiles& files, const Calibration& calibration,

@@ -1,5 +1,7 @@
 #include "atom/pipeline/site_observers.h"
 
+#include <utility>
+
 #include "atom/core/check.h"
 
 namespace atom::pipeline {
@@ -23,19 +25,39 @@ std::vector<float> StatisticObserver::Finish(const artifact::SiteName& site) con
   return statistics_.at(site).Finish();
 }
 
-GramObserver::GramObserver(const kernels::Backend& backend, quant::DenseAlgebra& algebra,
-                           const artifact::LayerShape& shape, int64_t samples)
-    : backend_(backend), algebra_(algebra), weight_(2.0f / static_cast<float>(samples)) {
+HessianObserver::HessianObserver(const kernels::Backend& backend, quant::DenseAlgebra& algebra,
+                                 const quant::Recipe& recipe, const artifact::LayerShape& shape,
+                                 int64_t samples)
+    : backend_(backend) {
+  const quant::WeightFormat format = quant::WeightFormatFor(recipe);
   for (const artifact::SiteShape& site : shape.Sites()) {
-    const auto k = static_cast<size_t>(site.width);
-    grams_[site.name].assign(k * k, 0.0f);
+    sites_.emplace(site.name, SiteHessian(algebra, {.k = site.width,
+                                                    .outliers = format.OutlierColumns(site.width),
+                                                    .samples = samples,
+                                                    .token_cap = recipe.weight.token_cap}));
   }
 }
 
-void GramObserver::OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) {
-  ATOM_CHECK(input.format().dense(), "the Gram matrix of packed codes");
-  const kernels::UnpackedActivation x = backend_.Unpack(input);
-  algebra_.AddGram(x.dense, x.rows, input.k(), weight_, grams_.at(site));
+void HessianObserver::OnSite(const artifact::SiteName& site,
+                             const kernels::PackedActivation& input) {
+  ATOM_CHECK(input.format().dense(), "the Hessian of packed codes");
+  kernels::UnpackedActivation x = backend_.Unpack(input);
+  sites_.at(site).AddSample(x.dense, {}, x.rows);
+  last_shown_ = site;
+}
+
+void CaptureObserver::OnSite(const artifact::SiteName& site,
+                             const kernels::PackedActivation& input) {
+  if (site != site_) return;
+  ATOM_CHECK(input.format().dense(), "the input as packed codes");
+  input_ = backend_.Unpack(input).dense;
+  captured_ = true;
+}
+
+std::vector<float> CaptureObserver::Take() {
+  ATOM_CHECK(captured_, "the site {} was not reached", ToString(site_));
+  captured_ = false;
+  return std::move(input_);
 }
 
 }  // namespace atom::pipeline

@@ -1,12 +1,14 @@
 // What calibration learns while a layer runs: channel statistics of the unquantized inputs, and the
-// Gram matrices (GPTQ's Hessians) of the quantized ones.
+// Hessians of the quantized ones.
 #pragma once
 
 #include <map>
 #include <vector>
 
 #include "atom/model/transformer.h"
+#include "atom/pipeline/site_hessian.h"
 #include "atom/quant/dense_algebra.h"
+#include "atom/quant/recipe.h"
 #include "atom/quant/stats.h"
 
 namespace atom::pipeline {
@@ -24,20 +26,38 @@ class StatisticObserver : public model::SiteObserver {
   std::map<artifact::SiteName, quant::ChannelStatistic> statistics_;
 };
 
-/// H[K][K] = (2 / samples) Σ x·xᵀ a site, upper triangle. Inputs must be dense.
-class GramObserver : public model::SiteObserver {
+/// One SiteHessian a site. Inputs must be dense.
+class HessianObserver : public model::SiteObserver {
  public:
-  GramObserver(const kernels::Backend& backend, quant::DenseAlgebra& algebra,
-               const artifact::LayerShape& shape, int64_t samples);
+  /// `recipe` has the token cap and the outlier columns.
+  HessianObserver(const kernels::Backend& backend, quant::DenseAlgebra& algebra,
+                  const quant::Recipe& recipe, const artifact::LayerShape& shape, int64_t samples);
   void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) override;
-  bool wants_output() const override { return false; }
-  std::span<const float> Gram(const artifact::SiteName& site) const { return grams_.at(site); }
+  bool done() const override { return last_shown_ == artifact::SiteRole::kDown; }
+  const SiteHessian& Of(const artifact::SiteName& site) const { return sites_.at(site); }
 
  private:
   const kernels::Backend& backend_;
-  quant::DenseAlgebra& algebra_;
-  float weight_;
-  std::map<artifact::SiteName, std::vector<float>> grams_;
+  std::map<artifact::SiteName, SiteHessian> sites_;
+  artifact::SiteName last_shown_;
+};
+
+/// Keeps the input of one site, and wants no more.
+class CaptureObserver : public model::SiteObserver {
+ public:
+  CaptureObserver(const kernels::Backend& backend, artifact::SiteName site, bool wants_output)
+      : backend_(backend), site_(site), wants_output_(wants_output) {}
+  void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) override;
+  bool done() const override { return captured_ && !wants_output_; }
+  /// [rows][k] of the step that ran last; the next step starts anew.
+  std::vector<float> Take();
+
+ private:
+  const kernels::Backend& backend_;
+  artifact::SiteName site_;
+  bool wants_output_;
+  bool captured_ = false;
+  std::vector<float> input_;
 };
 
 }  // namespace atom::pipeline

@@ -33,6 +33,26 @@ class CpuAlgebra final : public DenseAlgebra {
                           .ldc = k});
   }
 
+  void AddCross(std::span<const float> a, std::span<const float> b, int64_t rows, int64_t k,
+                float alpha, std::span<float> c) override {
+    ATOM_CHECK(static_cast<int64_t>(a.size()) == rows * k && b.size() == a.size() &&
+                   static_cast<int64_t>(c.size()) == k * k,
+               "a has {} values, b {}, c {}, for rows = {}, k = {}", a.size(), b.size(), c.size(),
+               rows, k);
+    Multiply(pool_, {.transpose_a = true,
+                     .m = k,
+                     .n = k,
+                     .k = rows,
+                     .alpha = alpha,
+                     .a = a.data(),
+                     .lda = k,
+                     .b = b.data(),
+                     .ldb = k,
+                     .beta = 1.0f,
+                     .c = c.data(),
+                     .ldc = k});
+  }
+
   Result<std::vector<float>> InverseCholesky(std::vector<float> h, int64_t k) override {
     if (Status status = InverseCholeskyInPlace(h, k, pool_); !status.ok()) return status.error();
     return h;
@@ -41,6 +61,22 @@ class CpuAlgebra final : public DenseAlgebra {
   void SubtractProduct(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
                        int64_t ldb, float* c, int64_t ldc) override {
     Multiply(pool_, {.m = m,
+                     .n = n,
+                     .k = k,
+                     .alpha = -1.0f,
+                     .a = a,
+                     .lda = lda,
+                     .b = b,
+                     .ldb = ldb,
+                     .beta = 1.0f,
+                     .c = c,
+                     .ldc = ldc});
+  }
+
+  void SubtractTransposed(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda,
+                          const float* b, int64_t ldb, float* c, int64_t ldc) override {
+    Multiply(pool_, {.transpose_b = true,
+                     .m = m,
                      .n = n,
                      .k = k,
                      .alpha = -1.0f,

@@ -20,6 +20,10 @@ class DenseAlgebra {
   virtual void AddGram(std::span<const float> x, int64_t rows, int64_t k, float alpha,
                        std::span<float> h) = 0;
 
+  /// c[K][K] += alpha * aᵀ·b, a and b [rows][k].
+  virtual void AddCross(std::span<const float> a, std::span<const float> b, int64_t rows, int64_t k,
+                        float alpha, std::span<float> c) = 0;
+
   /// From the upper triangle of a symmetric h[K][K], the upper Cholesky factor U of its inverse
   /// (h⁻¹ = Uᵀ·U), zeros below the diagonal. h is taken by value and becomes U: no second K × K
   /// matrix. An Error when h is not finite or not positive definite.
@@ -28,6 +32,10 @@ class DenseAlgebra {
   /// c[m][n] -= a[m][k] · b[k][n]; rows are lda, ldb, ldc apart.
   virtual void SubtractProduct(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda,
                                const float* b, int64_t ldb, float* c, int64_t ldc) = 0;
+
+  /// c[m][n] -= a[m][k] · b[n][k]ᵀ.
+  virtual void SubtractTransposed(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda,
+                                  const float* b, int64_t ldb, float* c, int64_t ldc) = 0;
 };
 
 /// On the CPU, products by oneDNN. The result is the same, bit for bit, for any number of threads

@@ -62,7 +62,8 @@ struct WeightFormat {
   bool symmetric = true;
   ScaleFormat scales = ScaleFormat::kFp16;
   float clip = 1.0f;
-  int64_t outliers = 0;  ///< trailing columns in `outlier_format`
+  bool clip_per_group = false;  ///< GPTQ: searched for each row and group instead (gptq.h)
+  int64_t outliers = 0;         ///< trailing columns in `outlier_format`
   OutlierFormat outlier_format = OutlierFormat::kInt8;
   bool gptq = false;
   double damping = 0.01;          ///< GPTQ: share of the mean diagonal added to the diagonal

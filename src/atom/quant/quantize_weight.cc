@@ -75,6 +75,15 @@ std::vector<float> FitRowScales(std::span<const float> w, const WeightGroups& gr
   return scales;
 }
 
+/// Scales to be fitted to the groups of w; those of rows are.
+WeightScales PrepareScales(std::span<const float> w, const WeightGroups& groups,
+                           const WeightFormat& format) {
+  WeightScales scales;
+  scales.groups.resize(static_cast<size_t>(groups.groups() * groups.n));
+  if (format.scales == ScaleFormat::kTwoLevel) scales.rows = FitRowScales(w, groups, format);
+  return scales;
+}
+
 /// Rounds the low-bit columns of w to nearest, in place.
 void RoundToNearest(std::span<float> w, const WeightGroups& groups, const WeightFormat& asked,
                     WeightScales& scales) {
@@ -161,43 +170,88 @@ bool IsPackable(const WeightFormat& format) {
   return format.bits == 4 && (no_outliers || format.outlier_format == OutlierFormat::kInt8);
 }
 
-Result<QuantizedWeight> QuantizeWeight(std::span<const float> w, int64_t n, int64_t k,
-                                       const WeightFormat& format, std::span<const float> hessian,
-                                       DenseAlgebra& algebra) {
-  ATOM_CHECK(static_cast<int64_t>(w.size()) == n * k, "{} values for {} x {}", w.size(), n, k);
-  if (Status status = CheckFinite("weight", w, k); !status.ok()) return status.error();
-  QuantizedWeight result;
-  result.dense.assign(w.begin(), w.end());
-  if (format.bits == 16) return result;
-  if (Status status = CheckShape(n, k, format); !status.ok()) return status.error();
+namespace {
 
-  const WeightGroups groups(n, k, format);
-  WeightScales scales;
-  scales.groups.resize(static_cast<size_t>(groups.groups() * n));
-  if (format.scales == ScaleFormat::kTwoLevel) scales.rows = FitRowScales(w, groups, format);
-  if (format.gptq) {
-    Result<double> damping = RoundByGptq(result.dense, n, k, format, hessian, algebra, scales);
-    if (!damping.ok()) return damping.error();
-    result.damping = *damping;
-  } else {
-    RoundToNearest(result.dense, groups, format, scales);
-  }
-
+/// Packs what was rounded but for its outliers, or rounds those where nothing can be packed.
+Status Finish(const WeightGroups& groups, const WeightFormat& format, const WeightScales& scales,
+              QuantizedWeight& result) {
   const auto row_of = [&](int64_t row) {
-    return std::span(result.dense).subspan(static_cast<size_t>(row * k), static_cast<size_t>(k));
+    return std::span(result.dense)
+        .subspan(static_cast<size_t>(row * groups.k), static_cast<size_t>(groups.k));
   };
   if (IsPackable(format)) {
     result.packed = Pack(result.dense, groups, format, scales);
-    for (int64_t row = 0; row < n; ++row) result.packed->DequantizeRow(row, row_of(row));
+    for (int64_t row = 0; row < groups.n; ++row) result.packed->DequantizeRow(row, row_of(row));
   } else {
-    for (int64_t row = 0; row < n; ++row) {
+    for (int64_t row = 0; row < groups.n; ++row) {
       FakeQuantizeOutliers(format.outlier_format,
                            row_of(row).subspan(static_cast<size_t>(groups.low_bit)));
     }
   }
   // fp16 and FP8 outliers overflow to infinity; the INT8 ones and the grids cannot.
-  if (Status status = CheckFinite("rounded weight", result.dense, k); !status.ok())
+  return CheckFinite("rounded weight", result.dense, groups.k);
+}
+
+/// By GPTQ, or by rounding to its grids.
+Result<QuantizedWeight> Round(std::span<const float> w, const WeightGroups& groups,
+                              const WeightFormat& format, std::span<const float> hessian,
+                              const DampedFactor& factor, Spread spread, DenseAlgebra& algebra) {
+  QuantizedWeight result;
+  result.dense.assign(w.begin(), w.end());
+  WeightScales scales = PrepareScales(w, groups, format);
+  RoundByGptq(result.dense, groups.n, groups.k, format, hessian, factor, spread, algebra, scales);
+  if (Status status = Finish(groups, format, scales, result); !status.ok()) {
     return status.error();
+  }
+  result.damping = factor.damping;
+  return result;
+}
+
+Result<QuantizedWeight> QuantizeByGptq(std::span<const float> w, const WeightGroups& groups,
+                                       const WeightFormat& format, std::span<const float> hessian,
+                                       const DampedFactor& factor, DenseAlgebra& algebra) {
+  Result<QuantizedWeight> gptq =
+      Round(w, groups, format, hessian, factor, Spread::kToCome, algebra);
+  if (!gptq.ok() || format.reference_parity) return gptq;
+  Result<QuantizedWeight> rounded =
+      Round(w, groups, format, hessian, factor, Spread::kNowhere, algebra);
+  if (!rounded.ok()) return rounded;
+  const auto error_of = [&](const QuantizedWeight& q) {
+    return MeasureOutputError(w, q.dense, groups.n, groups.k, hessian, algebra);
+  };
+  const GptqComparison comparison{error_of(*gptq), error_of(*rounded)};
+  Result<QuantizedWeight>& kept = comparison.rounding_kept() ? rounded : gptq;
+  kept->gptq = comparison;
+  return std::move(kept);
+}
+
+}  // namespace
+
+Result<QuantizedWeight> QuantizeWeight(std::span<const float> w, int64_t n, int64_t k,
+                                       const WeightFormat& format, std::span<const float> hessian,
+                                       DenseAlgebra& algebra, const DampedFactor* factor) {
+  ATOM_CHECK(static_cast<int64_t>(w.size()) == n * k, "{} values for {} x {}", w.size(), n, k);
+  if (Status status = CheckFinite("weight", w, k); !status.ok()) return status.error();
+  QuantizedWeight result;
+  if (format.bits == 16) {
+    result.dense.assign(w.begin(), w.end());
+    return result;
+  }
+  if (Status status = CheckShape(n, k, format); !status.ok()) return status.error();
+  const WeightGroups groups(n, k, format);
+  if (format.gptq) {
+    if (factor != nullptr) return QuantizeByGptq(w, groups, format, hessian, *factor, algebra);
+    const Result<DampedFactor> own =
+        FactorDamped(hessian, k, format.damping, format.reference_parity, algebra);
+    if (!own.ok()) return own.error();
+    return QuantizeByGptq(w, groups, format, hessian, *own, algebra);
+  }
+  result.dense.assign(w.begin(), w.end());
+  WeightScales scales = PrepareScales(w, groups, format);
+  RoundToNearest(result.dense, groups, format, scales);
+  if (Status status = Finish(groups, format, scales, result); !status.ok()) {
+    return status.error();
+  }
   return result;
 }
 

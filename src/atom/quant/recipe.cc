@@ -135,6 +135,27 @@ Status CheckScales(std::string_view part, ScaleFormat scales, NumberFormat numbe
                    part, part);
 }
 
+/// What only GPTQ, which sees tokens, can do.
+Status CheckCalibrated(const WeightRecipe& weight) {
+  if (weight.token_cap != 0.0 && !(weight.token_cap >= 1.0 && weight.token_cap <= 1e9)) {
+    return MakeError("weight.token_cap is {}, expected 0, or 1 to 1e9", weight.token_cap);
+  }
+  if (!(weight.correction >= 0.0 && weight.correction <= 1.0)) {
+    return MakeError("weight.correction is {}, expected a share from 0 to 1", weight.correction);
+  }
+  if (weight.correction > 0.0 && !weight.sequential) {
+    return MakeError("weight.correction is {}, expected 0 where weight.sequential is false",
+                     weight.correction);
+  }
+  if (weight.gptq) return {};
+  const std::string_view found = weight.sequential        ? "weight.sequential is true"
+                                 : weight.token_cap > 0.0 ? "weight.token_cap is not 0"
+                                 : weight.clip_per_group  ? "weight.clip is \"search-group\""
+                                                          : "";
+  if (found.empty()) return {};
+  return MakeError("{}, but weight.method is \"rtn\", expected \"gptq\"", found);
+}
+
 Status CheckWeight(const WeightRecipe& weight) {
   for (const Status& status :
        {CheckBits("weight.bits", weight.bits),
@@ -149,6 +170,7 @@ Status CheckWeight(const WeightRecipe& weight) {
   if (!(weight.damping >= 0.0 && weight.damping <= 1.0)) {
     return MakeError("weight.damping is {}, expected a share from 0 to 1", weight.damping);
   }
+  if (Status status = CheckCalibrated(weight); !status.ok()) return status;
   if (weight.gptq && weight.number == NumberFormat::kExponent) {
     return MakeError("weight.method is \"gptq\", expected \"rtn\" for weight.format \"exponent\"");
   }
@@ -266,6 +288,7 @@ WeightFormat WeightFormatFor(const Recipe& recipe) {
           .symmetric = recipe.weight.symmetric,
           .scales = recipe.weight.scales,
           .clip = recipe.weight.clip.ratio,
+          .clip_per_group = recipe.weight.clip_per_group,
           .outliers = recipe.outliers,
           .outlier_format = recipe.outlier_format,
           .gptq = recipe.weight.gptq,

@@ -27,8 +27,13 @@ struct WeightRecipe {
   bool symmetric = true;
   ScaleFormat scales = ScaleFormat::kFp16;
   Clip clip = {};
+  bool clip_per_group = false;  ///< with clip.search: for each row and group, by GPTQ
   bool gptq = false;
   double damping = 0.01;
+  // With GPTQ:
+  bool sequential = false;  ///< q,k,v → o → gate,up → down, each on the stream quantized so far
+  double token_cap = 0.0;   ///< a token counts at most as so many median ones; 0: as it is
+  double correction = 0.0;  ///< share of the step that makes good the inputs' error; sequential
   friend bool operator==(const WeightRecipe&, const WeightRecipe&) = default;
 };
 
