@@ -120,9 +120,10 @@ TEST(QuantizationConfig, RequiresTheFeaturesOfItsRecipe) {
   quant::Recipe recipe = TinyRecipe();
   recipe.weight.scales = recipe.activation.scales = quant::ScaleFormat::kTwoLevel;
   recipe.hadamard = true;
+  recipe.kv.exact_window = 16;
   const QuantizationConfig config = TinyConfig(2, recipe);
   const json block = ToJson(config);
-  EXPECT_EQ(block["requires"], json({"two-level-scales", "block-hadamard"}));
+  EXPECT_EQ(block["requires"], json({"two-level-scales", "block-hadamard", "exact-window"}));
   const auto parsed = ParseQuantizationConfig(block, 2, "config.json");
   ASSERT_TRUE(parsed.ok()) << parsed.error().message;
   EXPECT_EQ(*parsed, config);

@@ -89,6 +89,16 @@ TEST(RecipeJson, IsSpelledAsDocumented) {
   EXPECT_EQ(ToJson(*quant::FindRecipe("atom-w4a4")).dump(), expected.dump());
 }
 
+TEST(RecipeJson, AnExactWindowIsWrittenWhereThereIsOne) {
+  quant::Recipe recipe = *quant::FindRecipe("atom-w4a4");
+  EXPECT_FALSE(ToJson(recipe)["kv"].contains("exact_window"));
+  recipe.kv.exact_window = 16;
+  EXPECT_EQ(ToJson(recipe)["kv"]["exact_window"], 16);
+  EXPECT_EQ(ParseRecipe(ToJson(recipe), "my.json").value(), recipe);
+  EXPECT_EQ(ErrorOf({{"kv", {{"bits", 4}, {"exact_window", 8}}}}),
+            "my.json: kv.exact_window is 8, expected 0 or a multiple of 16 up to 1048576");
+}
+
 TEST(RecipeJson, FieldsLeftOutAreThoseOfTheBase) {
   const Result<quant::Recipe> parsed = ParseRecipe(
       json::parse(

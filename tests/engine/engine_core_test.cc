@@ -76,12 +76,13 @@ struct Case {
   bool quantized;
   int requests;
   RunnerKind runner = RunnerKind::kLocal;
+  int64_t exact_window = 0;
 };
 
 std::unique_ptr<LoadedModel> Load(const Case& which) {
   if (!which.quantized) return std::make_unique<LoadedModel>(which.backend);
   const tests::TemporaryFolder folder;
-  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact");
+  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact", which.exact_window);
   return std::make_unique<LoadedModel>(folder / "artifact", which.backend,
                                        model::Transformer::Limits{.rows = 512, .positions = 128});
 }
@@ -171,17 +172,65 @@ TEST_P(EngineCoreTest, ThePrefixCacheChangesNothing) {
   EXPECT_GT(core.stats().prefix_hits, 0);
 }
 
+/// Prompts that leave a cached one at every position, twice: the second time all full pages are
+/// found, whatever is kept beside them.
+TEST_P(EngineCoreTest, APrefixOfAnyLengthChangesNothing) {
+  const std::vector<int32_t> base = RandomPrompt(77, 90);
+  const auto make = [&base](int round) {
+    std::vector<Request> all;
+    for (int shared = round == 0 ? 90 : 1; shared <= 90; shared += 3) {
+      Request request;
+      request.id = 100 * round + shared;
+      request.prompt.assign(base.begin(), base.begin() + shared);
+      for (int i = 0; i < 3; ++i) request.prompt.push_back(70 * round + (shared + i) % 60 + 5);
+      request.stop = {.max_tokens = 12, .ignore_eos = true};
+      request.sampling.temperature = 0.0f;
+      request.logprobs = 2;
+      all.push_back(std::move(request));
+    }
+    return all;
+  };
+  OwnCore core(model_, 64 * 8, {.max_sequences = 3}, GetParam().runner);
+  for (const int round : {0, 1, 2}) {
+    for (Request& request : make(round)) core.Add(std::move(request), {});
+    const Transcripts results = Drain(core);
+    ExpectSame(results, Alone(model_, make(round)), fmt::format("round {}", round));
+    if (round < 2) continue;
+    for (const auto& [id, result] : results) {
+      EXPECT_EQ(result.cached_tokens, (id - 200) / 16 * 16) << id;
+    }
+  }
+}
+
+/// As few exact pages as a sequence needs to get on.
+TEST_P(EngineCoreTest, FewExactPagesChangeNothing) {
+  const int64_t window = GetParam().exact_window;
+  if (window == 0) return;
+  const Transcripts alone = Alone(model_, ManyRequests(requests()));
+  for (const int64_t pages : {window / 16 + 2, window / 16 + 5}) {
+    model::LocalRunner runner(*model_.transformer, {.kv_pages = 512, .exact_pages = pages});
+    EngineCore core(runner, *model_.tokenizer, {});
+    for (Request& request : ManyRequests(requests())) core.Add(std::move(request), {});
+    ExpectSame(Drain(core), alone, fmt::format("{} exact pages", pages));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, EngineCoreTest,
                          testing::Values(Case{"cpu", false, 64}, Case{"cpu", true, 32},
                                          Case{"cpu", false, 64, RunnerKind::kLate},
                                          Case{"cpu", true, 32, RunnerKind::kLate},
                                          Case{"cpu", false, 64, RunnerKind::kInFlight},
                                          Case{"reference", false, 12}, Case{"reference", true, 12},
-                                         Case{"reference", false, 12, RunnerKind::kInFlight}),
+                                         Case{"reference", false, 12, RunnerKind::kInFlight},
+                                         Case{"cpu", true, 32, RunnerKind::kLocal, 16},
+                                         Case{"cpu", true, 32, RunnerKind::kLate, 32},
+                                         Case{"cpu", true, 32, RunnerKind::kInFlight, 16},
+                                         Case{"reference", true, 12, RunnerKind::kLocal, 16}),
                          [](const auto& which) {
-                           return fmt::format("{}{}{}", which.param.backend,
+                           return fmt::format("{}{}{}{}", which.param.backend,
                                               which.param.quantized ? "Quantized" : "",
-                                              Name(which.param.runner));
+                                              Name(which.param.runner),
+                                              which.param.exact_window > 0 ? "ExactWindow" : "");
                          });
 
 /// What is said of each request, output by output: a step in flight only comes later.

@@ -15,7 +15,7 @@ namespace atom::tests {
 
 /// Writes the checkpoint to `from` and its artifact to `to`; both are created.
 inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
-                                    const std::filesystem::path& to) {
+                                    const std::filesystem::path& to, int64_t exact_window = 0) {
   std::filesystem::create_directory(from);
   WriteTinyModel({}, from);
   const model::ModelFiles files = model::ModelFiles::Open(from).value();
@@ -28,6 +28,7 @@ inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
 
   artifact::QuantizationConfig config;
   config.recipe = quant::FindRecipe("atom-w4a4").value();
+  config.recipe.kv.exact_window = exact_window;
   config.tool_version = "test";
   config.calibration = calibration.record;
   Result<artifact::ArtifactWriter> writer =

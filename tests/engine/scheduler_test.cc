@@ -179,13 +179,60 @@ TEST(Scheduler, ReusesWhatLiesBeforeTheFirstLogits) {
   }
 }
 
+/// With an exact window a prefix ends where the exact pages in front of its end are kept.
+TEST(Scheduler, APrefixEndsAtATail) {
+  SimulatedEngine engine(
+      {.step_tokens = 4096, .max_sequences = 4, .exact_window = 16, .exact_pages = 1000}, 1000);
+  engine.Add({.prompt = 2000, .answer = 40});  // ends at 2040: 127 pages are full
+  engine.Run(100);
+  const auto found = [&](int64_t prompt, int64_t fresh) {
+    const RequestId id = engine.Add({.prompt = prompt, .fresh = fresh});
+    engine.Step();
+    return engine.sequence(id).cached_tokens;
+  };
+  EXPECT_EQ(found(2000, 0), 1984);  // the end of the prompt
+  EXPECT_EQ(found(1100, 5), 1024);  // one every 32 pages
+  EXPECT_EQ(found(1100, 6), 1088);  // where the one before left what was cached
+  EXPECT_EQ(found(1100, 7), 1088);
+  EXPECT_EQ(found(500, 1), 0);
+}
+
+/// Where a sequence stopped, a next turn goes on.
+TEST(Scheduler, ATailStaysWhereASequenceStopped) {
+  SimulatedEngine engine(
+      {.step_tokens = 4096, .max_sequences = 4, .exact_window = 32, .exact_pages = 100}, 100);
+  const RequestId first = engine.Add({.prompt = 100, .answer = 75});
+  engine.Run(100);
+  const RequestId next = engine.AddTurn(first, 30);
+  EXPECT_EQ(engine.Step(), (Steps{{next, 175 + 30 - 160}}));
+  EXPECT_EQ(engine.sequence(next).cached_tokens, 160);
+}
+
+TEST(Scheduler, FewExactPagesStopNobodyForEver) {
+  SimulatedEngine engine(
+      {.step_tokens = 200, .max_sequences = 8, .exact_window = 16, .exact_pages = 4}, 200);
+  for (int i = 0; i < 8; ++i) engine.Add({.prompt = 100, .answer = 60, .first_token = 1000 * i});
+  engine.Run(8 * 200);
+}
+
+TEST(SchedulerDeathTest, TooFewExactPagesAreRefused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      SimulatedEngine({.step_tokens = 8, .max_sequences = 1, .exact_window = 32, .exact_pages = 3},
+                      10),
+      "3 exact pages, expected at least 4");
+}
+
 TEST(Scheduler, RandomLoadsEndAndLeaveNothing) {
   Rng random(8);
-  for (int trial = 0; trial < 60; ++trial) {
+  for (int trial = 0; trial < 120; ++trial) {
     const int64_t pages = 4 + random.Below(30);
+    const int64_t exact_blocks = trial % 2 == 0 ? 0 : 1 + random.Below(3);
     SimulatedEngine engine({.step_tokens = 1 + random.Below(60),
                             .max_sequences = 1 + random.Below(12),
-                            .prefix_cache = trial % 3 != 0},
+                            .prefix_cache = trial % 3 != 0,
+                            .exact_window = 16 * exact_blocks,
+                            .exact_pages = exact_blocks + 2 + random.Below(20)},
                            pages);
     const int64_t requests = 1 + random.Below(40);
     for (int64_t i = 0; i < requests; ++i) {

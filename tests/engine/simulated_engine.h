@@ -15,8 +15,22 @@ namespace atom::engine {
 
 class SimulatedEngine {
  public:
-  SimulatedEngine(const SchedulerOptions& options, int64_t pages)
-      : options_(options), pool_(pages), scheduler_(options, pool_) {}
+  struct Options {
+    int64_t step_tokens = 0;
+    int64_t max_sequences = 0;
+    bool prefix_cache = true;
+    int64_t exact_window = 0;
+    int64_t exact_pages = 0;
+  };
+  SimulatedEngine(const Options& options, int64_t pages)
+      : options_(options),
+        pool_{.pages = pages,
+              .page_positions = 16,
+              .exact_pages = options.exact_pages,
+              .exact_window = options.exact_window},
+        pages_(pool_, options.prefix_cache),
+        scheduler_({.step_tokens = options.step_tokens, .max_sequences = options.max_sequences},
+                   pages_) {}
 
   struct Work {
     int64_t prompt = 1;
@@ -25,6 +39,7 @@ class SimulatedEngine {
     int32_t first_token = 0;  ///< prompts with the same one begin alike
     int64_t logits_below = 0;
     int64_t logits_from = 0;
+    int64_t fresh = 0;  ///< not 0: tokens at the end that only prompts with the same number share
   };
   /// Gives the id.
   RequestId Add(const Work& work) {
@@ -34,13 +49,30 @@ class SimulatedEngine {
     job.sequence.priority = work.priority;
     job.sequence.logits_from = work.logits_from;
     job.sequence.logits_below = work.logits_below;
-    job.end = work.prompt + work.answer;
     job.prompt = work.prompt;
     for (int64_t i = 0; i < work.prompt; ++i) {
       job.sequence.tokens.push_back(work.first_token + static_cast<int32_t>(i));
     }
+    for (int64_t i = 0; work.fresh > 0 && i < 3; ++i) {
+      job.sequence.tokens.push_back(static_cast<int32_t>(-1 + (1 << 24) + 8 * work.fresh + i));
+    }
+    job.end = std::ssize(job.sequence.tokens) + work.answer;
     scheduler_.Add(job.sequence);
     return job.sequence.id;
+  }
+
+  /// All of a sequence that ended, and `more` tokens.
+  RequestId AddTurn(RequestId id, int64_t more) {
+    const std::vector<int32_t> before = At(id).sequence.tokens;
+    const RequestId next = Add({.prompt = 0});
+    Job& job = At(next);
+    scheduler_.Remove(job.sequence);
+    job.sequence.tokens = before;
+    for (int64_t i = 0; i < more; ++i) job.sequence.tokens.push_back(static_cast<int32_t>(7 + i));
+    job.prompt = std::ssize(job.sequence.tokens);
+    job.end = job.prompt + 1;
+    scheduler_.Add(job.sequence);
+    return next;
   }
 
   void Cancel(RequestId id) {
@@ -70,11 +102,12 @@ class SimulatedEngine {
       ASSERT_LT(clock_, steps);
       Step();
     }
-    EXPECT_EQ(pool_.used(), 0);
+    EXPECT_EQ(pool().used(), 0);
+    EXPECT_EQ(pages_.exact_pages().used(), 0);
   }
 
   Scheduler& scheduler() { return scheduler_; }
-  PageAllocator& pool() { return pool_; }
+  const PageAllocator& pool() const { return pages_.pages(); }
   int64_t clock() const { return clock_; }
   bool ended(RequestId id) { return At(id).ended > 0; }
   int64_t end_of(RequestId id) { return At(id).ended; }      ///< the step
@@ -123,13 +156,49 @@ class SimulatedEngine {
       }
     }
     for (const auto& [page, text] : holds) ASSERT_FALSE(written.contains(page));
+    if (pool_.exact_window > 0) CheckExact(chunks);
     ASSERT_LE(tokens, options_.step_tokens);
     ASSERT_LE(scheduler_.running(), options_.max_sequences);
   }
 
-  SchedulerOptions options_;
-  PageAllocator pool_;
+  /// Every exact page that a chunk reads holds what the sequence has there, up to its beginning. A
+  /// page that is written holds something else from then on.
+  void CheckExact(const std::vector<Chunk>& chunks) {
+    const auto upto = [](const Sequence& sequence, int64_t position) {
+      return std::vector<int32_t>(sequence.tokens.begin(), sequence.tokens.begin() + position);
+    };
+    std::set<int32_t> written;
+    for (const Chunk& chunk : chunks) {
+      const Sequence& sequence = *chunk.sequence;
+      const int64_t end = sequence.computed + chunk.count;
+      const int64_t first = sequence.first_exact_page();
+      ASSERT_LE(first, pool_.FirstExactPage(sequence.computed));
+      for (int64_t page = pool_.FirstExactPage(sequence.computed); page * 16 < end; ++page) {
+        const int32_t number = sequence.exact_pages.at(static_cast<size_t>(page - first));
+        const int64_t known = std::min((page + 1) * 16, sequence.computed);
+        if (known > page * 16) {
+          ASSERT_EQ(exact_holds_[number], upto(sequence, known)) << "page " << page;
+        }
+        if (known == (page + 1) * 16) continue;  // read only
+        ASSERT_TRUE(written.insert(number).second) << "two write one exact page";
+      }
+    }
+    for (const Chunk& chunk : chunks) {
+      const Sequence& sequence = *chunk.sequence;
+      const int64_t end = sequence.computed + chunk.count;
+      for (int64_t page = sequence.computed / 16; page * 16 < end; ++page) {
+        const int64_t index = page - sequence.first_exact_page();
+        exact_holds_[sequence.exact_pages.at(static_cast<size_t>(index))] =
+            upto(sequence, std::min((page + 1) * 16, end));
+      }
+    }
+  }
+
+  Options options_;
+  kernels::PagePool pool_;
+  SequencePages pages_;
   Scheduler scheduler_;
+  std::map<int32_t, std::vector<int32_t>> exact_holds_;  // tokens up to the last written position
   std::deque<Job> jobs_;
   int64_t clock_ = 0;
 };

@@ -73,9 +73,28 @@ int64_t AllocationsOf(const Work& work) {
   return allocations;
 }
 
+/// Exact pages of a sequence, used in turn.
+constexpr int64_t kExactPages = 4;
+
+void AddExactPages(int32_t sequence, int64_t start, int64_t count, kernels::Batch& batch) {
+  const auto number = [sequence](int64_t page) {
+    return static_cast<int32_t>(sequence * kExactPages + page % kExactPages);
+  };
+  const kernels::PagePool pool = {.page_positions = 16, .exact_window = 16};
+  for (int64_t position = start; position < start + count; ++position) {
+    batch.exact_slots.push_back(static_cast<int32_t>(number(position / 16) * 16 + position % 16));
+  }
+  for (int64_t page = pool.FirstExactPage(start); page * 16 < start + count; ++page) {
+    batch.exact_pages.push_back(number(page));
+  }
+  batch.exact_starts.push_back(static_cast<int32_t>(batch.exact_pages.size()));
+}
+
 /// `count` tokens of a sequence from `start` on, the last of them with logits.
-void AddChunk(int32_t sequence, int64_t start, int64_t count, bool known, model::StepInput& step) {
+void AddChunk(int32_t sequence, int64_t start, int64_t count, bool known, bool exact,
+              model::StepInput& step) {
   kernels::Batch& batch = step.batch;
+  if (exact) AddExactPages(sequence, start, count, batch);
   const auto first_page = static_cast<int32_t>(sequence * kSequencePages);
   for (int64_t position = start; position < start + count; ++position) {
     batch.tokens.push_back(known ? static_cast<int32_t>(3 + position % 250)
@@ -106,7 +125,7 @@ model::LogitRow RowOf(int32_t sequence, std::span<const kernels::LogitEdit> edit
 
 /// Three sequences decode; in the first half a fourth feeds chunks of its prompt, in the second the
 /// contexts are long enough for the threads to share one.
-std::vector<model::StepInput> MakeSteps(std::span<const kernels::LogitEdit> edits,
+std::vector<model::StepInput> MakeSteps(bool exact, std::span<const kernels::LogitEdit> edits,
                                         std::span<const uint64_t> mask) {
   std::vector<model::StepInput> steps(kSteps);
   for (int64_t t = 0; t < kSteps; ++t) {
@@ -114,9 +133,9 @@ std::vector<model::StepInput> MakeSteps(std::span<const kernels::LogitEdit> edit
     step.batch.Clear();
     const bool prefill = t < kSteps / 2;
     for (int32_t sequence = 0; sequence < 3; ++sequence) {
-      AddChunk(sequence, prefill ? t : 200 + t, 1, t == 0, step);
+      AddChunk(sequence, prefill ? t : 200 + t, 1, t == 0, exact, step);
     }
-    if (prefill) AddChunk(3, 5 * t, 5, true, step);
+    if (prefill) AddChunk(3, 5 * t, 5, true, exact, step);
     for (int32_t row = 0; row < (prefill ? 4 : 3); ++row) {
       step.rows.push_back(RowOf(row, edits, mask));
     }
@@ -127,13 +146,14 @@ std::vector<model::StepInput> MakeSteps(std::span<const kernels::LogitEdit> edit
 struct Case {
   bool quantized;
   int threads;
+  int64_t exact_window = 0;
 };
 
 class StepAllocationTest : public testing::TestWithParam<Case> {};
 
 TEST_P(StepAllocationTest, TwoHundredStepsAllocateNothing) {
   const tests::TemporaryFolder folder;
-  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact");
+  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact", GetParam().exact_window);
   const model::ModelFiles files =
       model::ModelFiles::Open(folder / (GetParam().quantized ? "artifact" : "model")).value();
   const auto backend = kernels::MakeBackend("cpu", {.threads = GetParam().threads}).value();
@@ -143,10 +163,12 @@ TEST_P(StepAllocationTest, TwoHundredStepsAllocateNothing) {
           .value();
   const std::vector<kernels::LogitEdit> edits = {{.id = 5, .penalty = 1.3f}, {.id = 80, .bias = 2}};
   const std::vector<uint64_t> mask(5, 0x5555555555555555);
-  const std::vector<model::StepInput> steps = MakeSteps(edits, mask);
+  const std::vector<model::StepInput> steps = MakeSteps(GetParam().exact_window > 0, edits, mask);
   for (const int in_flight : {0, 1}) {
     model::LocalRunner runner(*transformer,
-                              {.kv_pages = 4 * kSequencePages, .steps_in_flight = in_flight});
+                              {.kv_pages = 4 * kSequencePages,
+                               .exact_pages = GetParam().exact_window > 0 ? 4 * kExactPages : 0,
+                               .steps_in_flight = in_flight});
     int64_t collected = 0;
     const int64_t count = AllocationsOf([&] {
       for (const model::StepInput& step : steps) {
@@ -163,10 +185,11 @@ TEST_P(StepAllocationTest, TwoHundredStepsAllocateNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Cpu, StepAllocationTest,
                          testing::Values(Case{false, 1}, Case{false, 3}, Case{true, 1},
-                                         Case{true, 3}),
+                                         Case{true, 3}, Case{true, 1, 16}, Case{true, 3, 16}),
                          [](const auto& which) {
-                           return fmt::format("{}{}Threads",
+                           return fmt::format("{}{}{}Threads",
                                               which.param.quantized ? "Quantized" : "Plain",
+                                              which.param.exact_window > 0 ? "ExactWindow" : "",
                                               which.param.threads);
                          });
 

@@ -40,6 +40,62 @@ TEST(Batch, WhatFitsTogetherPasses) {
   CheckBatch(SingleSequence(std::vector<int32_t>(16, 1), 0, 16), {1, 16});
 }
 
+/// Exact pages of 16 positions, in a pool of 5 that is used over and over.
+constexpr PagePool kExactPool = {
+    .pages = 9, .page_positions = 16, .exact_pages = 5, .exact_window = 16};
+
+TEST(Batch, ExactPagesBeginWithTheWindowOfTheFirstQuery) {
+  const Batch batch = SingleSequence({1, 2, 3}, 95, kExactPool);
+  // Position 95 is in block 5 and reads block 4 exactly, too; 96 and 97 are in block 6.
+  EXPECT_EQ(batch.exact_pages, (std::vector<int32_t>{4, 0, 1}));
+  EXPECT_EQ(batch.exact_starts, (std::vector<int32_t>{0, 3}));
+  EXPECT_EQ(batch.exact_slots, (std::vector<int32_t>{15, 16, 17}));
+  EXPECT_EQ(std::ssize(batch.ExactPagesOf(0)), 3);
+  CheckBatch(batch, kExactPool);
+  EXPECT_EQ(SingleSequence({1}, 3, kExactPool).exact_pages, (std::vector<int32_t>{0}));
+  EXPECT_EQ(kExactPool.FirstExactPage(32), 1);
+  // Pages need not be blocks.
+  EXPECT_EQ((PagePool{.page_positions = 64, .exact_window = 32}.FirstExactPage(96)), 1);
+  EXPECT_EQ((PagePool{.page_positions = 64, .exact_window = 32}.FirstExactPage(95)), 0);
+}
+
+TEST(Batch, NoStepListsMoreExactPagesThanItSays) {
+  for (const int64_t page_positions : {16, 32, 64}) {
+    for (const int64_t window : {16, 48, 160}) {
+      PagePool pool{.pages = 100, .page_positions = page_positions, .exact_window = window};
+      for (const int64_t rows : {1, 2, 15, 16, 17, 100}) {
+        pool.exact_pages = ExactPagesOfStep(pool, rows, 1);
+        for (int64_t start = 0; start < 400; ++start) {
+          const Batch batch =
+              SingleSequence(std::vector<int32_t>(static_cast<size_t>(rows), 1), start, pool);
+          EXPECT_LE(std::ssize(batch.exact_pages), pool.exact_pages);
+          CheckBatch(batch, pool);
+        }
+      }
+    }
+  }
+}
+
+TEST(BatchDeathTest, ExactPagesThatDoNotFitAreNamed) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto broken = [](auto change, const PagePool& pool = kExactPool) {
+    Batch batch = SingleSequence({1, 2, 3}, 95, kExactPool);
+    change(batch);
+    CheckBatch(batch, pool);
+  };
+  EXPECT_DEATH(broken([](Batch&) {}, {.pages = 9, .page_positions = 16}), "no exact window");
+  EXPECT_DEATH(broken([](Batch& b) { b.exact_slots.pop_back(); }), "2 exact slots, 3 tokens");
+  EXPECT_DEATH(broken([](Batch& b) { b.exact_slots[2] = 18; }),
+               "row 2: exact slot 18, expected 17");
+  EXPECT_DEATH(broken([](Batch& b) { b.exact_starts = {0}; }), "1 exact starts, 1 sequences");
+  EXPECT_DEATH(broken([](Batch& b) { b.exact_pages[0] = 5; }), "exact page 5 of 5");
+  EXPECT_DEATH(broken([](Batch& b) {
+                 b.exact_pages.erase(b.exact_pages.begin());
+                 b.exact_starts[1] = 2;
+               }),
+               "exact pages from page 5 on, expected from 4 on");
+}
+
 template <class Break>
 Batch Broken(Break change) {
   Batch batch = TwoSequences();

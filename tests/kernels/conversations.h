@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -105,7 +106,7 @@ class Conversations {
   void Feed(const Chunks& chunks) {
     std::vector<Position> rows;
     const Batch batch = MakeBatch(chunks, rows);
-    CheckBatch(batch, {.pages = kv_->pages(), .page_positions = page_positions_});
+    CheckBatch(batch, pool_);
     std::vector<float> input;
     for (const Position& at : rows) {
       const float* first = &Raw(at, 0);
@@ -164,7 +165,15 @@ class Conversations {
       next += count;
       positions_ = std::max(positions_, length);
     }
-    kv_ = device_->MakeKvLayer({setup_.format, shape().kv_heads, d()}, all);
+    pool_ = {.pages = all,
+             .page_positions = page_positions_,
+             .exact_window = setup_.format.exact_window};
+    if (pool_.exact_window > 0) {
+      pool_.exact_pages = all;
+      free_exact_ = RandomPermutation(rng, all);
+    }
+    exact_.resize(setup_.lengths.size());
+    kv_ = device_->MakeKvLayer({setup_.format, shape().kv_heads, d()}, pool_);
     poisoned_page_ = *next;
     PoisonPage();
   }
@@ -174,8 +183,8 @@ class Conversations {
     std::vector<float> rows(static_cast<size_t>(page_positions_ * columns()));
     for (size_t i = 0; i < rows.size(); ++i) rows[i] = i % 2 == 0 ? 3e4f : -3e4f;
     Canvas qkv(device_, page_positions_, columns(), rows);
-    Batch batch = SingleSequence(std::vector<int32_t>(static_cast<size_t>(page_positions_), 0), 0,
-                                 page_positions_);
+    Batch batch =
+        SingleSequence(std::vector<int32_t>(static_cast<size_t>(page_positions_), 0), 0, pool_);
     batch.pages = {poisoned_page_};
     for (int32_t& slot : batch.kv_slots) {
       slot += poisoned_page_ * static_cast<int32_t>(page_positions_);
@@ -208,6 +217,33 @@ class Conversations {
     norms_ = {&q_norm_buffer_, &k_norm_buffer_, kNormEps};
   }
 
+  /// The exact pages of the sequence for a chunk up to `end`; those that no query needs any more
+  /// are the next ones that somebody gets, with what they hold.
+  void TakeExactPages(size_t s, int64_t start, int64_t end) {
+    std::map<int64_t, int32_t>& held = exact_[s];
+    const int64_t first = pool_.FirstExactPage(start);
+    while (!held.empty() && held.begin()->first < first) {
+      free_exact_.push_back(held.begin()->second);
+      held.erase(held.begin());
+    }
+    for (int64_t page = first; page < PagesFor(end, page_positions_); ++page) {
+      if (held.contains(page)) continue;
+      held[page] = free_exact_.back();
+      free_exact_.pop_back();
+    }
+  }
+
+  void AddExactPages(size_t s, int64_t start, int64_t end, Batch& batch) {
+    TakeExactPages(s, start, end);
+    for (int64_t position = start; position < end; ++position) {
+      const int64_t page = exact_[s].at(position / page_positions_);
+      batch.exact_slots.push_back(
+          static_cast<int32_t>(page * page_positions_ + position % page_positions_));
+    }
+    for (const auto& [index, page] : exact_[s]) batch.exact_pages.push_back(page);
+    batch.exact_starts.push_back(static_cast<int32_t>(batch.exact_pages.size()));
+  }
+
   Batch MakeBatch(const Chunks& chunks, std::vector<Position>& rows) {
     Batch batch;
     batch.Clear();
@@ -229,6 +265,7 @@ class Conversations {
       std::fill_n(list.begin(), begin / page_positions_, poisoned_page_);
       batch.pages.insert(batch.pages.end(), list.begin(), list.end());
       batch.page_starts.push_back(static_cast<int32_t>(batch.pages.size()));
+      if (pool_.exact_window > 0) AddExactPages(s, fed_[s] - chunks[s], fed_[s], batch);
     }
     return batch;
   }
@@ -248,6 +285,9 @@ class Conversations {
   DeviceBuffer q_norm_buffer_, k_norm_buffer_;
   HeadNorms norms_;
   int64_t page_positions_ = 0;
+  PagePool pool_;
+  std::vector<std::map<int64_t, int32_t>> exact_;  // per sequence: exact pages by page index
+  std::vector<int32_t> free_exact_;
   std::unique_ptr<KvLayer> kv_;
 };
 

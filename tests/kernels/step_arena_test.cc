@@ -41,6 +41,23 @@ TEST(StepArena, GivesBackWhatWasPacked) {
   EXPECT_EQ(memory[static_cast<size_t>(arena.used(batch))], -77);
 }
 
+TEST(StepArena, ExactPagesHavePlacesOfTheirOwn) {
+  const PagePool pool{.pages = 6, .page_positions = 16, .exact_pages = 4, .exact_window = 16};
+  const Batch batch = SingleSequence({7, 8}, 40, pool);
+  const StepArena arena({.rows = 4, .sequences = 2, .pages = 6, .exact_pages = 4});
+  std::vector<int32_t> memory(static_cast<size_t>(arena.size()), -77);
+  arena.Pack(batch, 3, memory);
+  const StepView view = arena.View(batch, 3, memory.data());
+  EXPECT_EQ(Values(view.exact_slots), (std::vector<int32_t>{40, 41, -1}));
+  EXPECT_EQ(Values(view.exact_starts), batch.exact_starts);
+  EXPECT_EQ(Values(view.exact_pages), batch.exact_pages);
+  EXPECT_EQ(Values(view.pages), batch.pages);
+  EXPECT_EQ(Values(view.page_starts), batch.page_starts);
+  EXPECT_EQ(memory[static_cast<size_t>(arena.used(batch)) - 1], 2);
+  const StepView none = arena.View(SingleSequence({1}, 0, 16), 1, memory.data());
+  EXPECT_TRUE(none.exact_slots.empty() && none.exact_starts.empty() && none.exact_pages.empty());
+}
+
 TEST(StepArena, PlacesDoNotDependOnTheBatch) {
   const Batch batch = Drawn();
   const Batch small = SingleSequence({1}, 0, 4);

@@ -207,6 +207,37 @@ TEST(RecipeTest, ErrorsNameTheFieldAndWhatWasFound) {
               HasSubstr("weight.method is \"gptq\""));
   EXPECT_THAT(error([](Recipe& r) { r.activation.number = NumberFormat::kExponent; }),
               HasSubstr("activation.format is \"exponent\""));
+  EXPECT_EQ(error([](Recipe& r) { r.kv.exact_window = 24; }),
+            "kv.exact_window is 24, expected 0 or a multiple of 16 up to 1048576");
+  EXPECT_THAT(error([](Recipe& r) { r.kv.exact_window = -16; }),
+              HasSubstr("kv.exact_window is -16, expected"));
+  EXPECT_THAT(error([](Recipe& r) {
+                r.kv.exact_window = 16;
+                r.kv.bits = 16;
+              }),
+              HasSubstr("kv.exact_window is 16, expected 0: with kv.bits 16 nothing is quantized"));
+  EXPECT_THAT(error([](Recipe& r) {
+                r.kv.exact_window = 16;
+                r.kv.before_rope = true;
+              }),
+              HasSubstr("kv.exact_window is 16, expected 0 with kv.before_rope"));
+  EXPECT_EQ(error([](Recipe& r) { r.kv.exact_window = 48; }), "valid");
+}
+
+TEST(RecipeTest, TheExactWindowIsPartOfTheKvFormat) {
+  Recipe recipe = Find("atom-w4a4");
+  recipe.kv.exact_window = 32;
+  EXPECT_TRUE(HasKernels(recipe));
+  EXPECT_EQ(KvFormatFor(recipe, false),
+            (KvFormat{.storage = KvStorage::kInt4, .exact_window = 32}));
+  EXPECT_EQ(KvFormatFor(recipe, true),
+            (KvFormat{.storage = KvStorage::kF32, .fake_bits = 4, .exact_window = 32}));
+  const KvFormat format = KvFormatFor(recipe, false);
+  EXPECT_EQ(format.FirstExact(15), 0);
+  EXPECT_EQ(format.FirstExact(47), 0);
+  EXPECT_EQ(format.FirstExact(48), 16);
+  EXPECT_EQ(format.FirstExact(63), 16);
+  EXPECT_GT(KvFormat{}.FirstExact(1 << 30), 1 << 30);
 }
 
 TEST(RecipeTest, ErrorsAboutTwoLevelScalesAndColumns) {

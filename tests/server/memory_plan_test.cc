@@ -1,10 +1,12 @@
 // The plan is made before anything is loaded, and is what loading then takes.
 #include "atom/server/memory_plan.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "atom/kernels/registry.h"
 #include "atom/model/transformer.h"
+#include "atom/model/weights.h"
 
 #include "tests/tiny_model.h"
 
@@ -56,6 +58,47 @@ TEST_P(MemoryPlanTest, PagesAreWhatIsLeftOrWhatIsWanted) {
   const MemoryQuestion small = {
       .budget = all.weights, .rows = 16, .context = 64, .max_sequences = 4};
   EXPECT_FALSE(PlanMemory(*files_, *backend_, small).ok());
+}
+
+/// The same model with quantized KV and an exact window, as an artifact would say it.
+artifact::QuantizationConfig ExactConfig(const model::ModelSpec& spec, int64_t window) {
+  artifact::QuantizationConfig config;
+  config.recipe.kv = {.bits = 4, .exact_window = window};
+  for (int64_t layer = 0; layer < spec.num_layers(); ++layer) {
+    config.layers.emplace_back(model::ShapeOfLayer(spec, layer), 1.0f, 1.0f, 1.0f);
+  }
+  return config;
+}
+
+TEST_P(MemoryPlanTest, ExactPagesAreCounted) {
+  const MemoryQuestion question = {.budget = kGib, .rows = 32, .context = 128, .max_sequences = 4};
+  const MemoryPlan without = Plan(question);
+  EXPECT_EQ(without.exact_pages, 0);
+  EXPECT_EQ(without.exact_page_bytes, 0);
+  files_->quantization = ExactConfig(files_->spec, 16);
+  const MemoryPlan all = Plan(question);
+  EXPECT_EQ(all.pages, without.pages);
+  // A page of fp16, K and V of every layer.
+  const model::AttentionSpec& attention = files_->spec.layer(0).attention;
+  const kernels::KvShape halves = {.format = {.storage = quant::KvStorage::kF16},
+                                   .kv_heads = attention.kv_heads,
+                                   .head_dim = attention.head_dim};
+  EXPECT_EQ(all.exact_page_bytes, files_->spec.num_layers() * backend_->KvPageBytes(halves));
+  // Four for each sequence, two of the step's rows; tails of prompts, of answers, of every 32
+  // pages.
+  EXPECT_EQ(all.exact_pages, 4 * 4 + 2 + 4 + 4 + all.pages / 32);
+  EXPECT_EQ(all.total(), all.weights + all.scratch + all.pages * all.page_bytes +
+                             all.exact_pages * all.exact_page_bytes);
+  EXPECT_THAT(all.Description(), testing::HasSubstr(", 27 exact pages"));
+  // Whatever the budget, both fit, and not one page more would.
+  for (const int64_t less : {int64_t{1}, all.page_bytes, 7 * all.page_bytes + 3}) {
+    MemoryQuestion tight = question;
+    tight.budget = all.total() - less;
+    const MemoryPlan plan = Plan(tight);
+    EXPECT_LE(plan.total(), tight.budget);
+    EXPECT_LT(plan.pages, all.pages);
+    EXPECT_GT(plan.total() + plan.page_bytes + plan.exact_page_bytes, tight.budget);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, MemoryPlanTest, testing::Values("cpu", "reference"));

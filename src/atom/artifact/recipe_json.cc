@@ -90,10 +90,11 @@ Status ReadActivation(const Json& json, const std::string& where,
 }
 
 Status ReadKv(const Json& json, const std::string& where, quant::KvRecipe& kv) {
-  FieldReader fields(json, where, Missing::kKeep, {"bits", "clip", "before_rope"});
+  FieldReader fields(json, where, Missing::kKeep, {"bits", "clip", "before_rope", "exact_window"});
   fields.Int("bits", kv.bits);
   ReadClip(fields, kv.clip);
   fields.Bool("before_rope", kv.before_rope);
+  fields.Int("exact_window", kv.exact_window);
   return fields.status();
 }
 
@@ -156,6 +157,12 @@ Json WeightJson(const quant::WeightRecipe& weight) {
   return json;
 }
 
+Json KvJson(const quant::KvRecipe& kv) {
+  Json json = {{"bits", kv.bits}, {"clip", ClipJson(kv.clip)}, {"before_rope", kv.before_rope}};
+  if (kv.exact_window != 0) json["exact_window"] = kv.exact_window;
+  return json;
+}
+
 }  // namespace
 
 Json ToJson(const quant::Recipe& recipe) {
@@ -169,10 +176,7 @@ Json ToJson(const quant::Recipe& recipe) {
         {"group", activation.group},
         {"symmetric", activation.symmetric},
         {"clip", ClipJson(activation.clip)}}},
-      {"kv",
-       {{"bits", recipe.kv.bits},
-        {"clip", ClipJson(recipe.kv.clip)},
-        {"before_rope", recipe.kv.before_rope}}},
+      {"kv", KvJson(recipe.kv)},
       {"outliers", {{"count", recipe.outliers}, {"format", Name(recipe.outlier_format)}}},
       {"reorder", recipe.reorder ? Json(Name(recipe.metric)) : Json(false)},
       {"seed", recipe.seed},

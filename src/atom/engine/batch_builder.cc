@@ -17,17 +17,36 @@ void BatchBuilder::AddChunk(const Chunk& chunk, kernels::Batch& batch) {
       batch.logit_rows.push_back(static_cast<int32_t>(batch.tokens.size()));
       logit_rows_.push_back({&sequence, position, last});
     }
-    const int32_t page = sequence.pages[static_cast<size_t>(position / page_positions_)];
+    const int32_t page = sequence.pages[static_cast<size_t>(position / pool_.page_positions)];
     batch.tokens.push_back(sequence.tokens[static_cast<size_t>(position)]);
     batch.positions.push_back(static_cast<int32_t>(position));
     batch.kv_slots.push_back(
-        static_cast<int32_t>(page * page_positions_ + position % page_positions_));
+        static_cast<int32_t>(page * pool_.page_positions + position % pool_.page_positions));
   }
   batch.query_starts.push_back(static_cast<int32_t>(batch.tokens.size()));
   batch.kv_lengths.push_back(static_cast<int32_t>(end));
-  const auto used = static_cast<std::ptrdiff_t>(kernels::PagesFor(end, page_positions_));
+  const auto used = static_cast<std::ptrdiff_t>(kernels::PagesFor(end, pool_.page_positions));
   batch.pages.insert(batch.pages.end(), sequence.pages.begin(), sequence.pages.begin() + used);
   batch.page_starts.push_back(static_cast<int32_t>(batch.pages.size()));
+  if (pool_.exact_window > 0) AddExactPages(chunk, batch);
+}
+
+void BatchBuilder::AddExactPages(const Chunk& chunk, kernels::Batch& batch) const {
+  const Sequence& sequence = *chunk.sequence;
+  const int64_t end = sequence.computed + chunk.count;
+  const auto beside = [&sequence](int64_t page) {
+    return sequence.exact_pages[static_cast<size_t>(page - sequence.first_exact_page())];
+  };
+  for (int64_t position = sequence.computed; position < end; ++position) {
+    batch.exact_slots.push_back(
+        static_cast<int32_t>(beside(position / pool_.page_positions) * pool_.page_positions +
+                             position % pool_.page_positions));
+  }
+  for (int64_t page = pool_.FirstExactPage(sequence.computed);
+       page < kernels::PagesFor(end, pool_.page_positions); ++page) {
+    batch.exact_pages.push_back(beside(page));
+  }
+  batch.exact_starts.push_back(static_cast<int32_t>(batch.exact_pages.size()));
 }
 
 }  // namespace atom::engine

@@ -17,7 +17,7 @@ struct WantedLogits {
 
 class BatchBuilder {
  public:
-  explicit BatchBuilder(int64_t page_positions) : page_positions_(page_positions) {}
+  explicit BatchBuilder(const kernels::PagePool& pool) : pool_(pool) {}
 
   /// Fills `batch`, whose memory is used again. REQUIRES: as Scheduler::Schedule gives them, not
   /// yet advanced.
@@ -27,8 +27,9 @@ class BatchBuilder {
 
  private:
   void AddChunk(const Chunk& chunk, kernels::Batch& batch);
+  void AddExactPages(const Chunk& chunk, kernels::Batch& batch) const;
 
-  int64_t page_positions_;
+  kernels::PagePool pool_;
   std::vector<WantedLogits> logit_rows_;
 };
 

@@ -9,7 +9,6 @@
 #include "atom/core/check.h"
 #include "atom/engine/active_request.h"
 #include "atom/engine/batch_builder.h"
-#include "atom/engine/page_allocator.h"
 #include "atom/engine/scheduler.h"
 
 namespace atom::engine {
@@ -37,9 +36,7 @@ RequestLimits LimitsOf(const model::RunnerInfo& info) {
 SchedulerOptions SchedulerOptionsOf(const model::RunnerInfo& info, const EngineOptions& options) {
   return {
       .step_tokens = options.step_tokens > 0 ? std::min(options.step_tokens, info.rows) : info.rows,
-      .max_sequences = std::min(options.max_sequences, info.sequences),
-      .page_positions = info.kv.page_positions,
-      .prefix_cache = options.prefix_cache};
+      .max_sequences = std::min(options.max_sequences, info.sequences)};
 }
 
 TokenOutput TokenOf(const model::StepOutput::Row& row) {
@@ -95,7 +92,7 @@ class EngineCore::State {
   model::Runner& runner_;
   const tokenizer::Tokenizer& tokenizer_;
   RequestLimits limits_;
-  PageAllocator pool_;
+  SequencePages pages_;
   Scheduler scheduler_;
   BatchBuilder builder_;
   Rng seeds_;
@@ -115,9 +112,9 @@ EngineCore::State::State(model::Runner& runner, const tokenizer::Tokenizer& toke
     : runner_(runner),
       tokenizer_(tokenizer),
       limits_(LimitsOf(runner.info())),
-      pool_(runner.info().kv.pages),
-      scheduler_(SchedulerOptionsOf(runner.info(), options), pool_),
-      builder_(runner.info().kv.page_positions),
+      pages_(runner.info().kv, options.prefix_cache),
+      scheduler_(SchedulerOptionsOf(runner.info(), options), pages_),
+      builder_(runner.info().kv),
       seeds_(options.seed) {
   Count();
 }
@@ -362,8 +359,8 @@ void EngineCore::State::Finish(ActiveRequest& request, FinishReason reason, Outp
 void EngineCore::State::Count() {
   stats_.running = scheduler_.running();
   stats_.waiting = scheduler_.waiting();
-  stats_.kv_pages = pool_.pages();
-  stats_.kv_pages_used = pool_.used();
+  stats_.kv_pages = pages_.pages().pages();
+  stats_.kv_pages_used = pages_.pages().used();
   stats_.preemptions = scheduler_.preemptions();
   stats_.prefix_queries = scheduler_.prefix_queries();
   stats_.prefix_hits = scheduler_.prefix_hits();

@@ -8,8 +8,8 @@
 
 namespace atom::engine {
 
-Scheduler::Scheduler(const SchedulerOptions& options, PageAllocator& pool)
-    : options_(options), pool_(pool) {
+Scheduler::Scheduler(const SchedulerOptions& options, SequencePages& pages)
+    : options_(options), pages_(pages) {
   ATOM_CHECK(options.step_tokens > 0 && options.max_sequences > 0, "{} tokens a step, {} sequences",
              options.step_tokens, options.max_sequences);
   options_.max_sequences = std::min(options.max_sequences, options.step_tokens);
@@ -35,7 +35,7 @@ const std::vector<Chunk>& Scheduler::Schedule() {
   ATOM_CHECK(!chunks_.empty() || (running_.empty() && waiting_.empty()) ||
                  std::ranges::any_of(running_, can_wait) || std::ranges::any_of(waiting_, can_wait),
              "{} running, {} waiting, {} of {} pages free, and nothing to compute", running_.size(),
-             waiting_.size(), pool_.available(), pool_.pages());
+             waiting_.size(), pages_.pages().available(), pages_.pages().pages());
   return chunks_;
 }
 
@@ -72,9 +72,9 @@ void Scheduler::PlanPrompts() {
 
 void Scheduler::Plan(Sequence& sequence) {
   const int64_t wanted = std::min(sequence.remaining(), room_);
-  while (RoomOf(sequence) < sequence.computed + wanted && AllocatePage(sequence)) {
+  while (pages_.RoomOf(sequence) < sequence.computed + wanted && Extend(sequence)) {
   }
-  const int64_t count = std::min(wanted, RoomOf(sequence) - sequence.computed);
+  const int64_t count = std::min(wanted, pages_.RoomOf(sequence) - sequence.computed);
   if (count == 0) return;  // it is the last in rank: others have the pages
   chunks_.push_back({&sequence, count});
   room_ -= count;
@@ -82,14 +82,13 @@ void Scheduler::Plan(Sequence& sequence) {
 
 bool Scheduler::TryAdmit(Sequence& sequence) {
   if (sequence.awaits_token()) return false;
-  ReusePrefix(sequence);
+  pages_.Reuse(sequence);
   // A page more for each that runs: otherwise it would be preempted at once.
-  const int64_t pages = kernels::PagesFor(std::ssize(sequence.tokens), options_.page_positions);
-  if (pages - static_cast<int64_t>(sequence.pages.size()) + running() > pool_.available()) {
-    ReleasePages(sequence);
+  if (!pages_.CanBegin(sequence, running())) {
+    pages_.Release(sequence);
     return false;
   }
-  if (options_.prefix_cache) {
+  if (pages_.prefix_cache()) {
     prefix_queries_ += sequence.reusable();
     prefix_hits_ += sequence.cached_tokens;
   }
@@ -100,30 +99,12 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
   return true;
 }
 
-void Scheduler::ReusePrefix(Sequence& sequence) {
-  sequence.cached_tokens = 0;
-  if (!options_.prefix_cache) return;
-  // Never all tokens: the logits behind the last are wanted, and shared pages are not written.
-  const int64_t limit = sequence.reusable() / options_.page_positions;
-  for (int64_t page = 0; page < limit; ++page) {
-    const std::optional<int32_t> hit = pool_.Find(sequence.hash, TokensOfPage(sequence, page));
-    if (!hit) break;
-    sequence.pages.push_back(*hit);
-    sequence.hash = pool_.HashOf(*hit);
-  }
-  sequence.cached_pages = static_cast<int64_t>(sequence.pages.size());
-  sequence.computed = sequence.cached_tokens = RoomOf(sequence);
-}
-
-bool Scheduler::AllocatePage(Sequence& sequence) {
-  std::optional<int32_t> page = pool_.Allocate();
-  while (!page) {
+bool Scheduler::Extend(Sequence& sequence) {
+  while (!pages_.Extend(sequence)) {
     Sequence& last = **running_.rbegin();
     if (&last == &sequence) return false;
     Preempt(last);
-    page = pool_.Allocate();
   }
-  sequence.pages.push_back(*page);
   return true;
 }
 
@@ -141,42 +122,15 @@ void Scheduler::Preempt(Sequence& sequence) {
 /// It keeps nothing that others could use. A token in its slot stays there until a later step's
 /// sampling: whoever gets the slot next writes it after everything that still reads it.
 void Scheduler::Stop(Sequence& sequence) {
-  ReleasePages(sequence);
+  pages_.Release(sequence);
   if (running_.erase(&sequence) == 0) return;
   free_slots_.push_back(std::exchange(sequence.token_slot, -1));
-}
-
-void Scheduler::ReleasePages(Sequence& sequence) {
-  for (; !sequence.pages.empty(); sequence.pages.pop_back()) pool_.Release(sequence.pages.back());
-  sequence.computed = 0;
-  sequence.cached_pages = 0;
-  sequence.hash = kNoPages;
-}
-
-int64_t Scheduler::RoomOf(const Sequence& sequence) const {
-  return std::ssize(sequence.pages) * options_.page_positions;
-}
-
-PageTokens Scheduler::TokensOfPage(const Sequence& sequence, int64_t page) const {
-  return PageTokens(sequence.tokens)
-      .subspan(static_cast<size_t>(page * options_.page_positions),
-               static_cast<size_t>(options_.page_positions));
 }
 
 void Scheduler::Advance() {
   for (const Chunk& chunk : chunks_) {
     chunk.sequence->computed += chunk.count;
-    CacheFullPages(*chunk.sequence);
-  }
-}
-
-void Scheduler::CacheFullPages(Sequence& sequence) {
-  if (!options_.prefix_cache) return;
-  for (int64_t& page = sequence.cached_pages;
-       (page + 1) * options_.page_positions <= sequence.computed; ++page) {
-    const PageTokens tokens = TokensOfPage(sequence, page);
-    if (kernels::IsTokenSlot(tokens.back())) return;
-    sequence.hash = pool_.Cache(sequence.hash, tokens, sequence.pages[static_cast<size_t>(page)]);
+    pages_.Advance(*chunk.sequence);
   }
 }
 

@@ -15,8 +15,8 @@
 #include <set>
 #include <vector>
 
-#include "atom/engine/page_allocator.h"
 #include "atom/engine/sequence.h"
+#include "atom/engine/sequence_pages.h"
 
 namespace atom::engine {
 
@@ -32,16 +32,14 @@ struct Chunk {
 struct SchedulerOptions {
   int64_t step_tokens = 0;    ///< most tokens of a step
   int64_t max_sequences = 0;  ///< most running sequences; a step has room for a token of each
-  int64_t page_positions = 16;
-  bool prefix_cache = true;
 };
 
 class Scheduler {
  public:
-  /// `pool` must outlive this.
-  Scheduler(const SchedulerOptions& options, PageAllocator& pool);
+  /// `pages` must outlive this.
+  Scheduler(const SchedulerOptions& options, SequencePages& pages);
 
-  /// REQUIRES: the sequence, alone, fits the pool; it outlives its stay here.
+  /// REQUIRES: the sequence, alone, fits the pages; it outlives its stay here.
   void Add(Sequence& sequence);
   /// Forgets it and releases its pages.
   void Remove(Sequence& sequence);
@@ -53,7 +51,7 @@ class Scheduler {
   /// come later.
   void Advance();
   /// The same for pages that were full before all of their tokens were known.
-  void CacheFullPages(Sequence& sequence);
+  void CacheFullPages(Sequence& sequence) { pages_.CacheFullPages(sequence); }
 
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
@@ -70,16 +68,12 @@ class Scheduler {
   void PlanPrompts();
   void Plan(Sequence& sequence);
   bool TryAdmit(Sequence& sequence);
-  void ReusePrefix(Sequence& sequence);
-  bool AllocatePage(Sequence& sequence);
+  bool Extend(Sequence& sequence);
   void Preempt(Sequence& sequence);
   void Stop(Sequence& sequence);
-  void ReleasePages(Sequence& sequence);
-  int64_t RoomOf(const Sequence& sequence) const;
-  PageTokens TokensOfPage(const Sequence& sequence, int64_t page) const;
 
   SchedulerOptions options_;
-  PageAllocator& pool_;
+  SequencePages& pages_;
   std::set<Sequence*, ByRank> waiting_;
   std::set<Sequence*, ByRank> running_;
   std::vector<Chunk> chunks_;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <tuple>
@@ -28,11 +29,15 @@ struct Sequence {
   std::vector<int32_t> tokens;      ///< ids, or kernels::TokenInSlot
   int64_t computed = 0;             ///< of the tokens
   std::vector<int32_t> pages = {};  ///< room for at least `computed` positions
+  /// Beside the last of them, where the model has an exact window.
+  std::vector<int32_t> exact_pages = {};
+  std::vector<PageHash> hashes = {};  ///< of the full pages that the cache knows, up to their ends
+  /// Pages behind which it keeps tails (sequence_pages.h): what was cached of it when it was last
+  /// admitted, and the last full page then.
+  std::array<int64_t, 2> tail_ends = {};
 
   int64_t logits_from = 0;    ///< besides the last position's, the logits of positions in
   int64_t logits_below = 0;   ///< [logits_from, logits_below) are wanted
-  int64_t cached_pages = 0;   ///< full pages that the cache knows
-  PageHash hash = kNoPages;   ///< up to the end of the last of them
   int64_t cached_tokens = 0;  ///< found in the cache when it was last admitted
 
   int32_t token_slot = -1;                                    ///< while it runs
@@ -40,6 +45,8 @@ struct Sequence {
   /// Its newest token must be known before it is computed: a grammar or penalties look at it.
   bool needs_known_tokens = false;
 
+  /// The page that its first exact page is beside.
+  int64_t first_exact_page() const { return std::ssize(pages) - std::ssize(exact_pages); }
   int64_t remaining() const { return static_cast<int64_t>(tokens.size()) - computed; }
   bool newest_is_known() const { return !kernels::IsTokenSlot(tokens.back()); }
   /// Nothing can be computed before the newest token is known: it may be the last.

@@ -154,6 +154,10 @@ class Backend {
   virtual int64_t kv_page_positions() const = 0;
   virtual int64_t KvPageBytes(const KvShape& shape) const = 0;  ///< of one layer
   virtual std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) = 0;
+  /// The same with a pool of exact pages beside it, where the format has an exact window.
+  std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, const PagePool& pool);
+  /// Whether RopeAppendKv and Attention know exact windows.
+  virtual bool has_exact_window() const { return false; }
   virtual UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const = 0;
 
   // Load time.
@@ -205,12 +209,14 @@ class Backend {
 
   /// qkv is [T][(heads + 2 kv_heads) * head_dim]: q, k, v. Normalizes the heads of q and k where
   /// `norms` says so, rotates q in place, rotates k, and appends k and v to the pages that the
-  /// batch's slots name, in the layer's format.
+  /// batch's slots name, in the layer's format; as fp16 to the exact pages too, where the format
+  /// has an exact window.
   virtual void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape,
                             const HeadNorms& norms, const RopeTable& rope, KvLayer& kv) = 0;
   /// out[T][heads * head_dim] = softmax(cap(q·Kᵀ / divisor))·V over the positions that the query
   /// sees: up to its own, at most the last `window`; q as RopeAppendKv left it. K and V come from
-  /// the pages, this step's own tokens included.
+  /// the pages, this step's own tokens included; from the exact pages where the query reads exactly
+  /// (KvFormat::FirstExact).
   virtual void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
                          const DeviceTensor& out) = 0;
 

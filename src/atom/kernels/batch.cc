@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "atom/core/check.h"
+#include "atom/quant/formats.h"
 
 namespace atom::kernels {
 namespace {
@@ -28,6 +29,43 @@ void CheckSizes(const Batch& batch) {
   ATOM_CHECK(batch.kv_slots.size() == rows, "{} KV slots, {} tokens", batch.kv_slots.size(), rows);
   CheckStarts("query starts", batch.query_starts, sequences, rows);
   CheckStarts("page starts", batch.page_starts, sequences, batch.pages.size());
+}
+
+void CheckExactSizes(const Batch& batch, const PagePool& pool) {
+  if (pool.exact_window == 0) {
+    ATOM_CHECK(batch.exact_pages.empty() && batch.exact_slots.empty(),
+               "{} exact pages and no exact window", batch.exact_pages.size());
+    return;
+  }
+  ATOM_CHECK(batch.exact_slots.size() == batch.tokens.size(), "{} exact slots, {} tokens",
+             batch.exact_slots.size(), batch.tokens.size());
+  CheckStarts("exact starts", batch.exact_starts, batch.kv_lengths.size(),
+              batch.exact_pages.size());
+}
+
+void CheckExactPages(const Batch& batch, int64_t sequence, const PagePool& pool) {
+  const auto s = static_cast<size_t>(sequence);
+  const int32_t first_row = batch.query_starts[s];
+  const int32_t last_row = batch.query_starts[s + 1];
+  if (first_row == last_row) return;
+  const std::span<const int32_t> exact = batch.ExactPagesOf(sequence);
+  const int64_t first_page = std::ssize(batch.PagesOf(sequence)) - std::ssize(exact);
+  const int64_t needed = pool.FirstExactPage(batch.positions[static_cast<size_t>(first_row)]);
+  ATOM_CHECK(first_page >= 0 && first_page <= needed,
+             "sequence {}: exact pages from page {} on, expected from {} on", sequence, first_page,
+             needed);
+  for (const int32_t page : exact) {
+    ATOM_CHECK(page >= 0 && page < pool.exact_pages, "sequence {}: exact page {} of {}", sequence,
+               page, pool.exact_pages);
+  }
+  for (int32_t row = first_row; row < last_row; ++row) {
+    const int32_t position = batch.positions[static_cast<size_t>(row)];
+    const int64_t page = exact[static_cast<size_t>(position / pool.page_positions - first_page)];
+    const int64_t slot = page * pool.page_positions + position % pool.page_positions;
+    ATOM_CHECK(batch.exact_slots[static_cast<size_t>(row)] == slot,
+               "row {}: exact slot {}, expected {}", row,
+               batch.exact_slots[static_cast<size_t>(row)], slot);
+  }
 }
 
 void CheckSequence(const Batch& batch, int64_t sequence, const PagePool& pool) {
@@ -55,21 +93,61 @@ void CheckSequence(const Batch& batch, int64_t sequence, const PagePool& pool) {
   }
 }
 
+/// Part s of a list in CSR.
+std::span<const int32_t> PartOf(const std::vector<int32_t>& values,
+                                const std::vector<int32_t>& starts, int64_t s) {
+  const auto first = static_cast<size_t>(starts[static_cast<size_t>(s)]);
+  const auto end = static_cast<size_t>(starts[static_cast<size_t>(s) + 1]);
+  return std::span(values).subspan(first, end - first);
+}
+
 }  // namespace
 
 std::span<const int32_t> Batch::PagesOf(int64_t sequence) const {
-  const auto s = static_cast<size_t>(sequence);
-  const auto first = static_cast<size_t>(page_starts[s]);
-  return std::span(pages).subspan(first, static_cast<size_t>(page_starts[s + 1]) - first);
+  return PartOf(pages, page_starts, sequence);
+}
+
+std::span<const int32_t> Batch::ExactPagesOf(int64_t sequence) const {
+  return PartOf(exact_pages, exact_starts, sequence);
 }
 
 void Batch::Clear() {
-  for (std::vector<int32_t>* array :
-       {&tokens, &positions, &kv_slots, &kv_lengths, &pages, &logit_rows}) {
+  for (std::vector<int32_t>* array : {&tokens, &positions, &kv_slots, &kv_lengths, &pages,
+                                      &logit_rows, &exact_slots, &exact_pages}) {
     array->clear();
   }
   query_starts.assign(1, 0);
   page_starts.assign(1, 0);
+  exact_starts.assign(1, 0);
+}
+
+int64_t PagePool::FirstExactPage(int64_t position) const {
+  return quant::KvFormat{.exact_window = exact_window}.FirstExact(position) / page_positions;
+}
+
+int64_t ExactPagesOfStep(const PagePool& pool, int64_t rows, int64_t sequences) {
+  if (pool.exact_window == 0) return 0;
+  // Each list goes back to the begin of its first query's block, then by the window; a page may be
+  // begun at both ends.
+  const int64_t before = pool.exact_window + quant::kExactBlock - 1;
+  return sequences * (PagesFor(before, pool.page_positions) + 2) +
+         PagesFor(rows, pool.page_positions);
+}
+
+Batch SingleSequence(std::vector<int32_t> tokens, int64_t start, const PagePool& pool) {
+  Batch batch = SingleSequence(std::move(tokens), start, pool.page_positions);
+  if (pool.exact_window == 0) return batch;
+  const int64_t end = std::ssize(batch.pages);
+  for (int64_t page = pool.FirstExactPage(start); page < end; ++page) {
+    batch.exact_pages.push_back(static_cast<int32_t>(page % pool.exact_pages));
+  }
+  batch.exact_starts.push_back(static_cast<int32_t>(batch.exact_pages.size()));
+  for (const int32_t position : batch.positions) {
+    const int64_t page = position / pool.page_positions % pool.exact_pages;
+    batch.exact_slots.push_back(
+        static_cast<int32_t>(page * pool.page_positions + position % pool.page_positions));
+  }
+  return batch;
 }
 
 Batch SingleSequence(std::vector<int32_t> tokens, int64_t start, int64_t page_positions) {
@@ -91,8 +169,10 @@ Batch SingleSequence(std::vector<int32_t> tokens, int64_t start, int64_t page_po
 
 void CheckBatch(const Batch& batch, const PagePool& pool) {
   CheckSizes(batch);
+  CheckExactSizes(batch, pool);
   for (int64_t sequence = 0; sequence < batch.sequences(); ++sequence) {
     CheckSequence(batch, sequence, pool);
+    if (pool.exact_window != 0) CheckExactPages(batch, sequence, pool);
   }
   int32_t previous = -1;
   for (const int32_t row : batch.logit_rows) {

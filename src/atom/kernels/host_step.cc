@@ -19,10 +19,13 @@ void HostStep::Reserve(const BatchLimits& limits) {
 
 void HostStep::Begin(const Batch& batch) {
   const BatchLimits& room = arena_.limits();
-  const BatchLimits needed = {
-      .rows = batch.rows(), .sequences = batch.sequences(), .pages = std::ssize(batch.pages)};
+  const BatchLimits needed = {.rows = batch.rows(),
+                              .sequences = batch.sequences(),
+                              .pages = std::ssize(batch.pages),
+                              .exact_pages = std::ssize(batch.exact_pages)};
   // Ops that are called by themselves, without a model that prepared for them.
-  if (needed.rows > room.rows || needed.sequences > room.sequences || needed.pages > room.pages) {
+  if (needed.rows > room.rows || needed.sequences > room.sequences || needed.pages > room.pages ||
+      needed.exact_pages > room.exact_pages) {
     Reserve(needed);
   }
   arena_.Pack(batch, batch.rows(), memory_);

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "atom/quant/formats.h"
@@ -14,6 +16,12 @@ struct KvShape {
   quant::KvFormat format;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
+
+  /// Of the exact pages beside the newest pages.
+  KvShape Exact() const {
+    return {
+        .format = {.storage = quant::KvStorage::kF16}, .kv_heads = kv_heads, .head_dim = head_dim};
+  }
 };
 
 /// Made by Backend::MakeKvLayer; zeroed. Must not outlive its Backend.
@@ -23,12 +31,19 @@ class KvLayer {
   const KvShape& shape() const { return shape_; }
   int64_t pages() const { return pages_; }
 
+  /// The pool of exact pages: another layer of the same backend, of shape().Exact(). Null without
+  /// an exact window.
+  const KvLayer* exact() const { return exact_.get(); }
+  KvLayer* exact() { return exact_.get(); }
+  void set_exact(std::unique_ptr<KvLayer> exact) { exact_ = std::move(exact); }
+
  protected:
   KvLayer(const KvShape& shape, int64_t pages) : shape_(shape), pages_(pages) {}
 
  private:
   KvShape shape_;
   int64_t pages_;
+  std::unique_ptr<KvLayer> exact_;
 };
 
 /// What Backend::Unpack gives back of a page, on the host: widened, or scale * (code - zero).

@@ -2,9 +2,10 @@
 // has a place of its own, made for the most that a step may hold: addresses are the same in every
 // step, as graphs that were captured need them.
 //
-//   | tokens | positions | kv_slots | logit_rows | query_starts | kv_lengths | page_starts | pages
-//   |
-//     rows     rows        rows       rows         sequences+1    sequences    sequences+1   pages
+//   | tokens | positions | kv_slots | logit_rows | query_starts | kv_lengths | page_starts | …
+//     rows     rows        rows       rows         sequences+1    sequences    sequences+1
+//   | exact_slots | exact_starts | exact_pages | pages |
+//     rows          sequences+1    exact_pages   pages      the three only with an exact window
 //
 // What a step does not use lies between; `pages`, the longest, comes last, so that a copy may end
 // with what is used (used()).
@@ -19,9 +20,10 @@ namespace atom::kernels {
 
 /// The most that one step may hold.
 struct BatchLimits {
-  int64_t rows = 0;       ///< T, rows of padding included
-  int64_t sequences = 0;  ///< S
-  int64_t pages = 0;      ///< entries of all page lists together
+  int64_t rows = 0;         ///< T, rows of padding included
+  int64_t sequences = 0;    ///< S
+  int64_t pages = 0;        ///< entries of all page lists together
+  int64_t exact_pages = 0;  ///< and of all lists of exact pages; 0: no exact window
 
   /// Each the larger of the two.
   static BatchLimits Most(const BatchLimits& a, const BatchLimits& b);
@@ -31,6 +33,7 @@ struct BatchLimits {
 struct StepView {
   std::span<const int32_t> tokens, positions, kv_slots, logit_rows;  ///< batch.h
   std::span<const int32_t> query_starts, kv_lengths, page_starts, pages;
+  std::span<const int32_t> exact_slots, exact_starts, exact_pages;
 
   int64_t rows() const { return std::ssize(tokens); }
   int64_t sequences() const { return std::ssize(kv_lengths); }
@@ -48,7 +51,7 @@ class StepArena {
   int64_t used(const Batch& batch) const;
 
   /// Writes a batch, its rows padded to `rows` (Backend::RowBucket): padding rows have token 0,
-  /// position 0, KV slot -1 and no sequence. REQUIRES: it fits; `to` has size() int32s.
+  /// position 0, slots -1 and no sequence. REQUIRES: it fits; `to` has size() int32s.
   void Pack(const Batch& batch, int64_t rows, std::span<int32_t> to) const;
   /// Where a packed batch's arrays lie in `base`, which may be device memory.
   StepView View(const Batch& batch, int64_t rows, const int32_t* base) const;

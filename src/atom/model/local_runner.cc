@@ -36,16 +36,24 @@ RunnerInfo InfoOf(const Transformer& transformer, const KvCache& cache) {
   return {.vocabulary = transformer.spec().vocab_size,
           .eos_token_ids = transformer.spec().eos_token_ids,
           .rows = limits.rows,
-          .sequences = limits.sequences > 0 ? limits.sequences : limits.rows,
+          .sequences = limits.most_sequences(),
           .positions = limits.positions,
           .kv = cache.pool()};
+}
+
+kernels::PagePool PoolOf(const Transformer& transformer, const LocalRunner::Options& options) {
+  kernels::PagePool pool = {.pages = options.kv_pages,
+                            .page_positions = transformer.backend().kv_page_positions(),
+                            .exact_window = ExactWindowOf(transformer.KvShapes())};
+  pool.exact_pages = options.exact_pages.value_or(ExactPagesFor(pool, transformer.limits()));
+  return pool;
 }
 
 }  // namespace
 
 LocalRunner::LocalRunner(Transformer& transformer, const Options& options)
     : transformer_(transformer),
-      cache_(transformer.backend(), transformer.KvShapes(), options.kv_pages) {
+      cache_(transformer.backend(), transformer.KvShapes(), PoolOf(transformer, options)) {
   ATOM_CHECK(options.kv_pages > 0, "a runner with {} pages of KV", options.kv_pages);
   info_ = InfoOf(transformer, cache_);
   const auto rows = static_cast<size_t>(info_.rows);

@@ -17,6 +17,7 @@ class LocalRunner final : public Runner {
  public:
   struct Options {
     int64_t kv_pages = 0;
+    std::optional<int64_t> exact_pages = {};  ///< default: ExactPagesFor
     std::optional<int> steps_in_flight = {};  ///< default: what the backend finds worth it
   };
   /// `transformer` must outlive this, and its layers be complete.

@@ -180,9 +180,20 @@ Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& trans
   return {};
 }
 
+Status CheckRuns(const quant::Recipe& recipe, const kernels::Backend& backend) {
+  if (recipe.kv.exact_window == 0 || backend.has_exact_window()) return {};
+  return MakeError(
+      "backend {}: expected kv.exact_window 0, found {} in the recipe '{}': only the backends cpu "
+      "and reference keep exact KV",
+      backend.name(), recipe.kv.exact_window, recipe.name);
+}
+
 Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
                                                      kernels::Backend& backend,
                                                      const LoadOptions& options) {
+  if (files.quantization.has_value()) {
+    if (Status s = CheckRuns(files.quantization->recipe, backend); !s.ok()) return s.error();
+  }
   // Of one thread each, a checksum and packing wait for memory about equally long.
   const int threads = std::clamp(ThreadPool::DefaultThreads() / 2, 1, kMostVerifiers);
   artifact::ChecksumVerifier verifier(files.checkpoint, threads);

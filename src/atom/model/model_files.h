@@ -49,6 +49,9 @@ struct LoadOptions {
   DType weights() const { return weight_dtype.value_or(dtype); }
 };
 
+/// Whether a backend has what a recipe's models need to run.
+Status CheckRuns(const quant::Recipe& recipe, const kernels::Backend& backend);
+
 /// What lies outside of the layers, checked for shape and NaN, into `transformer`.
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer);
 

@@ -69,7 +69,7 @@ std::vector<kernels::LinearPlan> LinearsOf(const artifact::LayerShape& shape,
 
 kernels::StepPlan PlanSteps(const ModelSpec& spec, const StepLimits& limits,
                             int64_t page_positions) {
-  const int64_t sequences = limits.sequences > 0 ? limits.sequences : limits.rows;
+  const int64_t sequences = limits.most_sequences();
   kernels::StepPlan plan;
   plan.batch = {.rows = limits.rows,
                 .sequences = sequences,
@@ -93,6 +93,15 @@ bool AddLinears(std::span<const kernels::LinearPlan> linears, kernels::StepPlan&
     if (!known) plan.linears.push_back(linear);
   }
   return plan.linears.size() > before;
+}
+
+bool AddExactPages(int64_t exact_window, const StepLimits& limits, int64_t page_positions,
+                   kernels::StepPlan& plan) {
+  const kernels::PagePool pool = {.page_positions = page_positions, .exact_window = exact_window};
+  const int64_t needed = kernels::ExactPagesOfStep(pool, limits.rows, limits.most_sequences());
+  if (needed <= plan.batch.exact_pages) return false;
+  plan.batch.exact_pages = needed;
+  return true;
 }
 
 bool ShareActivation(const quant::ActivationFormat& a, const quant::ActivationFormat& b) {

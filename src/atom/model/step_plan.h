@@ -18,6 +18,8 @@ struct StepLimits {
   int64_t rows = 512;        ///< of one step
   int64_t positions = 2048;  ///< of a sequence
   int64_t sequences = 0;     ///< of one step; 0: as many as rows
+
+  int64_t most_sequences() const { return sequences > 0 ? sequences : rows; }
 };
 
 /// Logits are wide: they are produced for at most this many rows at once.
@@ -56,6 +58,9 @@ kernels::StepPlan PlanSteps(const ModelSpec& spec, const StepLimits& limits,
                             int64_t page_positions);
 /// Those that the plan does not have yet; gives whether there were any.
 bool AddLinears(std::span<const kernels::LinearPlan> linears, kernels::StepPlan& plan);
+/// Room for the exact pages of steps with that exact window; gives whether there was too little.
+bool AddExactPages(int64_t exact_window, const StepLimits& limits, int64_t page_positions,
+                   kernels::StepPlan& plan);
 
 /// Whether two linears may use one PackedActivation: searched clip ratios may differ.
 bool ShareActivation(const quant::ActivationFormat& a, const quant::ActivationFormat& b);

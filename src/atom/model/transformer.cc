@@ -101,7 +101,9 @@ void Transformer::AddLayer(const artifact::HostLayer& host) {
 }
 
 void Transformer::Prepare(const DeviceLayer& layer) {
-  if (!AddLinears(layer.linears(), plan_)) return;
+  const bool more_exact =
+      AddExactPages(layer.kv_format().exact_window, limits_, backend_.kv_page_positions(), plan_);
+  if (!AddLinears(layer.linears(), plan_) && !more_exact) return;
   MakeActivations(layer.linears());
   backend_.Prepare(plan_);
 }
@@ -116,12 +118,22 @@ std::vector<kernels::KvShape> Transformer::KvShapes() const {
   return shapes;
 }
 
+kernels::PagePool Transformer::SequencePool(int64_t positions, int64_t exact_window) const {
+  kernels::PagePool pool = {.page_positions = backend_.kv_page_positions(),
+                            .exact_window = exact_window};
+  pool.pages = kernels::PagesFor(positions, pool.page_positions);
+  pool.exact_pages = kernels::ExactPagesOfStep(pool, limits_.rows, 1);
+  return pool;
+}
+
 KvCache Transformer::MakeKvCache(int64_t positions) {
-  return KvCache(backend_, KvShapes(), kernels::PagesFor(positions, backend_.kv_page_positions()));
+  const std::vector<kernels::KvShape> shapes = KvShapes();
+  return KvCache(backend_, shapes, SequencePool(positions, ExactWindowOf(shapes)));
 }
 
 kernels::Batch Transformer::OneSequence(std::vector<int32_t> tokens, int64_t start) const {
-  return kernels::SingleSequence(std::move(tokens), start, backend_.kv_page_positions());
+  return kernels::SingleSequence(std::move(tokens), start,
+                                 SequencePool(limits_.positions, ExactWindowOf(KvShapes())));
 }
 
 PackedActivation& Transformer::Activation(const quant::ActivationFormat& format, int64_t k) {

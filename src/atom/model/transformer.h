@@ -57,9 +57,11 @@ class Transformer {
   std::vector<kernels::KvShape> KvShapes() const;
   /// Bytes of all that steps take besides weights and KV.
   int64_t StepBytes() const { return model::StepBytes(backend_, spec_, limits_, plan_); }
-  /// A cache for all layers with room for `positions` positions in whole pages.
+  /// The pages of one sequence of so many positions, the exact ones of its longest step among them.
+  kernels::PagePool SequencePool(int64_t positions, int64_t exact_window) const;
+  /// A cache for all layers with room for one sequence of `positions` positions.
   KvCache MakeKvCache(int64_t positions);
-  /// A Batch of one sequence with pages of the backend's size (kernels::SingleSequence).
+  /// A Batch of one sequence with the pages of such a cache (kernels::SingleSequence).
   kernels::Batch OneSequence(std::vector<int32_t> tokens, int64_t start) const;
 
   // One step. BeginStep checks the batch and hands it to the backend; then Embed, RunLayer…, in

@@ -11,11 +11,6 @@ CalibrationStream::CalibrationStream(model::Transformer& transformer,
              store_.samples(), windows.size());
 }
 
-kernels::PagePool CalibrationStream::PoolOf(const kernels::Batch& batch) const {
-  return {.pages = std::ssize(batch.pages),
-          .page_positions = transformer_.backend().kv_page_positions()};
-}
-
 std::vector<float> CalibrationStream::Download(const kernels::DeviceTensor& hidden) const {
   std::vector<float> values(static_cast<size_t>(hidden.rows * hidden.cols));
   transformer_.backend().Download(hidden.data, std::as_writable_bytes(std::span(values)));
@@ -23,25 +18,33 @@ std::vector<float> CalibrationStream::Download(const kernels::DeviceTensor& hidd
 }
 
 void CalibrationStream::EmbedAll(Progress* progress) {
+  const kernels::PagePool pool = transformer_.SequencePool(store_.rows(), 0);
   for (int64_t sample = 0; sample < samples(); ++sample) {
-    const kernels::Batch batch = transformer_.OneSequence(windows_[static_cast<size_t>(sample)], 0);
-    transformer_.BeginStep(batch, PoolOf(batch));
+    const kernels::Batch batch =
+        kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0, pool);
+    transformer_.BeginStep(batch, pool);
     store_.Write(sample, Download(model::RowRange(transformer_.Embed(), 0, batch.rows())));
     if (progress != nullptr) progress->Advance();
   }
+}
+
+kernels::PagePool CalibrationStream::PoolOf(const model::DeviceLayer& layer) const {
+  return transformer_.SequencePool(store_.rows(), layer.kv_format().exact_window);
 }
 
 std::unique_ptr<kernels::KvLayer> CalibrationStream::MakeKv(const model::DeviceLayer& layer) const {
   kernels::Backend& backend = transformer_.backend();
   const model::AttentionSpec& attention = layer.spec.attention;
   return backend.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim},
-                             kernels::PagesFor(store_.rows(), backend.kv_page_positions()));
+                             PoolOf(layer));
 }
 
 void CalibrationStream::RunSample(const Step& step, int64_t sample, model::SiteObserver* observer,
                                   const Inspect& inspect) {
-  const kernels::Batch batch = transformer_.OneSequence(windows_[static_cast<size_t>(sample)], 0);
-  transformer_.BeginStep(batch, PoolOf(batch));
+  const kernels::PagePool pool = PoolOf(step.layer);
+  const kernels::Batch batch =
+      kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0, pool);
+  transformer_.BeginStep(batch, pool);
   const kernels::DeviceTensor hidden = transformer_.Embed();  // its rows: the layer works there
   input_.resize(static_cast<size_t>(store_.rows() * store_.hidden()));
   store_.Read(sample, input_);

@@ -49,8 +49,8 @@ class CalibrationStream {
   std::unique_ptr<kernels::KvLayer> MakeKv(const model::DeviceLayer& layer) const;
 
  private:
-  /// The pages of a sequence alone.
-  kernels::PagePool PoolOf(const kernels::Batch& batch) const;
+  /// The pages of one sample.
+  kernels::PagePool PoolOf(const model::DeviceLayer& layer) const;
   std::vector<float> Download(const kernels::DeviceTensor& hidden) const;
 
   model::Transformer& transformer_;

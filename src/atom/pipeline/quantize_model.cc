@@ -261,6 +261,7 @@ Result<std::vector<LayerPermutations>> MakePlan(const model::ModelFiles& files,
 Result<QuantizeReport> QuantizeModel(const model::ModelFiles& files, const Calibration& calibration,
                                      kernels::Backend& backend, quant::DenseAlgebra& algebra,
                                      const QuantizeOptions& options, LayerSink& sink) {
+  if (Status s = model::CheckRuns(options.recipe, backend); !s.ok()) return s.error();
   const Result<std::vector<LayerPermutations>> plan =
       ResumablePlan(files, calibration, backend, options, sink);
   if (!plan.ok()) return plan.error();

@@ -19,10 +19,12 @@ bool UsesTwoLevelScales(const Recipe& recipe) {
          recipe.activation.scales == ScaleFormat::kTwoLevel;
 }
 bool UsesBlockHadamard(const Recipe& recipe) { return recipe.hadamard; }
+bool UsesExactWindow(const Recipe& recipe) { return recipe.kv.exact_window != 0; }
 
 constexpr std::array kFeatures = {
     FeatureRow{Feature::kTwoLevelScales, "two-level-scales", UsesTwoLevelScales},
     FeatureRow{Feature::kBlockHadamard, "block-hadamard", UsesBlockHadamard},
+    FeatureRow{Feature::kExactWindow, "exact-window", UsesExactWindow},
 };
 
 }  // namespace

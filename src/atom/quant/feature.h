@@ -13,8 +13,9 @@ namespace atom::quant {
 enum class Feature {
   kTwoLevelScales,  ///< of weights or activations (two_level.h)
   kBlockHadamard,   ///< low-bit columns rotated by groups (hadamard.h)
+  kExactWindow,     ///< the newest keys and values are read in 16 bits
 };
-/// "two-level-scales", "block-hadamard": as in `requires`.
+/// "two-level-scales", "block-hadamard", "exact-window": as in `requires`.
 std::string_view Name(Feature feature);
 std::optional<Feature> FeatureFromName(std::string_view name);
 

@@ -3,7 +3,9 @@
 // docs/numerics.md is the contract behind every formula named here.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -101,6 +103,10 @@ enum class KvStorage { kInt4, kInt8, kBF16, kF16, kF32 };
 std::string_view Name(KvStorage storage);  ///< "int4", "int8", "bf16", "f16", "f32"
 int KvStorageBits(KvStorage storage);
 
+/// Positions fall into blocks of so many at absolute positions, whatever a backend's pages: what an
+/// exact window is counted in.
+inline constexpr int64_t kExactBlock = 16;
+
 /// How keys and values are kept: one group per token and head, over head_dim, asymmetric.
 struct KvFormat {
   KvStorage storage = KvStorage::kF32;
@@ -109,6 +115,14 @@ struct KvFormat {
   int fake_bits = 0;
   bool fake_before_rope = false;  ///< fake-quantize K before RoPE, as published; V is the same
   bool reference_parity = false;
+  /// A query reads its own block of positions, and so many before it, as fp16; 0: none.
+  int64_t exact_window = 0;
+
+  /// The first position that a query at `position` reads as fp16; behind all without a window.
+  int64_t FirstExact(int64_t position) const {
+    if (exact_window == 0) return std::numeric_limits<int64_t>::max();
+    return std::max<int64_t>(0, position / kExactBlock * kExactBlock - exact_window);
+  }
   friend bool operator==(const KvFormat&, const KvFormat&) = default;
 };
 

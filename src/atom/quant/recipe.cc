@@ -192,9 +192,31 @@ Status CheckActivation(const ActivationRecipe& activation) {
   return {};
 }
 
+Status CheckExactWindow(const KvRecipe& kv) {
+  constexpr int64_t kMost = int64_t{1} << 20;
+  const int64_t window = kv.exact_window;
+  if (window == 0) return {};
+  if (window < 0 || window > kMost || window % kExactBlock != 0) {
+    return MakeError("kv.exact_window is {}, expected 0 or a multiple of {} up to {}", window,
+                     kExactBlock, kMost);
+  }
+  if (kv.bits == 16) {
+    return MakeError("kv.exact_window is {}, expected 0: with kv.bits 16 nothing is quantized",
+                     window);
+  }
+  if (kv.before_rope) {
+    return MakeError(
+        "kv.exact_window is {}, expected 0 with kv.before_rope: exact keys are rotated", window);
+  }
+  return {};
+}
+
 Status CheckKv(const KvRecipe& kv) {
-  if (Status status = CheckBits("kv.bits", kv.bits); !status.ok()) return status;
-  return CheckClip("kv.clip", kv.clip);
+  for (const Status& status :
+       {CheckBits("kv.bits", kv.bits), CheckClip("kv.clip", kv.clip), CheckExactWindow(kv)}) {
+    if (!status.ok()) return status;
+  }
+  return {};
 }
 
 /// How columns are dealt and rotated.
@@ -330,6 +352,7 @@ KvFormat KvFormatFor(const Recipe& recipe, bool simulated) {
   }
   format.clip = recipe.kv.clip.ratio;
   format.reference_parity = recipe.reference_parity;
+  format.exact_window = recipe.kv.exact_window;
   if (fake) {
     format.storage = KvStorage::kF32;
     format.fake_bits = bits;

@@ -51,6 +51,7 @@ struct KvRecipe {
   int bits = 16;
   Clip clip = {};
   bool before_rope = false;  ///< K before RoPE, as published (simulated only)
+  int64_t exact_window = 0;  ///< positions in front of a query's block that are read as fp16
   friend bool operator==(const KvRecipe&, const KvRecipe&) = default;
 };
 

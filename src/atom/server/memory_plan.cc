@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <ranges>
 
 #include "atom/artifact/layer_tensors.h"
 #include "atom/model/kv_cache.h"
@@ -65,6 +66,7 @@ LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backe
       if (!missing.empty()) model::MakeFakeQuantized(missing, formats);
     }
     model::AddLinears(model::LinearsOf(shape, formats, weight_group), needs.steps);
+    model::AddExactPages(formats.kv.exact_window, limits, backend.kv_page_positions(), needs.steps);
     needs.kv.push_back({formats.kv, attention.kv_heads, attention.head_dim});
   }
   return needs;
@@ -74,9 +76,11 @@ LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backe
 
 std::string MemoryPlan::Description() const {
   const auto gib = [](int64_t bytes) { return static_cast<double>(bytes) / kGib; };
-  return fmt::format(
-      "weights {:.2f} GiB, scratch {:.2f} GiB, KV {:.2f} GiB: {} pages, {} positions", gib(weights),
-      gib(scratch), gib(pages * page_bytes), pages, pages * page_positions);
+  std::string text =
+      fmt::format("weights {:.2f} GiB, scratch {:.2f} GiB, KV {:.2f} GiB: {} pages, {} positions",
+                  gib(weights), gib(scratch), gib(kv_bytes()), pages, pages * page_positions);
+  if (exact_pages > 0) text += fmt::format(", {} exact pages", exact_pages);
+  return text;
 }
 
 Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Backend& backend,
@@ -94,23 +98,35 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
   const LayerNeeds needs = NeedsOf(files, backend, limits);
   plan.scratch = model::StepBytes(backend, files.spec, limits, needs.steps) + kProgramBytes;
   plan.page_bytes = model::KvPageBytes(backend, needs.kv);
+  plan.exact_page_bytes = model::ExactPageBytes(backend, needs.kv);
   plan.page_positions = backend.kv_page_positions();
+  const auto exact_pages_for = [&](int64_t pages) {
+    return model::ExactPagesFor({.pages = pages,
+                                 .page_positions = plan.page_positions,
+                                 .exact_window = model::ExactWindowOf(needs.kv)},
+                                limits);
+  };
+  const auto kv_bytes_for = [&](int64_t pages) {
+    return pages * plan.page_bytes + exact_pages_for(pages) * plan.exact_page_bytes;
+  };
   const auto pages_for = [&plan](int64_t positions) {
     return kernels::PagesFor(positions, plan.page_positions);
   };
   const int64_t wanted = question.max_sequences * pages_for(plan.context);
   const int64_t rest = question.budget - plan.weights - plan.scratch;
-  plan.pages = std::clamp<int64_t>(rest / plan.page_bytes, 0, wanted);
+  // The most whose exact pages fit beside them.
+  const auto numbers = std::views::iota(int64_t{1}, wanted + 1);
+  plan.pages = std::ranges::upper_bound(numbers, rest, {}, kv_bytes_for) - numbers.begin();
+  plan.exact_pages = exact_pages_for(plan.pages);
   const int64_t room = plan.pages * plan.page_positions;
   const int64_t needed = question.context > 0 ? question.context : std::min(most, kLeastContext);
   if (room < needed) {
     return MakeError(
         "--memory: expected at least {:.2f} GiB (weights {:.2f}, scratch {:.2f}, KV of {} "
         "positions {:.2f}), found {:.2f} GiB",
-        static_cast<double>(plan.weights + plan.scratch + pages_for(needed) * plan.page_bytes) /
-            kGib,
+        static_cast<double>(plan.weights + plan.scratch + kv_bytes_for(pages_for(needed))) / kGib,
         static_cast<double>(plan.weights) / kGib, static_cast<double>(plan.scratch) / kGib, needed,
-        static_cast<double>(pages_for(needed) * plan.page_bytes) / kGib,
+        static_cast<double>(kv_bytes_for(pages_for(needed))) / kGib,
         static_cast<double>(question.budget) / kGib);
   }
   plan.context = std::min(plan.context, room);

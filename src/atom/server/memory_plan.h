@@ -1,5 +1,6 @@
 // How a memory budget is spent, computed from the headers of the model's files before any weight is
-// read: weights, scratch of a step, and the rest as pages of KV.
+// read: weights, scratch of a step, and the rest as pages of KV with
+// the exact pages that belong to them.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +24,14 @@ struct MemoryPlan {
   int64_t page_bytes = 0;  ///< of a page in all layers
   int64_t page_positions = 0;
   int64_t pages = 0;
+  int64_t exact_page_bytes = 0;  ///< likewise; 0 without an exact window
+  int64_t exact_pages = 0;
   int64_t context = 0;
 
-  int64_t total() const { return weights + scratch + pages * page_bytes; }
-  /// "weights 3.6 GiB, scratch 0.2 GiB, KV 1.0 GiB: 1024 pages, 16384 positions"
+  int64_t kv_bytes() const { return pages * page_bytes + exact_pages * exact_page_bytes; }
+  int64_t total() const { return weights + scratch + kv_bytes(); }
+  /// "weights 3.6 GiB, scratch 0.2 GiB, KV 1.0 GiB: 1024 pages, 16384 positions", and
+  /// ", 320 exact pages" with an exact window.
   std::string Description() const;
 };
 

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "atom/kernels/cpu/decode.h"
-#include "atom/kernels/cpu/kv_rows.h"
+#include "atom/kernels/cpu/kv_tile.h"
 #include "atom/kernels/cpu/ops.h"
 
 namespace atom::kernels::cpu {
@@ -154,30 +154,31 @@ struct TaskRun {
     std::fill_n(scratch.tile.sum, rows(), 0.0f);
   }
 
-  /// Dequantizes positions [first, end), at most a tile; pages that end before `begin` are left
-  /// out.
-  void LoadTile(int64_t first, int64_t end, int64_t begin) const {
-    const auto storage = static_cast<size_t>(kv.layout.format.storage);
-    const HeadPages pages(kv, step, task.sequence, task.kv_head);
-    const int64_t unseen = std::max<int64_t>(0, begin - first) / kKvPagePositions;
-    for (int64_t p = unseen * kKvPagePositions; p < end - first; p += kKvPagePositions) {
-      const int64_t page = (first + p) / kKvPagePositions;
-      const int64_t count = std::min(kKvPagePositions, end - first - p);
-      float* keys = scratch.keys + p / kPanelOutputs * scratch.tile.padded_dim * kPanelOutputs +
-                    p % kPanelOutputs;
-      context.kernels.load_keys[storage](pages.Rows(0, page, count), keys);
-      context.kernels.load_values[storage](pages.Rows(1, page, count),
-                                           scratch.values + p * kPanelOutputs,
-                                           kTilePositions * kPanelOutputs);
+  /// Positions of the tile from `first` on that a row reads from their codes.
+  int64_t QuantizedOf(int64_t row, int64_t first) const {
+    const int64_t exact_from = kv.layout.format.FirstExact(Position(row));
+    return std::clamp<int64_t>(exact_from - first, 0, kTilePositions);
+  }
+
+  /// The tile from `first` on, for the rows that see some of it, in groups that read the same
+  /// positions exactly.
+  void AttendTile(int64_t first, TileLoader& tile) const {
+    int64_t row = 0;
+    while (Position(row) < first) ++row;
+    int64_t end = rows();  // behind it: rows whose windows begin behind the tile
+    while (shape.FirstVisible(Position(end - 1)) >= first + kTilePositions) --end;
+    while (row < end) {
+      const int64_t quantized = QuantizedOf(row, first);
+      int64_t last = row + 1;
+      while (last < end && QuantizedOf(last, first) == quantized) ++last;
+      tile.Load(first + quantized);
+      AttendRows(first, row, last);
+      row = last;
     }
   }
 
-  /// The tile from `first` on, for the rows that see some of it.
-  void AttendTile(int64_t first) const {
-    int64_t skipped = 0;
-    while (Position(skipped) < first) ++skipped;
-    int64_t end = rows();  // behind it: rows whose windows begin behind the tile
-    while (shape.FirstVisible(Position(end - 1)) >= first + kTilePositions) --end;
+  /// Rows [skipped, end) over the tile that is loaded.
+  void AttendRows(int64_t first, int64_t skipped, int64_t end) const {
     for (int64_t row = skipped; row < end; ++row) {
       scratch.visible[row - skipped] =
           static_cast<int32_t>(std::min(kTilePositions, Position(row) - first + 1));
@@ -194,6 +195,7 @@ struct TaskRun {
     tile.max += skipped;
     tile.sum += skipped;
     context.kernels.attend(tile);
+    context.kernels.merge(tile);
   }
 
   void Finish(const DeviceTensor& out) const {
@@ -207,10 +209,12 @@ struct TaskRun {
     Begin(qkv);
     const int64_t begin = shape.FirstVisible(Position(0));
     const int64_t length = Position(rows() - 1) + 1;
+    TileLoader tile(context, step, kv, task.sequence, task.kv_head,
+                    {scratch.keys, scratch.values, scratch.tile.padded_dim});
     for (int64_t first = begin / kTilePositions * kTilePositions; first < length;
          first += kTilePositions) {
-      LoadTile(first, std::min(length, first + kTilePositions), begin);
-      AttendTile(first);
+      tile.Begin(first, begin, std::min(length, first + kTilePositions));
+      AttendTile(first, tile);
     }
     Finish(out);
   }
@@ -241,6 +245,10 @@ void Attention(const CpuContext& context, const StepView& step, const DeviceTens
   ATOM_CHECK(kv.layout.kv_heads == shape.kv_heads && kv.layout.head_dim == shape.head_dim,
              "pages of {} heads of {}, {} heads of {}", kv.layout.kv_heads, kv.layout.head_dim,
              shape.kv_heads, shape.head_dim);
+  ATOM_CHECK(
+      kv.layout.format.exact_window == 0 || (kv.Exact() != nullptr && !step.exact_pages.empty()),
+      "an exact window, and exact pages of the {} are missing",
+      kv.Exact() == nullptr ? "layer" : "step");
   const DecodeStep decode{context, step, qkv, shape, kv, out};
   if (decode.Splits()) return decode.RunSplit();
   std::byte* starts = context.workspace.Shared(TaskListBytes(step.sequences()));

@@ -120,6 +120,7 @@ void Merge(const AttentionTile& t) {
   }
 }
 
+/// The tile by itself: tile_out, tile_max, tile_sum.
 void Attend(const AttentionTile& t) {
   DenseBlock<float> block;
   block.x = t.q;
@@ -141,7 +142,6 @@ void Attend(const AttentionTile& t) {
     Store(t.tile_sum + row, SumScores(t.scores + row * kScoreStride, t.transposed));
   }
   WeighVisible(t);
-  Merge(t);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ class CpuBackend final : public Backend {
   }
   DType hidden_dtype() const override { return DType::kF32; }
   bool HasKernels(quant::Feature feature) const override {
-    return feature == quant::Feature::kBlockHadamard;
+    return feature != quant::Feature::kTwoLevelScales;
   }
   bool simulates() const override { return true; }
 
@@ -79,6 +79,7 @@ class CpuBackend final : public Backend {
     return std::make_unique<cpu::CpuKvLayer>(
         shape, pages, Allocate(static_cast<size_t>(pages * KvPageBytes(shape))));
   }
+  bool has_exact_window() const override { return true; }
   UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const override {
     return cpu::UnpackKvPage(cpu::CpuKvLayer::Of(layer), page);
   }

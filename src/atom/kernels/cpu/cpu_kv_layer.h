@@ -13,6 +13,8 @@ struct CpuKvLayer final : KvLayer {
   /// REQUIRES: made by a cpu backend.
   static const CpuKvLayer& Of(const KvLayer& layer);
   static CpuKvLayer& Of(KvLayer& layer);
+  /// Its exact pages, or null without an exact window.
+  const CpuKvLayer* Exact() const { return exact() == nullptr ? nullptr : &Of(*exact()); }
 
   static KvPageLayout LayoutOf(const KvShape& shape) {
     return {.format = shape.format, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim};

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "atom/kernels/cpu/kv_rows.h"
+#include "atom/kernels/cpu/kv_tile.h"
 
 namespace atom::kernels::cpu {
 namespace {
@@ -43,25 +43,42 @@ struct Partial {
   }
 };
 
+/// Channel i of 64 stands at InInt4Order(i) in what a tile of INT4 pages gives (decode_inl.h).
+constexpr int64_t InInt4Order(int64_t i) { return i % 4 * 16 + i / 4; }
+
+/// A worker's scratch for one tile.
+struct TileScratch {
+  float* scores;  ///< [rows, padded to 16][kScoreStride]
+  // For tiles with exact pages, as `attend` takes them:
+  TileBuffers buffers;
+  float* transposed;
+  int32_t* visible;  ///< [rows]
+  int32_t* hidden;   ///< [rows]
+};
+
 /// One KV head of one sequence.
 class HeadRun {
  public:
   HeadRun(const DecodeStep& step, int64_t sequence, int64_t kv_head)
       : step_(step),
-        pages_(step.kv, step.step, sequence, kv_head),
+        sequence_(sequence),
+        kv_head_(kv_head),
+        pages_(step.kv, PageList::Of(step.step, sequence), kv_head),
         row_(step.step.query_starts[static_cast<size_t>(sequence)]),
         first_head_(kv_head * rows()),
         length_(step.step.positions[static_cast<size_t>(row_)] + 1),
-        begin_(step.shape.FirstVisible(length_ - 1)) {}
+        begin_(step.shape.FirstVisible(length_ - 1)),
+        exact_from_(step.kv.layout.format.FirstExact(length_ - 1)) {}
 
   int64_t rows() const { return step_.shape.heads / step_.shape.kv_heads; }
   int64_t head_dim() const { return step_.shape.head_dim; }
   /// Tiles that the token sees some of.
   int64_t tiles() const { return TilesOf(length_) - FirstTile(); }
 
-  /// Tile `number` of them by itself; scores is scratch, [rows][kScoreStride].
-  void AttendTile(int64_t number, float* scores, const Partial& part) const {
+  /// Tile `number` of them by itself.
+  void AttendTile(int64_t number, const TileScratch& scratch, const Partial& part) const {
     const int64_t index = FirstTile() + number;
+    if (exact_from_ < (index + 1) * kTilePositions) return AttendExactTile(index, scratch, part);
     DecodeTile tile;
     tile.rows = rows();
     tile.head_dim = head_dim();
@@ -71,7 +88,7 @@ class HeadRun {
     tile.row_stride = head_dim();
     tile.divisor = step_.shape.ScoreDivisor();
     tile.softcap = step_.shape.softcap;
-    tile.scores = scores;
+    tile.scores = scratch.scores;
     tile.tile_out = part.out;
     tile.tile_max = part.max;
     tile.tile_sum = part.sum;
@@ -115,27 +132,67 @@ class HeadRun {
     for (int64_t r = 0; r < rows(); ++r) {
       float* from = all.out + r * head_dim();
       float* to = RowOf(step_.out, row_) + (first_head_ + r) * head_dim();
-      const bool in_order = step_.kv.layout.format.storage != quant::KvStorage::kInt4;
-      step_.context.kernels.divide(from, all.sum[r], head_dim(), in_order ? to : from);
-      if (in_order) continue;
+      step_.context.kernels.divide(from, all.sum[r], head_dim(), in_order() ? to : from);
+      if (in_order()) continue;
       for (int64_t first = 0; first < head_dim(); first += kChannelChunk) {
-        for (int64_t i = 0; i < kChannelChunk; ++i) {
-          to[first + i % 16 * 4 + i / 16] = from[first + i];
-        }
+        for (int64_t i = 0; i < kChannelChunk; ++i) to[first + i] = from[first + InInt4Order(i)];
       }
     }
   }
 
  private:
+  /// A tile with exact pages: dequantized, as attention of several tokens does it.
+  void AttendExactTile(int64_t index, const TileScratch& scratch, const Partial& part) const {
+    const int64_t first = index * kTilePositions;
+    TileLoader loader(step_.context, step_.step, step_.kv, sequence_, kv_head_, scratch.buffers);
+    loader.Begin(first, begin_, std::min(length_, first + kTilePositions));
+    loader.Load(exact_from_);
+    std::fill_n(scratch.visible, rows(),
+                static_cast<int32_t>(std::min(kTilePositions, length_ - first)));
+    std::fill_n(scratch.hidden, rows(), static_cast<int32_t>(std::max<int64_t>(0, begin_ - first)));
+    AttentionTile tile;
+    tile.rows = rows();
+    tile.head_dim = head_dim();
+    tile.padded_dim = head_dim();
+    tile.q = RowOf(step_.qkv, row_) + first_head_ * head_dim();
+    tile.row_stride = head_dim();
+    tile.keys = scratch.buffers.keys;
+    tile.values = scratch.buffers.values;
+    tile.visible = scratch.visible;
+    tile.hidden = begin_ > first ? scratch.hidden : nullptr;
+    tile.divisor = step_.shape.ScoreDivisor();
+    tile.softcap = step_.shape.softcap;
+    tile.scores = scratch.scores;
+    tile.transposed = scratch.transposed;
+    tile.tile_out = part.out;
+    tile.tile_max = part.max;
+    tile.tile_sum = part.sum;
+    step_.context.kernels.attend(tile);
+    if (!in_order()) PutInInt4Order(part.out);
+  }
+
+  /// As the other tiles, which it is merged with.
+  void PutInInt4Order(float* out) const {
+    for (int64_t first = 0; first < rows() * head_dim(); first += kChannelChunk) {
+      float chunk[kChannelChunk];
+      std::copy_n(out + first, kChannelChunk, chunk);
+      for (int64_t i = 0; i < kChannelChunk; ++i) out[first + InInt4Order(i)] = chunk[i];
+    }
+  }
+
+  bool in_order() const { return step_.kv.layout.format.storage != quant::KvStorage::kInt4; }
   int64_t FirstTile() const { return begin_ / kTilePositions; }
   size_t Storage() const { return static_cast<size_t>(step_.kv.layout.format.storage); }
 
   const DecodeStep& step_;
+  int64_t sequence_;
+  int64_t kv_head_;
   HeadPages pages_;
   int64_t row_;         // of the step
   int64_t first_head_;  // query head
   int64_t length_;      // the token sees positions [begin_, length_)
   int64_t begin_;
+  int64_t exact_from_;  // those from here on as fp16
 };
 
 /// Where the arrays of one head lie in its worker's scratch.
@@ -143,16 +200,30 @@ struct HeadPlaces {
   explicit HeadPlaces(const AttentionShape& shape)
       : rows(shape.heads / shape.kv_heads),
         head_dim(shape.head_dim),
-        scores_at(plan.Add<float>(rows * kScoreStride)),
+        scores_at(plan.Add<float>(Padded(rows) * kScoreStride)),
+        keys_at(plan.Add<float>(kTilePositions * head_dim)),
+        values_at(plan.Add<float>(kTilePositions * head_dim)),
+        transposed_at(plan.Add<float>(kVectorRows * kVectorRows)),
+        visible_at(plan.Add<int32_t>(rows)),
+        hidden_at(plan.Add<int32_t>(rows)),
         part_at(plan.Add<float>(Partial::Floats(rows, head_dim))),
         all_at(plan.Add<float>(Partial::Floats(rows, head_dim))) {}
+  TileScratch Tile(std::byte* base) const {
+    return {.scores = ScratchAt<float>(base, scores_at),
+            .buffers = {.keys = ScratchAt<float>(base, keys_at),
+                        .values = ScratchAt<float>(base, values_at),
+                        .padded_dim = head_dim},
+            .transposed = ScratchAt<float>(base, transposed_at),
+            .visible = ScratchAt<int32_t>(base, visible_at),
+            .hidden = ScratchAt<int32_t>(base, hidden_at)};
+  }
   Partial At(std::byte* base, size_t place) const {
     return Partial::At(ScratchAt<float>(base, place), rows, head_dim);
   }
 
   ScratchPlan plan;
   int64_t rows, head_dim;
-  size_t scores_at, part_at, all_at;
+  size_t scores_at, keys_at, values_at, transposed_at, visible_at, hidden_at, part_at, all_at;
 };
 
 int64_t SharesOf(int64_t tiles) { return (tiles + kShareTiles - 1) / kShareTiles; }
@@ -253,7 +324,7 @@ void DecodeStep::Run(int64_t sequence, int64_t kv_head, int worker) const {
   const Partial all = places.At(base, places.all_at);
   head.Begin(all);
   for (int64_t tile = 0; tile < head.tiles(); ++tile) {
-    head.AttendTile(tile, ScratchAt<float>(base, places.scores_at), part);
+    head.AttendTile(tile, places.Tile(base), part);
     head.Merge(part, all);
   }
   head.Finish(all);
@@ -288,11 +359,11 @@ void DecodeStep::RunSplit() const {
     const auto attend = [&](int64_t index, int worker) {
       const ShareList::Share share = shares[begin + index];
       const HeadRun run(*this, share.sequence, share.kv_head);
-      auto* scores = ScratchAt<float>(context.workspace.Of(worker, head_places.plan.bytes()),
-                                      head_places.scores_at);
+      const TileScratch scratch =
+          head_places.Tile(context.workspace.Of(worker, head_places.plan.bytes()));
       const int64_t first = share.index * kShareTiles;
       for (int64_t tile = first; tile < std::min(run.tiles(), first + kShareTiles); ++tile) {
-        run.AttendTile(tile, scores, part(begin + index, tile));
+        run.AttendTile(tile, scratch, part(begin + index, tile));
       }
     };
     context.ParallelFor(end - begin, attend);

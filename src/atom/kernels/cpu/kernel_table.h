@@ -181,6 +181,7 @@ struct KernelTable {
   void (*load_keys[5])(const KvRows& rows, float* out);
   /// Values are dequantized into [64][32] per 32 channels, panel_stride elements apart.
   void (*load_values[5])(const KvRows& rows, float* out, int64_t panel_stride);
+  /// A tile's part of the softmax, which `merge` then adds to what came before.
   void (*attend)(const AttentionTile& tile);
   /// By KvStorage.
   void (*decode[5])(const DecodeTile& tile);

@@ -1,4 +1,5 @@
-// Where attention finds K and V of one head: pages of a sequence, by its page list.
+// Where attention finds K and V of one head: pages of a sequence by its page list, and its exact
+// pages beside the last of them.
 #pragma once
 
 #include <algorithm>
@@ -7,12 +8,35 @@
 
 namespace atom::kernels::cpu {
 
+/// Page numbers of a sequence, from its page `first` on.
+struct PageList {
+  std::span<const int32_t> numbers;
+  int64_t first = 0;
+
+  static PageList Of(const StepView& step, int64_t sequence) {
+    return {Part(step.pages, step.page_starts, sequence), 0};
+  }
+  static PageList ExactOf(const StepView& step, int64_t sequence) {
+    const std::span<const int32_t> all = Part(step.pages, step.page_starts, sequence);
+    const std::span<const int32_t> exact = Part(step.exact_pages, step.exact_starts, sequence);
+    return {exact, std::ssize(all) - std::ssize(exact)};
+  }
+
+ private:
+  static std::span<const int32_t> Part(std::span<const int32_t> values,
+                                       std::span<const int32_t> starts, int64_t sequence) {
+    const auto s = static_cast<size_t>(sequence);
+    const auto first = static_cast<size_t>(starts[s]);
+    return values.subspan(first, static_cast<size_t>(starts[s + 1]) - first);
+  }
+};
+
 /// One KV head of one sequence. Offsets are worked out once: a tile asks for 16 of them.
 class HeadPages {
  public:
-  HeadPages(const CpuKvLayer& layer, const StepView& step, int64_t sequence, int64_t kv_head)
+  HeadPages(const CpuKvLayer& layer, const PageList& pages, int64_t kv_head)
       : data_(static_cast<const std::byte*>(layer.data.data())),
-        pages_(step.pages.data() + step.page_starts[static_cast<size_t>(sequence)]),
+        pages_(pages),
         page_bytes_(layer.layout.PageBytes()),
         row_bytes_(layer.layout.RowBytes()),
         head_dim_(layer.layout.head_dim),
@@ -21,7 +45,8 @@ class HeadPages {
 
   /// K (0) or V (1) of page `index`, `count` positions of it.
   KvRows Rows(int which, int64_t index, int64_t count) const {
-    const std::byte* page = data_ + pages_[index] * page_bytes_;
+    const std::byte* page =
+        data_ + pages_.numbers[static_cast<size_t>(index - pages_.first)] * page_bytes_;
     const Part& part = parts_[which];
     KvRows rows;
     rows.values = reinterpret_cast<const uint8_t*>(page + part.values);
@@ -49,7 +74,7 @@ class HeadPages {
   }
 
   const std::byte* data_;
-  const int32_t* pages_;  // pages of the sequence, in the order of positions
+  PageList pages_;
   int64_t page_bytes_;
   int64_t row_bytes_;
   int64_t head_dim_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "atom/kernels/cpu/ops.h"
 #include "atom/quant/group_quant.h"
@@ -59,26 +60,42 @@ void EncodeRow(const KernelTable& kernels, const quant::KvFormat& format, const 
   }
 }
 
+/// A position in a page.
+struct KvPlace {
+  const KvPageLayout& layout;
+  std::byte* page;
+  int64_t position;
+
+  static KvPlace At(const CpuKvLayer& layer, int64_t slot) {
+    ATOM_CHECK(slot >= 0 && slot / kKvPagePositions < layer.pages(), "slot {}, {} pages", slot,
+               layer.pages());
+    return {layer.layout, layer.Page(slot / kKvPagePositions), slot % kKvPagePositions};
+  }
+};
+
 /// One token's row, taken apart.
 struct TokenRow {
   const CpuContext& context;
   const AttentionShape& shape;
   const HeadNorms& norms;
-  CpuKvLayer& kv;
+  KvPlace kv;
+  std::optional<KvPlace> exact;
   float* qkv;
   const float* cos;  ///< [2][rotary_dim / 2] of the position: cos, then sin
   int64_t rotary_dim;
-  std::byte* page;
-  int64_t position_in_page;
   float* scratch;      ///< [head_dim]
   std::byte* encoded;  ///< [RowBytes]
 
-  void Put(int which, int64_t head) const {
-    const KvPageLayout& layout = kv.layout;
-    const KvRow row{which, head, position_in_page};
+  void Put(const KvPlace& to, int which, int64_t head) const {
+    const KvPageLayout& layout = to.layout;
+    const KvRow row{which, head, to.position};
     EncodeRow(context.kernels, layout.format, scratch, shape.head_dim, encoded,
-              {page + layout.ScaleOffset(row), page + layout.ZeroOffset(row)});
-    layout.PutRow(row, {encoded, static_cast<size_t>(layout.RowBytes())}, page);
+              {to.page + layout.ScaleOffset(row), to.page + layout.ZeroOffset(row)});
+    layout.PutRow(row, {encoded, static_cast<size_t>(layout.RowBytes())}, to.page);
+  }
+  /// What is about to be quantized.
+  void PutExact(int which, int64_t head) const {
+    if (exact) Put(*exact, which, head);
   }
   void Normalize(const DeviceBuffer* weight, float* head) const {
     if (weight == nullptr) return;
@@ -109,15 +126,17 @@ struct TokenRow {
     Normalize(norms.k, scratch);
     if (format.fake_bits != 0 && format.fake_before_rope) FakeQuantize(scratch);
     Rotate(scratch);
+    PutExact(0, head);
     if (format.fake_bits != 0 && !format.fake_before_rope) FakeQuantize(scratch);
-    Put(0, head);
+    Put(kv, 0, head);
   }
   void AppendValue(int64_t head) const {
     const quant::KvFormat& format = kv.layout.format;
     std::copy_n(qkv + (shape.heads + shape.kv_heads + head) * shape.head_dim, shape.head_dim,
                 scratch);
+    PutExact(1, head);
     if (format.fake_bits != 0) FakeQuantize(scratch);
-    Put(1, head);
+    Put(kv, 1, head);
   }
 };
 
@@ -150,6 +169,8 @@ void RopeAppendKv(const CpuContext& context, const StepView& step, const DeviceT
   ATOM_CHECK((rope.table == nullptr || rotary_dim > 0) && rotary_dim % 2 == 0 &&
                  rotary_dim <= shape.head_dim,
              "{} rotary channels of {}", rotary_dim, shape.head_dim);
+  ATOM_CHECK(kv.Exact() == nullptr || std::ssize(step.exact_slots) == step.rows(),
+             "{} exact slots, {} tokens", step.exact_slots.size(), step.rows());
   const auto* angles =
       rope.table == nullptr ? nullptr : static_cast<const float*>(rope.table->data());
   const auto append = [&](int64_t row, int worker) {
@@ -157,21 +178,21 @@ void RopeAppendKv(const CpuContext& context, const StepView& step, const DeviceT
     const int64_t slot = step.kv_slots[static_cast<size_t>(row)];
     ATOM_CHECK(angles == nullptr || position < rope.positions, "position {}, a table of {}",
                position, rope.positions);
-    ATOM_CHECK(slot >= 0 && slot / kKvPagePositions < kv.pages(), "slot {}, {} pages", slot,
-               kv.pages());
     const RowScratch scratch(shape.head_dim);
     std::byte* base = context.workspace.Of(worker, scratch.plan.bytes());
-    const TokenRow token{.context = context,
-                         .shape = shape,
-                         .norms = norms,
-                         .kv = kv,
-                         .qkv = RowOf(qkv, row),
-                         .cos = angles == nullptr ? nullptr : angles + position * rotary_dim,
-                         .rotary_dim = rotary_dim,
-                         .page = kv.Page(slot / kKvPagePositions),
-                         .position_in_page = slot % kKvPagePositions,
-                         .scratch = ScratchAt<float>(base, scratch.values_at),
-                         .encoded = base + scratch.encoded_at};
+    TokenRow token{.context = context,
+                   .shape = shape,
+                   .norms = norms,
+                   .kv = KvPlace::At(kv, slot),
+                   .exact = {},
+                   .qkv = RowOf(qkv, row),
+                   .cos = angles == nullptr ? nullptr : angles + position * rotary_dim,
+                   .rotary_dim = rotary_dim,
+                   .scratch = ScratchAt<float>(base, scratch.values_at),
+                   .encoded = base + scratch.encoded_at};
+    if (const CpuKvLayer* exact = kv.Exact()) {
+      token.exact.emplace(KvPlace::At(*exact, step.exact_slots[static_cast<size_t>(row)]));
+    }
     token.RotateQueries();
     for (int64_t head = 0; head < shape.kv_heads; ++head) token.AppendKey(head);
     for (int64_t head = 0; head < shape.kv_heads; ++head) token.AppendValue(head);

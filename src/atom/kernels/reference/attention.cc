@@ -14,22 +14,60 @@ namespace {
 constexpr int64_t kTilePositions = 64;
 
 /// One KV head of one sequence: [length][head_dim] each; 0 where nothing reads.
-struct History {
+struct Rows {
   std::vector<float> keys;
   std::vector<float> values;
 };
 
-History ReadHistory(const ReferenceKvLayer& kv, int64_t kv_head, std::span<const int32_t> pages,
-                    int64_t begin, int64_t length) {
+/// The positions [begin, length), from pages of which the last has the last.
+Rows ReadRows(const ReferenceKvLayer& kv, int64_t kv_head, std::span<const int32_t> pages,
+              int64_t begin, int64_t length) {
   const auto size = static_cast<size_t>(length * kv.shape().head_dim);
-  History history{std::vector<float>(size), std::vector<float>(size)};
+  const int64_t first_page = PagesFor(length, kPagePositions) - std::ssize(pages);
+  Rows history{std::vector<float>(size), std::vector<float>(size)};
   for (int64_t position = begin; position < length; ++position) {
-    const int64_t slot = pages[static_cast<size_t>(position / kPagePositions)] * kPagePositions +
-                         position % kPagePositions;
+    const auto page = static_cast<size_t>(position / kPagePositions - first_page);
+    const int64_t slot = pages[page] * kPagePositions + position % kPagePositions;
     const int64_t first = position * kv.shape().head_dim;
     std::ranges::copy(kv.Key(slot, kv_head), history.keys.begin() + first);
     std::ranges::copy(kv.Value(slot, kv_head), history.values.begin() + first);
   }
+  return history;
+}
+
+/// What the queries of a chunk read: quantized positions, and the newest ones as fp16.
+struct History {
+  quant::KvFormat format;
+  Rows quantized;
+  Rows exact;  ///< empty without an exact window
+
+  /// What a query at `position` reads of position j.
+  const Rows& Of(int64_t position, int64_t j) const {
+    return j >= format.FirstExact(position) ? exact : quantized;
+  }
+};
+
+/// Part s of a list in CSR.
+std::span<const int32_t> PartOf(std::span<const int32_t> values, std::span<const int32_t> starts,
+                                size_t s) {
+  return values.subspan(static_cast<size_t>(starts[s]),
+                        static_cast<size_t>(starts[s + 1] - starts[s]));
+}
+
+/// Of a sequence of the step, from the first position on that one of its queries sees.
+History ReadHistory(const KvLayer& kv, int64_t kv_head, const StepView& step, size_t s,
+                    const AttentionShape& shape) {
+  const int64_t first = step.positions[static_cast<size_t>(step.query_starts[s])];
+  const int64_t seen = shape.FirstVisible(first);
+  const int64_t length = step.kv_lengths[s];
+  History history{.format = kv.shape().format,
+                  .quantized = ReadRows(ReferenceKvLayer::Of(kv), kv_head,
+                                        PartOf(step.pages, step.page_starts, s), seen, length),
+                  .exact = {}};
+  if (history.format.exact_window == 0) return history;
+  history.exact = ReadRows(ReferenceKvLayer::ExactOf(kv), kv_head,
+                           PartOf(step.exact_pages, step.exact_starts, s),
+                           std::max(seen, history.format.FirstExact(first)), length);
   return history;
 }
 
@@ -41,21 +79,22 @@ struct Partial {
   std::vector<float> out;
 };
 
-/// The `count` positions from `first` on, by themselves.
+/// The `count` positions from `first` on, by themselves, for a query at `position`.
 Partial AttendTile(const AttentionShape& shape, std::span<const float> q, const History& history,
-                   int64_t first, int64_t count) {
+                   int64_t position, int64_t first, int64_t count) {
   const auto d = static_cast<int64_t>(q.size());
   const float divisor = shape.ScoreDivisor();
   float scores[kTilePositions];
   Partial tile(q.size());
   for (int64_t j = 0; j < count; ++j) {
-    scores[j] = FmaChain(q.data(), history.keys.data() + (first + j) * d, d) / divisor;
+    const float* key = history.Of(position, first + j).keys.data() + (first + j) * d;
+    scores[j] = FmaChain(q.data(), key, d) / divisor;
     if (shape.softcap != 0.0f) scores[j] = shape.softcap * Tanh(scores[j] / shape.softcap);
     tile.max = std::max(tile.max, scores[j]);
   }
   for (int64_t j = 0; j < count; ++j) {
     const float p = Exp(scores[j] - tile.max);
-    const float* value = history.values.data() + (first + j) * d;
+    const float* value = history.Of(position, first + j).values.data() + (first + j) * d;
     tile.sum += p;
     FmaEach(p, value, d, tile.out.data());
   }
@@ -73,13 +112,14 @@ void Merge(const Partial& tile, Partial& all) {
   }
 }
 
-/// One query over positions [begin, end); tiles lie at absolute positions.
+/// One query over all positions that it sees; tiles lie at absolute positions.
 void Attend(const AttentionShape& shape, std::span<const float> q, const History& history,
-            int64_t begin, int64_t end, std::span<float> out) {
+            int64_t position, std::span<float> out) {
+  const int64_t end = position + 1;
   Partial all(q.size());
-  for (int64_t first = begin; first < end;) {
+  for (int64_t first = shape.FirstVisible(position); first < end;) {
     const int64_t next = std::min(first / kTilePositions * kTilePositions + kTilePositions, end);
-    Merge(AttendTile(shape, q, history, first, next - first), all);
+    Merge(AttendTile(shape, q, history, position, first, next - first), all);
     first = next;
   }
   for (size_t i = 0; i < out.size(); ++i) out[i] = all.out[i] / all.sum;
@@ -97,22 +137,17 @@ void ReferenceBackend::Attention(const DeviceTensor& qkv, const AttentionShape& 
   const auto d = static_cast<size_t>(shape.head_dim);
   const int64_t group = shape.heads / shape.kv_heads;  // query heads that share a KV head
 
-  const ReferenceKvLayer& own = ReferenceKvLayer::Of(kv);
   pool_.ParallelFor(step().sequences() * shape.kv_heads, [&](int64_t task, int) {
     const int64_t sequence = task / shape.kv_heads;
     const int64_t kv_head = task % shape.kv_heads;
     const auto s = static_cast<size_t>(sequence);
-    const auto first_row = static_cast<size_t>(step().query_starts[s]);
-    const auto first_page = static_cast<size_t>(step().page_starts[s]);
-    const History history =
-        ReadHistory(own, kv_head, step().pages.subspan(first_page),
-                    shape.FirstVisible(step().positions[first_row]), step().kv_lengths[s]);
+    const History history = ReadHistory(kv, kv_head, step(), s, shape);
     for (int64_t row = step().query_starts[s]; row < step().query_starts[s + 1]; ++row) {
       const int64_t position = step().positions[static_cast<size_t>(row)];
       for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
         const size_t column = static_cast<size_t>(head) * d;
-        Attend(shape, Row(qkv, row).subspan(column, d), history, shape.FirstVisible(position),
-               position + 1, Row(out, row).subspan(column, d));
+        Attend(shape, Row(qkv, row).subspan(column, d), history, position,
+               Row(out, row).subspan(column, d));
       }
     }
   });

@@ -40,6 +40,11 @@ ReferenceKvLayer& ReferenceKvLayer::Of(KvLayer& layer) {
   return *own;
 }
 
+const ReferenceKvLayer& ReferenceKvLayer::ExactOf(const KvLayer& layer) {
+  ATOM_CHECK(layer.exact() != nullptr, "an exact window and no exact pages");
+  return Of(*layer.exact());
+}
+
 void StoreKvRow(const quant::KvFormat& format, std::span<const float> values,
                 std::span<float> row) {
   switch (format.storage) {

@@ -17,6 +17,8 @@ struct ReferenceKvLayer final : KvLayer {
   /// REQUIRES: made by the reference backend.
   static const ReferenceKvLayer& Of(const KvLayer& layer);
   static ReferenceKvLayer& Of(KvLayer& layer);
+  /// Its exact pages. REQUIRES: its format has an exact window.
+  static const ReferenceKvLayer& ExactOf(const KvLayer& layer);
 
   /// head_dim values of the position in a slot.
   std::span<float> Key(int64_t slot, int64_t kv_head) { return Row(2 * slot, kv_head); }

@@ -51,6 +51,10 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
   const quant::KvFormat& format = kv.shape().format;
   const bool fake_before = format.fake_bits != 0 && format.fake_before_rope;
   const bool fake_after = format.fake_bits != 0 && !format.fake_before_rope;
+  const bool has_exact = format.exact_window > 0;
+  ATOM_CHECK(!has_exact || (kv.exact() != nullptr && !step().exact_slots.empty()),
+             "an exact window, and exact pages of the {} are missing",
+             kv.exact() == nullptr ? "layer" : "step");
 
   pool_.ParallelFor(qkv.rows, [&](int64_t row, int) {
     const int64_t position = step().positions[static_cast<size_t>(row)];
@@ -66,16 +70,25 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
       NormalizeHead(norms.q, norms.eps, head_at(head));
       Rotate(angles, head_at(head));
     }
+    // What is kept exactly is what is about to be quantized.
+    const auto put_exact = [&](int64_t head, bool key, std::span<const float> exact) {
+      if (!has_exact) return;
+      ReferenceKvLayer& pages = ReferenceKvLayer::Of(*kv.exact());
+      const int64_t at = step().exact_slots[static_cast<size_t>(row)];
+      StoreKvRow(pages.shape().format, exact, key ? pages.Key(at, head) : pages.Value(at, head));
+    };
     std::vector<float> values(d);
     for (int64_t head = 0; head < shape.kv_heads; ++head) {
       std::ranges::copy(head_at(shape.heads + head), values.begin());
       NormalizeHead(norms.k, norms.eps, values);
       if (fake_before) quant::FakeQuantizeKv(format, values);
       Rotate(angles, values);
+      put_exact(head, true, values);
       if (fake_after) quant::FakeQuantizeKv(format, values);
       StoreKvRow(format, values, own.Key(slot, head));
 
       std::ranges::copy(head_at(shape.heads + shape.kv_heads + head), values.begin());
+      put_exact(head, false, values);
       if (format.fake_bits != 0) quant::FakeQuantizeKv(format, values);
       StoreKvRow(format, values, own.Value(slot, head));
     }
