@@ -95,7 +95,7 @@ TEST_P(KvTransformTest, PackedPagesHoldWhatTheSimulationGives) {
     for (const KvStorage storage : {KvStorage::kInt4, KvStorage::kInt8}) {
       for (const KvFormat& format :
            TransformedOrExact(shape, {.storage = storage, .clip = 0.95f})) {
-        if (!device->HasKernels(format)) {
+        if (!device->HasKvKernels(format)) {
           EXPECT_EQ(device->Runnable(format), format.Simulated());
           continue;
         }

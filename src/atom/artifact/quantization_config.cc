@@ -1,13 +1,12 @@
 #include "atom/artifact/quantization_config.h"
 
-#include <algorithm>
-#include <array>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "atom/artifact/recipe_json.h"
 #include "atom/io/field_reader.h"
 #include "atom/io/json.h"
+#include "atom/quant/feature.h"
 
 namespace atom::artifact {
 namespace {
@@ -17,31 +16,6 @@ using io::Json;
 using Missing = FieldReader::Missing;
 
 constexpr std::string_view kQuantMethod = "atom";
-
-// What an artifact may require of its reader beyond format version 2. A feature changes what fields
-// or tensors mean, so that a reader without it must refuse, and can say which one.
-struct Feature {
-  std::string_view name;
-  bool (*used)(const quant::KvRecipe&);
-};
-constexpr std::array kFeatures = {
-    Feature{"exact-window", [](const quant::KvRecipe& kv) { return kv.exact_window != 0; }},
-    Feature{"kv-float-offset",
-            [](const quant::KvRecipe& kv) {
-              return kv.quantized() && kv.offset == quant::KvOffset::kFloat;
-            }},
-    Feature{"kv-hadamard", [](const quant::KvRecipe& kv) { return kv.rotates(); }},
-    Feature{"kv-head-clips", [](const quant::KvRecipe& kv) { return kv.has_head_clips(); }},
-    Feature{"kv-mean", [](const quant::KvRecipe& kv) { return kv.removes_mean(); }},
-};
-
-Json RequirementsOf(const quant::Recipe& recipe) {
-  Json names = Json::array();
-  for (const Feature& feature : kFeatures) {
-    if (feature.used(recipe.kv)) names.push_back(feature.name);
-  }
-  return names;
-}
 
 constexpr int64_t kShards = 1;  // reserved: parts of each layer for as many devices
 
@@ -117,6 +91,14 @@ Status CheckMethodAndVersion(const Json& json, const std::string& source) {
   return {};
 }
 
+// What an artifact requires of its reader beyond format version 2. A feature changes what fields or
+// tensors mean, so that a reader without it must refuse, and can say which one.
+Json RequiredFeatures(const quant::Recipe& recipe) {
+  Json names = Json::array();
+  for (const quant::Feature feature : quant::FeaturesOf(recipe)) names.push_back(Name(feature));
+  return names;
+}
+
 // The features that a version-2 artifact requires, known ones only, and its shards.
 Status CheckRequirements(const Json& json, const std::string& source) {
   const auto found = json.find("requires");
@@ -125,8 +107,8 @@ Status CheckRequirements(const Json& json, const std::string& source) {
                      found == json.end() ? "missing" : io::DescribeJson(*found));
   }
   for (const Json& feature : *found) {
-    const bool known = std::any_of(kFeatures.begin(), kFeatures.end(),
-                                   [&](const Feature& row) { return feature == row.name; });
+    const bool known = feature.is_string() &&
+                       quant::FeatureFromName(feature.get_ref<const std::string&>()).has_value();
     if (known) continue;
     return MakeError("{}: requires {}, which this program does not know: a newer atom wrote it",
                      source, io::DescribeJson(feature));
@@ -194,7 +176,7 @@ Json ToJson(const QuantizationConfig& config) {
   return {
       {"quant_method", kQuantMethod},
       {"format_version", QuantizationConfig::kFormatVersion},
-      {"requires", RequirementsOf(config.recipe)},
+      {"requires", RequiredFeatures(config.recipe)},
       {"shards", kShards},
       {"tool_version", config.tool_version},
       {"simulated", config.simulated},

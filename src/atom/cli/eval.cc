@@ -102,7 +102,6 @@ Status RunEval(EvalFlags flags) {
   if (!texts.ok()) return texts.error();
   const Result<std::vector<eval::TaskItems>> tasks = LoadTasks(flags);
   if (!tasks.ok()) return tasks.error();
-  NoteSimulation(model->files, **backend);
   const int64_t window = eval::WindowFor(model->files.spec);
   const int64_t positions = tasks->empty() ? window : eval::PositionsForTasks(window);
   const Result<std::unique_ptr<model::Transformer>> transformer = model::LoadTransformer(

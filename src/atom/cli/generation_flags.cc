@@ -54,7 +54,6 @@ Result<LoadedModel> GenerationFlags::Load() const {
   const int64_t positions = context > 0 ? context : std::min(most, kDefaultContext);
   Result<std::unique_ptr<kernels::Backend>> made = backend.Make();
   if (!made.ok()) return made.error();
-  NoteSimulation(opened->files, **made);
   Result<std::unique_ptr<model::Transformer>> transformer = model::LoadTransformer(
       opened->files, **made,
       {.simulate = simulate,

@@ -92,7 +92,6 @@ Status RunServe(ServeFlags& flags) {
 
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
-  NoteSimulation(opened->files, **backend);
   if (flags.memory.budget == 0) flags.memory.budget = server::AvailableMemory();
   const Result<server::MemoryPlan> plan =
       server::PlanMemory(opened->files, **backend, flags.memory);

@@ -82,11 +82,6 @@ Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& na
   return texts;
 }
 
-void NoteSimulation(const model::ModelFiles& files, const kernels::Backend& backend) {
-  const std::string why = model::WhySimulated(files, backend);
-  if (!why.empty()) fmt::print(stderr, "note: {}\n", why);
-}
-
 int Fail(const Error& error) {
   fmt::print(stderr, "atom: {}\n", error.message);
   return 1;

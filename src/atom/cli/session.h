@@ -48,9 +48,6 @@ Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& na
                                               const std::string& data_folder,
                                               const OpenedModel& model, int64_t max_windows);
 
-/// Says on stderr what of the model runs simulated on the backend, if anything.
-void NoteSimulation(const model::ModelFiles& files, const kernels::Backend& backend);
-
 /// Prints "atom: sentence" on stderr; returns the exit code 1.
 int Fail(const Error& error);
 /// Writes `json` to a file, or to stdout for "-"; nothing when `path` is empty.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <fmt/format.h>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -43,10 +45,31 @@ artifact::DenseMatrix Converted(const TensorView& tensor, DType dtype) {
   return matrix;
 }
 
+std::string Names(std::span<const quant::Feature> features) {
+  std::vector<std::string_view> names;
+  for (const quant::Feature feature : features) names.push_back(Name(feature));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 // What was read of the files while they were verified.
 Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transformer& transformer) {
   const CheckpointTensors tensors = files.tensors();
   const int64_t layers = files.spec.num_layers();
+  const std::vector<quant::Feature> missing = files.MissingKernels(transformer.backend());
+  if (!missing.empty()) {
+    const std::string_view backend = transformer.backend().name();
+    if (!transformer.backend().simulates()) {
+      return MakeError(
+          "{}: recipe {}: backend {} has no kernels for {}, and simulates no quantization; use "
+          "--backend cpu or reference",
+          files.checkpoint.config_source(), files.quantization->recipe.name, backend,
+          Names(missing));
+    }
+    if (!options.simulate) {
+      fmt::print(stderr, "backend {} has no kernels for {}: recipe {} runs fake-quantized\n",
+                 backend, Names(missing), files.quantization->recipe.name);
+    }
+  }
   Progress progress("loading", layers + 1);
   tensors.ReadAhead(0);
   if (Status s = LoadOuterWeights(files, options.weights(), transformer); !s.ok()) return s;
@@ -59,6 +82,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
     Result<artifact::HostLayer> layer = files.ReadLayer(i);
     if (!layer.ok()) return layer.error();
     if (options.simulate && files.quantization.has_value()) MakeFakeQuantized(*layer);
+    if (!missing.empty()) MakeFakeQuantized(missing, *layer);
     if (!files.quantization.has_value()) ConvertDtype(options.dtype, options.weights(), *layer);
     transformer.AddLayer(*layer);
     tensors.ReleasePages(i);
@@ -111,6 +135,18 @@ Result<artifact::HostLayer> ModelFiles::ReadLayer(int64_t layer) const {
   if (Status status = checkpoint.CheckUnchanged(); !status.ok()) return status.error();
   return artifact::ReadLayer(tensors(), layer, ShapeOfLayer(spec, layer),
                              quantization.has_value() ? &*quantization : nullptr);
+}
+
+std::vector<quant::Feature> MissingKernels(const quant::Recipe& recipe,
+                                           const kernels::Backend& backend) {
+  std::vector<quant::Feature> features = quant::FeaturesOf(recipe);
+  std::erase_if(features, [&](quant::Feature feature) { return backend.HasKernels(feature); });
+  return features;
+}
+
+std::vector<quant::Feature> ModelFiles::MissingKernels(const kernels::Backend& backend) const {
+  if (!quantization.has_value() || (quantization->simulated && backend.simulates())) return {};
+  return model::MissingKernels(quantization->recipe, backend);
 }
 
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer) {
@@ -174,22 +210,24 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
   return transformer;
 }
 
-std::string WhySimulated(const ModelFiles& files, const kernels::Backend& backend) {
-  if (!files.quantization.has_value()) return "";
-  const artifact::LayerShape shape = ShapeOfLayer(files.spec, 0);
-  artifact::HostLayer formats(shape);
-  artifact::ApplyFormats(*files.quantization, 0, shape, formats);
-  if (backend.Runnable(formats.kv) == formats.kv) return "";
-  return fmt::format(
-      "backend {} has no kernels for the packed KV cache of recipe '{}': it is simulated, in fp32",
-      backend.name(), files.quantization->recipe.name);
-}
-
 void MakeFakeQuantized(artifact::HostLayer& layer) {
   for (artifact::HostSite& site : layer.sites) {
     if (site.format.bits < 16) site.format.simulated = true;
   }
   layer.kv = layer.kv.Simulated();
+}
+
+void MakeFakeQuantized(std::span<const quant::Feature> missing, artifact::HostLayer& layer) {
+  if (std::ranges::all_of(missing, quant::ConcernsKv)) {
+    layer.kv = layer.kv.Simulated();
+    return;
+  }
+  MakeFakeQuantized(layer);
+  if (std::ranges::find(missing, quant::Feature::kTwoLevelScales) == missing.end()) return;
+  for (artifact::HostLinear& linear : layer.linears) {
+    if (!linear.packed()) continue;
+    linear.weight = artifact::DenseMatrix::FromFloats(linear.ToFloats(), linear.n(), linear.k());
+  }
 }
 
 void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer) {

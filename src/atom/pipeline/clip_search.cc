@@ -136,6 +136,7 @@ void SearchKvClip(const LayerContext& context, const artifact::HostLayer& layer,
   artifact::HostLayer candidate = PermuteLayer(layer, {});  // a copy; permutations do not matter
   for (const artifact::HostSite& site : layer.sites) {
     candidate[site.name].permutation = site.permutation;
+    candidate[site.name].format = site.format;
   }
   double least = std::numeric_limits<double>::infinity();
   for (const float clip : kGrid) {

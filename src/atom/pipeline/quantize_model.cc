@@ -103,7 +103,7 @@ class ModelQuantizer {
     const model::LayerSpec& spec = files_.spec.layer(i);
     kernels::Backend& backend = transformer_.backend();
     if (!IsSequential(options_.recipe)) {
-      stream_.RunLayer(model::DeviceLayer(backend, spec, *host), Propagated(i),
+      stream_.RunLayer(OnDevice(spec, *host, report_.layers.back().clips), Propagated(i),
                        CalibrationStream::Keep::kOutput, nullptr, nullptr, &progress_);
       return {};
     }
@@ -186,10 +186,22 @@ class ModelQuantizer {
                        CalibrationStream::Keep::kOutput, nullptr, add_error(error), &progress_,
                        model::LayerPart::kFfn);
     } else {
-      stream_.RunLayer(model::DeviceLayer(backend, spec, result.host), samples,
+      stream_.RunLayer(OnDevice(spec, result.host, result.clips), samples,
                        CalibrationStream::Keep::kOutput, nullptr, add_error(error), &progress_);
     }
     return expected.norm > 0.0 ? error / expected.norm : 0.0;
+  }
+
+  /// A quantized layer as the backend can run it: fake-quantized where it lacks the kernels.
+  model::DeviceLayer OnDevice(const model::LayerSpec& spec, const artifact::HostLayer& layer,
+                              const artifact::LayerClips& clips) {
+    kernels::Backend& backend = transformer_.backend();
+    const bool simulated = options_.simulated || !quant::HasKernels(options_.recipe);
+    if (simulated ||
+        std::ranges::all_of(model::MissingKernels(options_.recipe, backend), quant::ConcernsKv)) {
+      return {backend, spec, layer};
+    }
+    return {backend, spec, SimulatedLayer(options_.recipe, clips, layer)};
   }
 
   artifact::QuantizationConfig Config() const {

@@ -58,6 +58,9 @@ struct LayerReport {
   std::map<artifact::SiteName, SiteReport> sites;  ///< empty where no Hessian was needed
   double damping = 0.0;
   artifact::LayerClips clips;
+  /// Width of each site's rotated blocks, where the recipe has a Hadamard transform; 0: groups are
+  /// no power of two, and the site is not rotated.
+  std::map<artifact::SiteName, int64_t> hadamard = {};
   double bits_per_weight = 0.0;  ///< codes and scales of the layer's linears
 };
 

@@ -26,6 +26,14 @@ constexpr std::array kOutlierFormats = {
     NameRow<OutlierFormat>{OutlierFormat::kE4M3, "e4m3"},
     NameRow<OutlierFormat>{OutlierFormat::kInt8, "int8"},
 };
+constexpr std::array kScaleFormats = {
+    NameRow<ScaleFormat>{ScaleFormat::kFp16, "fp16"},
+    NameRow<ScaleFormat>{ScaleFormat::kTwoLevel, "two-level"},
+};
+constexpr std::array kDeals = {
+    NameRow<Deal>{Deal::kSorted, "sorted"},
+    NameRow<Deal>{Deal::kZigzag, "zigzag"},
+};
 constexpr std::array kMetrics = {
     NameRow<Metric>{Metric::kHessian, "hessian"},
     NameRow<Metric>{Metric::kAbsMean, "abs_mean"},
@@ -73,6 +81,14 @@ std::string_view Name(OutlierFormat format) { return Row(kOutlierFormats, format
 std::optional<OutlierFormat> OutlierFormatFromName(std::string_view name) {
   return Find(kOutlierFormats, name);
 }
+
+std::string_view Name(ScaleFormat format) { return Row(kScaleFormats, format).name; }
+std::optional<ScaleFormat> ScaleFormatFromName(std::string_view name) {
+  return Find(kScaleFormats, name);
+}
+
+std::string_view Name(Deal deal) { return Row(kDeals, deal).name; }
+std::optional<Deal> DealFromName(std::string_view name) { return Find(kDeals, name); }
 
 std::string_view Name(Metric metric) { return Row(kMetrics, metric).name; }
 std::optional<Metric> MetricFromName(std::string_view name) { return Find(kMetrics, name); }

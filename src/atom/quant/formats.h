@@ -32,6 +32,22 @@ enum class OutlierFormat {
 std::string_view Name(OutlierFormat format);  ///< "fp16", "e5m2", "e4m3", "int8"
 std::optional<OutlierFormat> OutlierFormatFromName(std::string_view name);
 
+/// How the scales of groups are kept.
+enum class ScaleFormat {
+  kFp16,      ///< one fp16 number a group
+  kTwoLevel,  ///< 1…15 times a scale of the whole row or token (two_level.h)
+};
+std::string_view Name(ScaleFormat format);  ///< "fp16", "two-level"
+std::optional<ScaleFormat> ScaleFormatFromName(std::string_view name);
+
+/// How ordered low-bit columns become groups.
+enum class Deal {
+  kSorted,  ///< as they are: each group has columns of about one size
+  kZigzag,  ///< one by one over the groups, to and fro: each group has columns of all sizes
+};
+std::string_view Name(Deal deal);  ///< "sorted", "zigzag"
+std::optional<Deal> DealFromName(std::string_view name);
+
 /// The statistic by which channels are ordered.
 enum class Metric {
   kHessian,  ///< sum over tokens of x², (2 / samples) times
@@ -47,6 +63,7 @@ struct WeightFormat {
   int64_t group = 0;          ///< columns that share a scale; 0: all columns but the outliers
   int64_t channel_group = 1;  ///< adjacent rows that share the fit of a scale
   bool symmetric = true;
+  ScaleFormat scales = ScaleFormat::kFp16;
   float clip = 1.0f;
   bool clip_per_group = false;  ///< GPTQ: searched for each row and group instead (gptq.h)
   int64_t outliers = 0;         ///< trailing columns in `outlier_format`
@@ -67,8 +84,12 @@ struct ActivationFormat {
   NumberFormat number = NumberFormat::kInt;
   int64_t group = 0;  ///< columns that share a scale; 0: one scale a token, outliers apart
   bool symmetric = true;
+  ScaleFormat scales = ScaleFormat::kFp16;
   float clip = 1.0f;
   int64_t outlier_columns = 0;  ///< already raised so that no group is ragged
+  /// Not 0: the columns before the outliers are rotated in blocks of so many (hadamard.h) before
+  /// they are quantized, of 16 bits too. A power of two that divides them.
+  int64_t hadamard = 0;
   OutlierFormat outlier_format = OutlierFormat::kInt8;
   /// true: fake-quantized, quantized and at once dequantized; the linear sees fp32.
   bool simulated = false;

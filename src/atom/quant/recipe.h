@@ -25,6 +25,7 @@ struct WeightRecipe {
   int64_t group = 0;
   int64_t channel_group = 1;
   bool symmetric = true;
+  ScaleFormat scales = ScaleFormat::kFp16;
   Clip clip = {};
   bool clip_per_group = false;  ///< with clip.search: for each row and group, by GPTQ
   bool gptq = false;
@@ -41,6 +42,7 @@ struct ActivationRecipe {
   NumberFormat number = NumberFormat::kInt;
   int64_t group = 0;
   bool symmetric = true;
+  ScaleFormat scales = ScaleFormat::kFp16;
   Clip clip = {};
   friend bool operator==(const ActivationRecipe&, const ActivationRecipe&) = default;
 };
@@ -72,6 +74,8 @@ struct Recipe {
   Metric metric = Metric::kHessian;
   int64_t outliers = 0;
   OutlierFormat outlier_format = OutlierFormat::kInt8;
+  Deal deal = Deal::kSorted;
+  bool hadamard = false;  ///< rotate low-bit columns in blocks of a group (hadamard.h)
   uint64_t seed = 0;
   bool reference_parity = false;
   friend bool operator==(const Recipe&, const Recipe&) = default;
@@ -89,6 +93,13 @@ Status CheckHeadDim(const KvRecipe& kv, int64_t head_dim);
 double KvBitsPerValue(const KvRecipe& kv, int64_t head_dim);
 /// True when every part has real kernels: the artifact then holds packed codes.
 bool HasKernels(const Recipe& recipe);
+
+/// How the K input columns of a linear split: `low_bit` in groups of `group`, then the outliers.
+struct ColumnSplit {
+  int64_t low_bit = 0;
+  int64_t group = 0;  ///< low_bit where one scale serves all
+};
+ColumnSplit SplitColumns(const Recipe& recipe, int64_t k);
 
 /// The formats of one linear with K inputs, its input edge, and the KV cache. The searched clips
 /// are the caller's to fill in. `simulated` forces fake quantization.
