@@ -34,7 +34,7 @@ class CpuBackend final : public Backend {
   }
   DType hidden_dtype() const override { return DType::kF32; }
   bool HasKernels(quant::Feature feature) const override {
-    return feature != quant::Feature::kTwoLevelScales;
+    return feature != quant::Feature::kTwoLevelScales && !quant::ConcernsKv(feature);
   }
   bool simulates() const override { return true; }
 
