@@ -10,7 +10,7 @@ namespace {
 
 TEST_F(QuantizeModelTest, PackedAndSimulatedAgreeOnEveryPresetWithKernels) {
   const double fp = Perplexity(folder_ / "model", false);
-  for (const char* name : {"atom-w4a4", "w4a8", "w8a8", "w4a16", "rtn-w4a4"}) {
+  for (const char* name : {"atom-w4a4", "w4a8-plain", "w8a8", "w4a16-plain", "rtn-w4a4"}) {
     SCOPED_TRACE(name);
     Quantize(name, Preset(name), /*simulated=*/false, 2);
     const double packed = Perplexity(folder_ / name, false);

@@ -26,19 +26,21 @@ TEST(RecipeTest, PresetsAreValidAndFoundByName) {
     EXPECT_TRUE(names.insert(preset.name).second) << preset.name << " occurs twice";
     EXPECT_EQ(Find(preset.name), preset);
   }
-  for (const char* name : {"atom-w4a4", "w4a8", "w8a8", "w4a16", "rtn-w4a4", "none", "atom-w3a3",
-                           "atom-fp4", "atom-e2m1"}) {
+  for (const char* name :
+       {"atom-w4a4", "atom-best", "atom-w4a8", "w4a16", "w4a8-plain", "w8a8", "w4a16-plain",
+        "rtn-w4a4", "none", "atom-w3a3", "atom-fp4", "atom-e2m1"}) {
     EXPECT_TRUE(names.contains(name)) << name;
   }
   EXPECT_EQ(Find("none"), Recipe{});
   const auto unknown = FindRecipe("w5a5");
   ASSERT_FALSE(unknown.ok());
   EXPECT_THAT(unknown.error().message, HasSubstr("\"w5a5\""));
-  EXPECT_THAT(unknown.error().message, HasSubstr("atom-w4a4, w4a8"));
+  EXPECT_THAT(unknown.error().message, HasSubstr("atom-w4a4, atom-best"));
 }
 
 TEST(RecipeTest, KernelsExistForThePresetsThatSaySo) {
-  for (const char* name : {"atom-w4a4", "w4a8", "w8a8", "w4a16", "rtn-w4a4", "none"}) {
+  for (const char* name : {"atom-w4a4", "atom-best", "atom-w4a8", "w4a16", "w4a8-plain", "w8a8",
+                           "w4a16-plain", "rtn-w4a4", "none"}) {
     EXPECT_TRUE(HasKernels(Find(name))) << name;
   }
   for (const char* name : {"atom-w3a3", "atom-fp4", "atom-e2m1", "published-w4a4"}) {
@@ -150,14 +152,14 @@ TEST(RecipeTest, ThePublishedConfiguration) {
 }
 
 TEST(RecipeTest, ActivationsSplitWhereThePackedWeightsDo) {
-  const Recipe w4a8 = Find("w4a8");
+  const Recipe w4a8 = Find("w4a8-plain");
   for (const int64_t k : {512, 1152, 1000}) {
     EXPECT_EQ(ActivationFormatFor(w4a8, k, false).outlier_columns,
               WeightFormatFor(w4a8).OutlierColumns(k));
   }
   EXPECT_EQ(ActivationFormatFor(w4a8, 512, false), (ActivationFormat{.bits = 8}));
   EXPECT_EQ(ActivationFormatFor(Find("w8a8"), 1000, false), (ActivationFormat{.bits = 8}));
-  EXPECT_TRUE(ActivationFormatFor(Find("w4a16"), 512, false).dense());
+  EXPECT_TRUE(ActivationFormatFor(Find("w4a16-plain"), 512, false).dense());
 }
 
 TEST(RecipeTest, WithoutKernelsEverythingIsSimulated) {
@@ -172,8 +174,8 @@ TEST(RecipeTest, WithoutKernelsEverythingIsSimulated) {
 TEST(RecipeTest, KvStorage) {
   EXPECT_EQ(KvFormatFor(Find("none"), false), KvFormat{});
   EXPECT_EQ(KvFormatFor(Find("w8a8"), false).storage, KvStorage::kInt8);
-  EXPECT_EQ(KvFormatFor(Find("w4a16"), false).storage, KvStorage::kF16);
-  EXPECT_EQ(KvFormatFor(Find("w4a16"), true).storage, KvStorage::kF32);
+  EXPECT_EQ(KvFormatFor(Find("w4a16-plain"), false).storage, KvStorage::kF16);
+  EXPECT_EQ(KvFormatFor(Find("w4a16-plain"), true).storage, KvStorage::kF32);
 }
 
 TEST(RecipeTest, ErrorsNameTheFieldAndWhatWasFound) {

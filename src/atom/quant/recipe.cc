@@ -55,6 +55,57 @@ Recipe AtomFp4(std::string name, NumberFormat number) {
   return recipe;
 }
 
+/// 4-bit weights as little of a model is lost with: docs/accuracy.md has what each part gives.
+WeightRecipe CarefulWeights(int64_t group, ScaleFormat scales) {
+  return {.bits = 4,
+          .group = group,
+          .scales = scales,
+          .clip = {.search = true},
+          .clip_per_group = true,
+          .gptq = true,
+          .sequential = true,
+          .token_cap = 30.0,
+          .correction = 0.5};
+}
+
+/// What all recipes of ours share: outlier columns, low-bit columns rotated and dealt, a KV cache
+/// of 4 bits whose newest positions are exact.
+Recipe Careful(std::string name, const WeightRecipe& weight, const ActivationRecipe& activation) {
+  Recipe recipe;
+  recipe.name = std::move(name);
+  recipe.weight = weight;
+  recipe.activation = activation;
+  recipe.kv = {.bits = 4,
+               .clip = {.search = true},
+               .clip_per_head = true,
+               .exact_window = 16,
+               .offset = KvOffset::kFloat,
+               .hadamard = true,
+               .remove_mean = true};
+  recipe.reorder = true;
+  recipe.outliers = 64;
+  recipe.deal = Deal::kZigzag;
+  recipe.hadamard = true;
+  return recipe;
+}
+
+Recipe AtomBest() {
+  return Careful("atom-best", CarefulWeights(32, ScaleFormat::kTwoLevel),
+                 {.bits = 4, .group = 32, .scales = ScaleFormat::kTwoLevel, .clip = {0.9f}});
+}
+
+/// Activations in INT8, one scale a token and one for its outliers.
+Recipe AtomW4A8() {
+  return Careful("atom-w4a8", CarefulWeights(32, ScaleFormat::kTwoLevel), {.bits = 8});
+}
+
+/// Weights alone.
+Recipe W4A16() {
+  Recipe recipe = Careful("w4a16", CarefulWeights(64, ScaleFormat::kFp16), {});
+  recipe.kv = {};
+  return recipe;
+}
+
 Recipe Preset(std::string name, const WeightRecipe& weight, const ActivationRecipe& activation,
               const KvRecipe& kv) {
   Recipe recipe;
@@ -68,9 +119,12 @@ Recipe Preset(std::string name, const WeightRecipe& weight, const ActivationReci
 const std::vector<Recipe>& Presets() {
   static const std::vector<Recipe> presets = {
       AtomW4A4(),
-      Preset("w4a8", {.bits = 4, .group = 128, .gptq = true}, {.bits = 8}, {.bits = 4}),
+      AtomBest(),
+      AtomW4A8(),
+      W4A16(),
+      Preset("w4a8-plain", {.bits = 4, .group = 128, .gptq = true}, {.bits = 8}, {.bits = 4}),
       Preset("w8a8", {.bits = 8}, {.bits = 8}, {.bits = 8}),
-      Preset("w4a16", {.bits = 4, .group = 128, .gptq = true}, {}, {}),
+      Preset("w4a16-plain", {.bits = 4, .group = 128, .gptq = true}, {}, {}),
       Preset("rtn-w4a4", {.bits = 4}, {.bits = 4}, {}),
       Recipe{},
       PublishedW4A4(),

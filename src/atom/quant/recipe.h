@@ -81,7 +81,7 @@ struct Recipe {
   friend bool operator==(const Recipe&, const Recipe&) = default;
 };
 
-/// atom-w4a4, w4a8, w8a8, w4a16, rtn-w4a4, none, atom-w3a3, atom-fp4, …
+/// atom-w4a4, atom-best, atom-w4a8, w4a16, w8a8, none, …
 std::span<const Recipe> RecipePresets();
 /// An Error lists the known names.
 Result<Recipe> FindRecipe(std::string_view name);
