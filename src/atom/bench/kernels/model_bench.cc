@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "atom/artifact/recipe_json.h"
-#include "atom/artifact/recipe_json.h"
 #include "atom/bench/kernels/kv_filling.h"
 #include "atom/bench/kernels/random_model.h"
 #include "atom/core/rng.h"
