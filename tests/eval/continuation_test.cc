@@ -30,8 +30,8 @@ class ContinuationTest : public ::testing::Test {
             .value();
   }
 
-  /// The sum over tokens[begin …) of log softmax.
-  double ByHand(const Continuation& continuation) {
+  /// The sum over tokens[begin …) of log softmax, and whether all are the likeliest.
+  Likelihood ByHand(const Continuation& continuation) {
     kernels::Batch batch = transformer_->OneSequence(continuation.tokens, 0);
     for (size_t row = 0; row < continuation.tokens.size(); ++row) {
       batch.logit_rows.push_back(static_cast<int32_t>(row));
@@ -40,13 +40,15 @@ class ContinuationTest : public ::testing::Test {
     const kernels::DeviceTensor device = transformer_->Forward(batch, cache);
     std::vector<float> logits(static_cast<size_t>(device.rows * device.cols));
     backend_->Download(device.data, std::as_writable_bytes(std::span(logits)));
-    double sum = 0.0;
+    Likelihood sum;
     for (auto at = static_cast<size_t>(continuation.begin); at < continuation.tokens.size(); ++at) {
       const auto z = std::span(logits).subspan((at - 1) * static_cast<size_t>(device.cols),
                                                static_cast<size_t>(device.cols));
       double total = 0.0;
       for (const float logit : z) total += std::exp(double{logit});
-      sum += double{z[static_cast<size_t>(continuation.tokens[at])]} - std::log(total);
+      const auto token = static_cast<size_t>(continuation.tokens[at]);
+      sum.log += double{z[token]} - std::log(total);
+      sum.greedy &= z[token] == *std::ranges::max_element(z);
     }
     return sum;
   }
@@ -92,12 +94,12 @@ TEST_F(ContinuationTest, LogLikelihoodsAreThoseOfTheModel) {
       group.push_back(EncodePair(*tokenizer_, context, text, kPositions - 1).value());
     }
   }
-  std::vector<std::vector<double>> expected;
+  std::vector<std::vector<Likelihood>> expected;
   for (const std::vector<Continuation>& group : groups) {
-    std::vector<double>& sums = expected.emplace_back();
+    std::vector<Likelihood>& sums = expected.emplace_back();
     for (const Continuation& continuation : group) sums.push_back(ByHand(continuation));
   }
-  std::optional<std::vector<std::vector<double>>> first;
+  std::optional<std::vector<std::vector<Likelihood>>> first;
   for (const auto& [kv_pages, options] :
        {std::pair(100, engine::EngineOptions{}), std::pair(6, engine::EngineOptions{}),
         std::pair(100, engine::EngineOptions{.step_tokens = 7, .prefix_cache = false})}) {
@@ -112,12 +114,36 @@ TEST_F(ContinuationTest, LogLikelihoodsAreThoseOfTheModel) {
       ASSERT_EQ((*result)[i].size(), groups[i].size());
       // Each log-probability is rounded to fp32 once: below 2^-20 for values below 16.
       for (size_t c = 0; c < groups[i].size(); ++c) {
-        EXPECT_NEAR((*result)[i][c], expected[i][c], 10 * 0x1p-20);
+        EXPECT_NEAR((*result)[i][c].log, expected[i][c].log, 10 * 0x1p-20);
+        EXPECT_EQ((*result)[i][c].greedy, expected[i][c].greedy);
       }
     }
     if (!first) first = *result;
     EXPECT_EQ(*result, *first) << "the cache and the steps change no bit";
   }
+}
+
+TEST_F(ContinuationTest, WhatTheModelWouldWriteIsGreedy) {
+  Tokens tokens = {1, 259, 100, 101, 102};
+  const auto begin = static_cast<int64_t>(tokens.size());
+  for (int step = 0; step < 4; ++step) {  // the likeliest token, again and again
+    kernels::Batch batch = transformer_->OneSequence(tokens, 0);
+    batch.logit_rows.push_back(static_cast<int32_t>(tokens.size()) - 1);
+    model::KvCache cache = transformer_->MakeKvCache(kPositions);
+    const kernels::DeviceTensor device = transformer_->Forward(batch, cache);
+    std::vector<float> logits(static_cast<size_t>(device.cols));
+    backend_->Download(device.data, std::as_writable_bytes(std::span(logits)));
+    tokens.push_back(static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin()));
+  }
+  Tokens other = tokens;
+  other.back() = other.back() == 200 ? 201 : 200;
+  model::LocalRunner runner(*transformer_, {.kv_pages = 100});
+  engine::EngineCore core(runner, *tokenizer_, {});
+  const auto result = LogLikelihoods(
+      core, {{{.tokens = tokens, .begin = begin}, {.tokens = other, .begin = begin}}}, [] {});
+  ASSERT_TRUE(result.ok());
+  EXPECT_TRUE((*result)[0][0].greedy);
+  EXPECT_FALSE((*result)[0][1].greedy);
 }
 
 TEST_F(ContinuationTest, AGroupComputesItsContextOnce) {

@@ -34,7 +34,25 @@ TEST(ItemReaders, ReadBothForms) {
   const Expected hellaswag{
       {"Baking: He bakes. Then he eats it"}, {" all.", " none. Wait."}, {4, 11}, 0};
   const Expected winogrande{{"Ann saw Bea so Ann", "Ann saw Bea so Bea"}, {" waved."}, {18, 18}, 1};
+  const Expected openbook{{"The sun is"}, {" cold", " hot"}, {4, 3}, 1};
+  const Expected copa{
+      {"The man fell because"}, {"  it was \u00c9 Icy.", "  \u00e9t\u00e9 came."}, {14, 10}, 0};
   const std::vector<Case> cases = {
+      {"openbook_qa", ReadOpenbookQa, R"({"question_stem": "The sun is", "answerKey": " B",
+        "choices": {"text": ["cold", "hot"], "label": ["A", "B"]}})",
+       openbook},
+      {"copa", ReadCopa, R"({"premise": " The man fell. ", "choice1": "It was \u00c9 Icy.",
+        "choice2": "\u00c9t\u00e9 came.", "question": "cause", "label": 0})",
+       copa},
+      {"copa, effect",
+       ReadCopa,
+       R"({"premise": "It rained!", "choice1": "a", "choice2": "b",
+        "question": "effect", "label": 1})",
+       {{"It rained therefore"}, {"  a", "  b"}, {2, 2}, 1}},
+      {"lambada",
+       ReadLambada,
+       R"({"text": "He said to  Ann:\nhello \u00e9."})",
+       {{"He said to  Ann:\nhello"}, {" \u00e9."}, {2}, 0}},
       {"piqa", ReadPiqa,
        R"({"goal": "Cook rice.", "sol1": "Boil it.", "sol2": "Fry é.", "label": 1})", piqa},
       {"piqa, query", ReadPiqa,
@@ -113,6 +131,12 @@ TEST(ItemReaders, NameTheLineAndTheField) {
             R"({"question": "q", "answerKey": "A", "choices": {"text": ["a", "b"],
                 "label": ["A"]}})",
             "holds 1 labels, expected one for each of 2 texts"},
+           {ReadOpenbookQa, R"({"question_stem": "q", "answerKey": "A"})", "choices"},
+           {ReadLambada, R"({"text": "word"})", "expected words before a last word"},
+           {ReadLambada, R"({"text": "ends with "})", "expected words before a last word"},
+           {ReadCopa,
+            R"({"premise": "p.", "choice1": "a", "choice2": "b", "question": "why", "label": 0})",
+            "field 'question' is 'why', expected 'cause' or 'effect'"},
            {ReadBoolq, R"({"passage": "p", "question": "q", "answer": 1})", "answer"},
            {ReadBoolq, R"({"passage": "p", "question": "q", "label": "maybe"})", "'maybe'"},
            {ReadHellaswag,

@@ -24,13 +24,38 @@ TaskItems Items(const std::vector<std::pair<std::vector<int64_t>, int64_t>>& len
   return items;
 }
 
+std::vector<std::vector<Likelihood>> Logs(const std::vector<std::vector<double>>& values) {
+  std::vector<std::vector<Likelihood>> logs;
+  for (const std::vector<double>& item : values) {
+    std::vector<Likelihood>& row = logs.emplace_back();
+    for (const double value : item) row.push_back({.log = value, .greedy = false});
+  }
+  return logs;
+}
+
+TEST(Score, ASingleContinuationIsRightIfGreedyDecodingWritesIt) {
+  TaskItems items = Items({{{4}, 0}, {{5}, 0}, {{6}, 0}});
+  items.single = true;
+  const TaskResult result = Score(items, {{{-1.0, true}}, {{-2.0, false}}, {{-6.0, true}}});
+  EXPECT_DOUBLE_EQ(result.acc.mean, 2.0 / 3.0);
+  EXPECT_FALSE(result.acc_norm);
+  ASSERT_TRUE(result.perplexity);
+  EXPECT_DOUBLE_EQ(result.perplexity->mean, std::exp(3.0));
+  // Deviations 2, 1, -3: the sample's variance is 7.
+  EXPECT_DOUBLE_EQ(*result.perplexity->standard_error, std::exp(3.0) * std::sqrt(7.0 / 3.0));
+  const nlohmann::json json = ToJson(result, true);
+  EXPECT_EQ(json.at("perplexity"), std::exp(3.0));
+  EXPECT_EQ(json.at("log_likelihoods")[1][0], -2.0);
+}
+
 TEST(Score, TakesTheLikeliestAndTheLikeliestACharacter) {
   const TaskItems items = Items({{{2, 10}, 0},    // -3 > -10; -1.5 < -1
                                  {{2, 10}, 1},    // the same, the other is right
                                  {{4, 4, 8}, 2},  // -4 first; -1 first
                                  {{5, 5}, 0},     // a tie: the first
                                  {{5, 5}, 1}});   // a tie: the first
-  const TaskResult result = Score(items, {{-3, -10}, {-3, -10}, {-4, -8, -9}, {-7, -7}, {-7, -7}});
+  const TaskResult result =
+      Score(items, Logs({{-3, -10}, {-3, -10}, {-4, -8, -9}, {-7, -7}, {-7, -7}}));
   EXPECT_EQ(result.n, 5);
   EXPECT_DOUBLE_EQ(result.acc.mean, 0.4);
   ASSERT_TRUE(result.acc_norm);
@@ -42,7 +67,7 @@ TEST(Score, TakesTheLikeliestAndTheLikeliestACharacter) {
 TEST(Score, OneItemHasNoStandardError) {
   TaskItems items = Items({{{1, 1}, 1}});
   items.has_acc_norm = false;
-  const TaskResult result = Score(items, {{-2, -1}});
+  const TaskResult result = Score(items, Logs({{-2, -1}}));
   EXPECT_EQ(result.acc.mean, 1.0);
   EXPECT_FALSE(result.acc.standard_error);
   EXPECT_FALSE(result.acc_norm);
@@ -67,7 +92,7 @@ TEST(MeasureTaskSlow, AgreesWithGoldenLogLikelihoods) {
     const auto name = task.at("task").get<std::string>();
     SCOPED_TRACE(name);
     const auto expected = task.at("log_likelihoods").get<std::vector<std::vector<double>>>();
-    const auto items = LoadTask(name, {{kSource / "data"}}, static_cast<int64_t>(expected.size()));
+    const auto items = LoadTask(name, {{kSource / "data"}}, {.limit = std::ssize(expected)});
     ASSERT_TRUE(items.ok()) << items.error().message;
     const auto result = MeasureTask(*transformer, *tokenizer, *items, 512, nullptr);
     ASSERT_TRUE(result.ok()) << result.error().message;

@@ -67,6 +67,66 @@ TEST_F(PerplexityTest, IsTheMeanLossOfTheLogits) {
   EXPECT_NEAR(result.perplexity / std::exp(sum / 2.0), 1.0, 1e-6);
 }
 
+TEST_F(PerplexityTest, HasTheStandardErrorOfTheMeanLoss) {
+  const auto text = CutWindows(dataset_, *tokenizer_, 90, 3);
+  const PerplexityResult result = MeasurePerplexity(*Load(90), *text, nullptr);
+  ASSERT_EQ(result.window_losses.size(), 3u);
+  EXPECT_DOUBLE_EQ(result.perplexity, std::exp(result.loss->mean));
+  EXPECT_EQ(result.loss->standard_error, MeanOf(result.window_losses).standard_error);
+  EXPECT_TRUE(ToJson(result).at("loss_stderr").is_number());
+}
+
+// Hugging Face's loop, in its own words: begin_loc, end_loc, trg_len, -100 in front of the targets.
+TEST_F(PerplexityTest, StridedWindowsCountNewTokensOnly) {
+  const auto transformer = Load(90);
+  const std::vector<int32_t> tokens =
+      tokenizer_->Encode(dataset_.text, {.add_bos = true, .parse_special = true});
+  const auto size = static_cast<int64_t>(tokens.size());
+  for (const int64_t stride : {30, 45, 90}) {
+    const auto text = CutStridedWindows(dataset_, *tokenizer_, 90, stride, 0);
+    ASSERT_TRUE(text.ok());
+    double nll_sum = 0.0;
+    double n_tokens = 0.0;
+    int64_t prev_end = 0;
+    for (int64_t begin = 0; begin < size; begin += stride) {
+      const int64_t end = std::min(begin + 90, size);
+      const int64_t trg_len = end - prev_end;
+      model::KvCache cache = transformer->MakeKvCache(90);
+      kernels::Batch batch = transformer->OneSequence(
+          std::vector<int32_t>(tokens.begin() + begin, tokens.begin() + end), 0);
+      for (int32_t row = 0; row < end - begin; ++row) batch.logit_rows.push_back(row);
+      const kernels::DeviceTensor device = transformer->Forward(batch, cache);
+      std::vector<float> logits(static_cast<size_t>(device.rows * device.cols));
+      backend_->Download(device.data, std::as_writable_bytes(std::span(logits)));
+      double loss = 0.0;
+      int64_t counted = 0;
+      for (int64_t label = 1; label < end - begin; ++label) {  // the shift drops label 0
+        if (label < end - begin - trg_len) continue;
+        const float* z = logits.data() + (label - 1) * device.cols;
+        double total = 0.0;
+        for (int64_t i = 0; i < device.cols; ++i) total += std::exp(static_cast<double>(z[i]));
+        loss += std::log(total) - z[tokens[static_cast<size_t>(begin + label)]];
+        ++counted;
+      }
+      if (counted > 0 && trg_len > 1) {
+        nll_sum += loss / static_cast<double>(counted) * static_cast<double>(trg_len - 1);
+        n_tokens += static_cast<double>(trg_len - 1);
+      }
+      prev_end = end;
+      if (end == size) break;
+    }
+    const PerplexityResult result = MeasurePerplexity(*transformer, *text, nullptr);
+    EXPECT_NEAR(result.perplexity / std::exp(nll_sum / n_tokens), 1.0, 1e-6) << stride;
+    EXPECT_FALSE(result.loss);
+    EXPECT_FALSE(ToJson(result).contains("loss_stderr"));
+  }
+  EXPECT_FALSE(CutStridedWindows(dataset_, *tokenizer_, 90, 0, 0).ok());
+  EXPECT_FALSE(CutStridedWindows(dataset_, *tokenizer_, 90, 91, 0).ok());
+  EXPECT_EQ(CutStridedWindows(dataset_, *tokenizer_, 90, 45, 2)->windows.size(), 2u);
+  const io::Dataset documents{.name = "d", .file = {}, .text = "", .documents = {"a", "b"}};
+  EXPECT_FALSE(CutStridedWindows(documents, *tokenizer_, 90, 45, 0).ok());
+}
+
 TEST_F(PerplexityTest, StepsChangeNothing) {
   const auto text = CutWindows(dataset_, *tokenizer_, 90, 2);
   const double whole = MeasurePerplexity(*Load(90), *text, nullptr).perplexity;

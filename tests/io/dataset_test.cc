@@ -67,6 +67,10 @@ TEST_F(DatasetTest, C4IsAListOfDocuments) {
   ASSERT_TRUE(c4.ok()) << c4.error().message;
   EXPECT_THAT(c4->documents, ElementsAre("first\nline", "é"));
   EXPECT_EQ(c4->text, "");
+  folder_.Write("c4/c4-calib-200.jsonl", "{\"text\":\"x\"}\n{\"text\":\"y\"}\n");
+  EXPECT_EQ(LoadEvalDataset("c4-joined", folders_)->text, "first\nline\n\n\u00e9");
+  EXPECT_TRUE(LoadEvalDataset("c4-joined", folders_)->documents.empty());
+  EXPECT_EQ(LoadCalibrationDataset("c4-joined", folders_)->text, "x\n\ny");
   folder_.Write("c4/c4-sample-200.jsonl", "{\"text\":\"a\"}\n{\"txt\":\"b\"}\n");
   EXPECT_THAT(ErrorOf(LoadEvalDataset("c4", folders_)),
               HasSubstr("jsonl: line 2: field 'text' is missing"));

@@ -70,6 +70,43 @@ TEST(SvgTest, LinearScaleStartsAtZero) {
   EXPECT_THAT(svg, Not(HasSubstr("log scale")));
 }
 
+TEST(SvgTest, NegativeBarsHangFromZero) {
+  Chart chart = Ladder();
+  chart.log_y = false;
+  chart.series = {{"s", {10.0, -10.0, 5.0}}};
+  const std::string svg = RenderSvg(chart);
+  const std::vector<double> tops = BarTops(svg);
+  ASSERT_EQ(tops.size(), 3u);
+  EXPECT_LT(tops[0], tops[2]);
+  EXPECT_NEAR(tops[1] - tops[2], tops[2] - tops[0],
+              0.11);  // zero lies as far below 5 as 5 below 10
+  EXPECT_THAT(svg, AllOf(HasSubstr(">-10.00<"), HasSubstr(">-10<")));
+}
+
+TEST(SvgTest, StandardErrorsAreWhiskers) {
+  Chart chart = Ladder();
+  chart.log_y = false;
+  chart.series = {{"s", {10.0, 20.0, 30.0}, {1.0, NAN, 2.0}}};
+  EXPECT_EQ(Count(RenderSvg(chart), "class=\"whisker\""), 2u);
+  chart.style = ChartStyle::kLines;
+  EXPECT_EQ(Count(RenderSvg(chart), "class=\"whisker\""), 2u);
+}
+
+TEST(SvgTest, ManyCategoriesHaveSomeLabelsAndNoFigures) {
+  Chart chart = Ladder();
+  chart.style = ChartStyle::kLines;
+  chart.log_y = false;
+  chart.categories.clear();
+  chart.series = {{"s", {}}};
+  for (int i = 0; i < 100; ++i) {
+    chart.categories.push_back(std::to_string(1000 + i));
+    chart.series[0].values.push_back(7.77);
+  }
+  const std::string svg = RenderSvg(chart);
+  EXPECT_THAT(svg, AllOf(HasSubstr(">1000<"), Not(HasSubstr(">1001<")), Not(HasSubstr("7.770"))));
+  EXPECT_EQ(Count(svg, "<circle"), 100u);
+}
+
 TEST(SvgTest, MissingInfiniteAndZero) {
   Chart chart = Ladder();
   chart.series = {{"s", {NAN, INFINITY, 0.0}}};
@@ -108,6 +145,8 @@ TEST(SvgDeathTest, SeriesOfTheWrongLength) {
   EXPECT_DEATH((void)RenderSvg(chart), "series books: 2 values, 3 categories");
   chart.series[1].values.push_back(-1.0);
   EXPECT_DEATH((void)RenderSvg(chart), "series books holds -1");
+  chart.series[1].errors = {1.0};
+  EXPECT_DEATH((void)RenderSvg(chart), "series books: 3 values, 1 errors");
 }
 
 TEST(SvgTest, PanelsStandBelowEachOther) {

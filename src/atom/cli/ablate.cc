@@ -64,7 +64,7 @@ Status RunAblate(const AblateFlags& flags) {
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
   const Result<std::vector<eval::EvalText>> texts =
-      LoadTexts(flags.texts, flags.data, *model, flags.windows);
+      LoadTexts(flags.texts, flags.data, *model, {.windows = flags.windows});
   if (!texts.ok()) return texts.error();
   const Result<pipeline::Calibration> calibration = flags.calibration.Load(flags.data, *model);
   if (!calibration.ok()) return calibration.error();

@@ -1,5 +1,5 @@
 // `atom eval MODEL_DIR --ppl wikitext2,FILE --tasks piqa,arc_easy`: perplexity and accuracy on
-// multiple-choice tasks of a checkpoint or an artifact.
+// tasks of a checkpoint or an artifact; `atom eval --compare A B`: models beside a baseline.
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 #include <map>
@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "atom/cli/commands.h"
+#include "atom/cli/compare.h"
 #include "atom/cli/session.h"
 #include "atom/eval/multiple_choice.h"
 
@@ -22,8 +23,12 @@ struct EvalFlags {
   std::vector<std::string> tasks;
   std::string data;
   std::string json;
+  std::vector<std::string> compared;
+  std::string html;
   int64_t windows = 0;
+  int64_t stride = 0;
   int64_t limit = 0;
+  int64_t shots = 0;
   bool log_likelihoods = false;
   bool simulate = false;
   DType dtype = DType::kF32;
@@ -74,6 +79,10 @@ Status RunTasks(const EvalFlags& flags, model::Transformer& transformer,
       fmt::print("\n{:<14} {:>6} {:>9}", "", "", "");
       PrintAccuracy("acc_norm", *result->acc_norm);
     }
+    if (result->perplexity) {
+      fmt::print("\n{:<14} {:>6} {:>9}", "", "", "");
+      PrintAccuracy("ppl", {result->perplexity->mean, result->perplexity->standard_error});
+    }
     fmt::print("\n");
     std::fflush(stdout);
   }
@@ -84,7 +93,8 @@ Result<std::vector<eval::TaskItems>> LoadTasks(const EvalFlags& flags) {
   std::vector<eval::TaskItems> tasks;
   const io::DataFolders folders = io::FindDataFolders(flags.data);
   for (const std::string& name : flags.tasks) {
-    Result<eval::TaskItems> task = eval::LoadTask(name, folders, flags.limit);
+    Result<eval::TaskItems> task =
+        eval::LoadTask(name, folders, {.limit = flags.limit, .shots = flags.shots});
     if (!task.ok()) return task.error();
     tasks.push_back(std::move(task).value());
   }
@@ -93,12 +103,25 @@ Result<std::vector<eval::TaskItems>> LoadTasks(const EvalFlags& flags) {
 
 Status RunEval(EvalFlags flags) {
   if (flags.texts.empty() && flags.tasks.empty()) flags.texts = {"wikitext2"};
+  if (!flags.compared.empty()) {
+    return RunCompare({.models = flags.compared,
+                       .texts = flags.texts,
+                       .data = flags.data,
+                       .json = flags.json,
+                       .html = flags.html,
+                       .windows = flags.windows,
+                       .load = {.simulate = flags.simulate,
+                                .dtype = flags.dtype,
+                                .weight_dtype = flags.weight_dtype,
+                                .limits = {}},
+                       .backend = flags.backend});
+  }
   const Result<OpenedModel> model = OpenModel(flags.model);
   if (!model.ok()) return model.error();
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
-  const Result<std::vector<eval::EvalText>> texts =
-      LoadTexts(flags.texts, flags.data, *model, flags.windows);
+  const Result<std::vector<eval::EvalText>> texts = LoadTexts(
+      flags.texts, flags.data, *model, {.windows = flags.windows, .stride = flags.stride});
   if (!texts.ok()) return texts.error();
   const Result<std::vector<eval::TaskItems>> tasks = LoadTasks(flags);
   if (!tasks.ok()) return tasks.error();
@@ -126,24 +149,40 @@ Status RunEval(EvalFlags flags) {
 void AddEval(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<EvalFlags>();
   CLI::App* command = app.add_subcommand("eval", "Perplexity and accuracy of a model");
-  command
-      ->add_option("model", flags->model, "Model directory (checkpoint or artifact), or GGUF file")
-      ->required();
+  CLI::Option* model = command->add_option(
+      "model", flags->model, "Model directory (checkpoint or artifact), or GGUF file");
+  CLI::Option* compare =
+      command
+          ->add_option("--compare", flags->compared,
+                       "Models on the same windows; the first is the baseline of the others")
+          ->expected(2, 64)
+          ->excludes(model);
   command
       ->add_option(
           "--ppl", flags->texts,
           "Texts, comma-separated: wikitext2 (default without --tasks), wikitext2-raw, ptb, "
-          "c4 or files")
+          "c4, c4-joined or files")
       ->delimiter(',');
+  command
+      ->add_option("--stride", flags->stride,
+                   "Windows begin every so many tokens and only new tokens count; 0: no overlap")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->excludes(compare)
+      ->capture_default_str();
+  command->add_option("--html", flags->html, "Write the comparison as a page")->needs(compare);
   command->add_option("--windows", flags->windows, "At most so many windows a text; 0: all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->capture_default_str();
   command
       ->add_option("--tasks", flags->tasks,
                    "Tasks, or TASK=FILE, comma-separated: " + eval::KnownTasks())
-      ->delimiter(',');
+      ->delimiter(',')
+      ->excludes(compare);
   command->add_option("--limit", flags->limit, "At most so many items a task; 0: all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str();
+  command->add_option("--shots", flags->shots, "Solved items in front of each item of a task")
+      ->check(CLI::Range(int64_t{0}, int64_t{1000}))
       ->capture_default_str();
   command->add_flag("--log-likelihoods", flags->log_likelihoods,
                     "Each choice's log-likelihood in the JSON");
@@ -162,6 +201,9 @@ void AddEval(CLI::App& app, int& exit_code) {
   command->add_option("--data", flags->data, "Folder of the data sets");
   command->add_option("--json", flags->json, "Write the results here; - for stdout");
   command->callback([flags, &exit_code] {
+    if (flags->model.empty() && flags->compared.empty()) {
+      throw CLI::RequiredError("model, or --compare with two or more");
+    }
     const Status status = RunEval(*flags);
     if (!status.ok()) exit_code = Fail(status.error());
   });

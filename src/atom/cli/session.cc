@@ -68,14 +68,17 @@ Result<OpenedModel> OpenModel(const std::string& dir) {
 
 Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& names,
                                               const std::string& data_folder,
-                                              const OpenedModel& model, int64_t max_windows) {
+                                              const OpenedModel& model, const WindowFlags& flags) {
   std::vector<eval::EvalText> texts;
   const io::DataFolders folders = io::FindDataFolders(data_folder);
   for (const std::string& name : names) {
     const Result<io::Dataset> dataset = io::LoadEvalDataset(name, folders);
     if (!dataset.ok()) return dataset.error();
-    Result<eval::EvalText> text = eval::CutWindows(*dataset, *model.tokenizer,
-                                                   eval::WindowFor(model.files.spec), max_windows);
+    const int64_t window = eval::WindowFor(model.files.spec);
+    Result<eval::EvalText> text =
+        flags.stride == 0 ? eval::CutWindows(*dataset, *model.tokenizer, window, flags.windows)
+                          : eval::CutStridedWindows(*dataset, *model.tokenizer, window,
+                                                    flags.stride, flags.windows);
     if (!text.ok()) return text.error();
     texts.push_back(std::move(text).value());
   }

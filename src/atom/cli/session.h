@@ -43,10 +43,14 @@ struct CalibrationFlags {
                                      const OpenedModel& model) const;
 };
 
+struct WindowFlags {
+  int64_t windows = 0;  ///< at most so many a text; 0: all
+  int64_t stride = 0;   ///< 0: windows do not overlap
+};
 /// The windows of every text of a comma-separated list.
 Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& names,
                                               const std::string& data_folder,
-                                              const OpenedModel& model, int64_t max_windows);
+                                              const OpenedModel& model, const WindowFlags& flags);
 
 /// Prints "atom: sentence" on stderr; returns the exit code 1.
 int Fail(const Error& error);

@@ -37,7 +37,8 @@ class Scorer {
     const auto group = static_cast<size_t>(above - first_ids_.begin()) - 1;
     const auto member = static_cast<size_t>(output.id - first_ids_[group]);
     for (const engine::TokenOutput& token : output.prompt) {
-      sums_[group][member] += double{token.logprob};
+      sums_[group][member].log += double{token.logprob};
+      sums_[group][member].greedy &= token.top.front().id == token.id;
     }
     for (size_t other = 1; member == 0 && other < groups_[group].size(); ++other) {
       if (Status s = Add(group, other, -1); !s.ok()) return s.error();
@@ -45,7 +46,7 @@ class Scorer {
     return --unfinished_[group] == 0;
   }
 
-  std::vector<std::vector<double>> sums() && { return std::move(sums_); }
+  std::vector<std::vector<Likelihood>> sums() && { return std::move(sums_); }
 
  private:
   Status Add(size_t group, size_t member, int32_t priority) {
@@ -55,7 +56,7 @@ class Scorer {
     request.prompt = continuation.tokens;
     request.stop.max_tokens = 0;
     request.priority = priority;
-    request.prompt_logprobs = 0;
+    request.prompt_logprobs = 1;
     request.prompt_logprobs_from = continuation.begin;
     if (Status s = core_.Validate(request); !s.ok()) return s;
     core_.Add(std::move(request), {});
@@ -67,7 +68,7 @@ class Scorer {
   engine::RequestId requests_ = 0;
   std::vector<engine::RequestId> first_ids_;  // by group
   std::vector<size_t> unfinished_;            // requests, by group
-  std::vector<std::vector<double>> sums_;
+  std::vector<std::vector<Likelihood>> sums_;
 };
 
 }  // namespace
@@ -93,9 +94,9 @@ Result<Continuation> EncodePair(const tokenizer::Tokenizer& tokenizer,
   return pair;
 }
 
-Result<std::vector<std::vector<double>>> LogLikelihoods(engine::EngineCore& core,
-                                                        const Groups& groups,
-                                                        const std::function<void()>& on_group) {
+Result<std::vector<std::vector<Likelihood>>> LogLikelihoods(engine::EngineCore& core,
+                                                            const Groups& groups,
+                                                            const std::function<void()>& on_group) {
   Scorer run(core, groups);
   if (Status s = run.Start(); !s.ok()) return s.error();
   while (core.HasWork()) {

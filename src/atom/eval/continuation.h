@@ -31,10 +31,15 @@ Result<Continuation> EncodePair(const tokenizer::Tokenizer& tokenizer,
                                 std::string_view context_text, std::string_view continuation,
                                 int64_t context);
 
-/// The sum of the log-probabilities of each continuation's tokens, in the order of `groups`, whose
-/// members begin alike. `on_group` is called as each group is finished. Errors: what
-/// EngineCore::Validate refuses.
-Result<std::vector<std::vector<double>>> LogLikelihoods(
+struct Likelihood {
+  double log = 0.0;    ///< the sum of the log-probabilities of a continuation's tokens
+  bool greedy = true;  ///< whether each of them is the likeliest: what greedy decoding would write
+  friend bool operator==(const Likelihood&, const Likelihood&) = default;
+};
+
+/// In the order of `groups`, whose members begin alike. `on_group` is called as each group is
+/// finished. Errors: what EngineCore::Validate refuses.
+Result<std::vector<std::vector<Likelihood>>> LogLikelihoods(
     engine::EngineCore& core, const std::vector<std::vector<Continuation>>& groups,
     const std::function<void()>& on_group);
 

@@ -28,6 +28,31 @@ std::string AskAnswerOfPassage(std::string_view query) {
   return AskAnswer(query);
 }
 
+std::string AsItIs(std::string_view query) { return std::string(query); }
+
+/// "choices" with texts and labels, and the label of the right one in "answerKey".
+Result<ChoiceItem> LabelledItem(const Json& line, std::string_view context,
+                                const std::string& source) {
+  const Result<std::string> key = io::RequireString(line, "answerKey", source);
+  if (!key.ok()) return key.error();
+  const Result<const Json*> choices = io::RequireObject(line, "choices", source);
+  if (!choices.ok()) return choices.error();
+  const Result<Strings> texts = RequireStrings(**choices, "text", source + ": choices");
+  if (!texts.ok()) return texts.error();
+  const Result<Strings> labels = RequireStrings(**choices, "label", source + ": choices");
+  if (!labels.ok()) return labels.error();
+  if (labels->size() != texts->size()) {
+    return MakeError("{}: field 'choices' holds {} labels, expected one for each of {} texts",
+                     source, labels->size(), texts->size());
+  }
+  const auto gold = std::ranges::find(*labels, tokenizer::TrimStart(*key));
+  if (gold == labels->end()) {
+    return MakeError("{}: field 'answerKey' is {}, expected a label of the choices", source,
+                     io::Quote(*key));
+  }
+  return ItemOf(context, *texts, gold - labels->begin(), source);
+}
+
 /// super_glue's label (0: no), or the answer (true: yes) of the data set's own file.
 Result<int64_t> ReadBoolqLabel(const Json& line, const std::string& source) {
   if (!line.contains("answer")) return RequireChoice(line, "label", 0, 2, source);
@@ -77,25 +102,16 @@ Result<ChoiceItem> ReadPiqa(const Json& line, const std::string& source) {
 
 Result<ChoiceItem> ReadArc(const Json& line, const std::string& source) {
   if (line.contains("query")) return ReadQueryForm(line, source, AskAnswer);
-  const Result<Strings> fields = RequireEachString(line, {"question", "answerKey"}, source);
-  if (!fields.ok()) return fields.error();
-  const Result<const Json*> choices = io::RequireObject(line, "choices", source);
-  if (!choices.ok()) return choices.error();
-  const Result<Strings> texts = RequireStrings(**choices, "text", source + ": choices");
-  if (!texts.ok()) return texts.error();
-  const Result<Strings> labels = RequireStrings(**choices, "label", source + ": choices");
-  if (!labels.ok()) return labels.error();
-  if (labels->size() != texts->size()) {
-    return MakeError("{}: field 'choices' holds {} labels, expected one for each of {} texts",
-                     source, labels->size(), texts->size());
-  }
-  const auto gold = std::ranges::find(*labels, (*fields)[1]);
-  if (gold == labels->end()) {
-    return MakeError("{}: field 'answerKey' is {}, expected a label of the choices", source,
-                     io::Quote((*fields)[1]));
-  }
-  return ItemOf(fmt::format("Question: {}{}", (*fields)[0], kAnswer), *texts,
-                gold - labels->begin(), source);
+  const Result<std::string> question = io::RequireString(line, "question", source);
+  if (!question.ok()) return question.error();
+  return LabelledItem(line, fmt::format("Question: {}{}", *question, kAnswer), source);
+}
+
+Result<ChoiceItem> ReadOpenbookQa(const Json& line, const std::string& source) {
+  if (line.contains("query")) return ReadQueryForm(line, source, AsItIs);
+  const Result<std::string> stem = io::RequireString(line, "question_stem", source);
+  if (!stem.ok()) return stem.error();
+  return LabelledItem(line, *stem, source);
 }
 
 Result<ChoiceItem> ReadBoolq(const Json& line, const std::string& source) {
@@ -110,7 +126,7 @@ Result<ChoiceItem> ReadBoolq(const Json& line, const std::string& source) {
 
 Result<ChoiceItem> ReadHellaswag(const Json& line, const std::string& source) {
   if (line.contains("query")) {
-    return ReadQueryForm(line, source, [](std::string_view query) { return std::string(query); });
+    return ReadQueryForm(line, source, AsItIs);
   }
   const Result<Strings> fields =
       RequireEachString(line, {"activity_label", "ctx_a", "ctx_b"}, source);

@@ -22,5 +22,10 @@ Result<ChoiceItem> ReadArc(const io::Json& line, const std::string& source);
 Result<ChoiceItem> ReadBoolq(const io::Json& line, const std::string& source);
 Result<ChoiceItem> ReadHellaswag(const io::Json& line, const std::string& source);
 Result<ChoiceItem> ReadWinogrande(const io::Json& line, const std::string& source);
+Result<ChoiceItem> ReadOpenbookQa(const io::Json& line, const std::string& source);
+
+// sentence_readers.cc: tasks that go on with a sentence. Only the first form.
+Result<ChoiceItem> ReadLambada(const io::Json& line, const std::string& source);
+Result<ChoiceItem> ReadCopa(const io::Json& line, const std::string& source);
 
 }  // namespace atom::eval

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "atom/eval/continuation.h"
 #include "atom/model/local_runner.h"
 
 namespace atom::eval {
@@ -42,6 +41,26 @@ void AddAccuracy(const std::string& name, const Accuracy& accuracy, nlohmann::js
   if (accuracy.standard_error) json[name + "_stderr"] = *accuracy.standard_error;
 }
 
+TaskResult ScoreContinuations(const TaskItems& items,
+                              const std::vector<std::vector<Likelihood>>& likelihoods) {
+  TaskResult result{
+      .task = items.task, .file = items.file.string(), .n = std::ssize(items.items), .acc = {}};
+  int64_t right = 0;
+  std::vector<double> logs;
+  for (const std::vector<Likelihood>& item : likelihoods) {
+    right += item.front().greedy ? 1 : 0;
+    logs.push_back(item.front().log);
+    result.log_likelihoods.push_back({item.front().log});
+  }
+  result.acc = AccuracyOf(right, result.n);
+  const Estimate mean = MeanOf(logs);
+  result.perplexity = Estimate{.mean = std::exp(-mean.mean)};
+  if (mean.standard_error) {
+    result.perplexity->standard_error = result.perplexity->mean * *mean.standard_error;
+  }
+  return result;
+}
+
 }  // namespace
 
 Accuracy AccuracyOf(int64_t right, int64_t n) {
@@ -52,12 +71,16 @@ Accuracy AccuracyOf(int64_t right, int64_t n) {
           .standard_error = std::sqrt(mean * (1.0 - mean) / static_cast<double>(n - 1))};
 }
 
-TaskResult Score(const TaskItems& items, std::vector<std::vector<double>> log_likelihoods) {
+TaskResult Score(const TaskItems& items, const std::vector<std::vector<Likelihood>>& likelihoods) {
+  if (items.single) return ScoreContinuations(items, likelihoods);
+  std::vector<std::vector<double>> log_likelihoods;
   int64_t right = 0;
   int64_t right_norm = 0;
   for (size_t i = 0; i < items.items.size(); ++i) {
     const ChoiceItem& item = items.items[i];
-    std::vector<double> scores = log_likelihoods.at(i);
+    std::vector<double> scores;
+    for (const Likelihood& likelihood : likelihoods.at(i)) scores.push_back(likelihood.log);
+    log_likelihoods.push_back(scores);
     right += IsRight(scores, item.gold) ? 1 : 0;
     for (size_t c = 0; c < scores.size(); ++c) {
       scores[c] /= static_cast<double>(item.choices[c].length);
@@ -88,12 +111,12 @@ Result<TaskResult> MeasureTask(model::Transformer& transformer,
       {.kv_pages = kContexts * kernels::PagesFor(PositionsForTasks(context),
                                                  transformer.backend().kv_page_positions())});
   engine::EngineCore core(runner, tokenizer, {});
-  Result<std::vector<std::vector<double>>> log_likelihoods =
+  const Result<std::vector<std::vector<Likelihood>>> likelihoods =
       LogLikelihoods(core, *groups, [progress] {
         if (progress != nullptr) progress->Advance();
       });
-  if (!log_likelihoods.ok()) return log_likelihoods.error();
-  TaskResult result = Score(items, std::move(log_likelihoods).value());
+  if (!likelihoods.ok()) return likelihoods.error();
+  TaskResult result = Score(items, *likelihoods);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }
@@ -103,6 +126,9 @@ nlohmann::json ToJson(const TaskResult& result, bool with_log_likelihoods) {
       {"task", result.task}, {"file", result.file}, {"n", result.n}, {"seconds", result.seconds}};
   AddAccuracy("acc", result.acc, json);
   if (result.acc_norm) AddAccuracy("acc_norm", *result.acc_norm, json);
+  if (result.perplexity) {
+    AddAccuracy("perplexity", {result.perplexity->mean, result.perplexity->standard_error}, json);
+  }
   if (with_log_likelihoods) json["log_likelihoods"] = result.log_likelihoods;
   return json;
 }

@@ -1,10 +1,13 @@
-// Accuracy on multiple-choice tasks by log-likelihood, as lm-evaluation-harness defines it:
+// Accuracy on tasks by log-likelihood, as lm-evaluation-harness defines it:
 //
 //   acc       the choice with the largest sum of log-probabilities is the right one
 //   acc_norm  the same with each sum divided by the choice's length in characters
 //   stderr    the standard deviation of the sample (n − 1) / √n
 //
-// Of equal choices the first counts.
+// Of equal choices the first counts. Where an item has a single continuation (lambada_openai),
+//
+//   acc         greedy decoding would write it
+//   perplexity  exp(−mean log-likelihood), its stderr the perplexity times that of the mean
 #pragma once
 
 #include <cstdint>
@@ -15,6 +18,8 @@
 
 #include "atom/core/progress.h"
 #include "atom/core/result.h"
+#include "atom/eval/continuation.h"
+#include "atom/eval/estimate.h"
 #include "atom/eval/task_table.h"
 #include "atom/model/transformer.h"
 #include "atom/tokenizer/tokenizer.h"
@@ -33,13 +38,14 @@ struct TaskResult {
   std::string file;
   int64_t n = 0;
   Accuracy acc;
-  std::optional<Accuracy> acc_norm = {};  ///< where lm-evaluation-harness reports it
+  std::optional<Accuracy> acc_norm = {};    ///< where lm-evaluation-harness reports it
+  std::optional<Estimate> perplexity = {};  ///< of single continuations
   double seconds = 0.0;
   std::vector<std::vector<double>> log_likelihoods = {};  ///< [item][choice]
 };
 
-/// REQUIRES: log-likelihoods for each choice of each item.
-TaskResult Score(const TaskItems& items, std::vector<std::vector<double>> log_likelihoods);
+/// REQUIRES: likelihoods for each choice of each item.
+TaskResult Score(const TaskItems& items, const std::vector<std::vector<Likelihood>>& likelihoods);
 
 /// Positions that a transformer needs for MeasureTask: a last token is only predicted.
 int64_t PositionsForTasks(int64_t context);

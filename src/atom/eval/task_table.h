@@ -1,4 +1,4 @@
-// The multiple-choice tasks that `atom eval --tasks` knows, and their items from files with a JSON
+// The tasks that `atom eval --tasks` knows, and their items from files with a JSON
 // object a line. A task is given as a name, whose file is looked for in the data folders (as it is
 // or in zeroshot/), or as NAME=FILE.
 #pragma once
@@ -17,6 +17,7 @@ namespace atom::eval {
 struct TaskItems {
   std::string task;
   bool has_acc_norm = false;  ///< whether lm-evaluation-harness reports acc_norm
+  bool single = false;        ///< whether an item is one continuation, not a choice
   std::filesystem::path file;
   std::vector<ChoiceItem> items;
 };
@@ -24,8 +25,14 @@ struct TaskItems {
 /// The names of the table, separated by commas.
 std::string KnownTasks();
 
-/// `limit`: at most the first so many items; 0: all. Errors name file, line and field.
+struct TaskOptions {
+  int64_t limit = 0;  ///< at most the first so many items; 0: all
+  /// Solved items in front of each (few_shot.h): those of TASK.train.jsonl, or of the file with
+  /// ".train" before its extension; where there is none, others of the items themselves.
+  int64_t shots = 0;
+};
+/// Errors name file, line and field.
 Result<TaskItems> LoadTask(std::string_view name_or_pair, const io::DataFolders& folders,
-                           int64_t limit);
+                           const TaskOptions& options);
 
 }  // namespace atom::eval

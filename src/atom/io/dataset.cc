@@ -44,6 +44,8 @@ constexpr std::array kTable = {
     Row{"ptb", Format::kSentences, "ptb", "ptb.valid.txt", "ptb.train.txt",
         "Penn Treebank is licensed and not distributed: put Mikolov's preprocessed file there"},
     Row{"c4", Format::kDocuments, "c4", "c4-sample-200.jsonl", "c4-sample-200.jsonl", kComesAlong},
+    Row{"c4-joined", Format::kJoined, "c4", "c4-sample-200.jsonl", "c4-calib-200.jsonl",
+        kComesAlong},
     Row{"c4-calib", Format::kJoined, "c4", "c4-calib-200.jsonl", "c4-calib-200.jsonl", kComesAlong},
 };
 

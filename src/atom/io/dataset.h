@@ -6,6 +6,7 @@
 //   wikitext2-raw  wiki.test.raw as it is                 wiki.train.1mb.raw as it is
 //   ptb            the sentences of ptb.valid.txt, joined the sentences of ptb.train.txt, joined
 //   c4             the documents of c4-sample-200.jsonl   the same documents
+//   c4-joined      the same documents, joined             those of c4-calib-200.jsonl, joined
 //   c4-calib       the documents of c4-calib-200.jsonl, joined (both)
 //
 // "Joined" is with "\n\n". A row of WikiText is a line with its newline, or the empty string for a

@@ -55,6 +55,7 @@ std::string Text(double x, double y, std::string_view anchor, std::string_view t
 // Four significant digits; large ones short: "48.40", "1234", "1.2e+05".
 std::string Figures(double value) {
   if (std::isinf(value)) return "inf";
+  if (value < 0) return fmt::format("-{}", Figures(-value));
   if (value >= 1e5) return fmt::format("{:.1e}", value);
   if (value >= 1000) return fmt::format("{:.0f}", value);
   return fmt::format("{:.{}f}", value, value >= 100 ? 1 : value >= 10 ? 2 : 3);
@@ -64,14 +65,19 @@ class Axis {
  public:
   Axis(const Chart& chart) : log_(chart.log_y) {
     std::vector<double> shown;
+    const auto show = [&](double value) {
+      if (std::isfinite(value) && (value > 0 || !log_)) shown.push_back(value);
+    };
     for (const ChartSeries& series : chart.series) {
-      for (const double value : series.values) {
-        if (std::isfinite(value) && (value > 0 || !log_)) shown.push_back(value);
+      for (size_t i = 0; i < series.values.size(); ++i) {
+        show(series.values[i]);
+        if (i < series.errors.size()) show(series.values[i] + series.errors[i]);
+        if (i < series.errors.size()) show(series.values[i] - series.errors[i]);
       }
     }
     if (shown.empty()) shown = {1};
     const auto [least, most] = std::minmax_element(shown.begin(), shown.end());
-    log_ ? ChooseLogTicks(*least, *most) : ChooseLinearTicks(*most);
+    log_ ? ChooseLogTicks(*least, *most) : ChooseLinearTicks(*least, *most);
   }
 
   bool Shows(double value) const { return !std::isnan(value) && (value > 0 || !log_); }
@@ -80,19 +86,28 @@ class Axis {
     const double low = Scaled(ticks_.front());
     return kBottom - (Scaled(value) - low) / (Scaled(ticks_.back()) - low) * (kBottom - kTop);
   }
+  /// Where bars begin.
+  double Foot() const { return log_ ? kBottom : Y(0.0); }
   const std::vector<double>& ticks() const { return ticks_; }
 
  private:
   double Scaled(double value) const { return log_ ? std::log10(value) : value; }
 
-  void ChooseLinearTicks(double most) {
-    const double rough = std::max(most, 1e-300) * 1.05 / 5;  // five steps, room for the figures
+  // Zero is among them.
+  void ChooseLinearTicks(double least, double most) {
+    const double below = std::max(-least, 0.0);
+    most = std::max(most, 0.0);
+    // Five steps, room for the figures.
+    const double rough = std::max(most + below, 1e-300) * 1.05 / 5;
     const double power = std::pow(10.0, std::floor(std::log10(rough)));
     double step = 10 * power;
     for (const double factor : {5.0, 2.0, 1.0}) {
       if (factor * power >= rough) step = factor * power;
     }
-    for (int i = 0; i == 0 || ticks_.back() < most * 1.02; ++i) ticks_.push_back(i * step);
+    const int first = -static_cast<int>(std::ceil(below * 1.02 / step));
+    for (int i = first; i <= first + 1 || ticks_.back() < most * 1.02; ++i) {
+      ticks_.push_back(i * step);
+    }
   }
 
   // 1, 2 and 5 of each decade, or the decades alone if there are many.
@@ -121,15 +136,41 @@ double BandCentre(const Chart& chart, size_t category) {
   return kLeft + BandWidth(chart) * (static_cast<double>(category) + 0.5);
 }
 
+// Lines of so many categories have no room for figures.
+bool Crowded(const Chart& chart) { return BandWidth(chart) < 34; }
+
+// Every so many categories have room for their label.
+size_t LabelStride(const Chart& chart) {
+  size_t longest = 0;
+  for (const std::string& label : chart.categories) longest = std::max(longest, label.size());
+  const double width = 7.2 * static_cast<double>(longest) + 8;
+  return static_cast<size_t>(std::max(1.0, std::ceil(width / BandWidth(chart))));
+}
+
+std::string Whiskers(const ChartSeries& series, size_t category, double x, const Axis& axis) {
+  if (category >= series.errors.size()) return "";
+  const double value = series.values[category];
+  const double error = series.errors[category];
+  if (!std::isfinite(error) || !axis.Shows(value - error) || !axis.Shows(value)) return "";
+  const double high = axis.Y(value + error);
+  const double low = axis.Y(value - error);
+  return fmt::format(
+      "<path d=\"M{0:.1f} {2:.1f}H{1:.1f}M{0:.1f} {3:.1f}H{1:.1f}M{4:.1f} {2:.1f}V{3:.1f}\" "
+      "class=\"whisker\" fill=\"none\" stroke=\"#222222\"/>\n",
+      x - 4, x + 4, high, low, x);
+}
+
 std::string Frame(const Chart& chart, const Axis& axis) {
   std::string svg = Text(kLeft, 32, "start", chart.title, " font-size=\"18\" font-weight=\"bold\"");
+  const double foot = chart.log_y ? axis.ticks().front() : 0.0;
   for (const double tick : axis.ticks()) {
     svg += fmt::format("<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\"/>\n",
                        kLeft, kRight, axis.Y(tick), axis.Y(tick),
-                       tick == axis.ticks().front() ? "#444444" : "#dddddd");
+                       tick == foot ? "#444444" : "#dddddd");
     svg += Text(kLeft - 8, axis.Y(tick) + 4, "end", fmt::format("{:g}", tick));
   }
-  for (size_t i = 0; i < chart.categories.size(); ++i) {
+  const size_t stride = LabelStride(chart);
+  for (size_t i = 0; i < chart.categories.size(); i += stride) {
     svg += Text(BandCentre(chart, i), kBottom + 20, "middle", chart.categories[i]);
   }
   const double middle = (kTop + kBottom) / 2;
@@ -160,11 +201,15 @@ std::string Bars(const Chart& chart, const Axis& axis) {
       const double value = chart.series[s].values[i];
       if (!axis.Shows(value)) continue;
       const double x = BandCentre(chart, i) - BandWidth(chart) * 0.4 + bar * static_cast<double>(s);
-      const double y = axis.Y(value);
+      const double foot = axis.Foot();
       svg += fmt::format(
           "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\"/>\n",
-          x + bar * 0.04, y, bar * 0.92, kBottom - y, Colour(s));
+          x + bar * 0.04, std::min(axis.Y(value), foot), bar * 0.92, std::abs(foot - axis.Y(value)),
+          Colour(s));
       const double middle = x + bar / 2;
+      svg += Whiskers(chart.series[s], i, middle, axis);
+      const double error = i < chart.series[s].errors.size() ? chart.series[s].errors[i] : 0.0;
+      const double y = std::min(axis.Y(value + (std::isfinite(error) ? error : 0.0)), foot);
       const std::string turned = fmt::format("{} transform=\"rotate(-90 {:.1f} {:.1f})\"",
                                              kFigureStyle, middle + 4, y - 4);
       svg += upright ? Text(middle, y - 4, "middle", Figures(value), kFigureStyle)
@@ -184,8 +229,9 @@ std::string Lines(const Chart& chart, const Axis& axis) {
       if (axis.Shows(value)) {
         path += fmt::format("{}{:.1f} {:.1f} ", drawing ? 'L' : 'M', BandCentre(chart, i),
                             axis.Y(value));
-        svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\"/>\n",
-                           BandCentre(chart, i), axis.Y(value), Colour(s));
+        svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\"/>\n",
+                           BandCentre(chart, i), axis.Y(value), Crowded(chart) ? 2 : 4, Colour(s));
+        svg += Whiskers(chart.series[s], i, BandCentre(chart, i), axis);
       }
       drawing = axis.Shows(value);
     }
@@ -197,6 +243,7 @@ std::string Lines(const Chart& chart, const Axis& axis) {
 
 // The figures beside the marks of kLines, pushed apart where the marks are close.
 std::string LineFigures(const Chart& chart, const Axis& axis) {
+  if (Crowded(chart)) return "";
   struct Label {
     double y;
     size_t series;
@@ -226,8 +273,11 @@ void CheckSeries(const Chart& chart) {
     ATOM_CHECK(series.values.size() == chart.categories.size(),
                "series {}: {} values, {} categories", series.name, series.values.size(),
                chart.categories.size());
+    ATOM_CHECK(series.errors.empty() || series.errors.size() == series.values.size(),
+               "series {}: {} values, {} errors", series.name, series.values.size(),
+               series.errors.size());
     for (const double value : series.values) {
-      ATOM_CHECK(!(value < 0), "series {} holds {}", series.name, value);
+      ATOM_CHECK(!chart.log_y || !(value < 0), "series {} holds {}", series.name, value);
     }
   }
 }

@@ -1,6 +1,7 @@
 // A chart as SVG text: labelled categories from left to right, one or more series, a linear or
-// logarithmic y axis, a legend and the values in figures. Draws the ladder of `atom ablate`; needs
-// no library to make and nothing but a browser to look at.
+// logarithmic y axis, a legend and the values in figures where there is room for them. Draws the
+// ladder of `atom ablate` and the page of `atom eval --compare`; needs no library to make and
+// nothing but a browser to look at.
 #pragma once
 
 #include <span>
@@ -14,6 +15,9 @@ struct ChartSeries {
   /// One value a category. NaN is missing and leaves a hole, as does a value <= 0 on a logarithmic
   /// axis; +infinity is drawn at the upper end and marked.
   std::vector<double> values;
+  /// Standard errors, drawn as whiskers of one up and down; empty, or one value a category, NaN
+  /// where there is none.
+  std::vector<double> errors = {};
 };
 
 enum class ChartStyle {
@@ -30,8 +34,8 @@ struct Chart {
   bool log_y = false;
 };
 
-/// A complete SVG document of 960 × 540 units, valid XML if the texts are valid UTF-8. Values must
-/// not be negative, and each series must have one value a category (checked).
+/// A complete SVG document of 960 × 540 units, valid XML if the texts are valid UTF-8. Values on a
+/// logarithmic axis must not be negative, and each series must have one value a category (checked).
 std::string RenderSvg(const Chart& chart);
 /// The same of several charts, one below the other.
 std::string RenderSvg(std::span<const Chart> panels);
