@@ -67,7 +67,8 @@ TEST_P(ExactWindowTest, QueriesReadTheNewestBlocksAsFp16) {
     talk.FeedAll();
     exact.FeedAll();
     const Conversations::Cache codes = talk.DownloadCache(), halves = exact.DownloadCache();
-    for (const auto& [s, kv_head] : {std::pair{0, 0}, {1, 1}, {2, 0}, {2, 1}}) {
+    for (const auto& [sequence, of_kv] : {std::pair{0, 0}, {1, 1}, {2, 0}, {2, 1}}) {
+      const int s = sequence, kv_head = of_kv;  // a lambda captures no parts of a pair
       const int64_t length = talk.setup().lengths[static_cast<size_t>(s)];
       const auto rows = [&](int which, Conversations& of, const Conversations::Cache& cache) {
         return RowsOf(of, cache, which, kv_head, s, length);

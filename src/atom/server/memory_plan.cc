@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <ranges>
 
 #include "atom/artifact/layer_tensors.h"
 #include "atom/model/kv_cache.h"
@@ -101,8 +100,11 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
   const int64_t wanted = question.max_sequences * pages_for(plan.context);
   const int64_t rest = question.budget - plan.weights - plan.scratch;
   // The most whose exact pages fit beside them.
-  const auto numbers = std::views::iota(int64_t{1}, wanted + 1);
-  plan.pages = std::ranges::upper_bound(numbers, rest, {}, kv_bytes_for) - numbers.begin();
+  int64_t too_many = wanted + 1;
+  while (too_many - plan.pages > 1) {
+    const int64_t middle = plan.pages + (too_many - plan.pages) / 2;
+    (kv_bytes_for(middle) <= rest ? plan.pages : too_many) = middle;
+  }
   plan.exact_pages = exact_pages_for(plan.pages);
   const int64_t room = plan.pages * plan.page_positions;
   const int64_t needed = question.context > 0 ? question.context : std::min(most, kLeastContext);
