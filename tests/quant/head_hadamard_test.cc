@@ -102,6 +102,17 @@ TEST(HeadHadamardTest, KeepsProductsOfHeads) {
   }
 }
 
+TEST(HeadHadamardTest, TheTransposeUndoesIt) {
+  for (const int64_t d : {64, 80, 96}) {
+    const std::vector<float> x = Normals(2 * d, 9);
+    std::vector<float> y = x;
+    RotateHeadColumns(d, y);
+    RotateHeadColumnsBack(d, y);
+    const double bound = 2.0 * RoundingsOf(d) * kUnitRoundoff * std::sqrt(Dot(x, x));
+    for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(double{y[i]}, double{x[i]}, bound);
+  }
+}
+
 TEST(HeadHadamardTest, SpreadsWhatSticksOut) {
   std::vector<float> x(64, 0.0f);
   x[17] = 8.0f;

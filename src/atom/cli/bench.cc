@@ -82,7 +82,8 @@ void AddModel(CLI::App& parent, int& exit_code) {
   command->add_option("geometry", options.geometries, "Names, or paths of a config.json")
       ->capture_default_str();
   AddList(*command, "--tests", options.tests, "ppN, tgN and tg@DEPTH, comma-separated");
-  command->add_option("--recipe", options.recipe, "Formats; none: bf16")->capture_default_str();
+  command->add_option("--recipe", options.recipe, "A preset's name or a JSON file; none: bf16")
+      ->capture_default_str();
   command->add_option("--layers", options.layers, "Shorten the model to so many; 0: all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
       ->capture_default_str();

@@ -31,7 +31,7 @@ constexpr auto kPaley12 = PaleyMatrix<12>();
 constexpr auto kPaley20 = PaleyMatrix<20>();
 
 /// Channels j, width + j, 2 width + j, … of x as one vector, times the normalized matrix.
-template <size_t kOrder>
+template <size_t kOrder, bool kTransposed = false>
 void MixBlocks(const std::array<std::array<float, kOrder>, kOrder>& matrix, size_t width,
                std::span<float> x) {
   const auto factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(kOrder)));
@@ -39,8 +39,10 @@ void MixBlocks(const std::array<std::array<float, kOrder>, kOrder>& matrix, size
   for (size_t j = 0; j < width; ++j) {
     for (size_t c = 0; c < kOrder; ++c) in[c] = x[c * width + j];
     for (size_t b = 0; b < kOrder; ++b) {
-      float sum = matrix[b][0] * in[0];
-      for (size_t c = 1; c < kOrder; ++c) sum += matrix[b][c] * in[c];
+      float sum = (kTransposed ? matrix[0][b] : matrix[b][0]) * in[0];
+      for (size_t c = 1; c < kOrder; ++c) {
+        sum += (kTransposed ? matrix[c][b] : matrix[b][c]) * in[c];
+      }
       x[b * width + j] = sum * factor;
     }
   }
@@ -88,6 +90,19 @@ void RotateHeadColumns(int64_t head_dim, std::span<float> w) {
   ATOM_CHECK(w.size() % d == 0, "{} values, heads of {}", w.size(), d);
   // y = W·o = (W·Hᵀ)·(H·o), and a row of W·Hᵀ is H times that row of W.
   for (size_t first = 0; first < w.size(); first += d) RotateHead(w.subspan(first, d));
+}
+
+void RotateHeadColumnsBack(int64_t head_dim, std::span<float> w) {
+  const auto d = static_cast<size_t>(head_dim);
+  const int64_t blocks = BlocksOf(head_dim);
+  ATOM_CHECK(blocks != 0 && w.size() % d == 0, "{} values, heads of {}", w.size(), d);
+  const int64_t width = head_dim / blocks;  // Sylvester's matrix is its own transpose
+  for (size_t first = 0; first < w.size(); first += d) {
+    const std::span<float> head = w.subspan(first, d);
+    RotateBlocks(width, head);
+    if (blocks == 12) MixBlocks<12, true>(kPaley12, static_cast<size_t>(width), head);
+    if (blocks == 20) MixBlocks<20, true>(kPaley20, static_cast<size_t>(width), head);
+  }
 }
 
 }  // namespace atom::quant

@@ -22,5 +22,7 @@ void RotateHeadRows(int64_t head_dim, int64_t columns, std::span<float> w);
 
 /// The columns of a weight W[rows][heads * head_dim] that reads heads.
 void RotateHeadColumns(int64_t head_dim, std::span<float> w);
+/// Undoes that: x ← Hᵀ·x head by head.
+void RotateHeadColumnsBack(int64_t head_dim, std::span<float> w);
 
 }  // namespace atom::quant

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "atom/artifact/recipe_json.h"
 #include "atom/bench/kernels/kv_filling.h"
 #include "atom/bench/kernels/random_model.h"
 #include "atom/core/rng.h"
@@ -101,7 +102,7 @@ class ModelRunner {
 };
 
 Result<quant::Recipe> FindRunnableRecipe(const std::string& name) {
-  Result<quant::Recipe> recipe = quant::FindRecipe(name);
+  Result<quant::Recipe> recipe = artifact::LoadRecipe(name);
   if (!recipe.ok() || quant::HasKernels(*recipe)) return recipe;
   return MakeError("bench model: recipe \"{}\" runs simulated only, expected one with kernels",
                    name);
