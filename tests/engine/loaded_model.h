@@ -101,6 +101,7 @@ struct Transcript {
   std::vector<TokenOutput> prompt;
   std::vector<TokenOutput> tokens;
   std::string text;
+  std::optional<int32_t> end_token;
   std::vector<FinishReason> finishes;
   std::string error;
   int64_t cached_tokens = 0;
@@ -119,6 +120,7 @@ struct Transcript {
     std::ranges::move(output.prompt, std::back_inserter(prompt));
     std::ranges::move(output.tokens, std::back_inserter(tokens));
     text += output.text;
+    if (output.end_token) end_token = output.end_token->id;
     if (output.finish) finishes.push_back(*output.finish);
     error += output.error;
     cached_tokens = output.cached_tokens;

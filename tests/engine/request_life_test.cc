@@ -49,6 +49,7 @@ TEST_P(RequestLife, EndsAtEndOfText) {
   EXPECT_EQ(result.ids(), (std::vector<int32_t>{100, 101}));
   EXPECT_EQ(result.output_tokens, 2);
   EXPECT_EQ(result.text, "ab");
+  EXPECT_EQ(result.end_token, 2);
   EXPECT_EQ(result.finishes, Once(FinishReason::kStop));
 }
 
@@ -58,6 +59,7 @@ TEST_P(RequestLife, IgnoresEndOfTextIfAsked) {
   request.stop = {.max_tokens = 3, .ignore_eos = true};
   const Transcript result = RunAlone(std::move(request));
   EXPECT_EQ(result.ids(), (std::vector<int32_t>{100, 2, 101}));
+  EXPECT_EQ(result.end_token, std::nullopt);
   EXPECT_EQ(result.finishes, Once(FinishReason::kLength));
 }
 

@@ -77,6 +77,29 @@ TEST_F(AnswerTest, BodyOfACompletion) {
                                  {"prompt_tokens_details", {{"cached_tokens", 1}}}}));
 }
 
+TEST_F(AnswerTest, WithEchoTheEndOfTextTokenIsListedToo) {
+  for (const bool echo : {true, false}) {
+    for (const bool stream : {true, false}) {
+      AnswerShape shape{.stream = stream, .logprobs = 1};
+      if (echo) shape.echo = {"a"};
+      ApiAnswer answer = Make(shape);
+      engine::Output output = Last(Piece("", {}, 0), engine::FinishReason::kStop);
+      if (echo) output.prompt = {{.id = 1, .top = {}}, Token('a', -1.0f)};
+      output.end_token = engine::TokenOutput{.id = 2, .logprob = -0.5f, .top = {{2, -0.5f}}};
+      const std::string events = answer.Add(0, output);
+      const json choice = (stream ? EventsOf(events)[0] : json::parse(answer.Body()))["choices"][0];
+      EXPECT_EQ(choice["text"], echo ? "a" : "");
+      EXPECT_EQ(choice["finish_reason"], "stop");
+      const json listed =
+          choice["logprobs"].is_null() ? json::array() : choice["logprobs"]["token_logprobs"];
+      EXPECT_EQ(listed, echo ? json({nullptr, -1.0, -0.5}) : json::array());
+      if (echo) {
+        EXPECT_EQ(choice["logprobs"]["tokens"], json({"<s>", "a", "</s>"}));
+      }
+    }
+  }
+}
+
 TEST_F(AnswerTest, BestOfSeveralByMeanLogprob) {
   ApiAnswer answer = Make({.prompts = 2, .n = 1, .best_of = 2});
   answer.Add(0, Last(Piece("a", {Token('a', -2.0f)}, 1), engine::FinishReason::kStop));

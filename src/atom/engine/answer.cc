@@ -14,7 +14,10 @@ Answer::Answer(const tokenizer::Tokenizer& tokenizer, const StopConditions& stop
       max_tokens_(stop.max_tokens) {}
 
 std::optional<FinishReason> Answer::Add(TokenOutput token, Output& output) {
-  if (std::ranges::find(end_ids_, token.id) != end_ids_.end()) return FinishReason::kStop;
+  if (std::ranges::find(end_ids_, token.id) != end_ids_.end()) {
+    output.end_token = std::move(token);
+    return FinishReason::kStop;
+  }
   ++tokens_;
   std::string text = decoder_.Push(token.id);
   output.text += tokens_ < min_tokens_ ? std::move(text) : matcher_.Push(text);

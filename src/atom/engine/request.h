@@ -96,8 +96,9 @@ struct TokenOutput {
 
 struct Output {
   RequestId id = 0;
-  std::vector<TokenOutput> prompt;  ///< as asked for; once, before the first token
-  std::vector<TokenOutput> tokens;  ///< new ones, without an end-of-text or stop token
+  std::vector<TokenOutput> prompt;       ///< as asked for; once, before the first token
+  std::vector<TokenOutput> tokens;       ///< new ones, without an end-of-text or stop token
+  std::optional<TokenOutput> end_token;  ///< that end-of-text or stop token, if one came
   std::string text;  ///< what can be shown of them: valid UTF-8, never a part of a stop string
   std::optional<FinishReason> finish;
   std::string error;  ///< a sentence, for kError

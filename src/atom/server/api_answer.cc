@@ -39,6 +39,12 @@ std::string_view ApiAnswer::EchoOf(size_t index) const {
   return shape_.echo[index / static_cast<size_t>(shape_.best_of)];
 }
 
+std::vector<engine::TokenOutput> ApiAnswer::Listed(const engine::Output& output) const {
+  std::vector<engine::TokenOutput> tokens = output.tokens;
+  if (!shape_.echo.empty() && output.end_token) tokens.push_back(*output.end_token);
+  return tokens;
+}
+
 std::string ApiAnswer::Add(size_t index, const engine::Output& output) {
   Choice& choice = choices_.at(index);
   if (choice.finish.has_value()) return "";
@@ -58,7 +64,7 @@ std::string ApiAnswer::Add(size_t index, const engine::Output& output) {
   append(choice.prompt, output.prompt);
   choice.text += output.text;
   // Also for choosing the best of several.
-  if (shape_.logprobs >= 0 || shape_.best_of > shape_.n) append(choice.tokens, output.tokens);
+  if (shape_.logprobs >= 0 || shape_.best_of > shape_.n) append(choice.tokens, Listed(output));
   return "";
 }
 
@@ -89,7 +95,7 @@ std::string ApiAnswer::AddToStream(size_t index, const engine::Output& output) {
   if (!choice.started) text.insert(0, EchoOf(index));
   choice.started = true;
 
-  const std::span<const engine::TokenOutput> tokens = output.tokens;
+  const std::vector<engine::TokenOutput> tokens = Listed(output);
   const bool lists = shape_.logprobs >= 0 && !(tokens.empty() && output.prompt.empty());
   if (text.empty() && !lists && !output.finish.has_value()) return events;
   if (shape_.chat) {

@@ -64,6 +64,9 @@ class ApiAnswer {
   io::Json Envelope(bool chunk) const;
   io::Json UsageJson() const;
   std::string_view EchoOf(size_t index) const;
+  /// The tokens to list. With `echo` the list is of all that was computed, the end-of-text token
+  /// too: evaluation harnesses ask for one token and drop the last entry, whatever it is.
+  std::vector<engine::TokenOutput> Listed(const engine::Output& output) const;
 
   const AnswerShape shape_;
   const tokenizer::Tokenizer& tokenizer_;
