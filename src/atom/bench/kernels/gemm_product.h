@@ -21,9 +21,9 @@ struct GemmKernel {
 };
 inline constexpr std::array kGemmKernels = {
     GemmKernel{"w4a4", "atom-w4a4", DType::kF32, true},
-    GemmKernel{"w4a8", "w4a8", DType::kF32, true},
+    GemmKernel{"w4a8", "w4a8-plain", DType::kF32, true},
     GemmKernel{"w8a8", "w8a8", DType::kF32, true},
-    GemmKernel{"w4a16", "w4a16"},
+    GemmKernel{"w4a16", "w4a16-plain"},
     GemmKernel{"bf16", "", DType::kBF16},
     GemmKernel{"f32", "", DType::kF32},
 };
