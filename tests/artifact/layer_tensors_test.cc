@@ -93,6 +93,12 @@ TEST(PackedParts, WithoutElementsForPartsThatAreNotStored) {
   EXPECT_EQ(ElementCount(w8[kScales4].shape), 0);
   EXPECT_EQ(w8[kCodes8].shape, (Shape{6, 10}));
   EXPECT_EQ(w8[kScales8].shape, (Shape{6}));
+  EXPECT_EQ(ElementCount(w8[kMultipliers4].shape), 0);
+  EXPECT_EQ(ElementCount(w8[kRowScales4].shape), 0);
+  const auto two_level = PackedParts(7, {16, 0, 4, quant::ScaleFormat::kTwoLevel});
+  EXPECT_EQ(ElementCount(two_level[kScales4].shape), 0);
+  EXPECT_EQ(two_level[kMultipliers4].shape, (Shape{4, 4}));
+  EXPECT_EQ(two_level[kRowScales4].shape, (Shape{7}));
   const auto w4 = PackedParts(6, {16, 0, 4});
   EXPECT_EQ(w4[kCodes4].shape, (Shape{6, 8}));
   EXPECT_EQ(w4[kScales4].shape, (Shape{4, 6}));

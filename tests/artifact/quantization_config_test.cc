@@ -115,12 +115,16 @@ TEST(QuantizationConfig, NamesTheFeatureThatItDoesNotKnow) {
   EXPECT_EQ(ErrorWith("/layers/1/transforms", {{"o", "none"}}), "no error");
 }
 
-TEST(QuantizationConfig, RequiresWhatItsRecipeNeeds) {
-  QuantizationConfig config = TinyConfig(2);
-  EXPECT_EQ(ToJson(config)["requires"], json::array());
-  config.recipe.kv.exact_window = 16;
-  EXPECT_EQ(ToJson(config)["requires"], json{"exact-window"});
-  const auto parsed = ParseQuantizationConfig(ToJson(config), 2, "config.json");
+TEST(QuantizationConfig, RequiresTheFeaturesOfItsRecipe) {
+  EXPECT_EQ(ToJson(TinyConfig(2))["requires"], json::array());
+  quant::Recipe recipe = TinyRecipe();
+  recipe.weight.scales = recipe.activation.scales = quant::ScaleFormat::kTwoLevel;
+  recipe.hadamard = true;
+  recipe.kv.exact_window = 16;
+  const QuantizationConfig config = TinyConfig(2, recipe);
+  const json block = ToJson(config);
+  EXPECT_EQ(block["requires"], json({"two-level-scales", "block-hadamard", "exact-window"}));
+  const auto parsed = ParseQuantizationConfig(block, 2, "config.json");
   ASSERT_TRUE(parsed.ok()) << parsed.error().message;
   EXPECT_EQ(*parsed, config);
 }

@@ -106,6 +106,61 @@ TEST_F(ReaderTest, SimulatedAndPlainLayersComeBackBitForBit) {
   EXPECT_EQ((*read)[SiteRole::kDown].format.bits, 16);
 }
 
+quant::Recipe TwoLevelRecipe() {
+  quant::Recipe recipe = TinyRecipe();
+  recipe.weight.scales = recipe.activation.scales = quant::ScaleFormat::kTwoLevel;
+  recipe.hadamard = true;
+  return recipe;
+}
+
+/// TinyShape with odd outputs, whose multipliers leave a nibble over.
+LayerShape OddShape() {
+  LayerShape shape = TinyShape();
+  for (LinearShape& linear : shape.linears) {
+    if (linear.name.role == LinearRole::kGate || linear.name.role == LinearRole::kUp) linear.n = 27;
+  }
+  return shape;
+}
+
+TEST_F(ReaderTest, TwoLevelLayersComeBackBitForBit) {
+  const HostLayer host = TinyLayers(8).Packed(OddShape(), quant::ScaleFormat::kTwoLevel);
+  const QuantizationConfig config = TinyConfig(1, TwoLevelRecipe());
+  const Tensors tensors = TensorsOf(host);
+  EXPECT_EQ(tensors.at("model.layers.0.mlp.up_proj.multipliers4").shape, (Shape{2, 14}));
+  EXPECT_EQ(tensors.at("model.layers.0.mlp.up_proj.row_scales4").shape, (Shape{27}));
+  EXPECT_FALSE(tensors.contains("model.layers.0.mlp.up_proj.scales4"));
+  const Result<HostLayer> read = Read(tensors, OddShape(), &config);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(Stored(*read), Stored(host));
+  EXPECT_EQ((*read)[SiteRole::kO].format.hadamard, 8);
+  EXPECT_EQ((*read)[SiteRole::kO].format.scales, quant::ScaleFormat::kTwoLevel);
+}
+
+TEST_F(ReaderTest, TwoLevelScalesOfWrongValuesAreRefused) {
+  const QuantizationConfig config = TinyConfig(1, TwoLevelRecipe());
+  const Tensors packed = TensorsOf(TinyLayers(9).Packed(OddShape(), quant::ScaleFormat::kTwoLevel));
+  const auto error = [&](auto change) {
+    Tensors tensors = packed;
+    change(tensors);
+    const Result<HostLayer> host = Read(tensors, OddShape(), &config);
+    return host.ok() ? "no error" : host.error().message;
+  };
+  const std::string up = "model.layers.0.mlp.up_proj.";
+  EXPECT_THAT(error([&](Tensors& t) { Poke(t[up + "multipliers4"], 14, uint8_t{0x30}); }),
+              HasSubstr("up_proj.multipliers4': byte [1, 0] is 0x30, expected multipliers of 1 to "
+                        "15"));
+  EXPECT_THAT(
+      error([&](Tensors& t) { Poke(t[up + "multipliers4"], 13, uint8_t{0x11}); }),
+      HasSubstr("byte [0, 13] is 0x11, expected multipliers of 1 to 15 and nothing behind"));
+  for (const float scale : {0.0f, -1.0f, NAN, INFINITY, 1.0f + 0x1p-20f}) {
+    EXPECT_THAT(error([&](Tensors& t) { Poke(t[up + "row_scales4"], 3, scale); }),
+                HasSubstr("row_scales4': element [3] is"));
+  }
+  EXPECT_THAT(error([&](Tensors& t) { t.erase(up + "row_scales4"); }), HasSubstr("is missing"));
+  EXPECT_THAT(error([&](Tensors& t) { t[up + "scales4"] = t[up + "scales8"]; }),
+              HasSubstr("scales4' is there, expected none"));
+}
+
 TEST_F(ReaderTest, AllColumnsMayBeOutliers) {
   quant::Recipe recipe = TinyRecipe();
   recipe.outliers = 20;

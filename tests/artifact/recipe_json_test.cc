@@ -26,6 +26,29 @@ TEST(RecipeJson, EveryPresetComesBack) {
   }
 }
 
+TEST(RecipeJson, LaterFieldsComeBackAndAreWrittenOnlyWhereTheySaySomething) {
+  quant::Recipe recipe;
+  const std::string before = ToJson(recipe).dump();
+  for (const char* field : {"scales", "deal", "hadamard"}) {
+    EXPECT_EQ(before.find(field), std::string::npos) << field;
+  }
+  recipe.weight = {.bits = 4, .group = 32, .scales = quant::ScaleFormat::kTwoLevel};
+  recipe.activation = {.bits = 4, .group = 32, .scales = quant::ScaleFormat::kTwoLevel};
+  recipe.reorder = true;
+  recipe.deal = quant::Deal::kZigzag;
+  recipe.hadamard = true;
+  const json written = ToJson(recipe);
+  EXPECT_EQ(written["weight"]["scales"], "two-level");
+  EXPECT_EQ(written["activation"]["scales"], "two-level");
+  EXPECT_EQ(written["deal"], "zigzag");
+  EXPECT_EQ(written["hadamard"], true);
+  const Result<quant::Recipe> parsed = ParseRecipe(written, "r");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  EXPECT_EQ(*parsed, recipe);
+  EXPECT_THAT(ErrorOf({{"weight", {{"scales", "fp8"}}}}), HasSubstr("scales"));
+  EXPECT_THAT(ErrorOf({{"deal", "random"}}), HasSubstr("sorted, zigzag"));
+}
+
 TEST(RecipeJson, EveryFieldComesBack) {
   quant::Recipe recipe;
   recipe.name = "mine";
@@ -106,10 +129,11 @@ TEST(RecipeJson, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(ErrorOf(json::array()), HasSubstr("my.json: found an array, expected an object"));
   EXPECT_EQ(ErrorOf({{"bit", 4}}),
             "my.json: unknown field 'bit', expected one of name, base, weight, activation, kv, "
-            "outliers, reorder, seed, reference_parity");
+            "outliers, reorder, deal, hadamard, seed, reference_parity");
   EXPECT_EQ(ErrorOf({{"weight", {{"bist", 4}}}}),
             "my.json: weight: unknown field 'bist', expected one of bits, format, group, "
-            "channel_group, symmetric, clip, method, damping, sequential, token_cap, correction");
+            "channel_group, symmetric, scales, clip, method, damping, sequential, token_cap, "
+            "correction");
   EXPECT_THAT(ErrorOf({{"base", "nope"}}),
               HasSubstr("my.json: field 'base' is the string 'nope', expected one of atom-w4a4, "));
   EXPECT_THAT(ErrorOf({{"base", 3}}), HasSubstr("'base' is the number 3, expected a string"));

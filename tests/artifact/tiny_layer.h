@@ -23,6 +23,7 @@
 #include "atom/core/rng.h"
 #include "atom/io/checkpoint.h"
 #include "atom/io/safetensors.h"
+#include "atom/quant/two_level.h"
 
 namespace atom::artifact {
 
@@ -132,8 +133,19 @@ class TinyLayers {
     return values;
   }
 
-  quant::QuantizedMatrix Matrix(int64_t n, int64_t k4, int64_t k8, int64_t group) {
-    quant::QuantizedMatrix matrix(n, k4, k8, group);
+  quant::QuantizedMatrix Matrix(int64_t n, int64_t k4, int64_t k8, int64_t group,
+                                quant::ScaleFormat scales = quant::ScaleFormat::kFp16) {
+    quant::QuantizedMatrix matrix(n, k4, k8, group, scales);
+    for (float& scale : matrix.row_scales4) {
+      scale = quant::RowScale(static_cast<float>(0.01 + rng_.Uniform()));
+    }
+    if (scales == quant::ScaleFormat::kTwoLevel) {
+      for (int64_t g = 0; g < matrix.groups(); ++g) {
+        for (int64_t row = 0; row < n; ++row) {
+          matrix.SetMultiplier4(row, g, 1 + static_cast<int>(rng_.Below(15)));
+        }
+      }
+    }
     for (uint8_t& byte : matrix.codes4) byte = static_cast<uint8_t>(rng_.Below(256));
     for (int8_t& code : matrix.codes8) code = static_cast<int8_t>(rng_.Below(256) - 128);
     for (Half& scale : matrix.scales4) scale.bits = static_cast<uint16_t>(1 + rng_.Below(0x7bff));
@@ -163,13 +175,13 @@ class TinyLayers {
   }
 
   /// As TinyRecipe(4) lays it out: K4 and K8 of 20, 24 and 28 columns spelled by hand.
-  HostLayer Packed(const LayerShape& shape) {
+  HostLayer Packed(const LayerShape& shape, quant::ScaleFormat scales = quant::ScaleFormat::kFp16) {
     const std::map<int64_t, std::array<int64_t, 2>> splits = {
         {20, {16, 4}}, {24, {16, 8}}, {28, {24, 4}}};
     HostLayer host = Frame(shape, true);
     for (const LinearShape& linear : shape.linears) {
       const auto [k4, k8] = splits.at(linear.k);
-      host[linear.name].weight = Matrix(linear.n, k4, k8, 8);
+      host[linear.name].weight = Matrix(linear.n, k4, k8, 8, scales);
     }
     return host;
   }

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <optional>
 
+#include "atom/quant/two_level.h"
+
 #include "device_under_test.h"
 
 namespace atom::kernels {
@@ -25,6 +27,7 @@ struct LinearFormat {
   bool per_token = true;  // one scale a token instead of one a group
   bool outliers_apart = true;
   std::vector<KShape> shapes;
+  bool two_level = false;  // weight scales, and those of activations with groups
 };
 
 void PrintTo(const LinearFormat& format, std::ostream* out) { *out << format.name; }
@@ -43,6 +46,10 @@ std::vector<LinearFormat> LinearFormats() {
       {"w4a8", {}, 8, true, true, kGrouped},
       {"w4a8_groups", {}, 8, false, true, kGrouped},
       {"w8a8", {}, 8, true, false, kEight},
+      {"w4a4_two_level", {}, 4, false, true, kGrouped, true},
+      {"w4a4_two_level_per_token", {}, 4, true, true, kGrouped, true},
+      {"w4a8_two_level", {}, 8, true, true, kGrouped, true},
+      {"w4a16_two_level", {}, 16, true, true, kGrouped, true},
       {"w4a16", {}, 16, true, true, kGrouped},
       {"w4a16_per_channel", {}, 16, true, true, kPerChannel},
       {"w8a16", {}, 16, true, true, kEight},
@@ -84,6 +91,7 @@ ActivationFormat FormatFor(const LinearFormat& format, const KShape& shape) {
   activation.bits = format.activation_bits;
   if (activation.bits == 16) return activation;
   activation.group = format.per_token ? 0 : shape.group;
+  if (format.two_level && !format.per_token) activation.scales = quant::ScaleFormat::kTwoLevel;
   activation.clip = 0.9f;
   activation.outlier_columns = format.outliers_apart ? shape.k8 : 0;
   return activation;
@@ -107,7 +115,8 @@ Operands RandomOperands(const LinearFormat& format, const KShape& shape, int64_t
     }
     return o;
   }
-  QuantizedMatrix w(n, shape.k4, shape.k8, shape.group);
+  QuantizedMatrix w(n, shape.k4, shape.k8, shape.group,
+                    format.two_level ? quant::ScaleFormat::kTwoLevel : quant::ScaleFormat::kFp16);
   for (int64_t row = 0; row < n; ++row) {
     for (int64_t k = 0; k < shape.k4; ++k) {
       w.SetCode4(row, k, static_cast<int>(rng.Below(16)) - 8);
@@ -115,6 +124,14 @@ Operands RandomOperands(const LinearFormat& format, const KShape& shape, int64_t
   }
   for (int8_t& code : w.codes8) code = static_cast<int8_t>(rng.Below(256) - 128);
   for (Half& scale : w.scales4) scale = ToHalf(static_cast<float>(std::exp2(-9 * rng.Uniform())));
+  for (float& scale : w.row_scales4) {
+    scale = quant::RowScale(static_cast<float>(std::exp2(-9 * rng.Uniform())));
+  }
+  for (int64_t g = 0; format.two_level && g < w.groups(); ++g) {
+    for (int64_t row = 0; row < n; ++row) {
+      w.SetMultiplier4(row, g, 1 + static_cast<int>(rng.Below(15)));
+    }
+  }
   for (Half& scale : w.scales8) scale = ToHalf(static_cast<float>(std::exp2(-12 * rng.Uniform())));
   o.packed = std::move(w);
   return o;
@@ -163,6 +180,22 @@ void AddProducts(const A* a, const B* b, int64_t count, double scale, bool integ
   sum.magnitude += (integers ? std::abs(dot) : magnitude) * scale;
 }
 
+/// Of the codes of group g of row m, of `groups` groups.
+float ScaleOf(const Operands& o, const UnpackedActivation& x, int64_t m, int64_t g,
+              int64_t groups) {
+  if (o.format.scales == quant::ScaleFormat::kTwoLevel) {
+    return x.row_scales[static_cast<size_t>(m)] *
+           static_cast<float>(x.multipliers[static_cast<size_t>(m * groups + g)]);
+  }
+  return ToFloat(x.scales[static_cast<size_t>(o.format.group == 0 ? m : m * groups + g)]);
+}
+
+/// Of the codes that meet the weight's outliers.
+float OutlierScaleOf(const Operands& o, const UnpackedActivation& x, int64_t m) {
+  const std::vector<Half>& scales = o.format.outlier_columns > 0 ? x.outlier_scales : x.scales;
+  return ToFloat(scales[static_cast<size_t>(m)]);
+}
+
 Exact ExactProduct(const Operands& o, const UnpackedActivation& x, int64_t m, int64_t n) {
   Exact sum;
   const float* values = o.format.dense() ? x.dense.data() + m * o.k : nullptr;
@@ -174,28 +207,25 @@ Exact ExactProduct(const Operands& o, const UnpackedActivation& x, int64_t m, in
   const QuantizedMatrix& w = *o.packed;
   const bool integers = !o.format.dense();
   const int8_t* codes = integers ? x.codes.data() + m * o.k : nullptr;
-  const int64_t scales = o.format.group == 0 ? 1 : w.groups();
   std::vector<int8_t> row;
   for (int64_t k = 0; k < w.k4; ++k) row.push_back(w.Code4(n, k));
   row.insert(row.end(), w.codes8.begin() + n * w.k8, w.codes8.begin() + (n + 1) * w.k8);
 
-  const auto add = [&](int64_t first, int64_t count, double weight_scale, Half activation_scale) {
+  const auto add = [&](int64_t first, int64_t count, double weight_scale, float activation_scale) {
     if (integers) {
-      AddProducts(codes + first, row.data() + first, count,
-                  weight_scale * double{ToFloat(activation_scale)}, true, sum);
+      AddProducts(codes + first, row.data() + first, count, weight_scale * double{activation_scale},
+                  true, sum);
     } else {
       AddProducts(values + first, row.data() + first, count, weight_scale, false, sum);
     }
   };
   for (int64_t g = 0; g < w.groups(); ++g) {
-    const auto scale = static_cast<size_t>(scales == 1 ? m : m * scales + g);
     add(g * w.group, w.group, double{w.Scale4(n, g * w.group)},
-        integers ? x.scales[scale] : Half{});
+        integers ? ScaleOf(o, x, m, g, w.groups()) : 0.0f);
   }
   if (w.k8 > 0) {
-    const auto& outlier_scales = o.format.outlier_columns > 0 ? x.outlier_scales : x.scales;
     add(w.k4, w.k8, double{ToFloat(w.scales8[static_cast<size_t>(n)])},
-        integers ? outlier_scales[static_cast<size_t>(m)] : Half{});
+        integers ? OutlierScaleOf(o, x, m) : 0.0f);
   }
   sum.chain = w.groups() + 2 + (integers ? 0 : std::max(w.group, w.k8));
   return sum;
@@ -210,6 +240,11 @@ double Bound(const Exact& exact, double bias, double old_y) {
 
 class LinearTest : public testing::TestWithParam<std::tuple<BackendCase, LinearFormat>> {
  protected:
+  void SetUp() override {
+    if (!format().two_level) return;
+    Device device(backend());
+    if (!device->HasKernels(quant::Feature::kTwoLevelScales)) GTEST_SKIP() << "no such kernels";
+  }
   const BackendCase& backend() const { return std::get<0>(GetParam()); }
   const LinearFormat& format() const { return std::get<1>(GetParam()); }
 };
@@ -280,6 +315,7 @@ void MakeExact(Rng& rng, Operands& o, const KShape& shape) {
   for (float& value : o.dense) value = static_cast<float>(rng.Below(15) - 7) * 0.25f;
   if (!o.packed.has_value()) return;
   for (Half& scale : o.packed->scales4) scale = ToHalf(power(-3, -2));
+  for (float& scale : o.packed->row_scales4) scale = power(-6, -5);
   for (Half& scale : o.packed->scales8) scale = ToHalf(power(-3, -2));
   if (shape.k8 > 128 || o.format.bits >= 8) {
     for (int8_t& code : o.packed->codes8) code = static_cast<int8_t>(code / 8);
@@ -287,6 +323,8 @@ void MakeExact(Rng& rng, Operands& o, const KShape& shape) {
 }
 
 TEST_P(LinearTest, IsExactWhereFp32Is) {
+  // A fifteenth of a step is no power of two: FollowsTheChainBitForBit holds these to their bits.
+  if (format().two_level && format().activation_bits == 4 && !format().per_token) return;
   Device device(backend());
   Rng rng(99);
   for (const KShape& shape : format().shapes) {
@@ -405,6 +443,22 @@ TEST_P(LinearTest, RowsWithoutNumbersStayAmongThemselves) {
   }
 }
 
+/// One sum of integers over all groups, column by column, then the scales of token and row.
+float TwoLevelSum(const Operands& o, const UnpackedActivation& x, int64_t m, int64_t n) {
+  const QuantizedMatrix& w = *o.packed;
+  const bool groups = o.format.scales == quant::ScaleFormat::kTwoLevel;
+  int32_t sum = 0;
+  for (int64_t k = 0; k < w.k4; ++k) {
+    const int64_t g = k / w.group;
+    const int multiplier = groups ? x.multipliers[static_cast<size_t>(m * w.groups() + g)] : 1;
+    sum += x.codes[static_cast<size_t>(m * o.k + k)] * multiplier * w.Code4(n, k) *
+           w.Multiplier4(n, g);
+  }
+  const float token =
+      groups ? x.row_scales[static_cast<size_t>(m)] : ToFloat(x.scales[static_cast<size_t>(m)]);
+  return std::fma(static_cast<float>(sum), token * w.row_scales4[static_cast<size_t>(n)], 0.0f);
+}
+
 /// The fp32 chain of docs/numerics.md, section 3, operation by operation.
 float Chain(const Operands& o, const UnpackedActivation& x, int64_t m, int64_t n) {
   const float* values = o.format.dense() ? x.dense.data() + m * o.k : nullptr;
@@ -417,8 +471,8 @@ float Chain(const Operands& o, const UnpackedActivation& x, int64_t m, int64_t n
   }
   const QuantizedMatrix& w = *o.packed;
   const bool integers = !o.format.dense();
-  const int64_t scales = o.format.group == 0 ? 1 : w.groups();
-  const auto add = [&](int64_t first, int64_t count, float weight_scale, Half activation_scale) {
+  const bool two_level = w.scale_format() == quant::ScaleFormat::kTwoLevel && integers;
+  const auto add = [&](int64_t first, int64_t count, float weight_scale, float activation_scale) {
     int32_t isum = 0;
     float dot = 0.0f;
     for (int64_t k = first; k < first + count; ++k) {
@@ -430,18 +484,17 @@ float Chain(const Operands& o, const UnpackedActivation& x, int64_t m, int64_t n
         dot = std::fma(values[k], static_cast<float>(code), dot);
       }
     }
-    acc = integers
-              ? std::fma(static_cast<float>(isum), ToFloat(activation_scale) * weight_scale, acc)
-              : std::fma(dot, weight_scale, acc);
+    acc = integers ? std::fma(static_cast<float>(isum), activation_scale * weight_scale, acc)
+                   : std::fma(dot, weight_scale, acc);
   };
-  for (int64_t g = 0; g < w.groups(); ++g) {
-    const auto scale = static_cast<size_t>(scales == 1 ? m : m * scales + g);
-    add(g * w.group, w.group, w.Scale4(n, g * w.group), integers ? x.scales[scale] : Half{});
+  for (int64_t g = 0; g < w.groups() && !two_level; ++g) {
+    add(g * w.group, w.group, w.Scale4(n, g * w.group),
+        integers ? ScaleOf(o, x, m, g, w.groups()) : 0.0f);
   }
+  if (two_level) acc = TwoLevelSum(o, x, m, n);
   if (w.k8 > 0) {
-    const auto& outlier_scales = o.format.outlier_columns > 0 ? x.outlier_scales : x.scales;
     add(w.k4, w.k8, ToFloat(w.scales8[static_cast<size_t>(n)]),
-        integers ? outlier_scales[static_cast<size_t>(m)] : Half{});
+        integers ? OutlierScaleOf(o, x, m) : 0.0f);
   }
   return o.bias.empty() ? acc : acc + o.bias[static_cast<size_t>(n)];
 }
@@ -470,6 +523,7 @@ TEST_P(LinearTest, AgreesWithTheReference) {
     const UnpackedActivation ours = device->Unpack(*Quantize(device, o, 0, o.m));
     const UnpackedActivation theirs = reference->Unpack(*Quantize(reference, o, 0, o.m));
     ASSERT_TRUE(ours.codes == theirs.codes && ours.scales == theirs.scales &&
+                ours.multipliers == theirs.multipliers && ours.row_scales == theirs.row_scales &&
                 ours.outlier_scales == theirs.outlier_scales && SameBits(ours.dense, theirs.dense));
     const std::vector<float> y = RunLinear(device, o);
     const std::vector<float> expected = RunLinear(reference, o);

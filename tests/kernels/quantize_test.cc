@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "atom/quant/group_quant.h"
+#include "atom/quant/hadamard.h"
 
 #include "device_under_test.h"
 
@@ -33,6 +34,24 @@ std::vector<ActivationCase> ActivationCases() {
       {"a8_plain", 1152, {.bits = 8}},
       {"a8_g16", 50, {.bits = 8, .group = 16, .outlier_columns = 2}},
       {"a8_tiny", 3, {.bits = 8}},
+      {"a4_g32_rotated",
+       69,
+       {.bits = 4, .group = 32, .clip = 0.9f, .outlier_columns = 5, .hadamard = 32}},
+      {"a8_rotated", 300, {.bits = 8, .outlier_columns = 44, .hadamard = 64}},
+  };
+}
+
+/// Codes where a backend has kernels for them, fake-quantized everywhere.
+std::vector<ActivationCase> TwoLevelCases() {
+  constexpr auto kTwoLevel = quant::ScaleFormat::kTwoLevel;
+  return {
+      {"a4_two_level",
+       300,
+       {.bits = 4, .group = 128, .scales = kTwoLevel, .clip = 0.9f, .outlier_columns = 44}},
+      {"a4_two_level_rotated",
+       101,
+       {.bits = 4, .group = 32, .scales = kTwoLevel, .outlier_columns = 5, .hadamard = 32}},
+      {"a3_two_level", 64, {.bits = 3, .group = 2, .scales = kTwoLevel}},
   };
 }
 
@@ -64,12 +83,19 @@ UnpackedActivation QuantizeOnHost(const ActivationFormat& format, int64_t k,
   for (int64_t m = 0; m < out.rows; ++m) {
     const auto first = static_cast<size_t>(m * k);
     const auto row = std::span(values).subspan(first, static_cast<size_t>(k));
+    quant::RotateBlocks(format.hadamard, row.first(k4));
     if (format.dense()) {
       if (format.simulated) quant::FakeQuantizeActivation(format, row);
       continue;
     }
     const auto codes = std::span(out.codes).subspan(first, row.size());
-    for (size_t j = 0; j < k4; j += group) {
+    const bool two_level = format.scales == quant::ScaleFormat::kTwoLevel;
+    if (two_level) {
+      out.multipliers.resize(out.multipliers.size() + k4 / group);
+      out.row_scales.push_back(quant::QuantizeTwoLevel(
+          format, row.first(k4), codes.first(k4), std::span(out.multipliers).last(k4 / group)));
+    }
+    for (size_t j = 0; j < k4 && !two_level; j += group) {
       out.scales.push_back(quant::QuantizeSymmetric(row.subspan(j, group), format.clip, format.bits,
                                                     codes.subspan(j, group)));
     }
@@ -87,6 +113,8 @@ void ExpectSame(const UnpackedActivation& actual, const UnpackedActivation& expe
   EXPECT_TRUE(SameBits(actual.dense, expected.dense));
   EXPECT_EQ(actual.codes, expected.codes);
   EXPECT_TRUE(actual.scales == expected.scales);
+  EXPECT_EQ(actual.multipliers, expected.multipliers);
+  EXPECT_EQ(actual.row_scales, expected.row_scales);
   EXPECT_TRUE(actual.outlier_scales == expected.outlier_scales);
 }
 
@@ -417,7 +445,10 @@ TEST_P(QuantizeTest, CodesAreThoseOfTheScalarQuantizer) {
                                    static_cast<size_t>(subject.input_columns)));
           exact.insert(exact.end(), one.begin(), one.end());
         }
-        ExpectWithinTies(activation.format, activation.k, exact, packed);
+        // Rotated values have errors of their own (tests/quant/hadamard_test.cc).
+        if (activation.format.hadamard == 0) {
+          ExpectWithinTies(activation.format, activation.k, exact, packed);
+        }
         if (HasFailure()) return;
       }
     }
@@ -446,11 +477,38 @@ TEST_P(QuantizeTest, AgreesWithTheReferenceBitForBit) {
   }
 }
 
+TEST_P(QuantizeTest, TwoLevelCodesAreThoseOfTheScalarQuantizers) {
+  Device device(GetParam());
+  if (!device->HasKernels(quant::Feature::kTwoLevelScales)) GTEST_SKIP() << "no such kernels";
+  for (const ActivationCase& activation : TwoLevelCases()) {
+    std::vector<DeviceBuffer> keep;
+    for (const Subject& subject : Subjects(device, activation.k, keep)) {
+      SCOPED_TRACE(subject.name + " " + activation.name);
+      Canvas canvas(device, 7, subject.input_columns, RandomRows(7, subject.input_columns));
+      const auto dense =
+          RunSubject(device, subject.run, canvas.Tensor(), Dense(), activation.k, 7).dense;
+      ExpectSame(
+          RunSubject(device, subject.run, canvas.Tensor(), activation.format, activation.k, 9),
+          QuantizeOnHost(activation.format, activation.k, dense));
+    }
+  }
+}
+
 TEST_P(QuantizeTest, SimulatedRowsAreFakeQuantized) {
   Device device(GetParam());
   std::vector<ActivationCase> cases = ActivationCases();
   cases.push_back({"fp4", 96, {.bits = 4, .number = quant::NumberFormat::kE2M1, .group = 32}});
   cases.push_back({"a3_asymmetric", 80, {.bits = 3, .symmetric = false, .outlier_columns = 16}});
+  for (const ActivationCase& two_level : TwoLevelCases()) cases.push_back(two_level);
+  cases.push_back({"a16_rotated", 70, {.outlier_columns = 6, .hadamard = 16}});
+  cases.push_back({"a4_two_level_asymmetric",
+                   128,
+                   {.bits = 4,
+                    .group = 32,
+                    .symmetric = false,
+                    .scales = quant::ScaleFormat::kTwoLevel,
+                    .clip = 0.95f,
+                    .hadamard = 32}});
   cases.push_back({"a4_fp8_outliers",
                    80,
                    {.bits = 4,

@@ -1,5 +1,7 @@
 // RopeAppendKv on every backend: rotation against a formula in double, and what the pages hold, bit
 // for bit, against the scalar quantizers of quant/ applied to the backend's own rotated keys.
+#include "atom/quant/kv_quant.h"
+
 #include "conversations.h"
 
 namespace atom::kernels {
@@ -190,7 +192,7 @@ TEST_P(RopeKvTest, PagesHoldWhatTheScalarQuantizerGives) {
       SCOPED_TRACE(kv.name + ", head_dim " + std::to_string(shape.head_dim));
       const KvFormat& format = kv.format;
       const auto rotated = RotatedKeys(device, shape, [&](std::vector<float>& key) {
-        if (format.fake_before_rope) quant::FakeQuantizeKv(format, key);
+        if (format.fake_before_rope) quant::FakeQuantizeKv(format, format.clip, key);
       });
       Conversations talk(device, {shape, format, kLengths});
       talk.FeedAll();
@@ -199,12 +201,12 @@ TEST_P(RopeKvTest, PagesHoldWhatTheScalarQuantizerGives) {
       ForEachPosition(talk, [&](Position at) {
         for (int64_t head = 0; head < shape.kv_heads; ++head) {
           std::vector<float> key = rotated[next++];
-          if (!format.fake_before_rope) quant::FakeQuantizeKv(format, key);
+          if (!format.fake_before_rope) quant::FakeQuantizeKv(format, format.clip, key);
           ASSERT_TRUE(
               SameBits(talk.Cached(cache, 0, head, at), ThroughTheCache(format, std::move(key))))
               << "K of sequence " << at.sequence << " at " << at.position;
           std::vector<float> value = Copy(talk.RawHead(at, shape.heads + shape.kv_heads + head));
-          quant::FakeQuantizeKv(format, value);
+          quant::FakeQuantizeKv(format, format.clip, value);
           ASSERT_TRUE(
               SameBits(talk.Cached(cache, 1, head, at), ThroughTheCache(format, std::move(value))))
               << "V of sequence " << at.sequence << " at " << at.position;

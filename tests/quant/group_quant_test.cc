@@ -9,6 +9,7 @@
 
 #include "atom/core/rng.h"
 #include "atom/quant/fp8.h"
+#include "atom/quant/kv_quant.h"
 
 namespace atom::quant {
 namespace {
@@ -114,7 +115,7 @@ TEST(GroupQuantTest, FakeQuantizedIsTheDequantizedCode) {
       std::vector<int8_t> codes(x.size());
       const float scale = ToFloat(QuantizeSymmetric(x, clip, bits, codes));
       std::vector<float> asymmetric = x;
-      FakeQuantizeKv({.clip = clip, .fake_bits = bits}, asymmetric);
+      FakeQuantizeKv({.fake_bits = bits}, clip, asymmetric);
       std::vector<uint8_t> unsigned_codes(x.size());
       const AsymmetricScale zero_scale = QuantizeAsymmetric(x, clip, bits, unsigned_codes);
       for (size_t i = 0; i < x.size(); ++i) {
@@ -129,14 +130,14 @@ TEST(GroupQuantTest, FakeQuantizedIsTheDequantizedCode) {
 TEST(GroupQuantTest, PublishedAsymmetricRangeLeavesZeroOut) {
   // Range [3, 3.75] of 4 bits: scale 0.05, zero clamp(-60) = 0, codes end at 15: 0.75.
   std::vector<float> x = {3.0f, 3.75f};
-  FakeQuantizeKv({.fake_bits = 4, .reference_parity = true}, x);
+  FakeQuantizeKv({.fake_bits = 4, .reference_parity = true}, 1.0f, x);
   const float scale = ToFloat(ToHalf(0.05f));
   EXPECT_THAT(x, ElementsAre(15 * scale, 15 * scale));
   // A range around zero is the same either way.
   std::vector<float> published = {-1.0f, 2.75f, 0.3f};
   std::vector<float> mended = published;
-  FakeQuantizeKv({.fake_bits = 4, .reference_parity = true}, published);
-  FakeQuantizeKv({.fake_bits = 4}, mended);
+  FakeQuantizeKv({.fake_bits = 4, .reference_parity = true}, 1.0f, published);
+  FakeQuantizeKv({.fake_bits = 4}, 1.0f, mended);
   EXPECT_EQ(published, mended);
 }
 

@@ -95,6 +95,20 @@ TEST(PermutationTest, OrdersByStatisticWithStableTies) {
   EXPECT_THAT(OrderByStatistic(statistic).source(), ElementsAre(1, 3, 2, 5, 0, 4));
 }
 
+TEST(PermutationTest, ZigzagDealsToAndFroAndLeavesTheOutliers) {
+  std::vector<int32_t> ascending(11);
+  std::iota(ascending.begin(), ascending.end(), 0);
+  const Permutation dealt = DealZigzag(Permutation(ascending), 9, 3);
+  EXPECT_THAT(dealt.source(), ElementsAre(0, 5, 6, 1, 4, 7, 2, 3, 8, 9, 10));
+  const Permutation order(RandomOrder(300, 4));
+  const Permutation zigzag = DealZigzag(order, 256, 32);  // checks that it is a permutation
+  EXPECT_TRUE(std::equal(order.source().begin() + 256, order.source().end(),
+                         zigzag.source().begin() + 256));
+  const Permutation one = DealZigzag(order, 256, 256);
+  EXPECT_TRUE(std::equal(one.source().begin(), one.source().end(), order.source().begin()));
+  EXPECT_TRUE(DealZigzag(Permutation(), 0, 0).empty());
+}
+
 TEST(PermutationTest, APermutedLinearGivesTheSameProduct) {
   constexpr int64_t kN = 3;
   constexpr int64_t kK = 8;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "atom/quant/group_quant.h"
+#include "atom/quant/two_level.h"
 
 #include "random_problem.h"
 
@@ -88,6 +89,102 @@ TEST_F(QuantizeWeightTest, ChannelGroupsShareTheFitAndStoreItPerRow) {
       EXPECT_EQ(packed.Scale4(row, 0), ToFloat(expected));
     }
   }
+}
+
+TEST_F(QuantizeWeightTest, TwoLevelScalesByRounding) {
+  const RandomProblem problem(5, 38, 12);
+  const QuantizedWeight result = Quantize(
+      problem,
+      {.bits = 4, .group = 8, .scales = ScaleFormat::kTwoLevel, .clip = 0.85f, .outliers = 6});
+  const QuantizedMatrix& packed = *result.packed;
+  ASSERT_EQ(packed.scale_format(), ScaleFormat::kTwoLevel);
+  for (int64_t row = 0; row < 5; ++row) {
+    // A row is quantized as a token's would be.
+    const ActivationFormat format{
+        .bits = 4, .group = 8, .scales = ScaleFormat::kTwoLevel, .clip = 0.85f};
+    std::vector<int8_t> codes(32);
+    std::vector<uint8_t> multipliers(4);
+    const float scale =
+        QuantizeTwoLevel(format, Part(problem.w, 38, row, 0, 32), codes, multipliers);
+    EXPECT_EQ(packed.row_scales4[static_cast<size_t>(row)], scale);
+    for (int64_t g = 0; g < 4; ++g) {
+      EXPECT_EQ(packed.Multiplier4(row, g), multipliers[static_cast<size_t>(g)]);
+    }
+    for (int64_t k = 0; k < 32; ++k) {
+      EXPECT_EQ(packed.Code4(row, k), codes[static_cast<size_t>(k)]);
+    }
+    std::vector<int8_t> outliers(6);
+    EXPECT_EQ(packed.scales8[static_cast<size_t>(row)],
+              QuantizeSymmetric(Part(problem.w, 38, row, 32, 6), 1.0f, 8, outliers));
+  }
+}
+
+TEST_F(QuantizeWeightTest, TwoLevelScalesInGptq) {
+  const RandomProblem problem(6, 150, 13);
+  const WeightFormat one_level{.bits = 4, .group = 32, .outliers = 22, .gptq = true};
+  WeightFormat format = one_level;
+  format.scales = ScaleFormat::kTwoLevel;
+  for (const int64_t channel_group : {1, 2}) {
+    format.channel_group = channel_group;
+    const QuantizedWeight result = Quantize(problem, format);
+    const QuantizedMatrix& packed = *result.packed;
+    for (int64_t row = 0; row < 6; ++row) {
+      // S of all groups of the untouched weight; with it the first group's k.
+      float largest = 0.0f;
+      float first = 0.0f;
+      for (int64_t g = 0; g < 4; ++g) {
+        float amax = 0.0f;
+        const int64_t head = row / channel_group * channel_group;
+        for (int64_t r = head; r < head + channel_group; ++r) {
+          amax = std::max(amax, AbsMax(Part(problem.w, 150, r, g * 32, 32)));
+        }
+        largest = std::max(largest, 2 * amax / 15.0f);
+        if (g == 0) first = 2 * amax / 15.0f;
+      }
+      const float scale = packed.row_scales4[static_cast<size_t>(row)];
+      EXPECT_EQ(scale, RowScale(largest));
+      EXPECT_EQ(packed.Multiplier4(row, 0), Multiplier(first, scale));
+    }
+    for (int64_t row = 0; row < 6; ++row) {
+      std::vector<float> values(150);
+      packed.DequantizeRow(row, values);
+      EXPECT_TRUE(std::ranges::equal(values, Part(result.dense, 150, row, 0, 150)));
+    }
+    // It is about as good as fp16 scales, and far better than rounding.
+    const auto error = [&](const WeightFormat& f) {
+      return MeasureOutputError(problem.w, Quantize(problem, f).dense, 6, 150, problem.hessian,
+                                *algebra_)
+          .relative();
+    };
+    WeightFormat rounded = format;
+    rounded.gptq = false;
+    EXPECT_LT(error(format), 1.3 * error(one_level));
+    EXPECT_LT(error(format), error(rounded));
+  }
+}
+
+/// Groups of zeros neither set S nor get in the way.
+TEST_F(QuantizeWeightTest, TwoLevelScalesOfZeros) {
+  RandomProblem problem(2, 24, 14);
+  for (size_t i = 0; i < 8; ++i) problem.w[i] = 0.0f;
+  std::fill(problem.w.begin() + 24, problem.w.end(), 0.0f);
+  for (const bool gptq : {false, true}) {
+    const QuantizedWeight result =
+        Quantize(problem, {.bits = 4, .group = 8, .scales = ScaleFormat::kTwoLevel, .gptq = gptq});
+    EXPECT_LT(result.packed->row_scales4[0], 0.01f);
+    EXPECT_LT(result.packed->row_scales4[1], 1e-6f);
+    for (size_t i = 24; i < 48; ++i) EXPECT_EQ(result.dense[i], 0.0f);
+  }
+}
+
+TEST_F(QuantizeWeightTest, TwoLevelScalesHaveAMostWidth) {
+  const std::vector<float> w(65538, 0.1f);
+  const WeightFormat format{.bits = 4, .group = 2, .scales = ScaleFormat::kTwoLevel};
+  const auto wide = QuantizeWeight(w, 1, 65538, format, {}, *algebra_);
+  ASSERT_FALSE(wide.ok());
+  EXPECT_EQ(wide.error().message,
+            "two-level scales are for at most 65536 columns, but the weight has 65538");
+  EXPECT_TRUE(QuantizeWeight(std::span(w).first(65536), 1, 65536, format, {}, *algebra_).ok());
 }
 
 TEST_F(QuantizeWeightTest, RaggedColumnsJoinTheOutliers) {

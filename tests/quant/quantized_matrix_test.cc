@@ -40,6 +40,32 @@ TEST(QuantizedMatrixTest, LayoutSpelledByHand) {
   EXPECT_DOUBLE_EQ(matrix.BitsPerWeight(), (32 + 32 + 96) / 12.0);
 }
 
+/// The two-level example of the same page: three rows, so that a nibble is left over.
+TEST(QuantizedMatrixTest, TwoLevelLayoutSpelledByHand) {
+  QuantizedMatrix matrix(3, 4, 0, 2, ScaleFormat::kTwoLevel);
+  const int codes[3][4] = {{1, -2, 7, -8}, {0, 3, -1, 5}, {1, 1, 1, 1}};
+  const int multipliers[2][3] = {{15, 1, 2}, {3, 10, 15}};
+  for (int row = 0; row < 3; ++row) {
+    for (int column = 0; column < 4; ++column) matrix.SetCode4(row, column, codes[row][column]);
+    for (int group = 0; group < 2; ++group) {
+      matrix.SetMultiplier4(row, group, multipliers[group][row]);
+    }
+  }
+  matrix.row_scales4 = {0.5f, 0.25f, 1.0f};
+  EXPECT_TRUE(matrix.scales4.empty());
+  EXPECT_THAT(matrix.multipliers4, ElementsAre(0x1f, 0x02, 0xa3, 0x0f));
+  std::vector<float> row(4);
+  matrix.DequantizeRow(0, row);
+  EXPECT_THAT(row, ElementsAre(7.5f, -15.0f, 10.5f, -12.0f));
+  matrix.DequantizeRow(1, row);
+  EXPECT_THAT(row, ElementsAre(0.0f, 0.75f, -2.5f, 12.5f));
+  matrix.DequantizeRow(2, row);
+  EXPECT_THAT(row, ElementsAre(2.0f, 2.0f, 15.0f, 15.0f));
+  // 3·4·4 bits of codes, 4 bytes of multipliers, 3 fp32 scales, for 12 weights.
+  EXPECT_DOUBLE_EQ(matrix.BitsPerWeight(), (48 + 32 + 96) / 12.0);
+  EXPECT_EQ(QuantizedMatrix(QuantizedView(matrix)), matrix);
+}
+
 TEST(QuantizedMatrixTest, CodesSurviveAndLeaveTheirNeighbourAlone) {
   QuantizedMatrix matrix(1, 2, 0, 2);
   for (int low = -8; low <= 7; ++low) {

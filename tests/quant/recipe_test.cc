@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "atom/quant/feature.h"
 #include "atom/quant/quantize_weight.h"
 
 namespace atom::quant {
@@ -25,19 +26,21 @@ TEST(RecipeTest, PresetsAreValidAndFoundByName) {
     EXPECT_TRUE(names.insert(preset.name).second) << preset.name << " occurs twice";
     EXPECT_EQ(Find(preset.name), preset);
   }
-  for (const char* name : {"atom-w4a4", "w4a8", "w8a8", "w4a16", "rtn-w4a4", "none", "atom-w3a3",
-                           "atom-fp4", "atom-e2m1"}) {
+  for (const char* name :
+       {"atom-w4a4", "atom-best", "atom-w4a8", "w4a16", "w4a8-plain", "w8a8", "w4a16-plain",
+        "rtn-w4a4", "none", "atom-w3a3", "atom-fp4", "atom-e2m1"}) {
     EXPECT_TRUE(names.contains(name)) << name;
   }
   EXPECT_EQ(Find("none"), Recipe{});
   const auto unknown = FindRecipe("w5a5");
   ASSERT_FALSE(unknown.ok());
   EXPECT_THAT(unknown.error().message, HasSubstr("\"w5a5\""));
-  EXPECT_THAT(unknown.error().message, HasSubstr("atom-w4a4, w4a8"));
+  EXPECT_THAT(unknown.error().message, HasSubstr("atom-w4a4, atom-best"));
 }
 
 TEST(RecipeTest, KernelsExistForThePresetsThatSaySo) {
-  for (const char* name : {"atom-w4a4", "w4a8", "w8a8", "w4a16", "rtn-w4a4", "none"}) {
+  for (const char* name : {"atom-w4a4", "atom-best", "atom-w4a8", "w4a16", "w4a8-plain", "w8a8",
+                           "w4a16-plain", "rtn-w4a4", "none"}) {
     EXPECT_TRUE(HasKernels(Find(name))) << name;
   }
   for (const char* name : {"atom-w3a3", "atom-fp4", "atom-e2m1", "published-w4a4"}) {
@@ -65,6 +68,66 @@ TEST(RecipeTest, EachPartNeedsItsKernel) {
   EXPECT_FALSE(without([](Recipe& r) { r.weight.group = r.activation.group = 64; }));
 }
 
+/// The linears' part of the best recipe.
+Recipe TwoLevel() {
+  Recipe recipe = Find("atom-w4a4");
+  recipe.weight.group = recipe.activation.group = 32;
+  recipe.weight.scales = recipe.activation.scales = ScaleFormat::kTwoLevel;
+  recipe.deal = Deal::kZigzag;
+  recipe.hadamard = true;
+  return recipe;
+}
+
+TEST(RecipeTest, TwoLevelScalesHaveKernelsWhereSumsRunOverAllGroups) {
+  const auto has = [](auto change) {
+    Recipe recipe = TwoLevel();
+    change(recipe);
+    EXPECT_TRUE(ValidateRecipe(recipe).ok());
+    return HasKernels(recipe);
+  };
+  EXPECT_TRUE(has([](Recipe&) {}));
+  EXPECT_TRUE(has([](Recipe& r) { r.activation = {.bits = 8}; }));
+  EXPECT_TRUE(has([](Recipe& r) { r.activation = {}; }));
+  EXPECT_TRUE(has([](Recipe& r) { r.activation = {.bits = 4}; }));
+  EXPECT_FALSE(has([](Recipe& r) { r.weight.scales = ScaleFormat::kFp16; }));
+  EXPECT_FALSE(has([](Recipe& r) { r.activation.scales = ScaleFormat::kFp16; }));
+  EXPECT_FALSE(has([](Recipe& r) { r.activation.symmetric = false; }));
+  EXPECT_FALSE(has([](Recipe& r) { r.weight.bits = 3; }));
+}
+
+TEST(RecipeTest, FeaturesAreWhatTheRecipeUses) {
+  EXPECT_TRUE(FeaturesOf(Find("atom-w4a4")).empty());
+  EXPECT_EQ(FeaturesOf(TwoLevel()),
+            (std::vector{Feature::kTwoLevelScales, Feature::kBlockHadamard}));
+  for (const Feature feature : FeaturesOf(TwoLevel())) {
+    EXPECT_EQ(FeatureFromName(Name(feature)), feature);
+  }
+  EXPECT_FALSE(FeatureFromName("rotation").has_value());
+}
+
+TEST(RecipeTest, GroupsThatArePowersOfTwoAreRotated) {
+  Recipe recipe = TwoLevel();
+  EXPECT_EQ(ActivationFormatFor(recipe, 1152, false),
+            (ActivationFormat{.bits = 4,
+                              .group = 32,
+                              .scales = ScaleFormat::kTwoLevel,
+                              .clip = 0.9f,
+                              .outlier_columns = 128,
+                              .hadamard = 32}));
+  recipe.activation = {.bits = 8};  // the weight's groups
+  EXPECT_EQ(ActivationFormatFor(recipe, 1152, false),
+            (ActivationFormat{.bits = 8, .outlier_columns = 128, .hadamard = 32}));
+  recipe.activation = {};
+  EXPECT_EQ(ActivationFormatFor(recipe, 1152, false),
+            (ActivationFormat{.outlier_columns = 128, .hadamard = 32}));
+  recipe.weight.group = 48;
+  EXPECT_EQ(ActivationFormatFor(recipe, 1152, false), ActivationFormat{});
+  recipe.weight = {.bits = 4};  // one group of 1,024 columns, then one of 1,000
+  EXPECT_EQ(ActivationFormatFor(recipe, 1152, false).hadamard, 1024);
+  EXPECT_EQ(ActivationFormatFor(recipe, 1128, false).hadamard, 0);
+  EXPECT_EQ(ActivationFormatFor(recipe, 128, false).hadamard, 0);
+}
+
 TEST(RecipeTest, ThePublishedConfiguration) {
   const Recipe recipe = Find("atom-w4a4");
   const WeightFormat weight = WeightFormatFor(recipe);
@@ -89,14 +152,14 @@ TEST(RecipeTest, ThePublishedConfiguration) {
 }
 
 TEST(RecipeTest, ActivationsSplitWhereThePackedWeightsDo) {
-  const Recipe w4a8 = Find("w4a8");
+  const Recipe w4a8 = Find("w4a8-plain");
   for (const int64_t k : {512, 1152, 1000}) {
     EXPECT_EQ(ActivationFormatFor(w4a8, k, false).outlier_columns,
               WeightFormatFor(w4a8).OutlierColumns(k));
   }
   EXPECT_EQ(ActivationFormatFor(w4a8, 512, false), (ActivationFormat{.bits = 8}));
   EXPECT_EQ(ActivationFormatFor(Find("w8a8"), 1000, false), (ActivationFormat{.bits = 8}));
-  EXPECT_TRUE(ActivationFormatFor(Find("w4a16"), 512, false).dense());
+  EXPECT_TRUE(ActivationFormatFor(Find("w4a16-plain"), 512, false).dense());
 }
 
 TEST(RecipeTest, WithoutKernelsEverythingIsSimulated) {
@@ -111,8 +174,8 @@ TEST(RecipeTest, WithoutKernelsEverythingIsSimulated) {
 TEST(RecipeTest, KvStorage) {
   EXPECT_EQ(KvFormatFor(Find("none"), false), KvFormat{});
   EXPECT_EQ(KvFormatFor(Find("w8a8"), false).storage, KvStorage::kInt8);
-  EXPECT_EQ(KvFormatFor(Find("w4a16"), false).storage, KvStorage::kF16);
-  EXPECT_EQ(KvFormatFor(Find("w4a16"), true).storage, KvStorage::kF32);
+  EXPECT_EQ(KvFormatFor(Find("w4a16-plain"), false).storage, KvStorage::kF16);
+  EXPECT_EQ(KvFormatFor(Find("w4a16-plain"), true).storage, KvStorage::kF32);
 }
 
 TEST(RecipeTest, ErrorsNameTheFieldAndWhatWasFound) {
@@ -177,6 +240,67 @@ TEST(RecipeTest, TheExactWindowIsPartOfTheKvFormat) {
   EXPECT_EQ(format.FirstExact(48), 16);
   EXPECT_EQ(format.FirstExact(63), 16);
   EXPECT_GT(KvFormat{}.FirstExact(1 << 30), 1 << 30);
+}
+
+TEST(RecipeTest, KvFieldsAreWithoutEffectAtSixteenBits) {
+  KvRecipe kv{.clip = {1.0f, true}, .clip_per_head = true, .hadamard = true, .remove_mean = true};
+  EXPECT_FALSE(kv.rotates() || kv.removes_mean() || kv.has_head_clips());
+  EXPECT_EQ(KvBitsPerValue(kv, 64), 16.0);
+  kv.bits = 4;
+  EXPECT_TRUE(kv.rotates() && kv.removes_mean() && kv.has_head_clips());
+  kv.clip.search = false;
+  EXPECT_FALSE(kv.has_head_clips());
+}
+
+TEST(RecipeTest, KvFieldsHaveKernelsAndTheirBits) {
+  Recipe recipe = Find("atom-w4a4");
+  EXPECT_EQ(KvBitsPerValue(recipe.kv, 64), 4.0 + 20.0 / 64.0);
+  recipe.kv.offset = KvOffset::kFloat;
+  recipe.kv.hadamard = true;
+  EXPECT_EQ(KvBitsPerValue(recipe.kv, 64), 4.5);
+  EXPECT_EQ(KvBitsPerValue(recipe.kv, 128), 4.25);
+  EXPECT_TRUE(HasKernels(recipe));
+  const KvFormat format = KvFormatFor(recipe, false);
+  EXPECT_EQ(format.storage, KvStorage::kInt4);
+  EXPECT_EQ(format.offset, KvOffset::kFloat);
+  EXPECT_TRUE(format.hadamard);
+  EXPECT_EQ(KvFormatFor(recipe, true), format.Simulated());
+}
+
+TEST(RecipeTest, RotationNeedsAMatrixOfTheHeadsSize) {
+  KvRecipe kv{.bits = 4, .hadamard = true};
+  for (const int64_t head_dim : {64, 80, 96, 128, 256})
+    EXPECT_TRUE(CheckHeadDim(kv, head_dim).ok());
+  EXPECT_EQ(
+      CheckHeadDim(kv, 112).error().message,
+      "kv.hadamard is true, expected heads of 2^n, 12 * 2^n or 20 * 2^n channels, found heads "
+      "of 112");
+  kv.hadamard = false;
+  EXPECT_TRUE(CheckHeadDim(kv, 112).ok());
+}
+
+TEST(RecipeTest, ErrorsAboutTwoLevelScalesAndColumns) {
+  const auto error = [](auto change) {
+    Recipe recipe = TwoLevel();
+    change(recipe);
+    const Status status = ValidateRecipe(recipe);
+    return status.ok() ? "no error" : status.error().message;
+  };
+  EXPECT_EQ(error([](Recipe& r) { r.activation.bits = 8; }),
+            "activation.scales is \"two-level\", which is for 2, 3 or 4 bits, but the bits are 8");
+  EXPECT_EQ(error([](Recipe& r) { r.weight.number = NumberFormat::kE2M1; }),
+            "weight.scales is \"two-level\", which is for integers, but the format is \"e2m1\"");
+  EXPECT_EQ(error([](Recipe& r) { r.weight.group = 0; }),
+            "weight.scales is \"two-level\", but weight.group is 0: expected groups of columns");
+  EXPECT_EQ(error([](Recipe& r) { r.reorder = false; }),
+            "deal is \"zigzag\", but reorder is false: expected an order to deal from");
+  EXPECT_EQ(error([](Recipe& r) { r.activation.group = 64; }),
+            "hadamard is true, expected weight.group and activation.group to be the same, found 32 "
+            "and 64");
+  Recipe eight = Find("w8a8");
+  eight.hadamard = true;
+  EXPECT_EQ(ValidateRecipe(eight).error().message,
+            "hadamard is true, expected weights or activations of at most 4 bits, found 8 and 8");
 }
 
 }  // namespace

@@ -43,6 +43,8 @@ struct SiteShape {
 struct LayerShape {
   std::vector<NormShape> norms;
   std::vector<LinearShape> linears;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
 
   /// REQUIRES: the layer has it.
   const LinearShape& operator[](const LinearName& name) const;

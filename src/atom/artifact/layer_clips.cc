@@ -78,6 +78,49 @@ Status ReadTransforms(const Json& json, const std::string& where) {
   return {};
 }
 
+// The ratios of K's heads or V's.
+Status ReadHeadClips(const Json& json, const std::string& where, std::vector<float>& clips) {
+  if (!json.is_array()) {
+    return MakeError("{} is {}, expected an array of clip ratios, one a KV head", where,
+                     io::DescribeJson(json));
+  }
+  for (size_t i = 0; i < json.size(); ++i) {
+    const std::string at = fmt::format("{}[{}]", where, i);
+    if (Status s = ReadClip(json[i], at, kMaxClip, clips.emplace_back()); !s.ok()) return s;
+  }
+  return {};
+}
+
+// One ratio, or one a head.
+Status ReadKvClip(const Json& json, const std::string& where, LayerClips& clips) {
+  if (!json.is_object()) return ReadClip(json, where, kMaxClip, clips.kv);
+  FieldReader fields(json, where, Missing::kRefuse, {"k", "v"});
+  size_t counts[2] = {};
+  for (const size_t which : {0, 1}) {
+    const std::string_view key = which == 0 ? "k" : "v";
+    const Json* found = fields.Find(key);
+    if (found == nullptr) break;
+    const size_t before = clips.kv_heads.size();
+    const Status read = ReadHeadClips(*found, fmt::format("{}: {}", where, key), clips.kv_heads);
+    if (!read.ok()) return read;
+    counts[which] = clips.kv_heads.size() - before;
+  }
+  if (!fields.ok()) return fields.status();
+  if (counts[0] == counts[1] && counts[0] > 0) return {};
+  return MakeError("{} has {} ratios for K and {} for V, expected one a KV head for both", where,
+                   counts[0], counts[1]);
+}
+
+Json KvClipToJson(const LayerClips& clips) {
+  if (clips.kv_heads.empty()) return io::ShortestDecimal(clips.kv);
+  Json json = {{"k", Json::array()}, {"v", Json::array()}};
+  for (size_t i = 0; i < clips.kv_heads.size(); ++i) {
+    const char* which = i < clips.kv_heads.size() / 2 ? "k" : "v";
+    json[which].push_back(io::ShortestDecimal(clips.kv_heads[i]));
+  }
+  return json;
+}
+
 Status ReadLayer(const Json& json, const std::string& where, LayerClips& clips) {
   FieldReader fields(json, where, Missing::kRefuse,
                      {"activation_clip", "kv_clip", "weight_clip", "transforms"});
@@ -90,9 +133,8 @@ Status ReadLayer(const Json& json, const std::string& where, LayerClips& clips) 
   read("activation_clip", [&](const Json& value, const std::string& of) {
     return ReadClips(value, of, kMaxClip, clips.activation);
   });
-  read("kv_clip", [&](const Json& value, const std::string& of) {
-    return ReadClip(value, of, kMaxClip, clips.kv);
-  });
+  read("kv_clip",
+       [&](const Json& value, const std::string& of) { return ReadKvClip(value, of, clips); });
   read("weight_clip", [&](const Json& value, const std::string& of) {
     return ReadClips(value, of, kMaxWeightClip, clips.weight);
   });
@@ -166,7 +208,7 @@ Json ToJson(const std::vector<LayerClips>& layers) {
   Json json = Json::array();
   for (const LayerClips& clips : layers) {
     json.push_back({{"activation_clip", ClipsToJson(clips.activation)},
-                    {"kv_clip", io::ShortestDecimal(clips.kv)},
+                    {"kv_clip", KvClipToJson(clips)},
                     {"weight_clip", ClipsToJson(clips.weight)}});
   }
   return json;
@@ -224,7 +266,11 @@ Result<std::vector<LayerClips>> ParseLayerClipsVersion1(const Json& json, int64_
 Status CheckClips(const LayerClips& clips, const LayerShape& shape, const std::string& where) {
   Status status = CheckNames(clips.activation, shape.Sites(), "activation_clip", where);
   if (status.ok()) status = CheckNames(clips.weight, shape.linears, "weight_clip", where);
-  return status;
+  if (!status.ok() || clips.kv_heads.empty()) return status;
+  const auto heads = static_cast<int64_t>(clips.kv_heads.size() / 2);
+  if (heads == shape.kv_heads) return {};
+  return MakeError("{}: kv_clip has ratios for {} KV heads, expected {}", where, heads,
+                   shape.kv_heads);
 }
 
 }  // namespace atom::artifact

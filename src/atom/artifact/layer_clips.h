@@ -5,6 +5,8 @@
 //   …}}] version 1   {"activation_clip": [[0.9, …], …], "kv_clip": [1.0, …], "weight_clip": [[1.0,
 //   …], …]}
 //               columns qkv, o, gate_up, down; and q, k, v, o, gate, up, down
+//
+// In version 2 "kv_clip" may be {"k": [1.0, …], "v": [1.0, …]}: a ratio a KV head.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +28,7 @@ struct LayerClips {
   std::map<LinearName, float> weight;
   std::map<SiteName, float> activation;
   float kv = 1.0f;
+  std::vector<float> kv_heads = {};  ///< [2][kv_heads] instead, K's, then V's; or empty
   friend bool operator==(const LayerClips&, const LayerClips&) = default;
 };
 

@@ -19,9 +19,12 @@ void AddPacked(const quant::QuantizedView& matrix, int64_t layer, const LinearNa
     const TensorView view = ViewOf(part.dtype, part.shape, values);
     if (view.elements() > 0) tensors.push_back({LinearTensorName(layer, linear, part.name), view});
   };
-  const auto parts = PackedParts(matrix.n, {matrix.k4, matrix.k8, matrix.group});
+  const auto parts =
+      PackedParts(matrix.n, {matrix.k4, matrix.k8, matrix.group, matrix.scale_format()});
   add(parts[kCodes4], matrix.codes4);
   add(parts[kScales4], matrix.scales4);
+  add(parts[kMultipliers4], matrix.multipliers4);
+  add(parts[kRowScales4], matrix.row_scales4);
   add(parts[kCodes8], matrix.codes8);
   add(parts[kScales8], matrix.scales8);
 }
@@ -36,6 +39,8 @@ std::string LinearTensorName(int64_t layer, const LinearName& linear, std::strin
   return fmt::format("{}{}.{}", LayerPrefix(layer), ModulePath(linear), part);
 }
 
+std::string KeyMeanName(int64_t layer) { return LayerPrefix(layer) + "self_attn.key_mean"; }
+
 std::string PermutationName(int64_t layer, const SiteName& site) {
   return fmt::format("{}permutation.{}", LayerPrefix(layer), ToString(site));
 }
@@ -44,10 +49,15 @@ std::string ShardName(int64_t shard, int64_t shards) {
   return fmt::format("model-{:05}-of-{:05}.safetensors", shard, shards);
 }
 
-std::array<PackedPart, 4> PackedParts(int64_t n, const PackedColumns& columns) {
+std::array<PackedPart, kPackedPartCount> PackedParts(int64_t n, const PackedColumns& columns) {
   const int64_t groups = columns.k4 == 0 ? 0 : columns.k4 / columns.group;
+  const bool two_level = columns.scales == quant::ScaleFormat::kTwoLevel;
+  const int64_t rows4 = two_level && columns.k4 > 0 ? n : 0;
   return {PackedPart{kPackedPartNames[kCodes4], DType::kU8, {n, columns.k4 / 2}},
-          PackedPart{kPackedPartNames[kScales4], DType::kF16, {groups, n}},
+          PackedPart{kPackedPartNames[kScales4], DType::kF16, {two_level ? 0 : groups, n}},
+          PackedPart{
+              kPackedPartNames[kMultipliers4], DType::kU8, {two_level ? groups : 0, (n + 1) / 2}},
+          PackedPart{kPackedPartNames[kRowScales4], DType::kF32, {rows4}},
           PackedPart{kPackedPartNames[kCodes8], DType::kI8, {n, columns.k8}},
           PackedPart{kPackedPartNames[kScales8], DType::kF16, {columns.k8 == 0 ? 0 : n}}};
 }
@@ -81,6 +91,7 @@ std::vector<io::NamedTensor> LayerTensors(const HostLayer& host, int64_t layer) 
     add_floats(NormTensorName(layer, norm.role, "weight"), norm.weight);
     add_floats(NormTensorName(layer, norm.role, "bias"), norm.bias);
   }
+  add_floats(KeyMeanName(layer), host.kv.key_mean);
   return tensors;
 }
 

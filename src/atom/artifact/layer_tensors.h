@@ -33,6 +33,7 @@ inline constexpr std::string_view kHeadName = "lm_head.weight";  ///< untied onl
 std::string NormTensorName(int64_t layer, NormRole role, std::string_view part);
 /// `part` is "weight", "bias" or the name of a PackedPart.
 std::string LinearTensorName(int64_t layer, const LinearName& linear, std::string_view part);
+std::string KeyMeanName(int64_t layer);  ///< F32 [kv_heads, head_dim]
 std::string PermutationName(int64_t layer, const SiteName& site);
 /// Shards are counted from 1, as Hugging Face does; layer I is shard I + 1.
 std::string ShardName(int64_t shard, int64_t shards);
@@ -42,6 +43,7 @@ struct PackedColumns {
   int64_t k4 = 0;
   int64_t k8 = 0;
   int64_t group = 0;
+  quant::ScaleFormat scales = quant::ScaleFormat::kFp16;
 };
 
 /// One stored tensor of a packed weight; without elements it is not stored.
@@ -50,11 +52,20 @@ struct PackedPart {
   DType dtype;
   Shape shape;
 };
-enum PackedPartIndex : size_t { kCodes4, kScales4, kCodes8, kScales8 };
-inline constexpr std::array<std::string_view, 4> kPackedPartNames = {"codes4", "scales4", "codes8",
-                                                                     "scales8"};
-/// codes4 U8 [N, K4/2], scales4 F16 [K4/G, N], codes8 I8 [N, K8], scales8 F16 [N].
-std::array<PackedPart, 4> PackedParts(int64_t n, const PackedColumns& columns);
+enum PackedPartIndex : size_t {
+  kCodes4,
+  kScales4,
+  kMultipliers4,
+  kRowScales4,
+  kCodes8,
+  kScales8,
+  kPackedPartCount
+};
+inline constexpr std::array<std::string_view, kPackedPartCount> kPackedPartNames = {
+    "codes4", "scales4", "multipliers4", "row_scales4", "codes8", "scales8"};
+/// codes4 U8 [N, K4/2], scales4 F16 [K4/G, N], codes8 I8 [N, K8], scales8 F16 [N]; two-level scales
+/// are multipliers4 U8 [K4/G, (N+1)/2] and row_scales4 F32 [N] in place of scales4.
+std::array<PackedPart, kPackedPartCount> PackedParts(int64_t n, const PackedColumns& columns);
 
 /// What WriteLayer stores: weights first, so that they are aligned. Views of `host`.
 std::vector<io::NamedTensor> LayerTensors(const HostLayer& host, int64_t layer);

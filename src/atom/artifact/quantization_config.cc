@@ -1,13 +1,12 @@
 #include "atom/artifact/quantization_config.h"
 
-#include <algorithm>
-#include <array>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "atom/artifact/recipe_json.h"
 #include "atom/io/field_reader.h"
 #include "atom/io/json.h"
+#include "atom/quant/feature.h"
 
 namespace atom::artifact {
 namespace {
@@ -18,18 +17,7 @@ using Missing = FieldReader::Missing;
 
 constexpr std::string_view kQuantMethod = "atom";
 
-// What an artifact may require of its reader beyond format version 2. A feature changes what fields
-// or tensors mean, so that a reader without it must refuse, and can say which one.
-constexpr std::string_view kExactWindow = "exact-window";
-constexpr std::array kFeatures = {kExactWindow};
 constexpr int64_t kShards = 1;  // reserved: parts of each layer for as many devices
-
-// Those that a recipe's artifacts require.
-Json FeaturesOf(const quant::Recipe& recipe) {
-  Json features = Json::array();
-  if (recipe.kv.exact_window != 0) features.push_back(kExactWindow);
-  return features;
-}
 
 Status ReadRecipe(const Json& json, const std::string& where, quant::Recipe& recipe) {
   Result<quant::Recipe> parsed = ParseRecipe(json, where);
@@ -103,6 +91,14 @@ Status CheckMethodAndVersion(const Json& json, const std::string& source) {
   return {};
 }
 
+// What an artifact requires of its reader beyond format version 2. A feature changes what fields or
+// tensors mean, so that a reader without it must refuse, and can say which one.
+Json RequiredFeatures(const quant::Recipe& recipe) {
+  Json names = Json::array();
+  for (const quant::Feature feature : quant::FeaturesOf(recipe)) names.push_back(Name(feature));
+  return names;
+}
+
 // The features that a version-2 artifact requires, known ones only, and its shards.
 Status CheckRequirements(const Json& json, const std::string& source) {
   const auto found = json.find("requires");
@@ -111,9 +107,8 @@ Status CheckRequirements(const Json& json, const std::string& source) {
                      found == json.end() ? "missing" : io::DescribeJson(*found));
   }
   for (const Json& feature : *found) {
-    const bool known =
-        feature.is_string() && std::find(kFeatures.begin(), kFeatures.end(),
-                                         feature.get_ref<const std::string&>()) != kFeatures.end();
+    const bool known = feature.is_string() &&
+                       quant::FeatureFromName(feature.get_ref<const std::string&>()).has_value();
     if (known) continue;
     return MakeError("{}: requires {}, which this program does not know: a newer atom wrote it",
                      source, io::DescribeJson(feature));
@@ -151,6 +146,18 @@ Status CheckConsistent(const QuantizationConfig& config, const std::string& sour
         "kernels, so its weights cannot be packed",
         source, config.recipe.name);
   }
+  const bool by_head = config.recipe.kv.has_head_clips();
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    if (config.layers[i].kv_heads.empty() != by_head) continue;
+    return by_head ? MakeError(
+                         "{}: layers[{}]: kv_clip is one ratio, expected one a KV head, since "
+                         "the recipe has kv.clip \"search-head\"",
+                         source, i)
+                   : MakeError(
+                         "{}: layers[{}]: kv_clip has a ratio a KV head, expected one ratio, "
+                         "since the recipe does not have kv.clip \"search-head\"",
+                         source, i);
+  }
   return {};
 }
 
@@ -169,7 +176,7 @@ Json ToJson(const QuantizationConfig& config) {
   return {
       {"quant_method", kQuantMethod},
       {"format_version", QuantizationConfig::kFormatVersion},
-      {"requires", FeaturesOf(config.recipe)},
+      {"requires", RequiredFeatures(config.recipe)},
       {"shards", kShards},
       {"tool_version", config.tool_version},
       {"simulated", config.simulated},
@@ -229,6 +236,10 @@ void ApplyFormats(const QuantizationConfig& config, int64_t layer, const LayerSh
   }
   host.kv = quant::KvFormatFor(config.recipe, config.simulated);
   host.kv.clip = clips.kv;
+  host.kv.head_clips = clips.kv_heads;
+  if (config.recipe.kv.removes_mean()) {
+    host.kv.key_mean.assign(static_cast<size_t>(shape.kv_heads * shape.head_dim), 0.0f);
+  }
 }
 
 }  // namespace atom::artifact

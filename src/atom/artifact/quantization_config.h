@@ -53,7 +53,8 @@ nlohmann::json ToJson(const QuantizationConfig& config);
 Result<QuantizationConfig> ParseQuantizationConfig(const nlohmann::json& json, int64_t layers,
                                                    const std::string& source);
 
-/// The sites' activation formats and the KV format of one layer under this configuration.
+/// The sites' activation formats and the KV format of one layer under this configuration; means of
+/// keys that are taken off are zeros yet.
 void ApplyFormats(const QuantizationConfig& config, int64_t layer, const LayerShape& shape,
                   HostLayer& host);
 

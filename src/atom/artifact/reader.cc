@@ -12,13 +12,13 @@
 namespace atom::artifact {
 namespace {
 
-// Splits K columns, at least the recipe's outliers, as the recipe says.
-PackedColumns SplitColumns(const quant::Recipe& recipe, int64_t k) {
+// Columns of a packed weight. Splits K columns, at least the recipe's outliers, as the recipe says.
+PackedColumns ColumnsOf(const quant::Recipe& recipe, int64_t k) {
   const quant::WeightFormat format = quant::WeightFormatFor(recipe);
   if (format.bits == 8) return {0, k, 0};
   const int64_t k8 = format.OutlierColumns(k);
   const int64_t k4 = k - k8;
-  return {k4, k8, k4 > 0 && format.group > 0 ? format.group : k4};
+  return {k4, k8, k4 > 0 && format.group > 0 ? format.group : k4, format.scales};
 }
 
 // A copy: what has more than one byte may lie unaligned in a file.
@@ -53,9 +53,12 @@ class LayerReader {
   Status ReadLinear(const LinearShape& shape, HostLinear& linear);
   Status ReadDense(const LinearShape& shape, HostLinear& linear);
   Status ReadPacked(const LinearShape& shape, HostLinear& linear);
+  Result<FoundTensor> RequirePart(const std::string& name, size_t index, const PackedPart& part,
+                                  int64_t n) const;
   Status ReadBias(const LinearShape& shape, HostLinear& linear);
   Status ReadPermutation(const SiteShape& shape, HostSite& site);
   Status ReadNorm(const NormShape& shape, HostNorm& norm);
+  Status ReadKeyMean();
 
   const TensorFinder tensors_;
   const int64_t layer_;
@@ -79,7 +82,9 @@ Result<HostLayer> LayerReader::Read() {
     const Status status = ReadNorm(shape_.norms[i], host_.norms[i]);
     if (!status.ok()) return status.error();
   }
-  if (config_ != nullptr) ApplyFormats(*config_, layer_, shape_, host_);
+  if (config_ == nullptr) return std::move(host_);
+  ApplyFormats(*config_, layer_, shape_, host_);
+  if (const Status status = ReadKeyMean(); !status.ok()) return status.error();
   return std::move(host_);
 }
 
@@ -122,7 +127,7 @@ Status LayerReader::ReadPacked(const LinearShape& shape, HostLinear& linear) {
   const Status dense = tensors_.Refuse(LinearTensorName(layer_, shape.name, "weight"),
                                        fmt::format("the recipe '{}' has packed weights", recipe));
   if (!dense.ok()) return dense;
-  const PackedColumns columns = SplitColumns(config_->recipe, shape.k);
+  const PackedColumns columns = ColumnsOf(config_->recipe, shape.k);
   if (columns.k4 % 2 != 0) {
     return MakeError("{}: {}{} has {} columns, of which the recipe '{}' makes {} 4-bit: {}",
                      tensors_.source(), LayerPrefix(layer_), ModulePath(shape.name), shape.k,
@@ -142,9 +147,7 @@ Status LayerReader::ReadPacked(const LinearShape& shape, HostLinear& linear) {
       if (!status.ok()) return status;
       continue;
     }
-    const Result<FoundTensor> found = dtype == DType::kF16
-                                          ? tensors_.RequireScales(name, part_shape)
-                                          : tensors_.Require(name, dtype, part_shape);
+    const Result<FoundTensor> found = RequirePart(name, i, parts[i], shape.n);
     if (!found.ok()) return found.error();
     ATOM_CHECK(found->owned.size() == 0, "codes and scales are those of a file");
     views[i] = found->view;
@@ -155,12 +158,30 @@ Status LayerReader::ReadPacked(const LinearShape& shape, HostLinear& linear) {
   scales.k8 = columns.k8;
   scales.group = columns.group;
   CopyInto(scales.scales4, views[kScales4]);
+  CopyInto(scales.multipliers4, views[kMultipliers4]);
+  CopyInto(scales.row_scales4, views[kRowScales4]);
   CopyInto(scales.scales8, views[kScales8]);
   PackedMatrix matrix(std::move(scales));
   matrix.view.codes4 = BytesOf<uint8_t>(views[kCodes4]);
   matrix.view.codes8 = BytesOf<int8_t>(views[kCodes8]);
   linear.weight = std::move(matrix);
   return {};
+}
+
+// One stored part, its values checked where not every bit pattern is one.
+Result<FoundTensor> LayerReader::RequirePart(const std::string& name, size_t index,
+                                             const PackedPart& part, int64_t n) const {
+  switch (index) {
+    case kScales4:
+    case kScales8:
+      return tensors_.RequireScales(name, part.shape);
+    case kMultipliers4:
+      return tensors_.RequireMultipliers(name, part.shape[0], n);
+    case kRowScales4:
+      return tensors_.RequireRowScales(name, n);
+    default:
+      return tensors_.Require(name, part.dtype, part.shape);
+  }
 }
 
 Status LayerReader::ReadBias(const LinearShape& shape, HostLinear& linear) {
@@ -203,6 +224,18 @@ Status LayerReader::ReadNorm(const NormShape& shape, HostNorm& norm) {
       tensors_.RequireFloats(NormTensorName(layer_, shape.role, "bias"), shape.width);
   if (!bias.ok()) return bias.error();
   norm.bias = *std::move(bias);
+  return {};
+}
+
+Status LayerReader::ReadKeyMean() {
+  const std::string name = KeyMeanName(layer_);
+  if (!config_->recipe.kv.removes_mean()) {
+    return tensors_.Refuse(name, "the recipe has 'remove_mean' false");
+  }
+  Result<std::vector<float>> found =
+      tensors_.RequireFloats(name, shape_.kv_heads * shape_.head_dim);
+  if (!found.ok()) return found.error();
+  host_.kv.key_mean = *std::move(found);
   return {};
 }
 

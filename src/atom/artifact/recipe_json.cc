@@ -18,6 +18,9 @@ constexpr auto kNumberFormats = {quant::NumberFormat::kInt, quant::NumberFormat:
                                  quant::NumberFormat::kE2M1, quant::NumberFormat::kExponent};
 constexpr auto kOutlierFormats = {quant::OutlierFormat::kFp16, quant::OutlierFormat::kE5M2,
                                   quant::OutlierFormat::kE4M3, quant::OutlierFormat::kInt8};
+constexpr auto kKvOffsets = {quant::KvOffset::kInteger, quant::KvOffset::kFloat};
+constexpr auto kScaleFormats = {quant::ScaleFormat::kFp16, quant::ScaleFormat::kTwoLevel};
+constexpr auto kDeals = {quant::Deal::kSorted, quant::Deal::kZigzag};
 constexpr auto kMetrics = {quant::Metric::kHessian, quant::Metric::kAbsMean};
 
 Json ClipJson(const quant::Clip& clip) {
@@ -54,13 +57,14 @@ void ReadWeightClip(FieldReader& fields, quant::WeightRecipe& weight) {
 
 Status ReadWeight(const Json& json, const std::string& where, quant::WeightRecipe& weight) {
   FieldReader fields(json, where, Missing::kKeep,
-                     {"bits", "format", "group", "channel_group", "symmetric", "clip", "method",
-                      "damping", "sequential", "token_cap", "correction"});
+                     {"bits", "format", "group", "channel_group", "symmetric", "scales", "clip",
+                      "method", "damping", "sequential", "token_cap", "correction"});
   fields.Int("bits", weight.bits);
   fields.Choice("format", kNumberFormats, weight.number);
   fields.Int("group", weight.group);
   fields.Int("channel_group", weight.channel_group);
   fields.Bool("symmetric", weight.symmetric);
+  fields.Choice("scales", kScaleFormats, weight.scales);
   ReadWeightClip(fields, weight);
   std::string method = weight.gptq ? "gptq" : "rtn";
   fields.String("method", method);
@@ -75,20 +79,42 @@ Status ReadWeight(const Json& json, const std::string& where, quant::WeightRecip
 
 Status ReadActivation(const Json& json, const std::string& where,
                       quant::ActivationRecipe& activation) {
-  FieldReader fields(json, where, Missing::kKeep, {"bits", "format", "group", "symmetric", "clip"});
+  FieldReader fields(json, where, Missing::kKeep,
+                     {"bits", "format", "group", "symmetric", "scales", "clip"});
   fields.Int("bits", activation.bits);
   fields.Choice("format", kNumberFormats, activation.number);
   fields.Int("group", activation.group);
   fields.Bool("symmetric", activation.symmetric);
+  fields.Choice("scales", kScaleFormats, activation.scales);
   ReadClip(fields, activation.clip);
   return fields.status();
 }
 
+// A number, "search" (a ratio a layer) or "search-head".
+void ReadKvClip(FieldReader& fields, quant::KvRecipe& kv) {
+  const Json* found = fields.Find("clip");
+  if (found == nullptr) return;
+  kv.clip_per_head = *found == "search-head";
+  if (kv.clip_per_head || *found == "search") {
+    kv.clip = {.ratio = 1.0f, .search = true};
+  } else if (found->is_number()) {
+    kv.clip.search = false;
+    fields.Number("clip", kv.clip.ratio);
+  } else {
+    fields.RefuseValue("clip", "a number, 'search' or 'search-head'");
+  }
+}
+
 Status ReadKv(const Json& json, const std::string& where, quant::KvRecipe& kv) {
-  FieldReader fields(json, where, Missing::kKeep, {"bits", "clip", "before_rope", "exact_window"});
+  FieldReader fields(
+      json, where, Missing::kKeep,
+      {"bits", "clip", "before_rope", "offset", "hadamard", "remove_mean", "exact_window"});
   fields.Int("bits", kv.bits);
-  ReadClip(fields, kv.clip);
+  ReadKvClip(fields, kv);
   fields.Bool("before_rope", kv.before_rope);
+  fields.Choice("offset", kKvOffsets, kv.offset);
+  fields.Bool("hadamard", kv.hadamard);
+  fields.Bool("remove_mean", kv.remove_mean);
   fields.Int("exact_window", kv.exact_window);
   return fields.status();
 }
@@ -135,7 +161,19 @@ void ReadName(FieldReader& fields, std::string& name) {
   }
 }
 
-// What came with a feature is written where it is used: other recipes keep their bytes.
+// What came after the first presets is written where it is used: older recipes keep their bytes.
+Json KvJson(const quant::KvRecipe& kv) {
+  const bool by_head = kv.clip.search && kv.clip_per_head;
+  Json json = {{"bits", kv.bits},
+               {"clip", by_head ? Json("search-head") : ClipJson(kv.clip)},
+               {"before_rope", kv.before_rope}};
+  if (kv.offset != quant::KvOffset::kInteger) json["offset"] = Name(kv.offset);
+  if (kv.hadamard) json["hadamard"] = true;
+  if (kv.remove_mean) json["remove_mean"] = true;
+  if (kv.exact_window != 0) json["exact_window"] = kv.exact_window;
+  return json;
+}
+
 Json WeightJson(const quant::WeightRecipe& weight) {
   Json json = {{"bits", weight.bits},
                {"format", Name(weight.number)},
@@ -145,15 +183,10 @@ Json WeightJson(const quant::WeightRecipe& weight) {
                {"clip", weight.clip_per_group ? Json("search-group") : ClipJson(weight.clip)},
                {"method", weight.gptq ? "gptq" : "rtn"},
                {"damping", weight.damping}};
+  if (weight.scales != quant::ScaleFormat::kFp16) json["scales"] = Name(weight.scales);
   if (weight.sequential) json["sequential"] = true;
   if (weight.token_cap != 0.0) json["token_cap"] = weight.token_cap;
   if (weight.correction != 0.0) json["correction"] = weight.correction;
-  return json;
-}
-
-Json KvJson(const quant::KvRecipe& kv) {
-  Json json = {{"bits", kv.bits}, {"clip", ClipJson(kv.clip)}, {"before_rope", kv.before_rope}};
-  if (kv.exact_window != 0) json["exact_window"] = kv.exact_window;
   return json;
 }
 
@@ -161,7 +194,7 @@ Json KvJson(const quant::KvRecipe& kv) {
 
 Json ToJson(const quant::Recipe& recipe) {
   const quant::ActivationRecipe& activation = recipe.activation;
-  return {
+  Json json = {
       {"name", recipe.name},
       {"weight", WeightJson(recipe.weight)},
       {"activation",
@@ -176,15 +209,23 @@ Json ToJson(const quant::Recipe& recipe) {
       {"seed", recipe.seed},
       {"reference_parity", recipe.reference_parity},
   };
+  if (activation.scales != quant::ScaleFormat::kFp16) {
+    json["activation"]["scales"] = Name(activation.scales);
+  }
+  if (recipe.deal != quant::Deal::kSorted) json["deal"] = Name(recipe.deal);
+  if (recipe.hadamard) json["hadamard"] = true;
+  return json;
 }
 
 Result<quant::Recipe> ParseRecipe(const Json& json, const std::string& source) {
   FieldReader fields(json, source, Missing::kKeep,
-                     {"name", "base", "weight", "activation", "kv", "outliers", "reorder", "seed",
-                      "reference_parity"});
+                     {"name", "base", "weight", "activation", "kv", "outliers", "reorder", "deal",
+                      "hadamard", "seed", "reference_parity"});
   quant::Recipe recipe = BaseRecipe(fields);
   ReadName(fields, recipe.name);
   ReadReorder(fields, recipe);
+  fields.Choice("deal", kDeals, recipe.deal);
+  fields.Bool("hadamard", recipe.hadamard);
   fields.Unsigned("seed", recipe.seed);
   fields.Bool("reference_parity", recipe.reference_parity);
   fields.Part("weight", recipe.weight, ReadWeight);

@@ -5,6 +5,7 @@
 
 #include "atom/artifact/finite.h"
 #include "atom/io/quote.h"
+#include "atom/quant/two_level.h"
 
 namespace atom::artifact {
 namespace {
@@ -61,6 +62,39 @@ Result<FoundTensor> TensorFinder::RequireScales(const std::string& name, const S
   ReadFloats(found->view, bad, std::span(&value, 1));
   return MakeError("{}: tensor {}: element {} is {}, expected scales that are finite and positive",
                    *found->file, io::Quote(name), PositionString(shape, bad), value);
+}
+
+Result<FoundTensor> TensorFinder::RequireRowScales(const std::string& name, int64_t n) const {
+  Result<FoundTensor> found = Require(name, DType::kF32, {n});
+  if (!found.ok()) return found;
+  for (int64_t row = 0; row < n; ++row) {
+    float value = 0.0f;
+    ReadFloats(found->view, row, std::span(&value, 1));
+    if (quant::IsRowScale(value)) continue;
+    return MakeError(
+        "{}: tensor {}: element [{}] is {}, expected row scales that are finite and positive, of "
+        "12 significant bits",
+        *found->file, io::Quote(name), row, value);
+  }
+  return found;
+}
+
+Result<FoundTensor> TensorFinder::RequireMultipliers(const std::string& name, int64_t groups,
+                                                     int64_t n) const {
+  Result<FoundTensor> found = Require(name, DType::kU8, {groups, (n + 1) / 2});
+  if (!found.ok()) return found;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(found->view.data);
+  for (int64_t i = 0; i < found->view.elements(); ++i) {
+    const int64_t row = i % ((n + 1) / 2) * 2;
+    const bool padded = row + 1 == n;  // an odd n leaves a nibble over
+    const bool low = (bytes[i] & 15) != 0;
+    const bool high = bytes[i] >> 4 != 0;
+    if (low && high != padded) continue;
+    return MakeError("{}: tensor {}: byte {} is {:#04x}, expected multipliers of 1 to 15{}",
+                     *found->file, io::Quote(name), PositionString(found->view.shape, i), bytes[i],
+                     padded ? " and nothing behind the last" : "");
+  }
+  return found;
 }
 
 Result<std::vector<float>> TensorFinder::RequireFloats(const std::string& name,

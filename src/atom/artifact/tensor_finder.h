@@ -28,6 +28,11 @@ class TensorFinder {
   Result<FoundTensor> RequireWeight(const std::string& name, const Shape& shape) const;
   /// F16, every element finite and above zero.
   Result<FoundTensor> RequireScales(const std::string& name, const Shape& shape) const;
+  /// F32 [n], each a row scale of two levels (quant/two_level.h).
+  Result<FoundTensor> RequireRowScales(const std::string& name, int64_t n) const;
+  /// U8 [groups, (n + 1) / 2]: nibbles of 1 to 15, n of them a row, the last high one of an odd n
+  /// 0.
+  Result<FoundTensor> RequireMultipliers(const std::string& name, int64_t groups, int64_t n) const;
   /// A weight with one axis, widened.
   Result<std::vector<float>> RequireFloats(const std::string& name, int64_t size) const;
   /// An Error if the tensor is there; `why` completes the sentence.

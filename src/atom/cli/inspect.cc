@@ -70,6 +70,8 @@ nlohmann::json ModelJson(const model::ModelFiles& files) {
   if (files.quantization) {
     json["quantization_config"] = artifact::ToJson(*files.quantization);
     json["quantization_config"].erase("layers");
+    json["kv_bits_per_value"] =
+        quant::KvBitsPerValue(files.quantization->recipe.kv, layer.attention.head_dim);
   }
   return json;
 }
@@ -92,6 +94,7 @@ void PrintModel(const nlohmann::json& json, const model::ModelFiles& files) {
   fmt::print("quantized: recipe {}{}, {:.3f} bits per weight in the linears, {:.3f} in the model\n",
              config.recipe.name, config.simulated ? " (simulated)" : "",
              config.bits_per_weight_linears, config.bits_per_weight_model);
+  fmt::print("KV cache: {:.3f} bits per value\n", json.at("kv_bits_per_value").get<double>());
   fmt::print("calibrated on {} x {} tokens of {}, seed {}; checkpoint {}\n",
              config.calibration.samples, config.calibration.sequence_length,
              artifact::Spelling(config.calibration), config.calibration.seed,

@@ -2,10 +2,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "atom/artifact/recipe_json.h"
 #include "atom/artifact/writer.h"
@@ -38,6 +39,19 @@ nlohmann::json Identity(const artifact::QuantizationConfig& config, const std::s
   artifact::QuantizationConfig head = config;
   head.layers.clear();
   return {{"quantization_config", artifact::ToJson(head)}, {"backend", backend}};
+}
+
+/// Sites that the recipe wanted rotated and that are not: their groups are no power of two.
+void PrintUnrotated(const pipeline::QuantizeReport& report) {
+  std::set<std::string> sites;
+  for (const pipeline::LayerReport& layer : report.layers) {
+    for (const auto& [site, width] : layer.hadamard) {
+      if (width == 0) sites.insert(ToString(site));
+    }
+  }
+  if (sites.empty()) return;
+  fmt::print("hadamard: no rotation of {}, whose groups are no power of two\n",
+             fmt::join(sites, ", "));
 }
 
 constexpr double kSinkEnergy = 100.0;  // a first token of so many median energies is named
@@ -86,6 +100,7 @@ void PrintReport(const pipeline::QuantizeReport& report) {
   PrintSites(report);
   fmt::print("\nbits per weight: {:.3f} in the linears, {:.3f} in the whole model\n",
              report.bits_per_weight_linears, report.bits_per_weight_model);
+  PrintUnrotated(report);
 }
 
 Result<artifact::QuantizationConfig> PlanConfig(const QuantizeFlags& flags,

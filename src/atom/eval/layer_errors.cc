@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "atom/core/check.h"
+#include "atom/quant/hadamard.h"
+#include "atom/quant/head_hadamard.h"
 
 namespace atom::eval {
 namespace {
@@ -27,9 +29,14 @@ std::vector<float> Download(kernels::Backend& backend, const DeviceTensor& tenso
 /// Takes down a layer's trace while it runs.
 class TraceObserver : public model::SiteObserver {
  public:
-  TraceObserver(kernels::Backend& backend, const artifact::HostLayer& layer,
+  TraceObserver(kernels::Backend& backend, const artifact::HostLayer& layer, int64_t head_dim,
                 const DeviceTensor& hidden, int64_t rows, LayerTrace& trace)
-      : backend_(backend), layer_(layer), hidden_(hidden), rows_(rows), trace_(trace) {}
+      : backend_(backend),
+        layer_(layer),
+        head_dim_(head_dim),
+        hidden_(hidden),
+        rows_(rows),
+        trace_(trace) {}
 
   void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) override {
     // The FFN's first site is read from the stream that attention left.
@@ -38,14 +45,20 @@ class TraceObserver : public model::SiteObserver {
     }
     std::vector<float> x = backend_.Unpack(input).dense;
     x.resize(static_cast<size_t>(rows_ * input.k()));
+    const quant::ActivationFormat& format = layer_[site].format;
+    quant::RotateColumns(format.hadamard, input.k() - format.outlier_columns, rows_, x);
     const quant::Permutation& permutation = layer_[site].permutation;
     if (!permutation.empty()) permutation.Inverse().PermuteColumns(x, rows_);
+    if (site.role == artifact::SiteRole::kO && layer_.kv.hadamard) {
+      quant::RotateHeadColumnsBack(head_dim_, x);
+    }
     trace_.sites.emplace_back(site, std::move(x));
   }
 
  private:
   kernels::Backend& backend_;
   const artifact::HostLayer& layer_;
+  int64_t head_dim_;
   const DeviceTensor& hidden_;
   int64_t rows_;
   LayerTrace& trace_;
@@ -84,7 +97,7 @@ class TracedModel {
         backend_.MakeKvLayer({layer.kv_format(), attention.kv_heads, attention.head_dim},
                              transformer_.SequencePool(rows(), exact_window));
     LayerTrace trace;
-    TraceObserver observer(backend_, *host, hidden_, rows(), trace);
+    TraceObserver observer(backend_, *host, attention.head_dim, hidden_, rows(), trace);
     BeginStep(exact_window);
     transformer_.RunLayer(layer, *kv, hidden_, &observer);
     trace.after_ffn = Download(backend_, hidden_, rows());

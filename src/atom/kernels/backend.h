@@ -27,6 +27,7 @@
 #include "atom/kernels/op_parameters.h"
 #include "atom/kernels/sampling.h"
 #include "atom/kernels/step_arena.h"
+#include "atom/quant/feature.h"
 #include "atom/quant/formats.h"
 #include "atom/quant/quantized_matrix.h"
 
@@ -76,7 +77,9 @@ struct UnpackedActivation {
   int64_t rows = 0;
   std::vector<float> dense;          ///< [M][K], for dense formats only
   std::vector<int8_t> codes;         ///< [M][K], otherwise: low-bit codes, then the outliers'
-  std::vector<Half> scales;          ///< [M][K4/G], one a row when group is 0
+  std::vector<Half> scales;          ///< [M][K4/G], one a row when group is 0; or, two-level,
+  std::vector<uint8_t> multipliers;  ///< [M][K4/G], and
+  std::vector<float> row_scales;     ///< [M]
   std::vector<Half> outlier_scales;  ///< [M], empty without outlier columns
 };
 
@@ -110,6 +113,10 @@ class Backend {
   /// For humans: instruction set or device, threads.
   virtual std::string Description() const = 0;
   virtual DType hidden_dtype() const = 0;
+  /// True where packed codes of such a recipe are computed with.
+  virtual bool HasKernels(quant::Feature) const { return false; }
+  /// True where everything can run fake-quantized: quantized and at once dequantized.
+  virtual bool simulates() const { return false; }
 
   // Memory. Upload and Download wait until the copy is done.
   virtual DeviceBuffer Allocate(size_t bytes) = 0;  ///< zeroed
@@ -152,6 +159,12 @@ class Backend {
   /// Whether RopeAppendKv and Attention know exact windows.
   virtual bool has_exact_window() const { return false; }
   virtual UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const = 0;
+  /// Whether there are kernels for a packed KV format.
+  virtual bool HasKvKernels(const quant::KvFormat& format) const { return format.is_basic(); }
+  /// The format, or, where it is packed and has no kernels, its simulation with the same values.
+  quant::KvFormat Runnable(const quant::KvFormat& format) const {
+    return format.packed() && !HasKvKernels(format) ? format.Simulated() : format;
+  }
 
   // Load time.
   /// bias is empty or [N].

@@ -77,7 +77,7 @@ DeviceLayer::DeviceLayer(kernels::Backend& backend, const LayerSpec& layer_spec,
       o(MakeSite(backend, host, SiteRole::kO)),
       gate_up(MakeSite(backend, host, SiteRole::kGateUp)),
       down(MakeSite(backend, host, SiteRole::kDown)),
-      kv(host.kv) {
+      kv(backend.Runnable(host.kv)) {
   for (const artifact::HostLinear& linear : host.linears) {
     linear_plans.push_back({.input = host[artifact::InputSite(linear.name)].format,
                             .k = linear.k(),

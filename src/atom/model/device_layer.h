@@ -73,7 +73,7 @@ struct DeviceLayer {
   NormWeights input_norm, ffn_norm;
   std::optional<NormWeights> post_attention_norm, post_ffn_norm, q_norm, k_norm;
   DeviceSite qkv, o, gate_up, down;
-  quant::KvFormat kv;
+  quant::KvFormat kv;  ///< simulated where the backend has no kernels for the host's
   std::vector<kernels::LinearPlan> linear_plans;
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <fmt/format.h>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -15,6 +17,7 @@
 #include "atom/model/spec/families.h"
 #include "atom/model/spec/gguf_names.h"
 #include "atom/model/weights.h"
+#include "atom/quant/recipe.h"
 
 namespace atom::model {
 namespace {
@@ -42,10 +45,31 @@ artifact::DenseMatrix Converted(const TensorView& tensor, DType dtype) {
   return matrix;
 }
 
+std::string Names(std::span<const quant::Feature> features) {
+  std::vector<std::string_view> names;
+  for (const quant::Feature feature : features) names.push_back(Name(feature));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 // What was read of the files while they were verified.
 Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transformer& transformer) {
   const CheckpointTensors tensors = files.tensors();
   const int64_t layers = files.spec.num_layers();
+  const std::vector<quant::Feature> missing = files.MissingKernels(transformer.backend());
+  if (!missing.empty()) {
+    const std::string_view backend = transformer.backend().name();
+    if (!transformer.backend().simulates()) {
+      return MakeError(
+          "{}: recipe {}: backend {} has no kernels for {}, and simulates no quantization; use "
+          "--backend cpu or reference",
+          files.checkpoint.config_source(), files.quantization->recipe.name, backend,
+          Names(missing));
+    }
+    if (!options.simulate) {
+      fmt::print(stderr, "backend {} has no kernels for {}: recipe {} runs fake-quantized\n",
+                 backend, Names(missing), files.quantization->recipe.name);
+    }
+  }
   Progress progress("loading", layers + 1);
   tensors.ReadAhead(0);
   if (Status s = LoadOuterWeights(files, options.weights(), transformer); !s.ok()) return s;
@@ -58,6 +82,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
     Result<artifact::HostLayer> layer = files.ReadLayer(i);
     if (!layer.ok()) return layer.error();
     if (options.simulate && files.quantization.has_value()) MakeFakeQuantized(*layer);
+    if (!missing.empty()) MakeFakeQuantized(missing, *layer);
     if (!files.quantization.has_value()) ConvertDtype(options.dtype, options.weights(), *layer);
     transformer.AddLayer(*layer);
     tensors.ReleasePages(i);
@@ -90,6 +115,10 @@ Result<ModelFiles> ModelFiles::Open(const std::filesystem::path& path) {
           artifact::CheckClips(parsed->layers[static_cast<size_t>(i)], ShapeOfLayer(*spec, i),
                                fmt::format("{}: quantization_config: layers[{}]", source, i));
       if (!clips.ok()) return clips.error();
+      const int64_t head_dim = spec->layer(i).attention.head_dim;
+      if (const Status fits = quant::CheckHeadDim(parsed->recipe.kv, head_dim); !fits.ok()) {
+        return MakeError("{}: layer {}: {}", source, i, fits.error().message);
+      }
     }
     quantization = std::move(parsed).value();
   }
@@ -106,6 +135,18 @@ Result<artifact::HostLayer> ModelFiles::ReadLayer(int64_t layer) const {
   if (Status status = checkpoint.CheckUnchanged(); !status.ok()) return status.error();
   return artifact::ReadLayer(tensors(), layer, ShapeOfLayer(spec, layer),
                              quantization.has_value() ? &*quantization : nullptr);
+}
+
+std::vector<quant::Feature> MissingKernels(const quant::Recipe& recipe,
+                                           const kernels::Backend& backend) {
+  std::vector<quant::Feature> features = quant::FeaturesOf(recipe);
+  std::erase_if(features, [&](quant::Feature feature) { return backend.HasKernels(feature); });
+  return features;
+}
+
+std::vector<quant::Feature> ModelFiles::MissingKernels(const kernels::Backend& backend) const {
+  if (!quantization.has_value() || (quantization->simulated && backend.simulates())) return {};
+  return model::MissingKernels(quantization->recipe, backend);
 }
 
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer) {
@@ -173,9 +214,19 @@ void MakeFakeQuantized(artifact::HostLayer& layer) {
   for (artifact::HostSite& site : layer.sites) {
     if (site.format.bits < 16) site.format.simulated = true;
   }
-  if (layer.kv.storage == quant::KvStorage::kInt4 || layer.kv.storage == quant::KvStorage::kInt8) {
-    layer.kv.fake_bits = quant::KvStorageBits(layer.kv.storage);
-    layer.kv.storage = quant::KvStorage::kF32;
+  layer.kv = layer.kv.Simulated();
+}
+
+void MakeFakeQuantized(std::span<const quant::Feature> missing, artifact::HostLayer& layer) {
+  if (std::ranges::all_of(missing, quant::ConcernsKv)) {
+    layer.kv = layer.kv.Simulated();
+    return;
+  }
+  MakeFakeQuantized(layer);
+  if (std::ranges::find(missing, quant::Feature::kTwoLevelScales) == missing.end()) return;
+  for (artifact::HostLinear& linear : layer.linears) {
+    if (!linear.packed()) continue;
+    linear.weight = artifact::DenseMatrix::FromFloats(linear.ToFloats(), linear.n(), linear.k());
   }
 }
 

@@ -15,6 +15,7 @@
 #include "atom/model/checkpoint_tensors.h"
 #include "atom/model/spec/model_spec.h"
 #include "atom/model/transformer.h"
+#include "atom/quant/feature.h"
 
 namespace atom::model {
 
@@ -23,6 +24,9 @@ struct ModelFiles {
   static Result<ModelFiles> Open(const std::filesystem::path& path);
 
   Result<artifact::HostLayer> ReadLayer(int64_t layer) const;
+  /// What an artifact's codes ask for that the backend has no kernels for: nothing where they are
+  /// not packed. Such an artifact runs fake-quantized.
+  std::vector<quant::Feature> MissingKernels(const kernels::Backend& backend) const;
   /// By the names of artifact/layer_tensors.h, whatever the files call them. Views this object.
   CheckpointTensors tensors() const;
 
@@ -51,15 +55,23 @@ Status CheckRuns(const quant::Recipe& recipe, const kernels::Backend& backend);
 /// What lies outside of the layers, checked for shape and NaN, into `transformer`.
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer);
 
-/// The whole model; shows progress by layers. Verifies an artifact's checksums beside it. Memory is
+/// The whole model; shows progress by layers, and says where it runs fake-quantized for want of
+/// kernels. Verifies an artifact's checksums beside it. Memory is
 /// that of the packed model and about one layer: what was packed of the files is released.
 Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
                                                      kernels::Backend& backend,
                                                      const LoadOptions& options);
 
+/// What packed codes of a recipe ask for that the backend has no kernels for.
+std::vector<quant::Feature> MissingKernels(const quant::Recipe& recipe,
+                                           const kernels::Backend& backend);
+
 /// Turns a packed layer into the fake-quantized one of the same formats: activations and KV are
 /// quantized and at once dequantized, and products are of dequantized values (docs/numerics.md, 3).
 void MakeFakeQuantized(artifact::HostLayer& layer);
+/// The same for a backend without the kernels of these features: where it cannot take the codes at
+/// all, weights become what their codes stand for, in fp32.
+void MakeFakeQuantized(std::span<const quant::Feature> missing, artifact::HostLayer& layer);
 /// Converts an unquantized layer's KV storage and weights to BF16 or F16; F32 leaves them.
 void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer);
 

@@ -210,6 +210,8 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
   Multiply(layer.qkv, x, qkv);
 
   backend_.RopeAppendKv(qkv, shape, layer.head_norms(), Rope(spec), kv);
+  if (observer != nullptr) observer->OnKv(qkv, kv);
+  if (IsDone(observer)) return;
   backend_.Attention(qkv, shape, kv, attended);
 
   PackedActivation& o = Activation(layer.o.format, layer.o.width);

@@ -26,6 +26,9 @@ class SiteObserver {
  public:
   virtual ~SiteObserver() = default;
   virtual void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) = 0;
+  /// After keys and values were appended, before attention: the queries of qkv as they will be
+  /// used, k as the linear wrote it, and the pages.
+  virtual void OnKv(const kernels::DeviceTensor& /*qkv*/, const kernels::KvLayer& /*kv*/) {}
   /// True once it has seen all that it wants: the layer may end there, its output undefined.
   virtual bool done() const { return false; }
 };

@@ -23,6 +23,8 @@ artifact::LayerShape ShapeOfLayer(const ModelSpec& spec, int64_t index) {
   const FfnSpec& ffn = layer.ffn;
   const int64_t hidden = spec.hidden_size;
   artifact::LayerShape shape;
+  shape.kv_heads = attention.kv_heads;
+  shape.head_dim = attention.head_dim;
   const auto add_norm = [&shape](NormRole role, const std::optional<NormSpec>& norm,
                                  int64_t width) {
     if (norm) shape.norms.push_back(ShapeOf(role, *norm, width));

@@ -121,7 +121,8 @@ void SearchActivationClips(const LayerContext& context, const artifact::HostLaye
 
 void SearchKvClip(const LayerContext& context, const artifact::HostLayer& layer,
                   artifact::LayerClips& clips) {
-  if (!context.recipe.kv.clip.search || context.recipe.kv.bits == 16) return;
+  const quant::KvRecipe& kv = context.recipe.kv;
+  if (!kv.clip.search || kv.clip_per_head || !kv.quantized()) return;
   kernels::Backend& backend = context.transformer.backend();
   const int64_t samples = std::min(kSearchSamples, context.stream.samples());
   std::vector<std::vector<float>> expected;
@@ -135,11 +136,13 @@ void SearchKvClip(const LayerContext& context, const artifact::HostLayer& layer,
   artifact::HostLayer candidate = PermuteLayer(layer, {});  // a copy; permutations do not matter
   for (const artifact::HostSite& site : layer.sites) {
     candidate[site.name].permutation = site.permutation;
+    candidate[site.name].format = site.format;
   }
   double least = std::numeric_limits<double>::infinity();
   for (const float clip : kGrid) {
     candidate.kv = quant::KvFormatFor(context.recipe, true);
     candidate.kv.clip = clip;
+    candidate.kv.key_mean = layer.kv.key_mean;
     double error = 0.0;
     context.stream.RunLayer(
         model::DeviceLayer(backend, context.spec, candidate), samples,

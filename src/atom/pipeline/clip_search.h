@@ -17,7 +17,8 @@ std::span<const float> ClipGrid();
 void SearchActivationClips(const LayerContext& context, const artifact::HostLayer& layer,
                            artifact::LayerClips& clips);
 
-/// The ratio with the least squared error of the layer's output when only KV is quantized.
+/// The ratio with the least squared error of the layer's output when only KV is quantized. Those of
+/// single heads are kv_calibration.h's.
 void SearchKvClip(const LayerContext& context, const artifact::HostLayer& layer,
                   artifact::LayerClips& clips);
 

@@ -32,6 +32,8 @@ nlohmann::json LayerToJson(const LayerReport& report) {
     json["activation_clip"][ToString(name)] = clip;
   }
   json["kv_clip"] = report.clips.kv;
+  if (!report.clips.kv_heads.empty()) json["kv_head_clips"] = report.clips.kv_heads;
+  for (const auto& [site, width] : report.hadamard) json["hadamard"][ToString(site)] = width;
   return json;
 }
 
@@ -47,6 +49,12 @@ double OutlierBits(quant::OutlierFormat format) {
   return 16.0;
 }
 
+/// Bits of the scales of one row of low-bit columns.
+double ScaleBits(const quant::WeightFormat& format, double groups) {
+  if (format.scales == quant::ScaleFormat::kTwoLevel) return groups * 4.0 + 32.0;
+  return groups * kScaleBits * (format.symmetric ? 1.0 : 2.0);
+}
+
 /// Bits that one linear takes under a format, scales stored per row.
 double LinearBits(const quant::WeightFormat& format, int64_t n, int64_t k, DType unquantized) {
   const auto rows = static_cast<double>(n);
@@ -57,8 +65,7 @@ double LinearBits(const quant::WeightFormat& format, int64_t n, int64_t k, DType
                         : format.group == 0
                             ? 1.0
                             : static_cast<double>(low) / static_cast<double>(format.group);
-  double bits = static_cast<double>(low * format.bits) + groups * kScaleBits;
-  if (!format.symmetric) bits += groups * kScaleBits;
+  double bits = static_cast<double>(low * format.bits) + ScaleBits(format, groups);
   if (outliers > 0) {
     bits += static_cast<double>(outliers) * OutlierBits(format.outlier_format);
     if (format.outlier_format == quant::OutlierFormat::kInt8) bits += kScaleBits;
@@ -105,6 +112,9 @@ Result<LayerReport> ParseLayerReport(const std::string& text) {
     report.damping = json.at("damping").get<double>();
     report.bits_per_weight = json.at("bits_per_weight").get<double>();
     report.clips.kv = json.at("kv_clip").get<float>();
+    if (json.contains("kv_head_clips")) {
+      report.clips.kv_heads = json.at("kv_head_clips").get<std::vector<float>>();
+    }
     for (const auto& [key, error] : json.at("linear_error").items()) {
       report.linears[artifact::LinearNameFrom(key).value()].error = error.get<double>();
     }
@@ -130,10 +140,25 @@ Result<LayerReport> ParseLayerReport(const std::string& text) {
     for (const auto& [key, clip] : json.at("activation_clip").items()) {
       report.clips.activation[artifact::SiteNameFrom(key).value()] = clip.get<float>();
     }
+    if (json.contains("hadamard")) {
+      for (const auto& [key, width] : json.at("hadamard").items()) {
+        report.hadamard[artifact::SiteNameFrom(key).value()] = width.get<int64_t>();
+      }
+    }
   } catch (const std::exception& failure) {
     return MakeError("saved layer report: {}", failure.what());
   }
   return report;
+}
+
+std::map<artifact::SiteName, int64_t> HadamardWidths(const quant::Recipe& recipe,
+                                                     const artifact::LayerShape& shape) {
+  std::map<artifact::SiteName, int64_t> widths;
+  if (!recipe.hadamard) return widths;
+  for (const artifact::SiteShape& site : shape.Sites()) {
+    widths[site.name] = quant::ActivationFormatFor(recipe, site.width, true).hadamard;
+  }
+  return widths;
 }
 
 LayerReport ReportOf(const quant::Recipe& recipe, const artifact::LayerShape& shape,
@@ -141,6 +166,7 @@ LayerReport ReportOf(const quant::Recipe& recipe, const artifact::LayerShape& sh
   LayerReport report;
   report.damping = result.damping;
   report.clips = result.clips;
+  report.hadamard = HadamardWidths(recipe, shape);
   report.bits_per_weight = LayerBitsPerWeight(recipe, result.host);
   std::map<artifact::SiteName, quant::OutputError> of_site;
   for (const artifact::LinearShape& linear : shape.linears) {

@@ -2,6 +2,7 @@
 // report, and the sizes that it adds up.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "atom/core/result.h"
@@ -20,6 +21,11 @@ LayerReport ReportOf(const quant::Recipe& recipe, const artifact::LayerShape& sh
 /// Bits of codes and scales per weight of the layer's linears: what packed storage takes, or would
 /// take where the layer is simulated.
 double LayerBitsPerWeight(const quant::Recipe& recipe, const artifact::HostLayer& layer);
+
+/// How wide each site's rotated blocks are: 0 where its groups are no power of two and it is not
+/// rotated; nothing where the recipe asks for no rotation.
+std::map<artifact::SiteName, int64_t> HadamardWidths(const quant::Recipe& recipe,
+                                                     const artifact::LayerShape& shape);
 
 /// Fills in the totals from the layers.
 void FinishReport(const model::ModelFiles& files, QuantizeReport& report);

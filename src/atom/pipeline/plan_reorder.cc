@@ -4,21 +4,23 @@
 
 #include "atom/model/weights.h"
 #include "atom/pipeline/site_observers.h"
+#include "atom/pipeline/value_rotation.h"
 
 namespace atom::pipeline {
 
 Result<std::vector<LayerPermutations>> PlanReorder(const model::ModelFiles& files,
                                                    model::Transformer& transformer,
-                                                   CalibrationStream& stream, quant::Metric metric,
+                                                   CalibrationStream& stream,
+                                                   const quant::Recipe& recipe,
                                                    Progress* progress) {
   std::vector<LayerPermutations> plan;
   stream.EmbedAll(nullptr);
   for (int64_t i = 0; i < files.spec.num_layers(); ++i) {
-    const Result<artifact::HostLayer> host = files.ReadLayer(i);
+    const Result<artifact::HostLayer> host = ReadSourceLayer(files, recipe.kv, i);
     if (!host.ok()) return host.error();
     const model::DeviceLayer layer(transformer.backend(), files.spec.layer(i), *host);
     const artifact::LayerShape shape = model::ShapeOfLayer(files.spec, i);
-    StatisticObserver observer(transformer.backend(), metric, shape);
+    StatisticObserver observer(transformer.backend(), recipe.metric, shape);
     stream.RunLayer(layer, stream.samples(), CalibrationStream::Keep::kOutput, &observer, nullptr,
                     progress);
     LayerPermutations permutations;

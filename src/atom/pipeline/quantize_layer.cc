@@ -4,8 +4,10 @@
 #include <optional>
 
 #include "atom/pipeline/clip_search.h"
+#include "atom/pipeline/kv_calibration.h"
 #include "atom/pipeline/sequential_layer.h"
 #include "atom/pipeline/site_observers.h"
+#include "atom/quant/hadamard.h"
 #include "atom/quant/quantize_weight.h"
 
 namespace atom::pipeline {
@@ -39,6 +41,33 @@ artifact::HostLinear PermuteLinear(const artifact::HostLinear& linear,
   return {.name = linear.name,
           .weight = artifact::DenseMatrix::FromFloats(values, n, k),
           .bias = std::move(bias)};
+}
+
+/// The order of each site as the recipe deals it over the groups.
+LayerPermutations Deal(const quant::Recipe& recipe, const LayerPermutations& order) {
+  if (recipe.deal == quant::Deal::kSorted) return order;
+  LayerPermutations dealt;
+  for (const auto& [site, permutation] : order) {
+    const quant::ColumnSplit split = quant::SplitColumns(recipe, permutation.size());
+    dealt[site] = quant::DealZigzag(permutation, split.low_bit, split.group);
+  }
+  return dealt;
+}
+
+/// Rotates the columns of a permuted layer's weights, and its sites, as the recipe says.
+void Rotate(const quant::Recipe& recipe, HostLayer& layer) {
+  for (artifact::HostLinear& linear : layer.linears) {
+    const int64_t n = linear.n();
+    const int64_t k = linear.k();
+    const quant::ActivationFormat format = quant::ActivationFormatFor(recipe, k, true);
+    if (format.hadamard == 0) continue;
+    std::vector<float> values = linear.ToFloats();
+    quant::RotateColumns(format.hadamard, k - format.outlier_columns, n, values);
+    linear.weight = artifact::DenseMatrix::FromFloats(values, n, k);
+    quant::ActivationFormat& input = layer[artifact::InputSite(linear.name)].format;
+    input.hadamard = format.hadamard;
+    input.outlier_columns = format.outlier_columns;
+  }
 }
 
 quant::WeightFormat FormatOf(const quant::Recipe& recipe, float clip) {
@@ -80,13 +109,18 @@ void SetFormats(const quant::Recipe& recipe, const artifact::LayerClips& clips, 
     site.format = quant::ActivationFormatFor(recipe, linear.k(), simulated);
     site.format.clip = clips.activation.at(site.name);
   }
+  std::vector<float> key_mean = std::move(layer.kv.key_mean);
   layer.kv = quant::KvFormatFor(recipe, simulated);
   layer.kv.clip = clips.kv;
+  layer.kv.head_clips = clips.kv_heads;
+  layer.kv.key_mean = std::move(key_mean);
 }
 
-HostLayer PrepareLayer(const quant::Recipe& /*recipe*/, const HostLayer& source,
+HostLayer PrepareLayer(const quant::Recipe& recipe, const HostLayer& source,
                        const LayerPermutations& permutations) {
-  return PermuteLayer(source, permutations);
+  HostLayer layer = PermuteLayer(source, Deal(recipe, permutations));
+  Rotate(recipe, layer);
+  return layer;
 }
 
 HostLayer SimulatedLayer(const quant::Recipe& recipe, const artifact::LayerClips& clips,
@@ -167,6 +201,9 @@ Result<LayerResult> QuantizeLayer(const LayerContext& context, const HostLayer& 
   HostLayer& layer = result.host;
   layer = PrepareLayer(recipe, source, permutations);
   SearchActivationClips(context, layer, result.clips);
+  KvCalibration kv = CalibrateKv(context, source, layer);
+  layer.kv.key_mean = std::move(kv.key_mean);
+  result.clips.kv_heads = std::move(kv.head_clips);
   SearchKvClip(context, layer, result.clips);
 
   SetFormats(recipe, result.clips, /*simulated=*/true, layer);

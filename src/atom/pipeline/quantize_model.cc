@@ -4,9 +4,11 @@
 
 #include "atom/io/json.h"
 #include "atom/model/weights.h"
+#include "atom/pipeline/kv_calibration.h"
 #include "atom/pipeline/layer_report.h"
 #include "atom/pipeline/quantize_layer.h"
 #include "atom/pipeline/sequential_layer.h"
+#include "atom/pipeline/value_rotation.h"
 
 namespace atom::pipeline {
 namespace {
@@ -37,10 +39,11 @@ Result<CalibrationStream> MakeStream(const model::ModelFiles& files, const Calib
   return CalibrationStream(transformer, calibration.windows, std::move(store).value());
 }
 
-/// Rounding needs no tokens; a few windows still measure each layer's error.
+/// Rounding needs no tokens; a few windows still measure each layer's error, and its KV.
 int64_t SamplesOf(const Calibration& calibration, const quant::Recipe& recipe) {
   const auto windows = static_cast<int64_t>(calibration.windows.size());
-  return NeedsHessian(recipe) ? windows : std::min(windows, kReportSamples);
+  if (NeedsHessian(recipe)) return windows;
+  return std::min(windows, NeedsKvCalibration(recipe) ? kKvSamples : kReportSamples);
 }
 
 /// Runs over the layers one by one; holds what they share.
@@ -100,7 +103,7 @@ class ModelQuantizer {
     const model::LayerSpec& spec = files_.spec.layer(i);
     kernels::Backend& backend = transformer_.backend();
     if (!IsSequential(options_.recipe)) {
-      stream_.RunLayer(model::DeviceLayer(backend, spec, *host), Propagated(i),
+      stream_.RunLayer(OnDevice(spec, *host, report_.layers.back().clips), Propagated(i),
                        CalibrationStream::Keep::kOutput, nullptr, nullptr, &progress_);
       return {};
     }
@@ -108,7 +111,7 @@ class ModelQuantizer {
         SimulatedLayer(options_.recipe, report_.layers.back().clips, *host);
     RunInHalves(stream_, model::DeviceLayer(backend, spec, simulated), &progress_);
     if (unquantized_ == nullptr) return {};
-    const Result<artifact::HostLayer> source = files_.ReadLayer(i);
+    const Result<artifact::HostLayer> source = ReadSourceLayer(files_, options_.recipe.kv, i);
     if (!source.ok()) return source.error();
     const artifact::HostLayer exact =
         PrepareLayer(options_.recipe, *source, plan[static_cast<size_t>(i)]);
@@ -117,7 +120,7 @@ class ModelQuantizer {
   }
 
   Status Quantize(int64_t i, const std::vector<LayerPermutations>& plan) {
-    const Result<artifact::HostLayer> source = files_.ReadLayer(i);
+    const Result<artifact::HostLayer> source = ReadSourceLayer(files_, options_.recipe.kv, i);
     if (!source.ok()) return source.error();
     const artifact::LayerShape shape = model::ShapeOfLayer(files_.spec, i);
     const LayerContext context{.recipe = options_.recipe,
@@ -183,10 +186,22 @@ class ModelQuantizer {
                        CalibrationStream::Keep::kOutput, nullptr, add_error(error), &progress_,
                        model::LayerPart::kFfn);
     } else {
-      stream_.RunLayer(model::DeviceLayer(backend, spec, result.host), samples,
+      stream_.RunLayer(OnDevice(spec, result.host, result.clips), samples,
                        CalibrationStream::Keep::kOutput, nullptr, add_error(error), &progress_);
     }
     return expected.norm > 0.0 ? error / expected.norm : 0.0;
+  }
+
+  /// A quantized layer as the backend can run it: fake-quantized where it lacks the kernels.
+  model::DeviceLayer OnDevice(const model::LayerSpec& spec, const artifact::HostLayer& layer,
+                              const artifact::LayerClips& clips) {
+    kernels::Backend& backend = transformer_.backend();
+    const bool simulated = options_.simulated || !quant::HasKernels(options_.recipe);
+    if (simulated ||
+        std::ranges::all_of(model::MissingKernels(options_.recipe, backend), quant::ConcernsKv)) {
+      return {backend, spec, layer};
+    }
+    return {backend, spec, SimulatedLayer(options_.recipe, clips, layer)};
   }
 
   artifact::QuantizationConfig Config() const {
@@ -244,12 +259,17 @@ Result<std::vector<LayerPermutations>> MakePlan(const model::ModelFiles& files,
   Result<CalibrationStream> stream = MakeStream(files, calibration, options, samples, *transformer);
   if (!stream.ok()) return stream.error();
   Progress progress("channel statistics", files.spec.num_layers() * samples);
-  return PlanReorder(files, *transformer, *stream, options.recipe.metric, &progress);
+  return PlanReorder(files, *transformer, *stream, options.recipe, &progress);
 }
 
 Result<QuantizeReport> QuantizeModel(const model::ModelFiles& files, const Calibration& calibration,
                                      kernels::Backend& backend, quant::DenseAlgebra& algebra,
                                      const QuantizeOptions& options, LayerSink& sink) {
+  for (int64_t i = 0; i < files.spec.num_layers(); ++i) {
+    const Status fits =
+        quant::CheckHeadDim(options.recipe.kv, files.spec.layer(i).attention.head_dim);
+    if (!fits.ok()) return MakeError("layer {}: {}", i, fits.error().message);
+  }
   if (Status s = model::CheckRuns(options.recipe, backend); !s.ok()) return s.error();
   const Result<std::vector<LayerPermutations>> plan =
       ResumablePlan(files, calibration, backend, options, sink);

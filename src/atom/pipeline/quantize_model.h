@@ -34,7 +34,8 @@ struct QuantizeOptions {
   /// Hidden states beyond this many bytes are spilled to a file in spill_folder.
   int64_t memory_limit = int64_t{8} << 30;
   std::filesystem::path spill_folder = ".";
-  /// A plan made before with the same calibration and metric, to save its pass; else null.
+  /// A plan made before with the same calibration, metric and kv.hadamard, to save its pass; else
+  /// null.
   const std::vector<LayerPermutations>* plan = nullptr;
 };
 
@@ -57,6 +58,9 @@ struct LayerReport {
   std::map<artifact::SiteName, SiteReport> sites;  ///< empty where no Hessian was needed
   double damping = 0.0;
   artifact::LayerClips clips;
+  /// Width of each site's rotated blocks, where the recipe has a Hadamard transform; 0: groups are
+  /// no power of two, and the site is not rotated.
+  std::map<artifact::SiteName, int64_t> hadamard = {};
   double bits_per_weight = 0.0;  ///< codes and scales of the layer's linears
 };
 

@@ -26,9 +26,21 @@ constexpr std::array kOutlierFormats = {
     NameRow<OutlierFormat>{OutlierFormat::kE4M3, "e4m3"},
     NameRow<OutlierFormat>{OutlierFormat::kInt8, "int8"},
 };
+constexpr std::array kScaleFormats = {
+    NameRow<ScaleFormat>{ScaleFormat::kFp16, "fp16"},
+    NameRow<ScaleFormat>{ScaleFormat::kTwoLevel, "two-level"},
+};
+constexpr std::array kDeals = {
+    NameRow<Deal>{Deal::kSorted, "sorted"},
+    NameRow<Deal>{Deal::kZigzag, "zigzag"},
+};
 constexpr std::array kMetrics = {
     NameRow<Metric>{Metric::kHessian, "hessian"},
     NameRow<Metric>{Metric::kAbsMean, "abs_mean"},
+};
+constexpr std::array kKvOffsets = {
+    NameRow<KvOffset>{KvOffset::kInteger, "integer"},
+    NameRow<KvOffset>{KvOffset::kFloat, "float"},
 };
 
 struct KvStorageRow {
@@ -70,10 +82,29 @@ std::optional<OutlierFormat> OutlierFormatFromName(std::string_view name) {
   return Find(kOutlierFormats, name);
 }
 
+std::string_view Name(ScaleFormat format) { return Row(kScaleFormats, format).name; }
+std::optional<ScaleFormat> ScaleFormatFromName(std::string_view name) {
+  return Find(kScaleFormats, name);
+}
+
+std::string_view Name(Deal deal) { return Row(kDeals, deal).name; }
+std::optional<Deal> DealFromName(std::string_view name) { return Find(kDeals, name); }
+
 std::string_view Name(Metric metric) { return Row(kMetrics, metric).name; }
 std::optional<Metric> MetricFromName(std::string_view name) { return Find(kMetrics, name); }
 
+std::string_view Name(KvOffset offset) { return Row(kKvOffsets, offset).name; }
+std::optional<KvOffset> KvOffsetFromName(std::string_view name) { return Find(kKvOffsets, name); }
+
 std::string_view Name(KvStorage storage) { return Row(kKvStorages, storage).name; }
 int KvStorageBits(KvStorage storage) { return Row(kKvStorages, storage).bits; }
+
+KvFormat KvFormat::Simulated() const {
+  KvFormat simulated = *this;
+  if (!packed()) return simulated;
+  simulated.fake_bits = KvStorageBits(storage);
+  simulated.storage = KvStorage::kF32;
+  return simulated;
+}
 
 }  // namespace atom::quant

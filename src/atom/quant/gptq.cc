@@ -43,7 +43,7 @@ std::vector<Block> LayOutBlocks(int64_t low_bit, int64_t group, bool parity) {
 class ColumnLoop {
  public:
   ColumnLoop(std::span<float> w, const WeightGroups& groups, const WeightFormat& format,
-             std::span<const float> u, Spread spread, std::span<Half> scales)
+             std::span<const float> u, Spread spread, WeightScales& scales)
       : w_(w),
         groups_(groups),
         format_(format),
@@ -207,6 +207,7 @@ class ColumnLoop {
   void SetGrid(int64_t group, int64_t row, const ValueRange& range, float clip) {
     GroupFormat group_format = ToGroupFormat(format_);
     group_format.clip = clip;
+    group_format.row_scale = scales_.RowScaleOf(row);
     const Grid grid = GptqGrid(group_format, range);
     for (int64_t r = row; r < row + format_.channel_group; ++r) {
       const auto index = static_cast<size_t>(r);
@@ -214,7 +215,7 @@ class ColumnLoop {
       inv_[index] = grid.inv;
       low_[index] = grid.low;
       high_[index] = grid.high;
-      scales_[static_cast<size_t>(group * groups_.n + r)] = ToHalf(grid.scale);
+      scales_.groups[static_cast<size_t>(group * groups_.n + r)] = grid.scale;
     }
   }
 
@@ -237,7 +238,7 @@ class ColumnLoop {
   const WeightFormat& format_;
   std::span<const float> u_;
   Spread spread_;
-  std::span<Half> scales_;
+  WeightScales& scales_;
   int64_t rows_at_a_time_;
   std::vector<float> errors_;   // [n][128]: the block's errors, for the columns to come
   std::vector<float> columns_;  // [128][rows_at_a_time_]
@@ -259,7 +260,7 @@ std::span<const float> GroupClipGrid() { return kGroupClips; }
 
 void RoundByGptq(std::span<float> w, int64_t n, int64_t k, const WeightFormat& format,
                  std::span<const float> hessian, const DampedFactor& factor, Spread spread,
-                 DenseAlgebra& algebra, std::span<Half> scales) {
+                 DenseAlgebra& algebra, WeightScales& scales) {
   ATOM_CHECK(static_cast<int64_t>(hessian.size()) == k * k && factor.u.size() == hessian.size(),
              "a Hessian of {} values, a factor of {} for k = {}", hessian.size(), factor.u.size(),
              k);

@@ -11,10 +11,10 @@
 #include <cstdint>
 #include <span>
 
-#include "atom/core/half.h"
 #include "atom/quant/damped_factor.h"
 #include "atom/quant/dense_algebra.h"
 #include "atom/quant/formats.h"
+#include "atom/quant/weight_groups.h"
 
 namespace atom::quant {
 
@@ -28,8 +28,8 @@ enum class Spread {
 std::span<const float> GroupClipGrid();
 
 /// Replaces the low-bit columns of w[n][k] by points of their grids and the outlier columns by what
-/// they have absorbed, unrounded. scales: [groups][n], one group when format.group is 0. `hessian`
-/// as for QuantizeWeight, `factor` its damped factor.
+/// they have absorbed, unrounded. Fills scales.groups, [groups][n], one group when format.group is
+/// 0; scales.rows are given. `hessian` as for QuantizeWeight, `factor` its damped factor.
 ///
 /// With format.clip_per_group the ratio of a group (of each row, or channel_group rows together) is
 /// the one of GroupClipGrid with the least Σ (w_j − point_j)² / u_jj² when the group is reached: in
@@ -41,6 +41,6 @@ std::span<const float> GroupClipGrid();
 /// narrower than that is fitted to values that lack the updates of its own block, as published.
 void RoundByGptq(std::span<float> w, int64_t n, int64_t k, const WeightFormat& format,
                  std::span<const float> hessian, const DampedFactor& factor, Spread spread,
-                 DenseAlgebra& algebra, std::span<Half> scales);
+                 DenseAlgebra& algebra, WeightScales& scales);
 
 }  // namespace atom::quant

@@ -7,6 +7,7 @@
 #include "atom/quant/exponent.h"
 #include "atom/quant/fp4.h"
 #include "atom/quant/rounding.h"
+#include "atom/quant/two_level.h"
 
 namespace atom::quant {
 namespace {
@@ -28,9 +29,15 @@ ValueRange IncludeZero(ValueRange range) {
   return range;
 }
 
-Grid ScaledGrid(Half scale, float low, float high) {
+/// The scale of a group that asks for `step`, as it is stored.
+float ScaleOf(const GroupFormat& format, float step) {
+  if (format.row_scale == 0.0f) return ToFloat(StoredScale(step));
+  return format.row_scale * static_cast<float>(Multiplier(ClampStep(step), format.row_scale));
+}
+
+Grid ScaledGrid(float scale, float low, float high) {
   Grid grid;
-  grid.scale = ToFloat(scale);
+  grid.scale = scale;
   grid.inv = 1.0f / grid.scale;
   grid.low = low;
   grid.high = high;
@@ -42,25 +49,37 @@ float HighestCode(int bits) { return static_cast<float>((1 << (bits - 1)) - 1); 
 float UnsignedMax(int bits) { return static_cast<float>((1 << bits) - 1); }
 
 /// Codes [0, 2^b - 1] with a zero point are codes [-zero, 2^b - 1 - zero] without one.
-Grid AsymmetricGrid(Half scale, float low, float qmax) {
-  const float inv = 1.0f / ToFloat(scale);
+Grid AsymmetricGrid(float scale, float low, float qmax) {
+  const float inv = 1.0f / scale;
   const float zero = RoundHalfEven(Clamp(-low * inv, 0.0f, qmax));
   return ScaledGrid(scale, -zero, qmax - zero);
 }
 
-Grid AsymmetricRoundToNearest(const GroupFormat& format, ValueRange range) {
+/// The ends that an asymmetric group is rounded between.
+ValueRange ClippedEnds(const GroupFormat& format, ValueRange range) {
   if (!format.reference_parity) range = IncludeZero(range);
-  const float low = range.low * format.clip;
-  const float high = range.high * format.clip;
-  const float qmax = UnsignedMax(format.bits);
-  return AsymmetricGrid(StoredScale(std::max(high - low, kAmaxFloor) / qmax), low, qmax);
+  return {range.low * format.clip, range.high * format.clip, false};
+}
+
+/// What a symmetric or asymmetric range becomes before GPTQ fits a grid to it.
+ValueRange GptqRange(const GroupFormat& format, ValueRange range) {
+  const bool fp4 = format.number != NumberFormat::kInt;
+  range = IncludeZero(range);
+  if (format.symmetric || (fp4 && !format.reference_parity)) {
+    range.high = range.amax();
+    // As published, a group without negative values keeps its lower end at 0 and so loses half of
+    // its codes; the mended range is symmetric always.
+    if (range.low < 0.0f || !format.reference_parity) range.low = -range.high;
+  }
+  return range;
 }
 
 /// The published formula has no clip ratio, and no zero in an asymmetric range.
 Grid ExponentGrid(const GroupFormat& format, const ValueRange& range) {
   const float largest = ExponentMax(format.bits);
   const float half_width = format.symmetric ? range.amax() : (range.high - range.low) / 2.0f;
-  Grid grid = ScaledGrid(StoredScale(std::max(half_width, kAmaxFloor) / largest), 0.0f, largest);
+  const float step = std::max(half_width, kAmaxFloor) / largest;
+  Grid grid = ScaledGrid(ScaleOf(format, step), 0.0f, largest);
   if (!format.symmetric) {
     grid.base = Clamp(NanToZero((range.high + range.low) / 2.0f), -kHalfMax, kHalfMax);
   }
@@ -126,19 +145,28 @@ void ValueRange::Add(const ValueRange& other) {
   empty = false;
 }
 
+float RoundToNearestStep(const GroupFormat& format, ValueRange range) {
+  if (format.symmetric) return SymmetricStep(range.amax(), format.clip, format.bits);
+  const ValueRange ends = ClippedEnds(format, range);
+  return ClampStep(std::max(ends.high - ends.low, kAmaxFloor) / UnsignedMax(format.bits));
+}
+
 Grid RoundToNearestGrid(const GroupFormat& format, ValueRange range) {
   switch (format.number) {
-    case NumberFormat::kInt:
-      if (!format.symmetric) return AsymmetricRoundToNearest(format, range);
-      return ScaledGrid(SymmetricScale(range.amax(), format.clip, format.bits),
-                        LowestCode(format.bits), HighestCode(format.bits));
+    case NumberFormat::kInt: {
+      const float scale = ScaleOf(format, RoundToNearestStep(format, range));
+      if (format.symmetric) {
+        return ScaledGrid(scale, LowestCode(format.bits), HighestCode(format.bits));
+      }
+      return AsymmetricGrid(scale, ClippedEnds(format, range).low, UnsignedMax(format.bits));
+    }
     case NumberFormat::kFp4Published:
     case NumberFormat::kE2M1: {
       // The published FP4 ignores the clip ratio outside GPTQ.
       const bool ignored = format.reference_parity && format.number == NumberFormat::kFp4Published;
       const float largest = Fp4Max(format.number);
       const float amax = std::max(range.amax(), kAmaxFloor) * (ignored ? 1.0f : format.clip);
-      return ScaledGrid(StoredScale(amax / largest), -largest, largest);
+      return ScaledGrid(ScaleOf(format, amax / largest), -largest, largest);
     }
     case NumberFormat::kExponent:
       return ExponentGrid(format, range);
@@ -146,32 +174,31 @@ Grid RoundToNearestGrid(const GroupFormat& format, ValueRange range) {
   return Grid{};
 }
 
+float GptqStep(const GroupFormat& format, ValueRange range) {
+  range = GptqRange(format, range);
+  const float width = std::max(range.high - range.low, 2.0f * kAmaxFloor) * format.clip;
+  return ClampStep(width / UnsignedMax(format.bits));
+}
+
 Grid GptqGrid(const GroupFormat& format, ValueRange range) {
   ATOM_CHECK(format.number != NumberFormat::kExponent, "GPTQ has no exponent-only format");
-  const bool fp4 = format.number != NumberFormat::kInt;
-  range = IncludeZero(range);
-  if (format.symmetric || (fp4 && !format.reference_parity)) {
-    range.high = range.amax();
-    // As published, a group without negative values keeps its lower end at 0 and so loses half of
-    // its codes; the mended range is symmetric always.
-    if (range.low < 0.0f || !format.reference_parity) range.low = -range.high;
-  }
+  range = GptqRange(format, range);
   if (range.low == 0.0f && range.high == 0.0f) range = ValueRange{-1.0f, 1.0f, false};
 
   const float width = (range.high - range.low) * format.clip;
-  if (fp4) {
+  if (format.number != NumberFormat::kInt) {
     const float largest = Fp4Max(format.number);
-    return ScaledGrid(StoredScale(width / (2.0f * largest)), -largest, largest);
+    return ScaledGrid(ScaleOf(format, width / (2.0f * largest)), -largest, largest);
   }
   const float qmax = UnsignedMax(format.bits);
-  const Half scale = StoredScale(width / qmax);
+  const float scale = ScaleOf(format, width / qmax);
   if (format.symmetric) {
     return ScaledGrid(scale, LowestCode(format.bits), HighestCode(format.bits));
   }
   if (!format.reference_parity) return AsymmetricGrid(scale, range.low * format.clip, qmax);
   // As published the zero point follows the unclipped end and is not clamped.
   constexpr float kExactLimit = 0x1p20f;
-  const float zero = RoundHalfEven(std::min(-range.low / ToFloat(scale), kExactLimit));
+  const float zero = RoundHalfEven(std::min(-range.low / scale, kExactLimit));
   return ScaledGrid(scale, -zero, qmax - zero);
 }
 

@@ -23,7 +23,7 @@ struct ValueRange {
 };
 
 struct Grid {
-  float scale = 1.0f;  ///< the stored fp16 scale, widened
+  float scale = 1.0f;  ///< the stored scale, widened
   float inv = 1.0f;    ///< 1 / scale
   float low = 0.0f;    ///< codes are clamped to [low, high]
   float high = 0.0f;
@@ -33,6 +33,11 @@ struct Grid {
 /// The grid of round-to-nearest: weights, activations, KV. docs/numerics.md, section 2.
 /// Asymmetric ranges include 0, under reference_parity they do not.
 Grid RoundToNearestGrid(const GroupFormat& format, ValueRange range);
+
+/// The step that the grids of symmetric and asymmetric integers have before it is stored.
+float RoundToNearestStep(const GroupFormat& format, ValueRange range);
+/// The same of GptqGrid, but a group of zeros asks for the step of amax = 1e-5.
+float GptqStep(const GroupFormat& format, ValueRange range);
 
 /// The grid that GPTQ fits: symmetric integers span [-amax, amax] with all 2^b codes, so their step
 /// is 2·amax·clip/(2^b - 1). A group of zeros is fitted as if amax were 1.

@@ -6,13 +6,16 @@
 #include "atom/quant/fp8.h"
 #include "atom/quant/grid.h"
 #include "atom/quant/rounding.h"
+#include "atom/quant/two_level.h"
 
 namespace atom::quant {
 
-Half StoredScale(float value) {
-  if (!(value > kHalfMin)) return ToHalf(kHalfMin);  // a NaN too
-  return ToHalf(std::min(value, kHalfMax));
+float ClampStep(float value) {
+  if (!(value > kHalfMin)) return kHalfMin;  // a NaN too
+  return std::min(value, kHalfMax);
 }
+
+Half StoredScale(float value) { return ToHalf(ClampStep(value)); }
 
 float AbsMax(std::span<const float> x) {
   int32_t largest = 0;
@@ -23,9 +26,13 @@ float AbsMax(std::span<const float> x) {
   return std::bit_cast<float>(largest);
 }
 
-Half SymmetricScale(float amax, float clip, int bits) {
+float SymmetricStep(float amax, float clip, int bits) {
   const auto qmax = static_cast<float>((1 << (bits - 1)) - 1);
-  return StoredScale(std::max(amax, 1e-5f) * clip / qmax);
+  return ClampStep(std::max(amax, 1e-5f) * clip / qmax);
+}
+
+Half SymmetricScale(float amax, float clip, int bits) {
+  return ToHalf(SymmetricStep(amax, clip, bits));
 }
 
 int32_t SymmetricCode(float x, float inv, int bits) {
@@ -61,15 +68,40 @@ AsymmetricScale QuantizeAsymmetric(std::span<const float> x, float clip, int bit
   return {ToHalf(grid.scale), static_cast<int32_t>(zero)};
 }
 
-void FakeQuantizeGroup(const GroupFormat& format, std::span<float> x) {
+namespace {
+
+/// What a grid is fitted to: symmetric integers, the common case, need one end only.
+ValueRange RangeOf(const GroupFormat& format, std::span<const float> x) {
   ValueRange range;
   if (format.number == NumberFormat::kInt && format.symmetric) {
-    const float amax = AbsMax(x);  // the common case needs one end only
+    const float amax = AbsMax(x);
     range = ValueRange{-amax, amax, false};
   } else {
     range.Add(x);
   }
-  RoundToGrid(format.number, RoundToNearestGrid(format, range), x);
+  return range;
+}
+
+GroupFormat ToGroupFormat(const ActivationFormat& format) {
+  return {.bits = format.bits,
+          .number = format.number,
+          .symmetric = format.symmetric,
+          .clip = format.clip,
+          .reference_parity = format.reference_parity};
+}
+
+/// Columns of a group of `low_bit` columns.
+size_t GroupWidth(const ActivationFormat& format, size_t low_bit) {
+  const size_t group = format.group == 0 ? low_bit : static_cast<size_t>(format.group);
+  ATOM_CHECK(low_bit == 0 || low_bit % group == 0, "{} low-bit columns in groups of {}", low_bit,
+             format.group);
+  return group;
+}
+
+}  // namespace
+
+void FakeQuantizeGroup(const GroupFormat& format, std::span<float> x) {
+  RoundToGrid(format.number, RoundToNearestGrid(format, RangeOf(format, x)), x);
 }
 
 void FakeQuantizeOutliers(OutlierFormat format, std::span<float> x) {
@@ -88,32 +120,50 @@ void FakeQuantizeOutliers(OutlierFormat format, std::span<float> x) {
   }
 }
 
-void FakeQuantizeActivation(const ActivationFormat& format, std::span<float> row) {
-  if (format.bits == 16) return;
-  const int64_t low_bit = static_cast<int64_t>(row.size()) - format.outlier_columns;
-  const int64_t group = format.group == 0 ? low_bit : format.group;
-  ATOM_CHECK(low_bit >= 0 && (low_bit == 0 || low_bit % group == 0),
-             "{} columns, {} of them outliers, in groups of {}", row.size(), format.outlier_columns,
-             format.group);
-  const GroupFormat group_format{.bits = format.bits,
-                                 .number = format.number,
-                                 .symmetric = format.symmetric,
-                                 .clip = format.clip,
-                                 .reference_parity = format.reference_parity};
-  for (int64_t column = 0; column < low_bit; column += group) {
-    FakeQuantizeGroup(group_format,
-                      row.subspan(static_cast<size_t>(column), static_cast<size_t>(group)));
+float TokenScale(const ActivationFormat& format, std::span<const float> x) {
+  const GroupFormat group_format = ToGroupFormat(format);
+  const size_t group = GroupWidth(format, x.size());
+  float largest = kHalfMin;
+  for (size_t column = 0; column < x.size(); column += group) {
+    const ValueRange range = RangeOf(group_format, x.subspan(column, group));
+    largest = std::max(largest, RoundToNearestStep(group_format, range));
   }
-  FakeQuantizeOutliers(format.outlier_format, row.subspan(static_cast<size_t>(low_bit)));
+  return RowScale(largest);
 }
 
-void FakeQuantizeKv(const KvFormat& format, std::span<float> head) {
-  if (format.fake_bits == 0 || format.fake_bits == 16) return;
-  FakeQuantizeGroup({.bits = format.fake_bits,
-                     .symmetric = false,
-                     .clip = format.clip,
-                     .reference_parity = format.reference_parity},
-                    head);
+float QuantizeTwoLevel(const ActivationFormat& format, std::span<const float> x,
+                       std::span<int8_t> codes, std::span<uint8_t> multipliers) {
+  ATOM_CHECK(format.number == NumberFormat::kInt && format.symmetric && format.bits <= 8 &&
+                 codes.size() == x.size(),
+             "{} values, {} codes of {} bits", x.size(), codes.size(), format.bits);
+  const float token = TokenScale(format, x);
+  const size_t group = GroupWidth(format, x.size());
+  for (size_t column = 0; column < x.size(); column += group) {
+    const std::span<const float> values = x.subspan(column, group);
+    const int k = Multiplier(SymmetricStep(AbsMax(values), format.clip, format.bits), token);
+    multipliers[column / group] = static_cast<uint8_t>(k);
+    const float inv = 1.0f / (token * static_cast<float>(k));
+    for (size_t i = 0; i < group; ++i) {
+      codes[column + i] = static_cast<int8_t>(SymmetricCode(values[i], inv, format.bits));
+    }
+  }
+  return token;
+}
+
+void FakeQuantizeActivation(const ActivationFormat& format, std::span<float> row) {
+  if (format.bits == 16) return;
+  ATOM_CHECK(static_cast<int64_t>(row.size()) >= format.outlier_columns,
+             "{} columns, {} of them outliers", row.size(), format.outlier_columns);
+  const size_t low_bit = row.size() - static_cast<size_t>(format.outlier_columns);
+  const size_t group = GroupWidth(format, low_bit);
+  GroupFormat group_format = ToGroupFormat(format);
+  if (format.scales == ScaleFormat::kTwoLevel) {
+    group_format.row_scale = TokenScale(format, row.first(low_bit));
+  }
+  for (size_t column = 0; column < low_bit; column += group) {
+    FakeQuantizeGroup(group_format, row.subspan(column, group));
+  }
+  FakeQuantizeOutliers(format.outlier_format, row.subspan(low_bit));
 }
 
 }  // namespace atom::quant

@@ -16,7 +16,9 @@
 
 namespace atom::quant {
 
-/// fp16(clamp(value, 2^-24, 65504)): how every scale is stored.
+/// clamp(value, 2^-24, 65504), a NaN counted as the least: the step that a group asks for.
+float ClampStep(float value);
+/// fp16(ClampStep(value)): how a scale of its own is stored.
 Half StoredScale(float value);
 
 /// max |x|, NaN counted as 0; 0 of nothing.
@@ -24,6 +26,8 @@ float AbsMax(std::span<const float> x);
 
 /// The scale above for a group of that amax. clip applies to the low-bit part only.
 Half SymmetricScale(float amax, float clip, int bits);
+/// The same before it is stored: what a two-level scale is fitted to.
+float SymmetricStep(float amax, float clip, int bits);
 
 /// One code, given inv = 1 / float(scale).
 int32_t SymmetricCode(float x, float inv, int bits);
@@ -31,7 +35,8 @@ int32_t SymmetricCode(float x, float inv, int bits);
 /// Quantizes a group: returns its scale, writes one code an element. codes.size() == x.size().
 Half QuantizeSymmetric(std::span<const float> x, float clip, int bits, std::span<int8_t> codes);
 
-/// An asymmetric group (KV): x ≈ scale * (code - zero), 0 <= code, zero <= 2^b - 1.
+/// An asymmetric group (KV, kv_quant.h has the one with a float offset): x ≈ scale * (code - zero),
+/// 0 <= code, zero <= 2^b - 1.
 struct AsymmetricScale {
   Half scale;
   int32_t zero = 0;
@@ -49,17 +54,22 @@ struct GroupFormat {
   bool symmetric = true;
   float clip = 1.0f;
   bool reference_parity = false;
+  /// Not 0: the group's scale is a multiple of this, its row's or token's (two_level.h).
+  float row_scale = 0.0f;
 };
 void FakeQuantizeGroup(const GroupFormat& format, std::span<float> x);
 
 /// Quantizes and dequantizes outlier values in place (for kInt8 they are one group, no clip).
 void FakeQuantizeOutliers(OutlierFormat format, std::span<float> x);
 
-/// One token's input of a linear, in place: groups, then the trailing outlier columns.
+/// S of a token whose scales have two levels; x: its columns before the outliers, rotated.
+float TokenScale(const ActivationFormat& format, std::span<const float> x);
+/// The codes of these columns, and k of each group; returns S. REQUIRES: symmetric integers.
+float QuantizeTwoLevel(const ActivationFormat& format, std::span<const float> x,
+                       std::span<int8_t> codes, std::span<uint8_t> multipliers);
+
+/// One token's input of a linear, rotated, in place: groups, then the trailing outlier columns.
 /// REQUIRES: format.group == 0 or it divides row.size() - format.outlier_columns.
 void FakeQuantizeActivation(const ActivationFormat& format, std::span<float> row);
-
-/// One token's head of K or V, in place, asymmetric with format.fake_bits.
-void FakeQuantizeKv(const KvFormat& format, std::span<float> head);
 
 }  // namespace atom::quant

@@ -89,4 +89,18 @@ Permutation OrderByStatistic(std::span<const float> statistic) {
   return Permutation(std::move(order));
 }
 
+Permutation DealZigzag(const Permutation& order, int64_t k4, int64_t group) {
+  if (k4 == 0 || order.empty()) return order;
+  ATOM_CHECK(group > 0 && k4 % group == 0 && k4 <= order.size(), "{} of {} columns in groups of {}",
+             k4, order.size(), group);
+  const int64_t groups = k4 / group;
+  std::vector<int32_t> dealt(order.source().begin(), order.source().end());
+  for (int64_t i = 0; i < k4; ++i) {
+    const int64_t round = i / groups;
+    const int64_t g = round % 2 == 0 ? i % groups : groups - 1 - i % groups;
+    dealt[static_cast<size_t>(g * group + round)] = order.source()[static_cast<size_t>(i)];
+  }
+  return Permutation(std::move(dealt));
+}
+
 }  // namespace atom::quant

@@ -36,4 +36,9 @@ class Permutation {
 /// and become the outliers. `statistic` must have no NaN.
 Permutation OrderByStatistic(std::span<const float> statistic);
 
+/// Deals the first k4 columns of an order one by one over the k4 / group groups of `group` columns,
+/// to and fro: column i goes to group g = i mod groups of round i / groups, in every other round to
+/// group groups − 1 − g. The rest, the outliers, stay. REQUIRES: group divides k4.
+Permutation DealZigzag(const Permutation& order, int64_t k4, int64_t group);
+
 }  // namespace atom::quant

@@ -1,14 +1,15 @@
 #include "atom/quant/quantize_weight.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string_view>
-#include <utility>
 
 #include "atom/core/check.h"
 #include "atom/quant/gptq.h"
 #include "atom/quant/grid.h"
 #include "atom/quant/group_quant.h"
 #include "atom/quant/rounding.h"
+#include "atom/quant/two_level.h"
 #include "atom/quant/weight_groups.h"
 
 namespace atom::quant {
@@ -30,6 +31,10 @@ Status CheckShape(int64_t n, int64_t k, const WeightFormat& format) {
   }
   if (format.gptq && format.number == NumberFormat::kExponent) {
     return MakeError("GPTQ has no exponent-only format");
+  }
+  if (format.scales == ScaleFormat::kTwoLevel && k > kMaxTwoLevelColumns) {
+    return MakeError("two-level scales are for at most {} columns, but the weight has {}",
+                     kMaxTwoLevelColumns, k);
   }
   return {};
 }
@@ -53,31 +58,59 @@ WeightFormat WithPublishedLimits(WeightFormat format) {
   return format;
 }
 
+/// S of every row, from the largest step that one of its groups asks for.
+std::vector<float> FitRowScales(std::span<const float> w, const WeightGroups& groups,
+                                const WeightFormat& format) {
+  const GroupFormat group_format = ToGroupFormat(format);
+  std::vector<float> scales(static_cast<size_t>(groups.n));
+  for (int64_t first = 0; first < groups.n; first += format.channel_group) {
+    float largest = kHalfMin;
+    for (int64_t group = 0; group < groups.groups(); ++group) {
+      const ValueRange range = groups.Range(w, group, first, format.channel_group);
+      largest = std::max(largest, format.gptq ? GptqStep(group_format, range)
+                                              : RoundToNearestStep(group_format, range));
+    }
+    std::fill_n(scales.begin() + first, format.channel_group, RowScale(largest));
+  }
+  return scales;
+}
+
+/// Scales to be fitted to the groups of w; those of rows are.
+WeightScales PrepareScales(std::span<const float> w, const WeightGroups& groups,
+                           const WeightFormat& format) {
+  WeightScales scales;
+  scales.groups.resize(static_cast<size_t>(groups.groups() * groups.n));
+  if (format.scales == ScaleFormat::kTwoLevel) scales.rows = FitRowScales(w, groups, format);
+  return scales;
+}
+
 /// Rounds the low-bit columns of w to nearest, in place.
 void RoundToNearest(std::span<float> w, const WeightGroups& groups, const WeightFormat& asked,
-                    std::span<Half> scales) {
+                    WeightScales& scales) {
   const WeightFormat format = WithPublishedLimits(asked);
   for (int64_t group = 0; group < groups.groups(); ++group) {
     for (int64_t first = 0; first < groups.n; first += format.channel_group) {
       const ValueRange range = groups.Range(w, group, first, format.channel_group);
-      const Grid grid = RoundToNearestGrid(ToGroupFormat(format), range);
+      GroupFormat group_format = ToGroupFormat(format);
+      group_format.row_scale = scales.RowScaleOf(first);
+      const Grid grid = RoundToNearestGrid(group_format, range);
       for (int64_t row = first; row < first + format.channel_group; ++row) {
         RoundToGrid(format.number, grid, groups.Segment(w, group, row));
-        scales[static_cast<size_t>(group * groups.n + row)] = ToHalf(grid.scale);
+        scales.groups[static_cast<size_t>(group * groups.n + row)] = grid.scale;
       }
     }
   }
 }
 
-/// The code of a point = scale · code: the product was exact (11 bits times 8), and times the
-/// inverse it lies within 2^-15 of the code.
+/// The code of a point = scale · code: the product was exact (at most 16 bits times 8), and times
+/// the inverse it lies within 2^-15 of the code.
 int CodeOf(float point, float inv) { return static_cast<int>(RoundHalfEven(point * inv)); }
 
 /// Row `row` of `values`, rounded but for its outlier columns, into the low-bit codes.
 void PackLowBits(std::span<const float> values, const WeightGroups& groups,
-                 std::span<const Half> scales, int64_t row, QuantizedMatrix& packed) {
+                 std::span<const float> scales, int64_t row, QuantizedMatrix& packed) {
   for (int64_t group = 0; group < groups.groups(); ++group) {
-    const float inv = 1.0f / ToFloat(scales[static_cast<size_t>(group * groups.n + row)]);
+    const float inv = 1.0f / scales[static_cast<size_t>(group * groups.n + row)];
     const int64_t first = group * groups.width;
     for (int64_t column = first; column < first + groups.width; ++column) {
       const int code = CodeOf(values[static_cast<size_t>(column)], inv);
@@ -90,25 +123,38 @@ void PackLowBits(std::span<const float> values, const WeightGroups& groups,
   }
 }
 
+void PackScales(const WeightScales& scales, const WeightFormat& format, QuantizedMatrix& packed) {
+  if (format.scales == ScaleFormat::kTwoLevel && packed.k4 > 0) {
+    packed.row_scales4 = scales.rows;
+    for (int64_t group = 0; group < packed.groups(); ++group) {
+      for (int64_t row = 0; row < packed.n; ++row) {  // the scale is S · k, exactly
+        const float scale = scales.groups[static_cast<size_t>(group * packed.n + row)];
+        packed.SetMultiplier4(row, group, Multiplier(scale, scales.RowScaleOf(row)));
+      }
+    }
+    return;
+  }
+  std::vector<Half>& halves = format.bits == 8 ? packed.scales8 : packed.scales4;
+  halves.resize(scales.groups.size());
+  std::transform(scales.groups.begin(), scales.groups.end(), halves.begin(),
+                 [](float scale) { return ToHalf(scale); });
+}
+
 /// Codes of w, whose low-bit columns are points of their grids; outlier columns are rounded here.
 QuantizedMatrix Pack(std::span<const float> w, const WeightGroups& groups,
-                     const WeightFormat& format, std::vector<Half> scales) {
+                     const WeightFormat& format, const WeightScales& scales) {
   const int64_t k4 = format.bits == 8 ? 0 : groups.low_bit;
-  QuantizedMatrix packed(groups.n, k4, groups.k - k4, k4 == 0 ? 0 : groups.width);
+  QuantizedMatrix packed(groups.n, k4, groups.k - k4, k4 == 0 ? 0 : groups.width, format.scales);
   const auto outliers = static_cast<size_t>(groups.k - groups.low_bit);
   for (size_t row = 0; row < static_cast<size_t>(groups.n); ++row) {
     const auto columns = static_cast<size_t>(groups.k);
     const std::span<const float> values = w.subspan(row * columns, columns);
-    PackLowBits(values, groups, scales, static_cast<int64_t>(row), packed);
+    PackLowBits(values, groups, scales.groups, static_cast<int64_t>(row), packed);
     if (outliers == 0) continue;
     packed.scales8[row] = QuantizeSymmetric(
         values.last(outliers), 1.0f, 8, std::span(packed.codes8).subspan(row * outliers, outliers));
   }
-  if (format.bits == 8) {
-    packed.scales8 = std::move(scales);
-  } else {
-    packed.scales4 = std::move(scales);
-  }
+  PackScales(scales, format, packed);
   return packed;
 }
 
@@ -116,7 +162,9 @@ QuantizedMatrix Pack(std::span<const float> w, const WeightGroups& groups,
 
 bool IsPackable(const WeightFormat& format) {
   if (format.number != NumberFormat::kInt || !format.symmetric) return false;
-  if (format.bits == 8) return format.group == 0 && format.outliers == 0;
+  if (format.bits == 8) {
+    return format.group == 0 && format.outliers == 0 && format.scales == ScaleFormat::kFp16;
+  }
   // A group that does not divide K makes outlier columns of the rest, even where none were asked.
   const bool no_outliers = format.group == 0 && format.outliers == 0;
   return format.bits == 4 && (no_outliers || format.outlier_format == OutlierFormat::kInt8);
@@ -125,14 +173,14 @@ bool IsPackable(const WeightFormat& format) {
 namespace {
 
 /// Packs what was rounded but for its outliers, or rounds those where nothing can be packed.
-Status Finish(const WeightGroups& groups, const WeightFormat& format, std::vector<Half> scales,
+Status Finish(const WeightGroups& groups, const WeightFormat& format, const WeightScales& scales,
               QuantizedWeight& result) {
   const auto row_of = [&](int64_t row) {
     return std::span(result.dense)
         .subspan(static_cast<size_t>(row * groups.k), static_cast<size_t>(groups.k));
   };
   if (IsPackable(format)) {
-    result.packed = Pack(result.dense, groups, format, std::move(scales));
+    result.packed = Pack(result.dense, groups, format, scales);
     for (int64_t row = 0; row < groups.n; ++row) result.packed->DequantizeRow(row, row_of(row));
   } else {
     for (int64_t row = 0; row < groups.n; ++row) {
@@ -150,9 +198,9 @@ Result<QuantizedWeight> Round(std::span<const float> w, const WeightGroups& grou
                               const DampedFactor& factor, Spread spread, DenseAlgebra& algebra) {
   QuantizedWeight result;
   result.dense.assign(w.begin(), w.end());
-  std::vector<Half> scales(static_cast<size_t>(groups.groups() * groups.n));
+  WeightScales scales = PrepareScales(w, groups, format);
   RoundByGptq(result.dense, groups.n, groups.k, format, hessian, factor, spread, algebra, scales);
-  if (Status status = Finish(groups, format, std::move(scales), result); !status.ok()) {
+  if (Status status = Finish(groups, format, scales, result); !status.ok()) {
     return status.error();
   }
   result.damping = factor.damping;
@@ -199,9 +247,9 @@ Result<QuantizedWeight> QuantizeWeight(std::span<const float> w, int64_t n, int6
     return QuantizeByGptq(w, groups, format, hessian, *own, algebra);
   }
   result.dense.assign(w.begin(), w.end());
-  std::vector<Half> scales(static_cast<size_t>(groups.groups() * n));
+  WeightScales scales = PrepareScales(w, groups, format);
   RoundToNearest(result.dense, groups, format, scales);
-  if (Status status = Finish(groups, format, std::move(scales), result); !status.ok()) {
+  if (Status status = Finish(groups, format, scales, result); !status.ok()) {
     return status.error();
   }
   return result;

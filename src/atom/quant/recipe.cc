@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "atom/quant/hadamard.h"
+#include "atom/quant/head_hadamard.h"
 #include "atom/quant/quantize_weight.h"
 
 namespace atom::quant {
@@ -53,6 +55,57 @@ Recipe AtomFp4(std::string name, NumberFormat number) {
   return recipe;
 }
 
+/// 4-bit weights as little of a model is lost with: docs/accuracy.md has what each part gives.
+WeightRecipe CarefulWeights(int64_t group, ScaleFormat scales) {
+  return {.bits = 4,
+          .group = group,
+          .scales = scales,
+          .clip = {.search = true},
+          .clip_per_group = true,
+          .gptq = true,
+          .sequential = true,
+          .token_cap = 30.0,
+          .correction = 0.5};
+}
+
+/// What all recipes of ours share: outlier columns, low-bit columns rotated and dealt, a KV cache
+/// of 4 bits whose newest positions are exact.
+Recipe Careful(std::string name, const WeightRecipe& weight, const ActivationRecipe& activation) {
+  Recipe recipe;
+  recipe.name = std::move(name);
+  recipe.weight = weight;
+  recipe.activation = activation;
+  recipe.kv = {.bits = 4,
+               .clip = {.search = true},
+               .clip_per_head = true,
+               .exact_window = 16,
+               .offset = KvOffset::kFloat,
+               .hadamard = true,
+               .remove_mean = true};
+  recipe.reorder = true;
+  recipe.outliers = 64;
+  recipe.deal = Deal::kZigzag;
+  recipe.hadamard = true;
+  return recipe;
+}
+
+Recipe AtomBest() {
+  return Careful("atom-best", CarefulWeights(32, ScaleFormat::kTwoLevel),
+                 {.bits = 4, .group = 32, .scales = ScaleFormat::kTwoLevel, .clip = {0.9f}});
+}
+
+/// Activations in INT8, one scale a token and one for its outliers.
+Recipe AtomW4A8() {
+  return Careful("atom-w4a8", CarefulWeights(32, ScaleFormat::kTwoLevel), {.bits = 8});
+}
+
+/// Weights alone.
+Recipe W4A16() {
+  Recipe recipe = Careful("w4a16", CarefulWeights(64, ScaleFormat::kFp16), {});
+  recipe.kv = {};
+  return recipe;
+}
+
 Recipe Preset(std::string name, const WeightRecipe& weight, const ActivationRecipe& activation,
               const KvRecipe& kv) {
   Recipe recipe;
@@ -66,9 +119,12 @@ Recipe Preset(std::string name, const WeightRecipe& weight, const ActivationReci
 const std::vector<Recipe>& Presets() {
   static const std::vector<Recipe> presets = {
       AtomW4A4(),
-      Preset("w4a8", {.bits = 4, .group = 128, .gptq = true}, {.bits = 8}, {.bits = 4}),
+      AtomBest(),
+      AtomW4A8(),
+      W4A16(),
+      Preset("w4a8-plain", {.bits = 4, .group = 128, .gptq = true}, {.bits = 8}, {.bits = 4}),
       Preset("w8a8", {.bits = 8}, {.bits = 8}, {.bits = 8}),
-      Preset("w4a16", {.bits = 4, .group = 128, .gptq = true}, {}, {}),
+      Preset("w4a16-plain", {.bits = 4, .group = 128, .gptq = true}, {}, {}),
       Preset("rtn-w4a4", {.bits = 4}, {.bits = 4}, {}),
       Recipe{},
       PublishedW4A4(),
@@ -117,6 +173,23 @@ Status CheckNumber(std::string_view field, NumberFormat number, int bits) {
   return MakeError("{} is {}, which is no number format", field, static_cast<int>(number));
 }
 
+/// Two-level scales: of 4-bit integers (fewer bits too, simulated) in groups.
+Status CheckScales(std::string_view part, ScaleFormat scales, NumberFormat number, int bits,
+                   int64_t group) {
+  if (scales == ScaleFormat::kFp16) return {};
+  if (number != NumberFormat::kInt) {
+    return MakeError("{}.scales is \"two-level\", which is for integers, but the format is \"{}\"",
+                     part, Name(number));
+  }
+  if (bits > 4) {
+    return MakeError("{}.scales is \"two-level\", which is for 2, 3 or 4 bits, but the bits are {}",
+                     part, bits);
+  }
+  if (group > 0) return {};
+  return MakeError("{}.scales is \"two-level\", but {}.group is 0: expected groups of columns",
+                   part, part);
+}
+
 /// What only GPTQ, which sees tokens, can do.
 Status CheckCalibrated(const WeightRecipe& weight) {
   if (weight.token_cap != 0.0 && !(weight.token_cap >= 1.0 && weight.token_cap <= 1e9)) {
@@ -142,7 +215,8 @@ Status CheckWeight(const WeightRecipe& weight) {
   for (const Status& status :
        {CheckBits("weight.bits", weight.bits),
         CheckNumber("weight.format", weight.number, weight.bits),
-        CheckGroup("weight.group", weight.group), CheckClip("weight.clip", weight.clip)}) {
+        CheckGroup("weight.group", weight.group), CheckClip("weight.clip", weight.clip),
+        CheckScales("weight", weight.scales, weight.number, weight.bits, weight.group)}) {
     if (!status.ok()) return status;
   }
   if (weight.channel_group < 1) {
@@ -162,7 +236,9 @@ Status CheckActivation(const ActivationRecipe& activation) {
   for (const Status& status : {CheckBits("activation.bits", activation.bits),
                                CheckNumber("activation.format", activation.number, activation.bits),
                                CheckGroup("activation.group", activation.group),
-                               CheckClip("activation.clip", activation.clip)}) {
+                               CheckClip("activation.clip", activation.clip),
+                               CheckScales("activation", activation.scales, activation.number,
+                                           activation.bits, activation.group)}) {
     if (!status.ok()) return status;
   }
   if (activation.number == NumberFormat::kExponent) {
@@ -195,6 +271,38 @@ Status CheckKv(const KvRecipe& kv) {
        {CheckBits("kv.bits", kv.bits), CheckClip("kv.clip", kv.clip), CheckExactWindow(kv)}) {
     if (!status.ok()) return status;
   }
+  if (kv.before_rope && kv.hadamard) {
+    return MakeError(
+        "kv.before_rope is true, expected false with kv.hadamard: rotations of K "
+        "come after RoPE");
+  }
+  if (kv.before_rope && kv.remove_mean) {
+    return MakeError(
+        "kv.before_rope is true, expected false with kv.remove_mean: the mean is that "
+        "of keys after RoPE");
+  }
+  return {};
+}
+
+/// How columns are dealt and rotated.
+Status CheckColumns(const Recipe& recipe) {
+  if (recipe.deal == Deal::kZigzag && !recipe.reorder) {
+    return MakeError("deal is \"zigzag\", but reorder is false: expected an order to deal from");
+  }
+  if (recipe.hadamard && recipe.weight.bits > 4 && recipe.activation.bits > 4) {
+    return MakeError(
+        "hadamard is true, expected weights or activations of at most 4 bits, found {} and {}",
+        recipe.weight.bits, recipe.activation.bits);
+  }
+  const int64_t weight = recipe.weight.group;
+  const int64_t activation = recipe.activation.group;
+  const bool both = recipe.weight.bits < 16 && recipe.activation.bits < 16;
+  if (recipe.hadamard && both && weight > 0 && activation > 0 && weight != activation) {
+    return MakeError(
+        "hadamard is true, expected weight.group and activation.group to be the same, found {} "
+        "and {}",
+        weight, activation);
+  }
   return {};
 }
 
@@ -211,7 +319,8 @@ bool LinearHasKernel(const Recipe& recipe) {
   if (weight.bits == 8) return activation.bits == 8 && activation.group == 0;
   const bool one_scale = activation.group == 0;
   if (activation.bits == 8) return one_scale;
-  return activation.bits == 4 && (one_scale || activation.group == weight.group);
+  if (activation.bits != 4) return false;
+  return one_scale || (activation.group == weight.group && activation.scales == weight.scales);
 }
 
 bool KvHasKernel(const KvRecipe& kv) {
@@ -233,8 +342,8 @@ Result<Recipe> FindRecipe(std::string_view name) {
 }
 
 Status ValidateRecipe(const Recipe& recipe) {
-  for (const Status& status :
-       {CheckWeight(recipe.weight), CheckActivation(recipe.activation), CheckKv(recipe.kv)}) {
+  for (const Status& status : {CheckWeight(recipe.weight), CheckActivation(recipe.activation),
+                               CheckKv(recipe.kv), CheckColumns(recipe)}) {
     if (!status.ok()) return status;
   }
   if (recipe.outliers < 0) {
@@ -243,9 +352,34 @@ Status ValidateRecipe(const Recipe& recipe) {
   return {};
 }
 
+Status CheckHeadDim(const KvRecipe& kv, int64_t head_dim) {
+  if (!kv.rotates() || HasHeadHadamard(head_dim)) return {};
+  return MakeError(
+      "kv.hadamard is true, expected heads of 2^n, 12 * 2^n or 20 * 2^n channels, found heads of "
+      "{}",
+      head_dim);
+}
+
+double KvBitsPerValue(const KvRecipe& kv, int64_t head_dim) {
+  if (!kv.quantized()) return 16.0;
+  constexpr int kScaleBits = 16;
+  const int offset_bits = kv.offset == KvOffset::kFloat ? 16 : kv.bits;
+  return kv.bits + static_cast<double>(kScaleBits + offset_bits) / static_cast<double>(head_dim);
+}
+
 bool HasKernels(const Recipe& recipe) {
   // The quirks of the published program exist fake-quantized only.
   return !recipe.reference_parity && LinearHasKernel(recipe) && KvHasKernel(recipe.kv);
+}
+
+ColumnSplit SplitColumns(const Recipe& recipe, int64_t k) {
+  // The columns that packed weights keep in INT8; where activations have groups of another size
+  // (simulated only), those that leave none of these ragged.
+  WeightFormat format = WeightFormatFor(recipe);
+  const ActivationRecipe& activation = recipe.activation;
+  if (activation.bits < 16 && activation.group != 0) format.group = activation.group;
+  const int64_t low_bit = k - std::clamp<int64_t>(format.OutlierColumns(k), 0, k);
+  return {.low_bit = low_bit, .group = format.group == 0 ? low_bit : format.group};
 }
 
 WeightFormat WeightFormatFor(const Recipe& recipe) {
@@ -254,6 +388,7 @@ WeightFormat WeightFormatFor(const Recipe& recipe) {
           .group = recipe.weight.group,
           .channel_group = recipe.weight.channel_group,
           .symmetric = recipe.weight.symmetric,
+          .scales = recipe.weight.scales,
           .clip = recipe.weight.clip.ratio,
           .clip_per_group = recipe.weight.clip_per_group,
           .outliers = recipe.outliers,
@@ -265,21 +400,23 @@ WeightFormat WeightFormatFor(const Recipe& recipe) {
 
 ActivationFormat ActivationFormatFor(const Recipe& recipe, int64_t k, bool simulated) {
   const ActivationRecipe& activation = recipe.activation;
+  const ColumnSplit split = SplitColumns(recipe, k);
   ActivationFormat format;
+  if (recipe.hadamard && split.low_bit > 0 && IsPowerOfTwo(split.group)) {
+    format.hadamard = split.group;
+    format.outlier_columns = k - split.low_bit;
+  }
   if (activation.bits == 16) return format;
   format.bits = activation.bits;
   format.number = activation.number;
   format.group = activation.group;
   format.symmetric = activation.symmetric;
+  format.scales = activation.scales;
   format.clip = activation.clip.ratio;
   format.outlier_format = recipe.outlier_format;
   format.simulated = simulated || !HasKernels(recipe);
   format.reference_parity = recipe.reference_parity;
-  // The columns that packed weights keep in INT8; where activations have groups of another size
-  // (simulated only), those that leave none of these ragged.
-  WeightFormat split = WeightFormatFor(recipe);
-  if (activation.group != 0) split.group = activation.group;
-  format.outlier_columns = std::clamp<int64_t>(split.OutlierColumns(k), 0, k);
+  format.outlier_columns = k - split.low_bit;
   return format;
 }
 
@@ -295,6 +432,8 @@ KvFormat KvFormatFor(const Recipe& recipe, bool simulated) {
   }
   format.clip = recipe.kv.clip.ratio;
   format.reference_parity = recipe.reference_parity;
+  format.offset = recipe.kv.offset;
+  format.hadamard = recipe.kv.hadamard;
   format.exact_window = recipe.kv.exact_window;
   if (fake) {
     format.storage = KvStorage::kF32;

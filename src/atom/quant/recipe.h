@@ -25,6 +25,7 @@ struct WeightRecipe {
   int64_t group = 0;
   int64_t channel_group = 1;
   bool symmetric = true;
+  ScaleFormat scales = ScaleFormat::kFp16;
   Clip clip = {};
   bool clip_per_group = false;  ///< with clip.search: for each row and group, by GPTQ
   bool gptq = false;
@@ -41,6 +42,7 @@ struct ActivationRecipe {
   NumberFormat number = NumberFormat::kInt;
   int64_t group = 0;
   bool symmetric = true;
+  ScaleFormat scales = ScaleFormat::kFp16;
   Clip clip = {};
   friend bool operator==(const ActivationRecipe&, const ActivationRecipe&) = default;
 };
@@ -48,8 +50,18 @@ struct ActivationRecipe {
 struct KvRecipe {
   int bits = 16;
   Clip clip = {};
-  bool before_rope = false;  ///< K before RoPE, as published (simulated only)
-  int64_t exact_window = 0;  ///< positions in front of a query's block that are read as fp16
+  bool clip_per_head = false;  ///< with clip.search: found for each KV head, K and V apart
+  bool before_rope = false;    ///< K before RoPE, as published (simulated only)
+  int64_t exact_window = 0;    ///< positions in front of a query's block that are read as fp16
+  KvOffset offset = KvOffset::kInteger;
+  bool hadamard = false;     ///< K and q rotated at run time, V offline (head_hadamard.h)
+  bool remove_mean = false;  ///< a constant mean is taken from all keys of a head
+
+  // What counts: with 16 bits the fields above are without effect.
+  bool quantized() const { return bits < 16; }
+  bool rotates() const { return quantized() && hadamard; }
+  bool removes_mean() const { return quantized() && remove_mean; }
+  bool has_head_clips() const { return quantized() && clip.search && clip_per_head; }
   friend bool operator==(const KvRecipe&, const KvRecipe&) = default;
 };
 
@@ -62,19 +74,32 @@ struct Recipe {
   Metric metric = Metric::kHessian;
   int64_t outliers = 0;
   OutlierFormat outlier_format = OutlierFormat::kInt8;
+  Deal deal = Deal::kSorted;
+  bool hadamard = false;  ///< rotate low-bit columns in blocks of a group (hadamard.h)
   uint64_t seed = 0;
   bool reference_parity = false;
   friend bool operator==(const Recipe&, const Recipe&) = default;
 };
 
-/// atom-w4a4, w4a8, w8a8, w4a16, rtn-w4a4, none, atom-w3a3, atom-fp4, …
+/// atom-w4a4, atom-best, atom-w4a8, w4a16, w8a8, none, …
 std::span<const Recipe> RecipePresets();
 /// An Error lists the known names.
 Result<Recipe> FindRecipe(std::string_view name);
 /// Values in range, combinations that exist; one sentence otherwise.
 Status ValidateRecipe(const Recipe& recipe);
+/// Has the recipe's KV cache what it needs of a head's size? One sentence otherwise.
+Status CheckHeadDim(const KvRecipe& kv, int64_t head_dim);
+/// Bits that a cached value takes, scale and offset of its head included.
+double KvBitsPerValue(const KvRecipe& kv, int64_t head_dim);
 /// True when every part has real kernels: the artifact then holds packed codes.
 bool HasKernels(const Recipe& recipe);
+
+/// How the K input columns of a linear split: `low_bit` in groups of `group`, then the outliers.
+struct ColumnSplit {
+  int64_t low_bit = 0;
+  int64_t group = 0;  ///< low_bit where one scale serves all
+};
+ColumnSplit SplitColumns(const Recipe& recipe, int64_t k);
 
 /// The formats of one linear with K inputs, its input edge, and the KV cache. The searched clips
 /// are the caller's to fill in. `simulated` forces fake quantization.

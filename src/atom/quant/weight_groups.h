@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "atom/quant/formats.h"
 #include "atom/quant/grid.h"
@@ -43,6 +44,17 @@ struct WeightGroups {
     ValueRange range;
     for (int64_t r = row; r < row + rows; ++r) range.Add(Segment(w, group, r));
     return range;
+  }
+};
+
+/// The scales of a weight's low-bit groups, as they are stored, widened.
+struct WeightScales {
+  std::vector<float> groups;  ///< [groups][N]
+  std::vector<float> rows;    ///< [N] S of each row (two_level.h), or empty: fp16 scales
+
+  /// GroupFormat::row_scale of a row.
+  float RowScaleOf(int64_t row) const {
+    return rows.empty() ? 0.0f : rows[static_cast<size_t>(row)];
   }
 };
 

@@ -16,12 +16,23 @@ constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
 constexpr int64_t kProgramBytes = int64_t{128} << 20;
 constexpr int64_t kLeastContext = 256;
 
-int64_t WeightBytes(const model::ModelFiles& files) {
+/// Bytes in memory of what takes one in a file, where codes become fp32 for want of kernels.
+int64_t Widening(const std::string& tensor) {
+  if (tensor.ends_with(".codes4")) return 2 * sizeof(float);
+  return tensor.ends_with(".codes8") ? sizeof(float) : 1;
+}
+
+bool Dequantizes(std::span<const quant::Feature> missing) {
+  return std::ranges::find(missing, quant::Feature::kTwoLevelScales) != missing.end();
+}
+
+int64_t WeightBytes(const model::ModelFiles& files, const kernels::Backend& backend) {
+  const bool dequantizes = Dequantizes(files.MissingKernels(backend));
   const std::string embedding = files.tensors().FileName(artifact::kEmbeddingName);
   int64_t bytes = 0;
   for (const io::StoredFile& file : files.checkpoint.Files()) {
     for (const io::StoredTensor& tensor : file.tensors) {
-      bytes += tensor.read_bytes();
+      bytes += tensor.read_bytes() * (dequantizes ? Widening(tensor.name) : 1);
       // One table serves both ends but is kept twice: rows to look up, and packed.
       const bool twice = files.spec.head.tied && tensor.name == embedding;
       if (twice) bytes += tensor.read_bytes();
@@ -40,6 +51,7 @@ LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backe
                    const model::StepLimits& limits) {
   LayerNeeds needs{.steps = model::PlanSteps(files.spec, limits, backend.kv_page_positions()),
                    .kv = {}};
+  const std::vector<quant::Feature> missing = files.MissingKernels(backend);
   for (int64_t layer = 0; layer < files.spec.num_layers(); ++layer) {
     const artifact::LayerShape shape = model::ShapeOfLayer(files.spec, layer);
     const model::AttentionSpec& attention = files.spec.layer(layer).attention;
@@ -48,11 +60,13 @@ LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backe
     if (files.quantization.has_value()) {
       artifact::ApplyFormats(*files.quantization, layer, shape, formats);
       const int64_t group = files.quantization->recipe.weight.group;
-      if (!files.quantization->simulated) weight_group = group > 0 ? group : files.spec.hidden_size;
+      const bool packed = !files.quantization->simulated && !Dequantizes(missing);
+      if (packed) weight_group = group > 0 ? group : files.spec.hidden_size;
+      if (!missing.empty()) model::MakeFakeQuantized(missing, formats);
     }
     model::AddLinears(model::LinearsOf(shape, formats, weight_group), needs.steps);
     model::AddExactPages(formats.kv.exact_window, limits, backend.kv_page_positions(), needs.steps);
-    needs.kv.push_back({formats.kv, attention.kv_heads, attention.head_dim});
+    needs.kv.push_back({backend.Runnable(formats.kv), attention.kv_heads, attention.head_dim});
   }
   return needs;
 }
@@ -77,7 +91,7 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
   }
   MemoryPlan plan;
   plan.context = question.context > 0 ? question.context : most;
-  plan.weights = WeightBytes(files);
+  plan.weights = WeightBytes(files, backend);
   const model::StepLimits limits = {
       .rows = question.rows, .positions = plan.context, .sequences = question.max_sequences};
   const LayerNeeds needs = NeedsOf(files, backend, limits);

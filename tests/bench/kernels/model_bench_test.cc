@@ -99,7 +99,7 @@ class ModelBenchTest : public ::testing::Test {
 
 TEST_F(ModelBenchTest, EveryRecipeGivesRowsWithSoundNumbers) {
   const std::map<std::string, int> kv_bits = {
-      {"atom-w4a4", 4}, {"w4a8", 4}, {"w8a8", 8}, {"w4a16", 16}, {"none", 16}};
+      {"atom-w4a4", 4}, {"w4a8-plain", 4}, {"w8a8", 8}, {"w4a16-plain", 16}, {"none", 16}};
   for (const auto& [recipe, bits] : kv_bits) {
     ModelOptions options = Tiny();
     options.recipe = recipe;
@@ -124,7 +124,7 @@ TEST_F(ModelBenchTest, EveryRecipeGivesRowsWithSoundNumbers) {
     EXPECT_EQ(rows[0].test, "pp20");
     EXPECT_EQ(rows[1].measured.ceiling, "dram");
     EXPECT_DOUBLE_EQ(rows[2].tokens_per_second * rows[2].measured.seconds, 32.0);
-    const bool floats = recipe == "none" || recipe == "w4a16";
+    const bool floats = recipe == "none" || recipe == "w4a16-plain";
     EXPECT_EQ(rows[0].measured.ceiling,
               bench_->ceilings().Name(floats ? Ceiling::kFma : Ceiling::kInteger));
   }

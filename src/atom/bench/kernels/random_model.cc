@@ -72,14 +72,14 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
     made.transformer->AddLayer(layer);
     progress.Advance();
   }
-  made.kv = layer.kv;
+  made.kv = backend.Runnable(layer.kv);
   for (const artifact::HostLinear& linear : layer.linears) {
     made.cost.linear_bytes += spec.num_layers() * WeightBytes(linear);
   }
   made.cost.shape = spec.layer(0).attention.Shape();
   made.cost.layers = spec.num_layers();
   made.cost.linear_weights = model::LinearWeightCount(spec);
-  const kernels::KvShape kv{layer.kv, made.cost.shape.kv_heads, made.cost.shape.head_dim};
+  const kernels::KvShape kv{made.kv, made.cost.shape.kv_heads, made.cost.shape.head_dim};
   made.cost.kv_bytes_per_position = spec.num_layers() * KvBytesPerPosition(kv);
   return made;
 }

@@ -8,6 +8,7 @@ namespace {
 /// Does the format have codes that a product of integers can use?
 bool HasIntegerCodes(const quant::ActivationFormat& format) {
   return format.number == quant::NumberFormat::kInt && format.symmetric && format.bits <= 8 &&
+         format.scales == quant::ScaleFormat::kFp16 &&
          (format.outlier_columns == 0 || format.outlier_format == quant::OutlierFormat::kInt8);
 }
 

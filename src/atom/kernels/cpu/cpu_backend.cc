@@ -33,6 +33,10 @@ class CpuBackend final : public Backend {
                        pool_.threads() == 1 ? "thread" : "threads");
   }
   DType hidden_dtype() const override { return DType::kF32; }
+  bool HasKernels(quant::Feature feature) const override {
+    return feature != quant::Feature::kTwoLevelScales && !quant::ConcernsKv(feature);
+  }
+  bool simulates() const override { return true; }
 
   /// Kernels read whole vectors, also behind the last KV row of the last page.
   DeviceBuffer Allocate(size_t bytes) override {
@@ -72,6 +76,8 @@ class CpuBackend final : public Backend {
     return cpu::CpuKvLayer::LayoutOf(shape).PageBytes();
   }
   std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) override {
+    ATOM_CHECK(!shape.format.packed() || HasKvKernels(shape.format),
+               "packed KV with a float offset, rotated, or clipped by heads: simulated only");
     return std::make_unique<cpu::CpuKvLayer>(
         shape, pages, Allocate(static_cast<size_t>(pages * KvPageBytes(shape))));
   }

@@ -4,6 +4,7 @@
 
 #include "atom/core/check.h"
 #include "atom/core/half.h"
+#include "atom/quant/head_hadamard.h"
 
 namespace atom::kernels::cpu {
 namespace {
@@ -50,6 +51,13 @@ CpuKvLayer& CpuKvLayer::Of(KvLayer& layer) {
   auto* own = dynamic_cast<CpuKvLayer*>(&layer);
   ATOM_CHECK(own != nullptr, "the KV cache was made by another backend");
   return *own;
+}
+
+std::vector<float> CpuKvLayer::RotatedMean(const KvShape& shape) {
+  std::vector<float> mean = shape.format.key_mean;
+  // Columns of heads are rotated head by head, as keys are.
+  if (shape.format.hadamard) quant::RotateHeadColumns(shape.head_dim, mean);
+  return mean;
 }
 
 UnpackedKvPage UnpackKvPage(const CpuKvLayer& layer, int64_t page) {

@@ -1,6 +1,8 @@
 // A layer's KV pages as the cpu backend keeps them: kv_page.h's layout, page after page.
 #pragma once
 
+#include <vector>
+
 #include "atom/kernels/backend.h"
 #include "atom/kernels/cpu/kv_page.h"
 
@@ -9,7 +11,10 @@ namespace atom::kernels::cpu {
 struct CpuKvLayer final : KvLayer {
   /// `memory` is zeroed, of pages * PageBytes.
   CpuKvLayer(const KvShape& kv_shape, int64_t page_count, DeviceBuffer memory)
-      : KvLayer(kv_shape, page_count), layout(LayoutOf(kv_shape)), data(std::move(memory)) {}
+      : KvLayer(kv_shape, page_count),
+        layout(LayoutOf(kv_shape)),
+        rotated_mean(RotatedMean(kv_shape)),
+        data(std::move(memory)) {}
   /// REQUIRES: made by a cpu backend.
   static const CpuKvLayer& Of(const KvLayer& layer);
   static CpuKvLayer& Of(KvLayer& layer);
@@ -23,7 +28,11 @@ struct CpuKvLayer final : KvLayer {
     return static_cast<std::byte*>(data.data()) + index * layout.PageBytes();
   }
 
+  /// key_mean as RopeAppendKv rotates keys, or empty.
+  static std::vector<float> RotatedMean(const KvShape& shape);
+
   KvPageLayout layout;
+  std::vector<float> rotated_mean;  ///< [kv_heads][head_dim]
   DeviceBuffer data;
 };
 

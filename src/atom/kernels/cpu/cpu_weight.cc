@@ -76,6 +76,7 @@ const CpuWeight& CpuWeight::Of(const PackedWeight& weight) {
 std::unique_ptr<CpuWeight> PackIntegerWeight(const quant::QuantizedView& weight,
                                              std::span<const float> bias, ThreadPool& pool) {
   ATOM_CHECK(weight.k() > 0, "a weight without inputs");
+  ATOM_CHECK(weight.scale_format() == quant::ScaleFormat::kFp16, "a weight of two-level scales");
   auto packed = std::make_unique<CpuWeight>(weight.n, weight.k());
   SetBias(bias, *packed);
   packed->layout = MakeLayout(weight);

@@ -7,6 +7,8 @@
 
 #include "atom/kernels/cpu/ops.h"
 #include "atom/quant/group_quant.h"
+#include "atom/quant/head_hadamard.h"
+#include "atom/quant/kv_quant.h"
 #include "atom/quant/rounding.h"
 
 namespace atom::kernels::cpu {
@@ -83,19 +85,17 @@ struct TokenRow {
   float* qkv;
   const float* cos;  ///< [2][rotary_dim / 2] of the position: cos, then sin
   int64_t rotary_dim;
-  float* scratch;      ///< [head_dim]
-  std::byte* encoded;  ///< [RowBytes]
+  std::span<const float> rotated_mean;  ///< [kv_heads][head_dim], or empty
+  float* scratch;                       ///< [head_dim]
+  float* restored;                      ///< [head_dim]
+  std::byte* encoded;                   ///< [RowBytes]
 
-  void Put(const KvPlace& to, int which, int64_t head) const {
+  void Put(const KvPlace& to, int which, int64_t head, const float* values) const {
     const KvPageLayout& layout = to.layout;
     const KvRow row{which, head, to.position};
-    EncodeRow(context.kernels, layout.format, scratch, shape.head_dim, encoded,
+    EncodeRow(context.kernels, layout.format, values, shape.head_dim, encoded,
               {to.page + layout.ScaleOffset(row), to.page + layout.ZeroOffset(row)});
     layout.PutRow(row, {encoded, static_cast<size_t>(layout.RowBytes())}, to.page);
-  }
-  /// What is about to be quantized.
-  void PutExact(int which, int64_t head) const {
-    if (exact) Put(*exact, which, head);
   }
   void Normalize(const DeviceBuffer* weight, float* head) const {
     if (weight == nullptr) return;
@@ -110,42 +110,61 @@ struct TokenRow {
     if (half == 0) return;
     context.kernels.rotate(head, cos, cos + half, half);
   }
-  void FakeQuantize(float* head) const {
-    quant::FakeQuantizeKv(kv.layout.format, {head, static_cast<size_t>(shape.head_dim)});
+  std::span<float> HeadAt(float* head) const { return {head, static_cast<size_t>(shape.head_dim)}; }
+  void FakeQuantize(size_t which, int64_t kv_head, float* head) const {
+    const quant::KvFormat& format = kv.layout.format;
+    quant::FakeQuantizeKv(format, format.ClipOf(which, kv_head), HeadAt(head));
+  }
+  /// With a softcap the mean that was taken from all keys does not cancel: it is put back.
+  void RestoreMean(int64_t kv_head, float* key) const {
+    if (shape.softcap == 0.0f || rotated_mean.empty()) return;
+    const float* mean = rotated_mean.data() + kv_head * shape.head_dim;
+    for (int64_t i = 0; i < shape.head_dim; ++i) key[i] += mean[i];
   }
 
   void RotateQueries() const {
     for (int64_t head = 0; head < shape.heads; ++head) {
-      Normalize(norms.q, qkv + head * shape.head_dim);
-      Rotate(qkv + head * shape.head_dim);
+      float* q = qkv + head * shape.head_dim;
+      Normalize(norms.q, q);
+      Rotate(q);
+      if (kv.layout.format.hadamard) quant::RotateHead(HeadAt(q));
     }
   }
   void AppendKey(int64_t head) const {
     const quant::KvFormat& format = kv.layout.format;
     std::copy_n(qkv + (shape.heads + head) * shape.head_dim, shape.head_dim, scratch);
     Normalize(norms.k, scratch);
-    if (format.fake_bits != 0 && format.fake_before_rope) FakeQuantize(scratch);
+    if (format.fake_bits != 0 && format.fake_before_rope) FakeQuantize(0, head, scratch);
     Rotate(scratch);
-    PutExact(0, head);
-    if (format.fake_bits != 0 && !format.fake_before_rope) FakeQuantize(scratch);
-    Put(kv, 0, head);
+    quant::TransformKey(format, head, HeadAt(scratch));
+    if (exact) {  // what is about to be quantized
+      std::copy_n(scratch, shape.head_dim, restored);
+      RestoreMean(head, restored);
+      Put(*exact, 0, head, restored);
+    }
+    if (format.fake_bits != 0 && !format.fake_before_rope) FakeQuantize(0, head, scratch);
+    RestoreMean(head, scratch);
+    Put(kv, 0, head, scratch);
   }
   void AppendValue(int64_t head) const {
     const quant::KvFormat& format = kv.layout.format;
     std::copy_n(qkv + (shape.heads + shape.kv_heads + head) * shape.head_dim, shape.head_dim,
                 scratch);
-    PutExact(1, head);
-    if (format.fake_bits != 0) FakeQuantize(scratch);
-    Put(kv, 1, head);
+    if (exact) Put(*exact, 1, head, scratch);
+    if (format.fake_bits != 0) FakeQuantize(1, head, scratch);
+    Put(kv, 1, head, scratch);
   }
 };
 
-/// A head's values, and its bytes in the widest storage.
+/// A head's values, those kept exactly, and its bytes in the widest storage.
 struct RowScratch {
   explicit RowScratch(int64_t head_dim)
-      : values_at(plan.Add<float>(head_dim)), encoded_at(plan.Add<float>(head_dim)) {}
+      : values_at(plan.Add<float>(head_dim)),
+        restored_at(plan.Add<float>(head_dim)),
+        encoded_at(plan.Add<float>(head_dim)) {}
   ScratchPlan plan;
   size_t values_at;
+  size_t restored_at;
   size_t encoded_at;
 };
 
@@ -188,7 +207,9 @@ void RopeAppendKv(const CpuContext& context, const StepView& step, const DeviceT
                    .qkv = RowOf(qkv, row),
                    .cos = angles == nullptr ? nullptr : angles + position * rotary_dim,
                    .rotary_dim = rotary_dim,
+                   .rotated_mean = kv.rotated_mean,
                    .scratch = ScratchAt<float>(base, scratch.values_at),
+                   .restored = ScratchAt<float>(base, scratch.restored_at),
                    .encoded = base + scratch.encoded_at};
     if (const CpuKvLayer* exact = kv.Exact()) {
       token.exact.emplace(KvPlace::At(*exact, step.exact_slots[static_cast<size_t>(row)]));

@@ -6,6 +6,7 @@
 
 #include "atom/kernels/cpu/ops.h"
 #include "atom/quant/group_quant.h"
+#include "atom/quant/hadamard.h"
 
 namespace atom::kernels::cpu {
 namespace {
@@ -58,6 +59,7 @@ void QuantizeRows(const CpuContext& context, int64_t rows, CpuActivation& out, c
     const bool dense = out.format().dense();
     float* values = dense ? out.DenseRow(row) : ScratchAt<float>(base, places.values_at);
     fill(row, values, scratch);
+    quant::RotateBlocks(out.format().hadamard, {values, static_cast<size_t>(out.k4())});
     if (!dense) return QuantizeRow(context.kernels, values, row, out);
     if (out.format().simulated) quant::FakeQuantizeActivation(out.format(), {values, k});
   };

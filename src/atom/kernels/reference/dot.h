@@ -14,7 +14,8 @@ inline int32_t IntegerDot(const int16_t* a, const int8_t* b, int64_t n) {
   return sum;
 }
 
-/// Exact where every a is a scale of 11 bits times a code of 8.
+/// Exact where every a is one scale of at most 12 bits times an integer of 8, or each a scale of 11
+/// bits times a code of 8 and few enough.
 inline double ExactDot(const float* a, const int8_t* b, int64_t n) {
   double sum = 0.0;
   for (int64_t i = 0; i < n; ++i) sum += double{a[i]} * b[i];

@@ -9,6 +9,17 @@
 namespace atom::kernels::reference {
 namespace {
 
+/// The outliers' product, behind all others.
+float AddOutliers(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w, int64_t n,
+                  float acc) {
+  const quant::QuantizedMatrix& q = *w.packed;
+  if (q.k8 == 0) return acc;
+  const int16_t* a = x.codes.data() + m * x.k() + q.k4;
+  const int8_t* b = w.codes.data() + n * w.k() + q.k4;
+  const float scale = x.OutlierScale(m) * ToFloat(q.scales8[static_cast<size_t>(n)]);
+  return std::fma(static_cast<float>(IntegerDot(a, b, q.k8)), scale, acc);
+}
+
 /// Codes times codes: exact integers, then the product of the two scales, group by group.
 float IntegerProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w, int64_t n) {
   const quant::QuantizedMatrix& q = *w.packed;
@@ -20,11 +31,22 @@ float IntegerProduct(const ReferenceActivation& x, int64_t m, const ReferenceWei
     const float scale = x.Scale(m, g) * q.Scale4(n, k);
     acc = std::fma(static_cast<float>(IntegerDot(a + k, b + k, q.group)), scale, acc);
   }
-  if (q.k8 > 0) {
-    const float scale = x.OutlierScale(m) * ToFloat(q.scales8[static_cast<size_t>(n)]);
-    acc = std::fma(static_cast<float>(IntegerDot(a + q.k4, b + q.k4, q.k8)), scale, acc);
+  return AddOutliers(x, m, w, n, acc);
+}
+
+/// Two-level scales: one sum of integers over all groups, times the scales of token and row.
+float TwoLevelProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeight& w,
+                      int64_t n) {
+  const quant::QuantizedMatrix& q = *w.packed;
+  const int16_t* a = x.codes.data() + m * x.k();
+  const int8_t* b = w.codes.data() + n * w.k();
+  int32_t sum = 0;
+  for (int64_t g = 0; g < q.groups(); ++g) {
+    const int64_t k = g * q.group;
+    sum += x.Multiplier(m, g) * q.Multiplier4(n, g) * IntegerDot(a + k, b + k, q.group);
   }
-  return acc;
+  const float scale = x.TokenScale(m) * q.row_scales4[static_cast<size_t>(n)];
+  return AddOutliers(x, m, w, n, std::fma(static_cast<float>(sum), scale, 0.0f));
 }
 
 /// Values times codes (W4A16).
@@ -52,10 +74,21 @@ float SimulatedProduct(const ReferenceActivation& x, int64_t m, const ReferenceW
   const float* a = x.dense.data() + m * x.k();
   const int8_t* b = w.codes.data() + n * w.k();
   float acc = 0.0f;
-  for (int64_t g = 0; g < q.groups(); ++g) {
-    const int64_t k = g * q.group;
-    const double dot = ExactDot(a + k, b + k, q.group);
-    acc = static_cast<float>(double{acc} + dot * double{q.Scale4(n, k)});
+  if (q.scale_format() == quant::ScaleFormat::kTwoLevel) {
+    double sum = 0.0;  // the token's scale times the sum of integers, exactly
+    for (int64_t g = 0; g < q.groups(); ++g) {
+      const int64_t k = g * q.group;
+      sum += q.Multiplier4(n, g) * ExactDot(a + k, b + k, q.group);
+    }
+    const float token = x.TokenScale(m);
+    acc = std::fma(static_cast<float>(sum / double{token}),
+                   token * q.row_scales4[static_cast<size_t>(n)], 0.0f);
+  } else {
+    for (int64_t g = 0; g < q.groups(); ++g) {
+      const int64_t k = g * q.group;
+      const double dot = ExactDot(a + k, b + k, q.group);
+      acc = static_cast<float>(double{acc} + dot * double{q.Scale4(n, k)});
+    }
   }
   if (q.k8 > 0) {
     const float scale = ToFloat(q.scales8[static_cast<size_t>(n)]);
@@ -81,7 +114,12 @@ auto ChooseProduct(const ReferenceActivation& x, const ReferenceWeight& w) {
              x.format().group, w.packed->group);
   ATOM_CHECK(x.k4() == w.packed->k4 || (one_scale && x.format().outlier_columns == 0),
              "{} outlier columns times {}", x.format().outlier_columns, w.packed->k8);
-  return &IntegerProduct;
+  if (w.packed->scale_format() == quant::ScaleFormat::kFp16) {
+    ATOM_CHECK(!x.two_level(), "two-level scales times fp16 scales");
+    return &IntegerProduct;
+  }
+  ATOM_CHECK(one_scale || x.two_level(), "fp16 scales of groups times two-level scales");
+  return &TwoLevelProduct;
 }
 
 }  // namespace

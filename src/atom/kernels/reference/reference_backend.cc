@@ -81,16 +81,21 @@ int64_t ReferenceBackend::ActivationBytes(const quant::ActivationFormat& format,
                                           int64_t capacity) const {
   if (format.dense()) return capacity * k * static_cast<int64_t>(sizeof(float));
   const int64_t groups = format.group == 0 ? 1 : (k - format.outlier_columns) / format.group;
-  return capacity * (k * static_cast<int64_t>(sizeof(int16_t)) +
-                     (groups + 1) * static_cast<int64_t>(sizeof(Half)));
+  return capacity *
+         (k * static_cast<int64_t>(sizeof(int16_t)) + static_cast<int64_t>(sizeof(float)) +
+          (groups + 1) * static_cast<int64_t>(sizeof(Half)));
 }
 
 UnpackedActivation ReferenceBackend::Unpack(const PackedActivation& activation) const {
   const ReferenceActivation& own = ReferenceActivation::Of(activation);
   const int64_t rows = own.rows();
-  return {rows, FirstRows<float>(own.dense, rows, own.capacity()),
+  return {rows,
+          FirstRows<float>(own.dense, rows, own.capacity()),
           FirstRows<int8_t>(own.codes, rows, own.capacity()),
           FirstRows<Half>(own.scales, rows, own.capacity()),
+          FirstRows<uint8_t>(own.multipliers, rows, own.capacity()),
+          own.format().dense() ? std::vector<float>()
+                               : FirstRows<float>(own.row_scales, rows, own.capacity()),
           FirstRows<Half>(own.outlier_scales, rows, own.capacity())};
 }
 

@@ -31,6 +31,8 @@ class ReferenceBackend final : public Backend {
   std::string_view name() const override { return "reference"; }
   std::string Description() const override;
   DType hidden_dtype() const override { return DType::kF32; }
+  bool HasKernels(quant::Feature) const override { return true; }
+  bool simulates() const override { return true; }
 
   DeviceBuffer Allocate(size_t bytes) override;
   void Upload(std::span<const std::byte> from, void* to) override;
@@ -48,6 +50,7 @@ class ReferenceBackend final : public Backend {
   std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) override;
   bool has_exact_window() const override { return true; }
   UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const override;
+  bool HasKvKernels(const quant::KvFormat&) const override { return true; }
 
   std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedView& weight,
                                         std::span<const float> bias) override;

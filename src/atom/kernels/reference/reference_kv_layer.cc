@@ -6,16 +6,22 @@
 #include "atom/core/half.h"
 #include "atom/kernels/reference/reference_backend.h"
 #include "atom/quant/group_quant.h"
+#include "atom/quant/kv_quant.h"
 
 namespace atom::kernels::reference {
 namespace {
 
-/// Codes and back: one scale and one zero point, both stored as fp16.
-void StoreThroughCodes(const quant::KvFormat& format, std::span<const float> values,
+/// Codes and back: one scale and one zero point or offset, both stored as fp16.
+void StoreThroughCodes(const quant::KvFormat& format, float clip, std::span<const float> values,
                        std::span<float> row) {
   std::vector<uint8_t> codes(values.size());
-  const quant::AsymmetricScale group =
-      quant::QuantizeAsymmetric(values, format.clip, quant::KvStorageBits(format.storage), codes);
+  const int bits = quant::KvStorageBits(format.storage);
+  if (format.offset == quant::KvOffset::kFloat) {
+    const quant::OffsetScale group = quant::QuantizeWithOffset(values, clip, bits, codes);
+    std::ranges::transform(codes, row.begin(), [&](uint8_t code) { return group.Value(code); });
+    return;
+  }
+  const quant::AsymmetricScale group = quant::QuantizeAsymmetric(values, clip, bits, codes);
   const float scale = ToFloat(group.scale);
   const float zero = ToFloat(ToHalf(static_cast<float>(group.zero)));
   for (size_t i = 0; i < row.size(); ++i) row[i] = scale * (static_cast<float>(codes[i]) - zero);
@@ -45,12 +51,12 @@ const ReferenceKvLayer& ReferenceKvLayer::ExactOf(const KvLayer& layer) {
   return Of(*layer.exact());
 }
 
-void StoreKvRow(const quant::KvFormat& format, std::span<const float> values,
+void StoreKvRow(const quant::KvFormat& format, float clip, std::span<const float> values,
                 std::span<float> row) {
   switch (format.storage) {
     case quant::KvStorage::kInt4:
     case quant::KvStorage::kInt8:
-      return StoreThroughCodes(format, values, row);
+      return StoreThroughCodes(format, clip, values, row);
     case quant::KvStorage::kBF16:
       std::ranges::transform(values, row.begin(), [](float x) { return ToFloat(ToBFloat16(x)); });
       return;

@@ -1,6 +1,6 @@
 // A layer's KV cache as the reference backend keeps it: as plainly as it can. Whatever the format,
 // the values that it gives back are stored as fp32, [slot][K, V][kv_head][head_dim], pages of 16
-// slots: rounded, or quantized and at once dequantized, scale * (code - zero), which is exact.
+// slots: rounded, or quantized and at once dequantized.
 #pragma once
 
 #include <span>
@@ -44,7 +44,8 @@ struct ReferenceKvLayer final : KvLayer {
   std::vector<float> data_;
 };
 
-/// What the format's storage gives back of head_dim values.
-void StoreKvRow(const quant::KvFormat& format, std::span<const float> values, std::span<float> row);
+/// What the format's storage gives back of head_dim values; `clip` is their head's ratio.
+void StoreKvRow(const quant::KvFormat& format, float clip, std::span<const float> values,
+                std::span<float> row);
 
 }  // namespace atom::kernels::reference

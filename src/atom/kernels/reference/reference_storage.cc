@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "atom/quant/group_quant.h"
+#include "atom/quant/hadamard.h"
 
 namespace atom::kernels::reference {
 namespace {
@@ -53,12 +54,18 @@ ReferenceActivation::ReferenceActivation(const quant::ActivationFormat& activati
              format().group);
   if (format().dense()) {
     dense.resize(elements);
+    if (format().simulated) row_scales.resize(rows);
     return;
   }
   ATOM_CHECK(HasIntegerCodes(format()), "a {}-bit format of {} needs `simulated`", format().bits,
              quant::Name(format().number));
   codes.resize(elements);
-  scales.resize(rows * static_cast<size_t>(groups()));
+  if (two_level()) {
+    multipliers.resize(rows * static_cast<size_t>(groups()));
+    row_scales.resize(rows);
+  } else {
+    scales.resize(rows * static_cast<size_t>(groups()));
+  }
   if (format().outlier_columns > 0) outlier_scales.resize(rows);
 }
 
@@ -79,33 +86,62 @@ int64_t ReferenceActivation::groups() const {
   return format().group == 0 ? 1 : k4() / format().group;
 }
 
-void ReferenceActivation::SetRow(int64_t row, std::span<const float> values) {
+void ReferenceActivation::SetRow(int64_t row, std::span<const float> gathered) {
+  std::vector<float> values(gathered.begin(), gathered.end());
+  const auto low = static_cast<size_t>(k4());
+  quant::RotateBlocks(format().hadamard, std::span(values).first(low));
   const size_t first = static_cast<size_t>(row * k());
   if (format().dense()) {
-    const std::span<float> out = std::span(dense).subspan(first, values.size());
-    std::copy(values.begin(), values.end(), out.begin());
-    if (format().simulated) quant::FakeQuantizeActivation(format(), out);
+    if (format().simulated) SimulateRow(row, values);
+    std::copy(values.begin(), values.end(), dense.data() + first);
     return;
   }
-  const auto low = static_cast<size_t>(k4());
-  const size_t group = format().group == 0 ? low : static_cast<size_t>(format().group);
   std::vector<int8_t> row_codes(values.size());
   const std::span<int8_t> out(row_codes);
-  Half* row_scales = scales.data() + row * groups();
-  for (size_t column = 0; column < low; column += group) {
-    *row_scales++ = quant::QuantizeSymmetric(values.subspan(column, group), format().clip,
-                                             format().bits, out.subspan(column, group));
+  const std::span<const float> in(values);
+  if (two_level()) {
+    row_scales[static_cast<size_t>(row)] = quant::QuantizeTwoLevel(
+        format(), in.first(low), out.first(low),
+        std::span(multipliers)
+            .subspan(static_cast<size_t>(row * groups()), static_cast<size_t>(groups())));
+  } else {
+    const size_t group = format().group == 0 ? low : static_cast<size_t>(format().group);
+    Half* row_scale = scales.data() + row * groups();
+    for (size_t column = 0; column < low; column += group) {
+      *row_scale++ = quant::QuantizeSymmetric(in.subspan(column, group), format().clip,
+                                              format().bits, out.subspan(column, group));
+    }
   }
   if (format().outlier_columns > 0) {
     outlier_scales[static_cast<size_t>(row)] =
-        quant::QuantizeSymmetric(values.subspan(low), 1.0f, 8, out.subspan(low));
+        quant::QuantizeSymmetric(in.subspan(low), 1.0f, 8, out.subspan(low));
   }
   std::copy(row_codes.begin(), row_codes.end(), codes.data() + first);
+}
+
+void ReferenceActivation::SimulateRow(int64_t row, std::span<float> values) {
+  const std::span<const float> low = values.first(static_cast<size_t>(k4()));
+  float& scale = row_scales[static_cast<size_t>(row)];
+  if (two_level()) {
+    scale = quant::TokenScale(format(), low);
+  } else if (format().group == 0) {
+    scale = ToFloat(quant::SymmetricScale(quant::AbsMax(low), format().clip, format().bits));
+  }
+  quant::FakeQuantizeActivation(format(), values);
 }
 
 float ReferenceActivation::Scale(int64_t row, int64_t group) const {
   const int64_t column = format().group == 0 ? 0 : group;
   return ToFloat(scales[static_cast<size_t>(row * groups() + column)]);
+}
+
+int ReferenceActivation::Multiplier(int64_t row, int64_t group) const {
+  return two_level() ? multipliers[static_cast<size_t>(row * groups() + group)] : 1;
+}
+
+float ReferenceActivation::TokenScale(int64_t row) const {
+  ATOM_CHECK(two_level() || format().group == 0, "a scale for each {} columns", format().group);
+  return row_scales.empty() ? Scale(row, 0) : row_scales[static_cast<size_t>(row)];
 }
 
 float ReferenceActivation::OutlierScale(int64_t row) const {

@@ -4,7 +4,8 @@
 #include "atom/kernels/reference/norm.h"
 #include "atom/kernels/reference/reference_backend.h"
 #include "atom/kernels/reference/reference_kv_layer.h"
-#include "atom/quant/group_quant.h"
+#include "atom/quant/head_hadamard.h"
+#include "atom/quant/kv_quant.h"
 
 namespace atom::kernels::reference {
 namespace {
@@ -34,6 +35,15 @@ std::span<const float> AnglesAt(const RopeTable& rope, int64_t position) {
 void NormalizeHead(const DeviceBuffer* weight, float eps, std::span<float> head) {
   if (weight == nullptr) return;
   RmsNorm(head, {static_cast<const float*>(weight->data()), head.size()}, eps, head);
+}
+
+/// With a softcap the mean that was taken from all keys does not cancel: it is put back.
+void RestoreMean(const quant::KvFormat& format, int64_t kv_head, std::span<float> key) {
+  if (format.key_mean.empty()) return;
+  std::vector<float> mean(key.size());
+  std::copy_n(format.key_mean.begin() + kv_head * std::ssize(key), key.size(), mean.begin());
+  if (format.hadamard) quant::RotateHead(mean);
+  for (size_t i = 0; i < key.size(); ++i) key[i] += mean[i];
 }
 
 }  // namespace
@@ -69,28 +79,37 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
     for (int64_t head = 0; head < shape.heads; ++head) {
       NormalizeHead(norms.q, norms.eps, head_at(head));
       Rotate(angles, head_at(head));
+      if (format.hadamard) quant::RotateHead(head_at(head));
     }
     // What is kept exactly is what is about to be quantized.
     const auto put_exact = [&](int64_t head, bool key, std::span<const float> exact) {
       if (!has_exact) return;
       ReferenceKvLayer& pages = ReferenceKvLayer::Of(*kv.exact());
       const int64_t at = step().exact_slots[static_cast<size_t>(row)];
-      StoreKvRow(pages.shape().format, exact, key ? pages.Key(at, head) : pages.Value(at, head));
+      StoreKvRow(pages.shape().format, 1.0f, exact,
+                 key ? pages.Key(at, head) : pages.Value(at, head));
     };
     std::vector<float> values(d);
     for (int64_t head = 0; head < shape.kv_heads; ++head) {
       std::ranges::copy(head_at(shape.heads + head), values.begin());
       NormalizeHead(norms.k, norms.eps, values);
-      if (fake_before) quant::FakeQuantizeKv(format, values);
+      const float key_clip = format.ClipOf(0, head);
+      if (fake_before) quant::FakeQuantizeKv(format, key_clip, values);
       Rotate(angles, values);
-      put_exact(head, true, values);
-      if (fake_after) quant::FakeQuantizeKv(format, values);
-      StoreKvRow(format, values, own.Key(slot, head));
+      quant::TransformKey(format, head, values);
+      const bool restores = shape.softcap != 0.0f;
+      std::vector<float> exact = values;
+      if (restores) RestoreMean(format, head, exact);
+      put_exact(head, true, exact);
+      if (fake_after) quant::FakeQuantizeKv(format, key_clip, values);
+      StoreKvRow(format, key_clip, values, own.Key(slot, head));
+      if (restores) RestoreMean(format, head, own.Key(slot, head));
 
       std::ranges::copy(head_at(shape.heads + shape.kv_heads + head), values.begin());
       put_exact(head, false, values);
-      if (format.fake_bits != 0) quant::FakeQuantizeKv(format, values);
-      StoreKvRow(format, values, own.Value(slot, head));
+      const float value_clip = format.ClipOf(1, head);
+      if (format.fake_bits != 0) quant::FakeQuantizeKv(format, value_clip, values);
+      StoreKvRow(format, value_clip, values, own.Value(slot, head));
     }
   });
 }
