@@ -21,13 +21,19 @@ void FillKv(kernels::Backend& backend, const model::ModelSpec& spec, int64_t pos
   const int64_t columns = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
   const kernels::DeviceBuffer rope =
       model::UploadValues<float>(backend, model::RopeTableValues(spec.ropes.at(0), positions));
+  const kernels::KvLayer& first = *layers.front();
+  const kernels::PagePool pool = {
+      .pages = first.pages(),
+      .page_positions = backend.kv_page_positions(),
+      .exact_pages = first.exact() == nullptr ? 0 : first.exact()->pages(),
+      .exact_window = first.shape().format.exact_window};
   Rng rng(3);
   for (int64_t start = 0; start < positions; start += kStepRows) {
     const int64_t rows = std::min(kStepRows, positions - start);
     const kernels::DeviceBuffer qkv =
         model::UploadValues<float>(backend, RandomFloats(rng, rows * columns));
-    backend.BeginStep(kernels::SingleSequence(std::vector<int32_t>(static_cast<size_t>(rows), 0),
-                                              start, backend.kv_page_positions()));
+    backend.BeginStep(
+        kernels::SingleSequence(std::vector<int32_t>(static_cast<size_t>(rows), 0), start, pool));
     for (kernels::KvLayer* layer : layers) {
       backend.RopeAppendKv(
           {.data = qkv.data(), .rows = rows, .cols = columns, .stride = columns}, shape, {},

@@ -10,7 +10,7 @@
 namespace atom::bench {
 
 /// Appends `positions` random rows to each layer, the same to all, in pages 0, 1, …, of which there
-/// are enough.
+/// are enough, as SingleSequence numbers them. REQUIRES: layers of one format.
 void FillKv(kernels::Backend& backend, const model::ModelSpec& spec, int64_t positions,
             std::span<kernels::KvLayer* const> layers);
 
