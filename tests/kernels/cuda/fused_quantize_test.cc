@@ -4,6 +4,7 @@
 #include "atom/kernels/cuda/rows/fused_quantize.h"
 
 #include <cmath>
+#include <limits>
 
 #include "tests/kernels/cuda/paged_cache.h"
 
@@ -205,6 +206,15 @@ std::vector<QuantizeCase> QuantizeCases() {
       cases.push_back(c);
     }
   }
+  for (const int group : {16, 32}) {  // outliers that begin inside a thread's columns
+    QuantizeCase c;
+    c.columns = 1008;
+    c.outliers = 48;
+    c.group = group;
+    cases.push_back(c);
+    c.scale = FusedScale::kGroup;
+    cases.push_back(c);
+  }
   QuantizeCase eight;
   eight.bits = 8;
   eight.scale = FusedScale::kToken;
@@ -216,6 +226,104 @@ std::vector<QuantizeCase> QuantizeCases() {
 
 INSTANTIATE_TEST_SUITE_P(Cases, FusedQuantizeTest, ::testing::ValuesIn(QuantizeCases()),
                          [](const auto& which) { return QuantizeCaseName(which.param); });
+
+/// Quantizes `rows` rows of x, [rows][1024] with 128 outliers, groups of 128 with their own scales.
+struct Quantized {
+  std::vector<int8_t> bytes;
+  std::vector<TokenScales> tokens;
+  std::vector<float> group_scales;
+  PackedActivationLayout layout;
+};
+Quantized QuantizeRows(const std::vector<float>& x, int rows, FusedSource source, FusedScale scale,
+                       const Stream& stream) {
+  constexpr int kColumns = 1024, kOutliers = 128, kGroup = 128;
+  Quantized result;
+  result.layout = {rows, kColumns - kOutliers, kOutliers};
+  const std::vector<float> weights(kColumns, 0.75f);
+  DeviceArray<float> device_x(x), weight(weights);
+  DeviceArray<int8_t> codes(static_cast<size_t>(result.layout.bytes()));
+  DeviceArray<TokenScales> tokens(static_cast<size_t>(result.layout.padded_tokens()));
+  DeviceArray<float> scales(
+      static_cast<size_t>((kColumns - kOutliers) / kGroup * result.layout.padded_tokens()));
+  FusedQuantizeCall call;
+  call.x = {device_x.data(), RowType::kF32, kColumns};
+  call.rows = rows;
+  call.columns = kColumns;
+  call.source = source;
+  call.weight = weight.data();
+  call.epsilon = 1e-5f;
+  call.outliers = kOutliers;
+  call.group = kGroup;
+  call.scale = scale;
+  call.codes = codes.data();
+  call.tokens = tokens.data();
+  call.group_scales = scales.data();
+  cudaDeviceSynchronize();
+  const Status status = LaunchFusedQuantize(call, stream.get());
+  ATOM_CHECK(status.ok(), "{}", status.error().message);
+  ATOM_CHECK(stream.Synchronize().ok(), "the launch failed");
+  result.bytes = codes.Download();
+  result.tokens = tokens.Download();
+  result.group_scales = scales.Download();
+  return result;
+}
+
+class FusedQuantizeRowsTest : public CudaTest {};
+
+TEST_F(FusedQuantizeRowsTest, ValuesWithoutACodeOfTheirOwnHaveTheOnesTheContractNames) {
+  Rng rng(8);
+  std::vector<float> x(1024);
+  for (float& v : x) v = static_cast<float>(rng.Normal());
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  x[5] = std::numeric_limits<float>::quiet_NaN();  // group 0: the others as if it were 0
+  x[130] = kInfinity;                              // group 1
+  x[260] = -kInfinity, x[261] = std::numeric_limits<float>::max();
+  x[1000] = std::numeric_limits<float>::quiet_NaN(), x[1001] = -kInfinity;  // outliers
+  const Quantized q = QuantizeRows(x, 1, FusedSource::kValues, FusedScale::kGroup, stream());
+  const auto code = [&](int column) {
+    const bool outlier = column >= 896;
+    return q
+        .bytes[static_cast<size_t>(q.layout.offset(0, outlier ? column - 896 : column, outlier))];
+  };
+  float largest = 0;
+  for (int i = 0; i < 128; ++i) {
+    if (i != 5) largest = std::max(largest, std::abs(x[static_cast<size_t>(i)]));
+  }
+  EXPECT_EQ(q.group_scales[0], ToFloat(ToHalf(largest / 7)));
+  EXPECT_EQ(code(5), 0);
+  EXPECT_EQ(q.group_scales[8], 65504);
+  EXPECT_EQ(code(130), 7);
+  EXPECT_EQ(code(131), 0);
+  EXPECT_EQ(code(260), -8);
+  EXPECT_EQ(code(261), 7);
+  EXPECT_EQ(q.tokens[0].outlier_scale, 65504);
+  EXPECT_EQ(code(1000), 0);
+  EXPECT_EQ(code(1001), -128);
+}
+
+TEST_F(FusedQuantizeRowsTest, ARowDoesNotDependOnTheRowsBesideIt) {
+  Rng rng(9);
+  std::vector<float> x(size_t{4096} * 1024);
+  for (float& v : x) v = static_cast<float>(rng.Normal());
+  for (const FusedScale scale : {FusedScale::kGroup, FusedScale::kInteger}) {
+    const auto quantize = [&](int rows) {
+      const std::vector<float> some(x.begin(), x.begin() + int64_t{rows} * 1024);
+      return QuantizeRows(some, rows, FusedSource::kRmsNorm, scale, stream());
+    };
+    const Quantized alone = quantize(1);
+    for (const int rows : {17, 64, 256, 4096}) {
+      const Quantized many = quantize(rows);
+      EXPECT_EQ(std::memcmp(&many.tokens[0], &alone.tokens[0], sizeof(TokenScales)), 0) << rows;
+      for (int j = 0; j < 1024; ++j) {
+        const bool outlier = j >= 896;
+        const int column = outlier ? j - 896 : j;
+        ASSERT_EQ(many.bytes[static_cast<size_t>(many.layout.offset(0, column, outlier))],
+                  alone.bytes[static_cast<size_t>(alone.layout.offset(0, column, outlier))])
+            << rows << " rows, column " << j;
+      }
+    }
+  }
+}
 
 }  // namespace
 }  // namespace atom::kernels::cuda

@@ -16,6 +16,8 @@ struct Case {
   int columns, group;
   FusedScale scale;
   bool hadamard, residual;
+  RowType type = RowType::kF16;
+  int rows = 4096;
 };
 
 int Main(int argc, char** argv) {
@@ -25,13 +27,13 @@ int Main(int argc, char** argv) {
     return 1;
   }
   Timer timer(*device);
-  constexpr int kRows = 4096, kCopies = 4;  // inputs rotate, so that they come from memory
-  constexpr int64_t kMost = int64_t{kRows} * 2 * 16384;
+  constexpr int kMostRows = 4096, kCopies = 4;  // inputs rotate, so that they come from memory
+  constexpr int64_t kMost = int64_t{kMostRows} * 2 * 16384;  // halves; fp32 rows are half as wide
   auto* x = BenchAllocate<uint16_t>(kCopies * kMost);
   auto* residual = BenchAllocate<uint16_t>(kMost);
   auto* codes = BenchAllocate<int8_t>(kCopies * kMost / 2);
-  auto* tokens = BenchAllocate<TokenScales>(kRows);
-  auto* group_scales = BenchAllocate<float>(int64_t{kRows} * 1024);
+  auto* tokens = BenchAllocate<TokenScales>(kMostRows);
+  auto* group_scales = BenchAllocate<float>(int64_t{kMostRows} * 1024);
   auto* weight = BenchAllocate<float>(16384);
   auto* permutation = BenchAllocate<int32_t>(16384);
   FillHalf(x, kCopies * kMost);
@@ -51,16 +53,27 @@ int Main(int argc, char** argv) {
                                  device->name, bandwidth);
   constexpr FusedSource kNorm = FusedSource::kRmsNorm, kSilu = FusedSource::kSiluMul;
   constexpr FusedScale kInteger = FusedScale::kInteger, kGroup = FusedScale::kGroup;
+  constexpr RowType kF32 = RowType::kF32;
   const char* separator = "";
-  for (const Case& c : {Case{"norm", kNorm, 4096, 128, kInteger, true, false},
-                        Case{"norm", kNorm, 8192, 128, kInteger, true, false},
-                        Case{"norm", kNorm, 4096, 32, kInteger, true, false},
-                        Case{"norm", kNorm, 8192, 32, kInteger, true, false},
-                        Case{"norm", kNorm, 4096, 128, kGroup, false, false},
-                        Case{"norm", kNorm, 4096, 128, kInteger, true, true},
-                        Case{"norm", kNorm, 16384, 128, kInteger, true, false},
-                        Case{"values", FusedSource::kValues, 4096, 128, kInteger, true, false},
-                        Case{"silu", kSilu, 11008, 128, kInteger, true, false}}) {
+  for (const Case& c :
+       {Case{"norm", kNorm, 4096, 128, kInteger, true, false},
+        Case{"norm", kNorm, 8192, 128, kInteger, true, false},
+        Case{"norm", kNorm, 4096, 32, kInteger, true, false},
+        Case{"norm", kNorm, 8192, 32, kInteger, true, false},
+        Case{"norm", kNorm, 4096, 128, kGroup, false, false},
+        Case{"norm", kNorm, 4096, 128, kInteger, true, true},
+        Case{"norm", kNorm, 16384, 128, kInteger, true, false},
+        Case{"values", FusedSource::kValues, 4096, 128, kInteger, true, false},
+        Case{"silu", kSilu, 11008, 128, kInteger, true, false},
+        // As the backend calls them.
+        Case{"norm", kNorm, 4096, 128, kInteger, true, false, kF32},
+        Case{"norm", kNorm, 4096, 128, kGroup, false, false, kF32},
+        Case{"norm", kNorm, 4096, 128, kInteger, true, false, kF32, 64},
+        Case{"norm", kNorm, 4096, 128, kInteger, true, false, kF32, 1},
+        Case{"norm", kNorm, 4096, 128, kGroup, false, false, kF32, 1},
+        Case{"values", FusedSource::kValues, 4096, 128, kGroup, false, false, kF32, 1},
+        Case{"silu", kSilu, 11008, 128, kGroup, false, false, kF32, 64},
+        Case{"silu", kSilu, 11008, 128, kGroup, false, false, kF32, 1}}) {
     std::vector<int32_t> order;
     for (int i = 0; i < c.columns; ++i) {
       order.push_back(static_cast<int32_t>(int64_t{i} * 1237 % c.columns));
@@ -69,10 +82,10 @@ int Main(int argc, char** argv) {
     Timer::Require(cudaMemcpy(permutation, order.data(), 4 * order.size(), cudaMemcpyHostToDevice));
     const int64_t width = c.source == kSilu ? 2 * c.columns : c.columns;
     FusedQuantizeCall call;
-    call.rows = kRows;
+    call.rows = c.rows;
     call.columns = c.columns;
     call.source = c.source;
-    if (c.residual) call.residual = {residual, RowType::kF16, width};
+    if (c.residual) call.residual = {residual, c.type, width};
     call.weight = weight;
     call.epsilon = 1e-5f;
     call.permutation = c.source == kSilu ? nullptr : permutation;
@@ -83,25 +96,29 @@ int Main(int argc, char** argv) {
     call.tokens = tokens;
     call.group_scales = group_scales;
     const Timing timing = timer.Measure(2 * kCopies, [&](int i, cudaStream_t stream) {
-      call.x = {x + i % kCopies * kMost, RowType::kF16, width};
+      call.x = {x + i % kCopies * kMost, c.type, width};
       call.codes = codes + i % kCopies * (kMost / 2);
       return LaunchFusedQuantize(call, stream);
     });
     const double bytes =
-        double{kRows} * (2.0 * static_cast<double>(width) * (c.residual ? 3 : 1) + c.columns + 16);
+        static_cast<double>(c.rows) *
+        (static_cast<double>(RowTypeBytes(c.type) * width) * (c.residual ? 3 : 1) + c.columns + 16);
     const double rate = bytes / timing.microseconds / 1e3;
     fmt::print(
-        "{:<7} {:>6} group {:>3} {} {}{} {:>9.2f} us {:>7.0f} {:>6.1f} % {:>5} MHz {:>4.0f} W\n",
-        c.name, c.columns, c.group, c.scale == kInteger ? "integer" : "group  ",
-        c.hadamard ? "hadamard" : "        ", c.residual ? " residual" : "         ",
-        timing.microseconds, rate, 100 * rate / bandwidth, timing.card.sm_clock_mhz,
-        timing.card.power_watts);
+        "{:<7} {:>4} x {:>5} {} group {:>3} {} {}{} {:>8.2f} us {:>6.0f} {:>5.1f} % {:>5} MHz "
+        "{:>4.0f} "
+        "W\n",
+        c.name, c.rows, c.columns, c.type == kF32 ? "f32" : "f16", c.group,
+        c.scale == kInteger ? "integer" : "group  ", c.hadamard ? "hadamard" : "        ",
+        c.residual ? " residual" : "         ", timing.microseconds, rate, 100 * rate / bandwidth,
+        timing.card.sm_clock_mhz, timing.card.power_watts);
     json += fmt::format(
-        "{}\n  {{\"case\": \"{} {} group {}{}{}{}\", \"us\": {:.3f}, \"gb_s\": {:.1f}, \"share\": "
+        "{}\n  {{\"case\": \"{} {} group {}{}{}{}{}\", \"rows\": {}, \"us\": {:.3f}, \"gb_s\": "
+        "{:.1f}, \"share\": "
         "{:.4f}, \"sm_clock_mhz\": {}}}",
         separator, c.name, c.columns, c.group, c.scale == kInteger ? " integer" : "",
-        c.hadamard ? " hadamard" : "", c.residual ? " residual" : "", timing.microseconds, rate,
-        rate / bandwidth, timing.card.sm_clock_mhz);
+        c.hadamard ? " hadamard" : "", c.residual ? " residual" : "", c.type == kF32 ? " fp32" : "",
+        c.rows, timing.microseconds, rate, rate / bandwidth, timing.card.sm_clock_mhz);
     separator = ",";
   }
   if (argc > 1) {

@@ -2,6 +2,8 @@
 // the pairs that RoPE rotates, and the distances of a Hadamard transform are lanes, then registers.
 #include "atom/kernels/cuda/attention/append.h"
 #include "atom/kernels/cuda/attention/kv_fragments.h"
+#include "atom/kernels/cuda/device/dependent_launch.h"
+#include "atom/kernels/cuda/ptx/sync.h"
 #include "atom/kernels/cuda/rows/row_values.cuh"
 
 namespace atom::kernels::cuda {
@@ -178,6 +180,8 @@ __device__ void Store(const Channels<kPairs>& x, const KvPages& kv, bool value, 
 template <int kPairs>
 __global__ void __launch_bounds__(kWarps * 32) AppendKernel(const __grid_constant__ AppendKv call) {
   __shared__ unsigned char codes[kWarps][kMaxHeadDim];
+  ptx::LaunchDependents();
+  ptx::WaitForPredecessors();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int all_heads = call.heads + 2 * call.kv.kv_heads;
   const int64_t task = static_cast<int64_t>(blockIdx.x) * kWarps + warp;
@@ -224,18 +228,17 @@ __global__ void __launch_bounds__(kWarps * 32) AppendKernel(const __grid_constan
 cudaError_t EnqueueAppendKv(const AppendKv& call, cudaStream_t stream) {
   const int64_t tasks = static_cast<int64_t>(call.tokens) * (call.heads + 2 * call.kv.kv_heads);
   const auto blocks = static_cast<unsigned>((tasks + kWarps - 1) / kWarps);
+  const auto launch = [&](void (*kernel)(AppendKv)) {
+    return LaunchDependent(kernel, {blocks, 1, 1}, kWarps * 32, 0, stream, call);
+  };
   switch ((call.kv.head_dim / 2 + 31) / 32) {
     case 1:
-      AppendKernel<1><<<blocks, kWarps * 32, 0, stream>>>(call);
-      break;
+      return launch(AppendKernel<1>);
     case 2:
-      AppendKernel<2><<<blocks, kWarps * 32, 0, stream>>>(call);
-      break;
+      return launch(AppendKernel<2>);
     default:
-      AppendKernel<4><<<blocks, kWarps * 32, 0, stream>>>(call);
-      break;
+      return launch(AppendKernel<4>);
   }
-  return cudaGetLastError();
 }
 
 }  // namespace atom::kernels::cuda

@@ -17,9 +17,11 @@
 #include "atom/kernels/cuda/attention/attention_call.h"
 #include "atom/kernels/cuda/attention/decode.h"
 #include "atom/kernels/cuda/attention/fragments.cuh"
+#include "atom/kernels/cuda/device/dependent_launch.h"
 #include "atom/kernels/cuda/ptx/bulk_copy.h"
 #include "atom/kernels/cuda/ptx/matrix.h"
 #include "atom/kernels/cuda/ptx/mbarrier.h"
+#include "atom/kernels/cuda/ptx/sync.h"
 #include "atom/kernels/cuda/rows/row_values.cuh"
 
 namespace atom::kernels::cuda::decode {
@@ -666,6 +668,8 @@ __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kWarps * 32, 1)
     DecodeKernel(const __grid_constant__ DecodeAttention call) {
   using Sizes = Shape<kStorage, kHeadDim>;
   extern __shared__ __align__(128) char shared[];
+  ptx::LaunchDependents();
+  ptx::WaitForPredecessors();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int page_heads = __ldg(call.lists.indptr + call.lists.sequences) * call.kv.kv_heads;
   // Neighbouring stretches go to different SMs, so that few sequences still use all of them.
@@ -685,8 +689,8 @@ cudaError_t LaunchAs(const DecodeAttention& call, int multiprocessors, cudaStrea
   if (raised != cudaSuccess) return raised;
   const int group = call.params.heads / call.kv.kv_heads;
   const dim3 grid(multiprocessors, Passes(group));
-  DecodeKernel<kStorage, kHeadDim><<<grid, Sizes::kWarps * 32, kBytes, stream>>>(call);
-  return cudaGetLastError();
+  return LaunchDependent(DecodeKernel<kStorage, kHeadDim>, grid, Sizes::kWarps * 32, kBytes, stream,
+                         call);
 }
 
 /// To be instantiated in a file of its own for each head_dim.

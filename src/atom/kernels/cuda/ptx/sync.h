@@ -32,14 +32,18 @@ __device__ __forceinline__ void AcquireRegisters() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-/// Programmatic dependent launch: the next kernel of the stream may start its prologue.
-/// 9.7.13.13 "griddepcontrol".
+/// Programmatic dependent launch (device/dependent_launch.h): the next kernel of the stream may
+/// start its prologue. Nothing before sm_90. 9.7.13.13 "griddepcontrol".
 __device__ __forceinline__ void LaunchDependents() {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
 }
 /// Until the kernels before this one have finished and their writes are visible.
 __device__ __forceinline__ void WaitForPredecessors() {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
 }
 
 /// True in one lane of a converged warp. 9.7.13.14 "elect.sync".

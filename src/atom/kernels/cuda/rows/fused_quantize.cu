@@ -1,276 +1,299 @@
-// A thread owns 16 result columns: one 16-byte chunk of the packed activation. CTAs stay for many
-// rows, so that a thread's part of the permutation stays in registers and of the norm's weight, in
-// result order, in shared memory. Of a row, with one barrier at each bar:
+// CTAs that take one row after another. A thread owns 32 result columns, two 16-byte chunks of the
+// packed activation; or one chunk, where values are not gathered and need no shared memory but for
+// what warps tell each other. The next row comes while one is worked on. With one barrier at each
+// bar:
 //
-//   load, Σ x², raw values → shared memory | gather, norm, Hadamard, group maxima | codes
+//   Σ x² | norm → shared memory, in the order of x | gather, Hadamard, maxima | codes
 //
-// Registers are few, so that enough CTAs are resident to hide each other's loads and barriers. The
-// chunks of a group are neighbouring lanes.
+// Column c lies at word c ^ (c / 32 % 32) of shared memory, so that the same column of a warp's 32
+// threads, or of an ascending permutation, lies in 32 banks. Bits 5 and 6 of c come from which of
+// its vectors a thread stores, so that what they turn is known at compile time:
+//
+//   c  | 9 8 7        | 6 5       | 4 3 2 1 0          vector i of lane l, 8 or 4 columns each
+//      | l / L (+ 4)  | i % 4     | l % L, column      L = 4 or 8 lanes side by side
+#include <cmath>
+
+#include "atom/kernels/cuda/device/dependent_launch.h"
+#include "atom/kernels/cuda/ptx/async_copy.h"
+#include "atom/kernels/cuda/ptx/mbarrier.h"
+#include "atom/kernels/cuda/ptx/sync.h"
+#include "atom/kernels/cuda/rows/block_hadamard.cuh"
 #include "atom/kernels/cuda/rows/fused_quantize_call.h"
+#include "atom/kernels/cuda/rows/integer_codes.cuh"
 #include "atom/kernels/cuda/rows/row_values.cuh"
+#include "atom/kernels/cuda/rows/row_vectors.cuh"
 
 namespace atom::kernels::cuda {
 namespace {
 
-constexpr int kChunk = 16;  // columns of a thread
-constexpr int kMaxWarps = 32;
-
-__device__ __forceinline__ float2 Widen(uint32_t word, RowType type) {
-  if (type == RowType::kBF16) {
-    return {__uint_as_float(word << 16), __uint_as_float(word & 0xFFFF0000u)};
-  }
-  return __half22float2(*reinterpret_cast<const __half2*>(&word));
-}
-
-/// Values of 16-byte vector `words` (8 of a 16-bit type, 4 of fp32) from `out` on.
-__device__ __forceinline__ void WidenVector(const uint4& words, RowType type, float* out) {
-  const uint32_t parts[4] = {words.x, words.y, words.z, words.w};
-  if (type == RowType::kF32) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) out[i] = __uint_as_float(parts[i]);
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const float2 pair = Widen(parts[i], type);
-    out[2 * i] = pair.x, out[2 * i + 1] = pair.y;
-  }
-}
-
-__device__ __forceinline__ uint4 NarrowVector(const float* values, RowType type) {
-  uint32_t parts[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    if (type == RowType::kF32) {
-      parts[i] = __float_as_uint(values[i]);
-    } else if (type == RowType::kF16) {
-      const __half2 pair = __floats2half2_rn(values[2 * i], values[2 * i + 1]);
-      parts[i] = *reinterpret_cast<const uint32_t*>(&pair);
-    } else {
-      const __nv_bfloat162 pair = __floats2bfloat162_rn(values[2 * i], values[2 * i + 1]);
-      parts[i] = *reinterpret_cast<const uint32_t*>(&pair);
-    }
-  }
-  return {parts[0], parts[1], parts[2], parts[3]};
-}
+constexpr int kMaxWarps = 24;
 
 __device__ __forceinline__ float WarpSum(float x) {
 #pragma unroll
   for (int distance = 16; distance > 0; distance /= 2) x += __shfl_xor_sync(~0u, x, distance);
   return x;
 }
+/// Not negative, so that the order of floats is that of their bits.
 __device__ __forceinline__ float WarpMax(float x) {
-  // Not negative, so that the order of floats is that of their bits.
   return __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(x)));
 }
-
-/// Sums and differences at distances 1 … 8 in registers, 16 … 64 between lanes, then the norm.
-/// Lanes whose columns are not transformed take part in the exchange only.
-__device__ __forceinline__ void Transform(float (&y)[kChunk], int group, bool mine) {
-  if (mine) {
-#pragma unroll
-    for (int distance = 1; distance < kChunk; distance *= 2) {
-#pragma unroll
-      for (int i = 0; i < kChunk; ++i) {
-        if (i & distance) continue;
-        const float a = y[i], b = y[i + distance];
-        y[i] = a + b, y[i + distance] = a - b;
-      }
-    }
-  }
-  for (int lanes = 1; lanes * kChunk < group; lanes *= 2) {
-    const float sign = threadIdx.x & lanes ? -1.0f : 1.0f;
-#pragma unroll
-    for (int i = 0; i < kChunk; ++i) {
-      const float other = __shfl_xor_sync(~0u, y[i], lanes);
-      y[i] = mine ? __fmaf_rn(sign, y[i], other) : y[i];
-    }
-  }
-  const float norm = mine ? __frcp_rn(__fsqrt_rn(static_cast<float>(group))) : 1.0f;
-#pragma unroll
-  for (int i = 0; i < kChunk; ++i) y[i] *= norm;
+/// The larger magnitude; a NaN if one is.
+__device__ __forceinline__ float LargerOrNan(float a, float b) {
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(fabsf(b)));
+  return larger;
 }
 
-__device__ __forceinline__ float RoundToHalf(float x) {
-  return __half2float(__float2half_rn(fminf(fmaxf(x, 0x1p-24f), 65504.0f)));
-}
+/// The call, and what follows from it, as operands in constant memory.
+struct Params {
+  FusedQuantizeCall call;
+  float norm;        ///< of the transform
+  CodeRange range;   ///< of the low-bit columns
+  bool whole;        ///< columns are a multiple of a warp's
+  bool one_encoder;  ///< a thread's chunks belong to one group, or all to the outliers
 
-struct Shared {
-  float sums[2][kMaxWarps];  // of x², two rows in turn
-  float low_max[2][kMaxWarps], high_max[2][kMaxWarps];
-  int code_sum[2];
+  explicit Params(const FusedQuantizeCall& of, int thread_columns)
+      : call(of),
+        norm(1.0f / std::sqrt(static_cast<float>(of.group))),
+        range(of.bits),
+        whole(of.columns % (32 * thread_columns) == 0),
+        one_encoder(of.group >= thread_columns && of.outliers % thread_columns == 0) {}
 };
 
-template <FusedSource kSource, bool kWide>
+struct Partials {  // one entry a warp
+  float sums[kMaxWarps];
+  float low_max[kMaxWarps], high_max[kMaxWarps];
+  int code_sums[kMaxWarps];
+};
+
+template <FusedSource kSource, RowType kType, int kColumns>
 class RowQuantizer {
  public:
-  static constexpr int kVectors = kWide ? 4 : 2;  // of 16 bytes, a thread and row
-  static constexpr int kPerVector = kWide ? 4 : 8;
-
-  __device__ RowQuantizer(const FusedQuantizeCall& call, char* buffers, Shared& shared)
-      : call_(call),
-        buffers_(buffers),
-        shared_(shared),
-        thread_(threadIdx.x),
-        warp_(threadIdx.x / 32),
-        lane_(threadIdx.x % 32),
-        warps_(blockDim.x / 32) {
-    low_ = call.columns - call.outliers;
-    active_ = thread_ * kChunk < call.columns;
-    outlier_ = thread_ * kChunk >= low_;
-    type_ = kWide ? RowType::kF32 : call.x.type;
-    const PackedActivationLayout layout{call.rows, low_, call.outliers};
-    const int column = thread_ * kChunk - (outlier_ ? low_ : 0);
-    block_ = call.codes +
-             (column / kBlockColumns + (outlier_ ? layout.blocks4() : 0)) * layout.block_bytes();
-    chunk_ = column % kBlockColumns / 16;
+  __device__ RowQuantizer(const Params& params, char* shared, Partials& partials)
+      : params_(params),
+        call_(params.call),
+        partials_(partials),
+        thread_(static_cast<int>(threadIdx.x)),
+        threads_(static_cast<int>(blockDim.x)),
+        warp_(thread_ / 32),
+        lane_(thread_ % 32) {
+    values_ = reinterpret_cast<float4*>(shared);
+    places_ = reinterpret_cast<uint4*>(values_ + threads_ * kColumns / 4);
+    next_ = places_ + threads_ * kColumns / 8 + thread_;
+    const FusedQuantizeCall& call = params.call;
+    const PackedActivationLayout layout{call.rows, call.columns - call.outliers, call.outliers};
+    const int low = call.columns - call.outliers;
     padded_rows_ = static_cast<int>(layout.padded_tokens());
-    if constexpr (kSource != FusedSource::kSiluMul) {
 #pragma unroll
-      for (int i = 0; i < kChunk; ++i) {
-        const int j = active_ ? thread_ * kChunk + i : 0;
-        const uint32_t from = call.permutation != nullptr ? call.permutation[j] : j;
-        from_[i / 2] = i % 2 == 0 ? from : from_[i / 2] | from << 16;
-      }
+    for (int h = 0; h < kChunks; ++h) {
+      const int column = thread_ * kColumns + 16 * h;
+      active_[h] = column < call.columns;
+      outlier_[h] = active_[h] && column >= low;
+      low_[h] = column < low;
+      const int local = column - (outlier_[h] ? low : 0);
+      const int64_t block = local / kBlockColumns + (outlier_[h] ? layout.blocks4() : 0);
+      chunk_[h] =
+          static_cast<uint32_t>(block * (layout.block_bytes() / 16) + local % kBlockColumns / 16);
     }
-    if constexpr (kSource == FusedSource::kRmsNorm) {
-#pragma unroll
-      for (int i = 0; i < kChunk; ++i) {
-        reinterpret_cast<float*>(Weights())[i / 4 * 4 * blockDim.x + 4 * thread_ + i % 4] =
-            call.weight[From(i)];
-      }
-    }
+    if constexpr (kGathered) FindPlaces();
+  }
+
+  /// Shared memory of one thread: its values, their places, its vectors of the next row.
+  static constexpr int SharedBytes() {
+    return kGathered ? kColumns * (4 + 2 + RowTypeBytes(kType)) : 0;
   }
 
   __device__ void Run() {
-    int buffer = 0, last = -1;
-    int row = static_cast<int>(blockIdx.x);
-    for (; row < call_.rows; row += static_cast<int>(gridDim.x), buffer ^= 1) {
-      float y[kChunk];
-      Take(row, buffer);
-      __syncthreads();
-      Finish(last, buffer ^ 1);
-      if constexpr (kSource != FusedSource::kSiluMul) {
-        Gather(buffer, y);
+    const int stride = static_cast<int>(gridDim.x);
+    int last = -1, row = static_cast<int>(blockIdx.x);
+    if constexpr (kGathered) Request<false>(row);
+    for (; row < call_.rows; row += stride) {
+      float y[kColumns], of_chunk[kChunks];
+      if constexpr (kGathered) {
+        if (params_.whole) {
+          Prepare<true>(row);
+          Request<true>(row + stride);
+        } else {
+          Prepare<false>(row);
+          Request<false>(row + stride);
+        }
+        __syncthreads();
+        Gather<0, kChunks>(y);
       } else {
         Activate(row, y);
+        __syncthreads();
       }
-      if (call_.hadamard) Transform(y, call_.group, !outlier_);
-      float largest = 0;
-#pragma unroll
-      for (int i = 0; i < kChunk; ++i) largest = fmaxf(largest, fabsf(y[i]));
-      if (!active_) largest = 0;
-      // Of the group: its chunks are neighbouring lanes.
-      float of_group = largest;
-      for (int lanes = 1; lanes * kChunk < call_.group; lanes *= 2) {
-        of_group = fmaxf(of_group, __shfl_xor_sync(~0u, of_group, lanes));
-      }
-      const float low = WarpMax(active_ && !outlier_ ? of_group : 0.0f);
-      const float high = WarpMax(outlier_ ? largest : 0.0f);
-      if (lane_ == 0) {
-        shared_.low_max[buffer][warp_] = low;
-        shared_.high_max[buffer][warp_] = high;
-      }
+      Finish(last);
+      if (call_.hadamard) Transform(row, y);
+      Largest(y, of_chunk);
       __syncthreads();
-      Encode(row, buffer, y, of_group);
+      Encode(row, y, of_chunk);
       last = row;
     }
     __syncthreads();
-    Finish(last, buffer ^ 1);
+    Finish(last);
   }
 
  private:
-  __device__ int From(int i) const {
-    return static_cast<int>(i % 2 == 0 ? from_[i / 2] & 0xFFFF : from_[i / 2] >> 16);
+  static constexpr int kPerVector = PerVector(kType);
+  static constexpr int kVectors = kColumns / kPerVector;
+  static constexpr int kChunks = kColumns / 16;
+  static constexpr bool kGathered = kSource != FusedSource::kSiluMul;
+
+  /// A column's place in values_, in bytes: below 65,536.
+  static __device__ __forceinline__ uint32_t PlaceOf(uint32_t column) {
+    return (column ^ column / 32 % 32) * 4;
   }
 
-  __device__ float* Sums(int buffer) { return shared_.sums[buffer]; }
-
-  __device__ uint4* Values(int buffer) const {
-    return reinterpret_cast<uint4*>(buffers_ +
-                                    static_cast<size_t>(buffer) * call_.columns * (kWide ? 4 : 2));
-  }
-
-  /// The norm's weight, [4][threads] vectors: each thread reads what it wrote.
-  __device__ float4* Weights() const { return reinterpret_cast<float4*>(Values(2)); }
-
-  /// Vectors thread, thread + threads, … of the row, so that a warp's loads are consecutive, to
-  /// shared memory; and Σ x².
-  __device__ __forceinline__ void Take(int row, int buffer) {
-    if constexpr (kSource == FusedSource::kSiluMul) return;
-    auto* x = static_cast<uint4*>(MutableRowAt(call_.x, row, 0));
-    const int count = call_.columns / kPerVector, threads = static_cast<int>(blockDim.x);
-    uint4 words[kVectors];
+  /// Where the result's columns lie: 16 bits each, 8 columns a vector, those of a thread
+  /// [4][threads] apart. Read with coalesced loads, four columns at a time.
+  __device__ __forceinline__ void FindPlaces() {
+    const auto threads = static_cast<uint32_t>(threads_);
 #pragma unroll
-    for (int i = 0; i < kVectors; ++i) {
-      if (thread_ + i * threads < count) words[i] = x[thread_ + i * threads];
-    }
-    float sum = 0;
-#pragma unroll
-    for (int i = 0; i < kVectors; ++i) {
-      const int at = thread_ + i * threads;
-      if (at >= count) continue;
-      if (call_.residual.data != nullptr) {
-        float values[kPerVector], added[kPerVector];
-        WidenVector(words[i], type_, values);
-        WidenVector(static_cast<const uint4*>(RowAt(call_.residual, row, 0))[at], type_, added);
-#pragma unroll
-        for (int j = 0; j < kPerVector; ++j) values[j] += added[j];
-        words[i] = NarrowVector(values, type_);  // the norm is of what is stored
-        x[at] = words[i];
+    for (int i = 0; i < kColumns / 4; ++i) {
+      const uint32_t column = 4 * (static_cast<uint32_t>(thread_) + i * threads);
+      uint4 from = {0, 0, 0, 0};  // past the last: any
+      if (column < static_cast<uint32_t>(call_.columns)) {
+        from = call_.permutation == nullptr
+                   ? uint4{column, column + 1, column + 2, column + 3}
+                   : *reinterpret_cast<const uint4*>(call_.permutation + column);
       }
-      Values(buffer)[at] = words[i];
-      if constexpr (kSource == FusedSource::kRmsNorm) {
-        float values[kPerVector];
-        WidenVector(words[i], type_, values);
+      auto* pairs = reinterpret_cast<uint2*>(places_);
+      pairs[(column % kColumns / 8 * threads + column / kColumns) * 2 + column % 8 / 4] = {
+          PlaceOf(from.x) | PlaceOf(from.y) << 16, PlaceOf(from.z) | PlaceOf(from.w) << 16};
+    }
+  }
+
+  /// Columns from 16 * kFirst to 16 * kLast of the thread.
+  template <int kFirst, int kLast>
+  __device__ __forceinline__ void Gather(float (&y)[kColumns]) const {
+    const auto* bytes = reinterpret_cast<const char*>(values_);
 #pragma unroll
-        for (int j = 0; j < kPerVector; ++j) sum = __fmaf_rn(values[j], values[j], sum);
+    for (int i = 2 * kFirst; i < 2 * kLast; ++i) {
+      const uint4 places = places_[i * threads_ + thread_];
+      const uint32_t pairs[4] = {places.x, places.y, places.z, places.w};
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        y[8 * i + 2 * j] = *reinterpret_cast<const float*>(bytes + (pairs[j] & 0xFFFF));
+        y[8 * i + 2 * j + 1] = *reinterpret_cast<const float*>(bytes + (pairs[j] >> 16));
       }
     }
-    if constexpr (kSource == FusedSource::kRmsNorm) {
-      sum = WarpSum(sum);
-      if (lane_ == 0) Sums(buffer)[warp_] = sum;
-    }
   }
 
-  __device__ __forceinline__ void Gather(int buffer, float (&y)[kChunk]) {
+  /// Vector i of this thread; a warp loads 32 · kColumns consecutive values.
+  __device__ __forceinline__ uint32_t VectorColumn(int i) const {
+    constexpr uint32_t kLanes = 32 / kPerVector;
+    const auto thread = static_cast<uint32_t>(thread_), lane = thread % 32;
+    return thread / 32 * 32 * kColumns + lane / kLanes * 128 + lane % kLanes * kPerVector +
+           i / 4 * (32 / kLanes) * 128 + i % 4 * 32;
+  }
+  /// `kFull`: every vector of every thread is there.
+  template <bool kFull>
+  __device__ __forceinline__ bool HasVector(int i) const {
+    return kFull || VectorColumn(i) < static_cast<uint32_t>(call_.columns);
+  }
+
+  /// The row's values, normed or activated, to shared memory.
+  template <bool kFull>
+  __device__ __forceinline__ void Prepare(int row) {
+    float x[kColumns];
+    ptx::AsyncCopyWait<0>();
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) {
+      WidenVector<kType>(next_[i * threads_], x + i * kPerVector);
+    }
     float inverse = 1.0f;
     if constexpr (kSource == FusedSource::kRmsNorm) {
-      const float sum = WarpSum(lane_ < warps_ ? Sums(buffer)[lane_] : 0.0f);
-      inverse = __frcp_rn(
-          __fsqrt_rn(__fadd_rn(__fdiv_rn(sum, static_cast<float>(call_.columns)), call_.epsilon)));
+      if (call_.residual.data != nullptr) AddResidual<kFull>(row, x);
+      inverse = Inverse(x);
     }
-    const void* values = Values(buffer);
 #pragma unroll
-    for (int i = 0; i < kChunk; ++i) y[i] = LoadValue(values, type_, From(i));
-    if constexpr (kSource == FusedSource::kRmsNorm) {
+    for (int i = 0; i < kVectors; ++i) {
+      if (!HasVector<kFull>(i)) continue;
+      const uint32_t column = VectorColumn(i);
+      const uint32_t block = (column ^ column / 128 % 8 * 4) / 4;
 #pragma unroll
-      for (int i = 0; i < kChunk / 4; ++i) {
-        const float4 weight = Weights()[i * static_cast<int>(blockDim.x) + thread_];
-        y[4 * i] = __fmul_rn(__fmul_rn(y[4 * i], inverse), weight.x);
-        y[4 * i + 1] = __fmul_rn(__fmul_rn(y[4 * i + 1], inverse), weight.y);
-        y[4 * i + 2] = __fmul_rn(__fmul_rn(y[4 * i + 2], inverse), weight.z);
-        y[4 * i + 3] = __fmul_rn(__fmul_rn(y[4 * i + 3], inverse), weight.w);
+      for (int j = 0; j < kPerVector; j += 4) {
+        const float* const from = x + i * kPerVector + j;
+        float4 four = {from[0], from[1], from[2], from[3]};
+        if constexpr (kSource == FusedSource::kRmsNorm) {
+          const float4 w = *reinterpret_cast<const float4*>(call_.weight + column + j);
+          four = {__fmul_rn(__fmul_rn(four.x, inverse), w.x),
+                  __fmul_rn(__fmul_rn(four.y, inverse), w.y),
+                  __fmul_rn(__fmul_rn(four.z, inverse), w.z),
+                  __fmul_rn(__fmul_rn(four.w, inverse), w.w)};
+        }
+        values_[block ^ (j / 4)] = Turned(four, i % 4);
       }
+    }
+  }
+
+  /// Value j of the result is value j ^ by.
+  static __device__ __forceinline__ float4 Turned(const float4& x, int by) {
+    switch (by) {
+      case 1:
+        return {x.y, x.x, x.w, x.z};
+      case 2:
+        return {x.z, x.w, x.x, x.y};
+      case 3:
+        return {x.w, x.z, x.y, x.x};
+      default:
+        return x;
+    }
+  }
+
+  /// Requests the row's vectors; those past the last are 0. Each thread reads what it requested.
+  template <bool kFull>
+  __device__ __forceinline__ void Request(int row) {
+    if (row < call_.rows) {
+      const auto* from = static_cast<const uint4*>(RowAt(call_.x, row, VectorColumn(0)));
+      const uint32_t to = ptx::SharedAddress(next_);
+#pragma unroll
+      for (int i = 0; i < kVectors; ++i) {
+        ptx::AsyncCopy16(to + i * static_cast<uint32_t>(threads_) * 16,
+                         from + (VectorColumn(i) - VectorColumn(0)) / kPerVector,
+                         HasVector<kFull>(i) ? 16 : 0);
+      }
+    }
+    ptx::AsyncCopyCommit();
+  }
+
+  /// The norm is of what is stored.
+  template <bool kFull>
+  __device__ __forceinline__ void AddResidual(int row, float (&x)[kColumns]) const {
+    const auto* from = static_cast<const uint4*>(RowAt(call_.residual, row, 0));
+    auto* to = static_cast<uint4*>(MutableRowAt(call_.x, row, 0));
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) {
+      if (!HasVector<kFull>(i)) continue;
+      const uint32_t at = VectorColumn(i) / kPerVector;
+      float added[kPerVector];
+      WidenVector<kType>(from[at], added);
+      float* const values = x + i * kPerVector;
+#pragma unroll
+      for (int j = 0; j < kPerVector; ++j) values[j] = __fadd_rn(values[j], added[j]);
+      to[at] = NarrowVector<kType>(values);
+      WidenVector<kType>(NarrowVector<kType>(values), values);
     }
   }
 
   /// silu(gate) · up of this thread's columns.
-  __device__ __forceinline__ void Activate(int row, float (&y)[kChunk]) {
-#pragma unroll
-    for (int i = 0; i < kChunk; ++i) y[i] = 0;
-    if (!active_) return;
-    const auto* gate = static_cast<const uint4*>(RowAt(call_.x, row, thread_ * kChunk));
+  __device__ __forceinline__ void Activate(int row, float (&y)[kColumns]) const {
+    const auto* gate = static_cast<const uint4*>(RowAt(call_.x, row, thread_ * kColumns));
     const auto* up =
-        static_cast<const uint4*>(RowAt(call_.x, row, call_.columns + thread_ * kChunk));
-    uint4 words[2 * kVectors];
+        static_cast<const uint4*>(RowAt(call_.x, row, call_.columns + thread_ * kColumns));
+    uint4 vectors[2][kVectors];
 #pragma unroll
-    for (int i = 0; i < kVectors; ++i) words[i] = gate[i], words[kVectors + i] = up[i];
+    for (int i = 0; i < kVectors; ++i) {
+      const bool has = active_[i * kPerVector / 16];
+      vectors[0][i] = has ? gate[i] : uint4{};
+      vectors[1][i] = has ? up[i] : uint4{};
+    }
 #pragma unroll
     for (int i = 0; i < kVectors; ++i) {
       float a[kPerVector], b[kPerVector];
-      WidenVector(words[i], type_, a);
-      WidenVector(words[kVectors + i], type_, b);
+      WidenVector<kType>(vectors[0][i], a);
+      WidenVector<kType>(vectors[1][i], b);
 #pragma unroll
       for (int j = 0; j < kPerVector; ++j) {
         y[i * kPerVector + j] = __fmul_rn(__fdividef(a[j], 1.0f + __expf(-a[j])), b[j]);
@@ -278,110 +301,175 @@ class RowQuantizer {
     }
   }
 
-  __device__ __forceinline__ void Encode(int row, int buffer, const float (&y)[kChunk],
-                                         float of_group) {
-    const float most = call_.bits == 4 ? 7.0f : 127.0f;
-    const float low_max = WarpMax(lane_ < warps_ ? shared_.low_max[buffer][lane_] : 0.0f);
-    const float high_max = WarpMax(lane_ < warps_ ? shared_.high_max[buffer][lane_] : 0.0f);
-    const auto scale_of = [](float largest, float clip, float steps) {
-      return __fdiv_rn(__fmul_rn(fmaxf(largest, 1e-5f), clip), steps);
-    };
-    const bool integer = call_.scale == FusedScale::kInteger;
-    float scale = 0, multiplier = 1, limit = most;
-    if (thread_ == 0 || outlier_) outlier_scale_ = RoundToHalf(scale_of(high_max, 1.0f, 127.0f));
-    if (outlier_) {
-      scale = outlier_scale_;
-      limit = 127.0f;
+  /// Outliers are not transformed: they take part in the exchange, and are read again.
+  __device__ __forceinline__ void Transform(int row, float (&y)[kColumns]) const {
+    TransformGroups<kColumns>(y, call_.group, params_.norm);
+    if constexpr (kGathered) {
+      if (outlier_[0]) Gather<0, 1>(y);
+      if (kChunks == 2 && outlier_[kChunks - 1]) Gather<kChunks - 1, kChunks>(y);
+    } else if (outlier_[0] || outlier_[kChunks - 1]) {
+      float again[kColumns];
+      Activate(row, again);
+#pragma unroll
+      for (int i = 0; i < kColumns; ++i) y[i] = outlier_[i / 16] ? again[i] : y[i];
+    }
+  }
+
+  /// 1 / sqrt(mean of x² + epsilon). A thread adds its vectors' squares, in rising order; lanes and
+  /// then warps are added pairwise.
+  __device__ __forceinline__ float Inverse(const float (&x)[kColumns]) {
+    float sum = 0;
+#pragma unroll
+    for (float value : x) sum = __fmaf_rn(value, value, sum);
+    sum = WarpSum(sum);
+    if (lane_ == 0) partials_.sums[warp_] = sum;
+    __syncthreads();
+    sum = WarpSum(lane_ < threads_ / 32 ? partials_.sums[lane_] : 0.0f);
+    const auto columns = static_cast<float>(call_.columns);
+    return __frcp_rn(__fsqrt_rn(__fadd_rn(__fdiv_rn(sum, columns), call_.epsilon)));
+  }
+
+  /// Largest magnitudes of the groups of both chunks (of the chunks themselves where they are
+  /// outliers), and the warp's. What has no code of its own is taken out of y: a NaN is 0, and what
+  /// is beyond all scales as far beyond as the encoder bears.
+  __device__ __forceinline__ void Largest(float (&y)[kColumns], float (&of_chunk)[kChunks]) {
+#pragma unroll
+    for (int h = 0; h < kChunks; ++h) {
+      of_chunk[h] = fabsf(y[16 * h]);
+#pragma unroll
+      for (int i = 16 * h + 1; i < 16 * h + 16; ++i) of_chunk[h] = LargerOrNan(of_chunk[h], y[i]);
+    }
+    if (!(LargerOrNan(of_chunk[0], of_chunk[kChunks - 1]) < 1e7f)) Tame(y, of_chunk);
+    float low = 0, high = 0, of_group = fmaxf(of_chunk[0], of_chunk[kChunks - 1]);
+    if (params_.one_encoder) {
+      if (low_[0]) low = of_group;
+      if (outlier_[0]) high = of_group;
     } else {
-      const float largest = scale_of(low_max, call_.clip, most);
-      token_scale_ = integer ? __fmul_rn(largest, 1.0f / 15.0f) : RoundToHalf(largest);
-      scale = token_scale_;
-      if (integer) {
-        // Of the largest group; a smaller group's scale is so many fifteenths of it.
-        const float wanted = scale_of(of_group, call_.clip, most);
-        multiplier = fminf(fmaxf(rintf(__fdiv_rn(wanted, token_scale_)), 1.0f), 15.0f);
+#pragma unroll
+      for (int h = 0; h < kChunks; ++h) {
+        if (low_[h]) low = fmaxf(low, of_chunk[h]);
+        if (outlier_[h]) high = fmaxf(high, of_chunk[h]);
+      }
+    }
+    for (int lanes = 1; lanes * kColumns < call_.group; lanes *= 2) {
+      of_group = fmaxf(of_group, __shfl_xor_sync(~0u, of_group, lanes));
+    }
+    if (call_.group >= kColumns) of_chunk[0] = of_chunk[kChunks - 1] = of_group;
+    low = WarpMax(low), high = WarpMax(high);
+    if (lane_ == 0) partials_.low_max[warp_] = low, partials_.high_max[warp_] = high;
+  }
+
+  /// Magnitudes without NaN and infinity, and values that the encoder bears.
+  static __device__ __forceinline__ void Tame(float (&y)[kColumns], float (&of_chunk)[kChunks]) {
+#pragma unroll
+    for (int h = 0; h < kChunks; ++h) {
+      of_chunk[h] = 0;
+#pragma unroll
+      for (int i = 16 * h; i < 16 * h + 16; ++i) {
+        of_chunk[h] = fmaxf(of_chunk[h], fabsf(y[i]));
+        y[i] = y[i] == y[i] ? fminf(fmaxf(y[i], -1e7f), 1e7f) : 0.0f;
+      }
+    }
+  }
+
+  __device__ __forceinline__ void Encode(int row, const float (&y)[kColumns],
+                                         const float (&of_chunk)[kChunks]) {
+    const bool mine = lane_ < threads_ / 32;
+    const float low_max = WarpMax(mine ? partials_.low_max[lane_] : 0.0f);
+    const float high_max = WarpMax(mine ? partials_.high_max[lane_] : 0.0f);
+    const float low_scale = ScaleOf(low_max, call_.clip, params_.range);
+    outlier_scale_ = RoundToHalf(ScaleOf(high_max, 1.0f, CodeRange(8)));
+    token_scale_ =
+        call_.scale == FusedScale::kInteger ? TwoLevelScale(low_scale) : RoundToHalf(low_scale);
+    Encoder encoder = EncoderOf(row, 0, of_chunk[0]);
+    const auto token = static_cast<uint32_t>(row), in_atom = token % 8;
+    auto* atom = reinterpret_cast<uint4*>(call_.codes) + token * (kAtomBytes / kAtomTokens / 16);
+    int sum = 0;
+#pragma unroll
+    for (int h = 0; h < kChunks; ++h) {
+      if (h == 1 && !params_.one_encoder) encoder = EncoderOf(row, 1, of_chunk[1]);
+      uint32_t words[4];
+      int chunk_sum = 0;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        words[i] = encoder.Word(y + 16 * h + 4 * i);
+        chunk_sum = __dp4a(static_cast<int>(words[i]), 0x01010101, chunk_sum);
+      }
+      if (low_[h]) sum += chunk_sum;
+      if (active_[h]) atom[chunk_[h] ^ in_atom] = {words[0], words[1], words[2], words[3]};
+    }
+    sum = __reduce_add_sync(~0u, sum);
+    if (lane_ == 0) partials_.code_sums[warp_] = sum;
+  }
+
+  /// Of chunk h; see Params::one_encoder.
+  __device__ __forceinline__ Encoder EncoderOf(int row, int h, float largest) const {
+    float scale = token_scale_;
+    int bits = call_.bits, times = 1;
+    if (outlier_[h]) {
+      scale = outlier_scale_, bits = 8;
+    } else if (call_.scale != FusedScale::kToken) {
+      scale = ScaleOf(largest, call_.clip, params_.range);
+      if (call_.scale == FusedScale::kInteger) {
+        const float multiplier = TwoLevelMultiplier(scale, token_scale_);
         scale = __fmul_rn(token_scale_, multiplier);
-      } else if (call_.scale == FusedScale::kGroup) {
-        scale = RoundToHalf(scale_of(of_group, call_.clip, most));
-        if (active_ && thread_ * kChunk % call_.group == 0) {
-          call_.group_scales[static_cast<int64_t>(thread_ * kChunk / call_.group) * padded_rows_ +
-                             row] = scale;
+        times = static_cast<int>(multiplier);
+      } else {
+        scale = RoundToHalf(scale);
+        const int column = thread_ * kColumns + 16 * h;
+        if (low_[h] && column % call_.group == 0) {
+          call_.group_scales[static_cast<int64_t>(column / call_.group) * padded_rows_ + row] =
+              scale;
         }
       }
     }
-    const float inverse = __frcp_rn(scale);
-    // Added to it, an integer stands in the low bits of a float, in two's complement.
-    constexpr float kMagic = 12582912.0f;
-    uint32_t words[4];
-    int sum = 0;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      uint32_t bytes[4];
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const float product = __fmul_rn(y[4 * i + j], inverse);
-        const float x = product == product ? product : 0.0f;  // a NaN has code 0
-        const float clamped = fminf(fmaxf(x, -limit - 1.0f), limit);
-        const float rounded = __fsub_rn(__fadd_rn(clamped, kMagic), kMagic);  // to even
-        bytes[j] = __float_as_uint(__fmaf_rn(rounded, multiplier, kMagic));
-      }
-      const uint32_t low = __byte_perm(bytes[0], bytes[1], 0x0040);
-      const uint32_t high = __byte_perm(bytes[2], bytes[3], 0x0040);
-      words[i] = __byte_perm(low, high, 0x5410);
-      sum = __dp4a(static_cast<int>(words[i]), 0x01010101, sum);
-    }
-    if (active_) {
-      int8_t* atom = block_ + static_cast<int64_t>(row / 8) * kAtomBytes + row % 8 * kBlockColumns;
-      *reinterpret_cast<uint4*>(atom + (chunk_ ^ (row % 8)) * 16) = {words[0], words[1], words[2],
-                                                                     words[3]};
-    }
-    sum = __reduce_add_sync(~0u, active_ && !outlier_ ? sum : 0);
-    if (lane_ == 0) atomicAdd(&shared_.code_sum[buffer], sum);
+    return Encoder(scale, bits, times);
   }
 
   /// The scales of the row before, whose sum is complete now.
-  __device__ __forceinline__ void Finish(int row, int buffer) {
-    if (row < 0 || thread_ != 0) return;
+  __device__ __forceinline__ void Finish(int row) {
+    if (row < 0 || warp_ != 0) return;
     TokenScales scales;
     scales.scale = token_scale_;
     scales.outlier_scale = outlier_scale_;
-    scales.sum = shared_.code_sum[buffer];
-    call_.tokens[row] = scales;
-    shared_.code_sum[buffer] = 0;
+    scales.sum = __reduce_add_sync(~0u, lane_ < threads_ / 32 ? partials_.code_sums[lane_] : 0);
+    if (lane_ == 0) call_.tokens[row] = scales;
   }
 
+  const Params& params_;
   const FusedQuantizeCall& call_;
-  char* buffers_;
-  Shared& shared_;
-  int thread_, warp_, lane_, warps_;
-  int low_ = 0, padded_rows_ = 0, chunk_ = 0;
-  bool active_ = false, outlier_ = false;
-  RowType type_ = RowType::kF16;
-  int8_t* block_ = nullptr;                    // the K block of this thread's columns
-  uint32_t from_[kChunk / 2];                  // two columns of x each
+  Partials& partials_;
+  float4* values_;  ///< of the row
+  uint4* places_;
+  uint4* next_;  ///< this thread's vectors of the next row, `threads_` apart
+  int thread_, threads_, warp_, lane_, padded_rows_ = 0;
+  bool active_[kChunks], low_[kChunks], outlier_[kChunks];
+  uint32_t chunk_[kChunks];                    // chunks' places in row 0, in 16 bytes
   float token_scale_ = 0, outlier_scale_ = 0;  // of the last row
 };
 
-template <FusedSource kSource, bool kWide, int kThreads>
-__global__ void __launch_bounds__(kThreads)
-    FusedQuantizeKernel(const __grid_constant__ FusedQuantizeCall call) {
-  extern __shared__ __align__(16) char buffers[];
-  __shared__ Shared shared;
-  if (threadIdx.x < 2) shared.code_sum[threadIdx.x] = 0;
-  __syncthreads();
-  RowQuantizer<kSource, kWide>(call, buffers, shared).Run();
+template <FusedSource kSource, RowType kType, int kColumns>
+__global__ void __maxnreg__(kColumns == 16 ? 80 : 96)
+    FusedQuantizeKernel(const __grid_constant__ Params params) {
+  extern __shared__ __align__(16) char shared[];
+  __shared__ Partials partials;
+  ptx::LaunchDependents();
+  RowQuantizer<kSource, kType, kColumns> quantizer(params, shared, partials);
+  ptx::WaitForPredecessors();  // the permutation is nobody's result
+  quantizer.Run();
 }
 
-template <FusedSource kSource, bool kWide, int kThreads>
-cudaError_t Launch(const FusedQuantizeCall& call, int threads, cudaStream_t stream) {
-  auto* kernel = FusedQuantizeKernel<kSource, kWide, kThreads>;
-  const int weights = kSource == FusedSource::kRmsNorm ? threads * kChunk * 4 : 0;
-  const int bytes =
-      kSource == FusedSource::kSiluMul ? 0 : 2 * call.columns * (kWide ? 4 : 2) + weights;
-  cudaError_t code =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 3 * 16384 * 4);
+template <FusedSource kSource, RowType kType, int kColumns>
+cudaError_t Launch(const FusedQuantizeCall& call, cudaStream_t stream) {
+  auto* kernel = FusedQuantizeKernel<kSource, kType, kColumns>;
+  constexpr int kBytes = RowQuantizer<kSource, kType, kColumns>::SharedBytes();
+  static const cudaError_t prepared = cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 16384 / kColumns * kBytes);
+  if (prepared != cudaSuccess) return prepared;
+  const int threads = ((call.columns + kColumns - 1) / kColumns + 31) / 32 * 32;
+  const int bytes = threads * kBytes;
   int device = 0, multiprocessors = 0, resident = 0;
-  if (code == cudaSuccess) code = cudaGetDevice(&device);
+  cudaError_t code = cudaGetDevice(&device);
   if (code == cudaSuccess) {
     code = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
   }
@@ -389,23 +477,29 @@ cudaError_t Launch(const FusedQuantizeCall& call, int threads, cudaStream_t stre
     code = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads, bytes);
   }
   if (code != cudaSuccess) return code;
-  const int blocks =
-      call.rows < multiprocessors * resident ? call.rows : multiprocessors * resident;
-  kernel<<<blocks, threads, bytes, stream>>>(call);
-  return cudaGetLastError();
+  const int most = multiprocessors * resident;
+  return LaunchDependent(kernel, {static_cast<unsigned>(call.rows < most ? call.rows : most), 1, 1},
+                         threads, static_cast<size_t>(bytes), stream, Params(call, kColumns));
 }
 
-template <FusedSource kSource, bool kWide>
-cudaError_t LaunchThreads(const FusedQuantizeCall& call, cudaStream_t stream) {
-  const int threads = (call.columns / kChunk + 31) / 32 * 32;
-  if (threads <= 512) return Launch<kSource, kWide, 512>(call, threads, stream);
-  return Launch<kSource, kWide, 1024>(call, threads, stream);
+template <FusedSource kSource, RowType kType>
+cudaError_t LaunchColumns(const FusedQuantizeCall& call, cudaStream_t stream) {
+  if constexpr (kSource == FusedSource::kSiluMul) {
+    if (call.columns <= 16 * 32 * kMaxWarps) return Launch<kSource, kType, 16>(call, stream);
+  }
+  return Launch<kSource, kType, 32>(call, stream);
 }
 
 template <FusedSource kSource>
 cudaError_t LaunchType(const FusedQuantizeCall& call, cudaStream_t stream) {
-  if (call.x.type == RowType::kF32) return LaunchThreads<kSource, true>(call, stream);
-  return LaunchThreads<kSource, false>(call, stream);
+  switch (call.x.type) {
+    case RowType::kF16:
+      return LaunchColumns<kSource, RowType::kF16>(call, stream);
+    case RowType::kBF16:
+      return LaunchColumns<kSource, RowType::kBF16>(call, stream);
+    default:
+      return LaunchColumns<kSource, RowType::kF32>(call, stream);
+  }
 }
 
 }  // namespace

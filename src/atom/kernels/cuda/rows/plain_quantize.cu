@@ -1,5 +1,6 @@
 // One CTA a row. The row's values, normed or activated, lie in shared memory in their own order and
 // are read in the order of the permutation, four a thread, group by group.
+#include "atom/kernels/cuda/device/dependent_launch.h"
 #include "atom/kernels/cuda/gemm/packed_dense.h"
 #include "atom/kernels/cuda/ptx/sync.h"
 #include "atom/kernels/cuda/rows/plain_quantize_call.h"
@@ -180,10 +181,8 @@ __global__ void __launch_bounds__(kThreads)
     PlainQuantizeKernel(const __grid_constant__ PlainQuantizeCall call) {
   extern __shared__ float values[];
   __shared__ Scratch scratch;
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-  ptx::LaunchDependents();  // the GEMM behind this may fetch its weights; it waits before it reads
-                            // x
-#endif
+  ptx::LaunchDependents();  // the GEMM behind this may fetch its weights
+  ptx::WaitForPredecessors();
   const int64_t row = blockIdx.x;
   FillValues(call, row, values);
   if (call.source == RowSource::kRmsNorm || call.source == RowSource::kLayerNorm) {
@@ -236,8 +235,8 @@ cudaError_t EnqueuePlainQuantize(const PlainQuantizeCall& call, cudaStream_t str
       error != cudaSuccess) {
     return error;
   }
-  PlainQuantizeKernel<<<static_cast<unsigned>(call.rows), kThreads, bytes, stream>>>(call);
-  return cudaGetLastError();
+  return LaunchDependent(PlainQuantizeKernel, {static_cast<unsigned>(call.rows), 1, 1}, kThreads,
+                         bytes, stream, call);
 }
 
 }  // namespace atom::kernels::cuda

@@ -1,0 +1,75 @@
+// Scales and codes of one token's values, as docs/numerics.md, section 2, says, in the bytes that
+// the GEMMs read: code × multiplier. What a thread does for a value is a product, a rounding, a
+// clamp, and a quarter of what packs four of them:
+//
+//   fp32   x · 1/scale + 1.5·2^23   the code in the low bits, rounded to even
+//   int32  clamped to [0, top] with the bias that makes the least code 0
+//   bytes  u0 u1 u2 u3              four of them in a word, none of which overflows below:
+//   word · multiplier + constant    every byte code · multiplier + 128; then 128 is taken away
+#pragma once
+
+#include <cstdint>
+#include <cuda_fp16.h>
+
+namespace atom::kernels::cuda {
+
+/// The largest code and its reciprocal, rounded.
+struct CodeRange {
+  float steps, reciprocal;
+
+  explicit constexpr CodeRange(int bits)
+      : steps(bits == 4 ? 7.0f : 127.0f), reciprocal(bits == 4 ? 1.0f / 7.0f : 1.0f / 127.0f) {}
+};
+
+/// clamp(max(largest, 1e-5) · clip / steps, 2^-24, 65504). The division is exact rounding: a
+/// quotient and one correction by its remainder (for 7 and 127, all fractions were tried).
+__device__ __forceinline__ float ScaleOf(float largest, float clip, const CodeRange& range) {
+  // Beyond 1e9 the scale is 65504 anyway, and infinity has no remainder.
+  const float x = __fmul_rn(fminf(fmaxf(largest, 1e-5f), 1e9f), clip);
+  const float quotient = __fmul_rn(x, range.reciprocal);
+  const float remainder = __fmaf_rn(-quotient, range.steps, x);
+  const float scale = __fmaf_rn(remainder, range.reciprocal, quotient);
+  return fminf(fmaxf(scale, 0x1p-24f), 65504.0f);
+}
+
+__device__ __forceinline__ float RoundToHalf(float x) { return __half2float(__float2half_rn(x)); }
+
+/// A token's scale of which the groups' are multiples 1 … 15, from the largest of theirs.
+__device__ __forceinline__ float TwoLevelScale(float largest_scale) {
+  return __fmul_rn(largest_scale, 1.0f / 15.0f);
+}
+__device__ __forceinline__ float TwoLevelMultiplier(float group_scale, float token_scale) {
+  return fminf(fmaxf(rintf(__fdiv_rn(group_scale, token_scale)), 1.0f), 15.0f);
+}
+
+/// How values of one scale become bytes.
+struct Encoder {
+  float inverse;
+  int bias, top;  ///< codes are −bias … top − bias
+  uint32_t multiplier, constant;
+
+  __device__ __forceinline__ Encoder(float scale, int bits, int times) {
+    inverse = __frcp_rn(scale);
+    bias = bits == 4 ? 8 : 128;
+    top = bits == 4 ? 15 : 255;
+    multiplier = static_cast<uint32_t>(times);
+    constant = 0x80808080u - static_cast<uint32_t>(bias * times) * 0x01010101u;
+  }
+
+  /// REQUIRES: no NaN, |values| · inverse below 2^22.
+  __device__ __forceinline__ uint32_t Word(const float* values) const {
+    constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23, bits 0x4B400000
+    uint32_t u[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float sum = __fadd_rn(__fmul_rn(values[i], inverse), kMagic);
+      u[i] =
+          static_cast<uint32_t>(__viaddmin_s32_relu(__float_as_int(sum), bias - 0x4B400000, top));
+    }
+    const uint32_t low = __byte_perm(u[0], u[1], 0x0040);
+    const uint32_t high = __byte_perm(u[2], u[3], 0x0040);
+    return (__byte_perm(low, high, 0x5410) * multiplier + constant) ^ 0x80808080u;
+  }
+};
+
+}  // namespace atom::kernels::cuda
