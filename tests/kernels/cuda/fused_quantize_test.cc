@@ -187,10 +187,18 @@ std::vector<QuantizeCase> QuantizeCases() {
       c.source = source;
       c.scale = scale;
       cases.push_back(c);
+      c.rows = 600;  // more than CTAs that fit, of 64 columns a thread
+      cases.push_back(c);
+      c.type = RowType::kF32;
+      c.columns = 4160;  // the last warp has few vectors
+      c.outliers = 64;
+      c.group = 64;
+      cases.push_back(c);
+      c.outliers = 128;
       c.type = RowType::kBF16;
       c.columns = 5120;  // 320 threads
       c.group = 32;
-      c.rows = 300;  // more than CTAs that fit
+      c.rows = 300;
       cases.push_back(c);
       c.type = RowType::kF32;
       c.columns = 16384;

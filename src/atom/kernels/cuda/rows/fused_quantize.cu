@@ -26,7 +26,9 @@
 namespace atom::kernels::cuda {
 namespace {
 
-constexpr int kMaxWarps = 24;
+constexpr int kMaxWarps = 24;  // of a row
+constexpr int kMaxTeams = 4;
+constexpr int kMaxBytes = 224 * 1024;
 
 __device__ __forceinline__ float WarpSum(float x) {
 #pragma unroll
@@ -47,13 +49,15 @@ __device__ __forceinline__ float LargerOrNan(float a, float b) {
 /// The call, and what follows from it, as operands in constant memory.
 struct Params {
   FusedQuantizeCall call;
+  int team_threads;  ///< that take one row
   float norm;        ///< of the transform
   CodeRange range;   ///< of the low-bit columns
   bool whole;        ///< columns are a multiple of a warp's
   bool one_encoder;  ///< a thread's chunks belong to one group, or all to the outliers
 
-  explicit Params(const FusedQuantizeCall& of, int thread_columns)
+  Params(const FusedQuantizeCall& of, int thread_columns)
       : call(of),
+        team_threads((of.columns + 32 * thread_columns - 1) / (32 * thread_columns) * 32),
         norm(1.0f / std::sqrt(static_cast<float>(of.group))),
         range(of.bits),
         whole(of.columns % (32 * thread_columns) == 0),
@@ -66,20 +70,24 @@ struct Partials {  // one entry a warp
   int code_sums[kMaxWarps];
 };
 
+/// Lanes that load 32 columns side by side, and a lane's vectors of a run of 1,024 columns.
+constexpr int LanesOf(RowType type) { return 32 / PerVector(type); }
+
 template <FusedSource kSource, RowType kType, int kColumns>
 class RowQuantizer {
  public:
-  __device__ RowQuantizer(const Params& params, char* shared, Partials& partials)
+  __device__ RowQuantizer(const Params& params, char* shared, Partials* partials)
       : params_(params),
         call_(params.call),
-        partials_(partials),
-        thread_(static_cast<int>(threadIdx.x)),
-        threads_(static_cast<int>(blockDim.x)),
+        threads_(params.team_threads),
+        team_(static_cast<int>(threadIdx.x) / threads_),
+        thread_(static_cast<int>(threadIdx.x) % threads_),
         warp_(thread_ / 32),
-        lane_(thread_ % 32) {
-    values_ = reinterpret_cast<float4*>(shared);
-    places_ = reinterpret_cast<uint4*>(values_ + threads_ * kColumns / 4);
-    next_ = places_ + threads_ * kColumns / 8 + thread_;
+        lane_(thread_ % 32),
+        partials_(partials[team_]) {
+    places_ = reinterpret_cast<uint4*>(shared);
+    values_ = reinterpret_cast<float4*>(shared + threads_ * (kPlaceBytes + team_ * kRowBytes));
+    next_ = reinterpret_cast<uint4*>(values_ + threads_ * kColumns / 4) + thread_;
     const FusedQuantizeCall& call = params.call;
     const PackedActivationLayout layout{call.rows, call.columns - call.outliers, call.outliers};
     const int low = call.columns - call.outliers;
@@ -98,14 +106,16 @@ class RowQuantizer {
     if constexpr (kGathered) FindPlaces();
   }
 
-  /// Shared memory of one thread: its values, their places, its vectors of the next row.
-  static constexpr int SharedBytes() {
-    return kGathered ? kColumns * (4 + 2 + RowTypeBytes(kType)) : 0;
-  }
+  static constexpr bool kGathered = kSource != FusedSource::kSiluMul;
+  /// Shared memory of one thread: where its columns lie, which all teams share …
+  static constexpr int kPlaceBytes = kGathered ? kColumns * 2 : 0;
+  /// … and of each team its values and its vectors of the next row.
+  static constexpr int kRowBytes = kGathered ? kColumns * (4 + RowTypeBytes(kType)) : 0;
 
   __device__ void Run() {
-    const int stride = static_cast<int>(gridDim.x);
-    int last = -1, row = static_cast<int>(blockIdx.x);
+    const auto ctas = static_cast<int>(gridDim.x);
+    const int stride = ctas * static_cast<int>(blockDim.x) / threads_;
+    int last = -1, row = static_cast<int>(blockIdx.x) + team_ * ctas;
     if constexpr (kGathered) Request<false>(row);
     for (; row < call_.rows; row += stride) {
       float y[kColumns], of_chunk[kChunks];
@@ -117,20 +127,20 @@ class RowQuantizer {
           Prepare<false>(row);
           Request<false>(row + stride);
         }
-        __syncthreads();
+        Barrier();
         Gather<0, kChunks>(y);
       } else {
         Activate(row, y);
-        __syncthreads();
+        Barrier();
       }
       Finish(last);
       if (call_.hadamard) Transform(row, y);
       Largest(y, of_chunk);
-      __syncthreads();
+      Barrier();
       Encode(row, y, of_chunk);
       last = row;
     }
-    __syncthreads();
+    Barrier();
     Finish(last);
   }
 
@@ -138,20 +148,27 @@ class RowQuantizer {
   static constexpr int kPerVector = PerVector(kType);
   static constexpr int kVectors = kColumns / kPerVector;
   static constexpr int kChunks = kColumns / 16;
-  static constexpr bool kGathered = kSource != FusedSource::kSiluMul;
+  static_assert(!kGathered || kColumns % 32 == 0);
+
+  /// Of the team.
+  __device__ __forceinline__ void Barrier() const {
+    ptx::BarrierSync(1 + static_cast<uint32_t>(team_), static_cast<uint32_t>(threads_));
+  }
 
   /// A column's place in values_, in bytes: below 65,536.
   static __device__ __forceinline__ uint32_t PlaceOf(uint32_t column) {
-    return (column ^ column / 32 % 32) * 4;
+    const uint32_t upper = column / 32 & 28;
+    const uint32_t lower =
+        kColumns == 64 ? (column / 64 & 1) | (column / 512 & 2) : column / 32 & 3;
+    return (column ^ upper ^ lower) * 4;
   }
 
   /// Where the result's columns lie: 16 bits each, 8 columns a vector, those of a thread
   /// [4][threads] apart. Read with coalesced loads, four columns at a time.
   __device__ __forceinline__ void FindPlaces() {
     const auto threads = static_cast<uint32_t>(threads_);
-#pragma unroll
-    for (int i = 0; i < kColumns / 4; ++i) {
-      const uint32_t column = 4 * (static_cast<uint32_t>(thread_) + i * threads);
+#pragma unroll 4
+    for (uint32_t column = 4 * threadIdx.x; column < threads * kColumns; column += 4 * blockDim.x) {
       uint4 from = {0, 0, 0, 0};  // past the last: any
       if (column < static_cast<uint32_t>(call_.columns)) {
         from = call_.permutation == nullptr
@@ -180,17 +197,24 @@ class RowQuantizer {
     }
   }
 
-  /// Vector i of this thread; a warp loads 32 · kColumns consecutive values.
-  __device__ __forceinline__ uint32_t VectorColumn(int i) const {
-    constexpr uint32_t kLanes = 32 / kPerVector;
-    const auto thread = static_cast<uint32_t>(thread_), lane = thread % 32;
-    return thread / 32 * 32 * kColumns + lane / kLanes * 128 + lane % kLanes * kPerVector +
-           i / 4 * (32 / kLanes) * 128 + i % 4 * 32;
+  /// The columns of this thread's vectors begin at VectorColumn() + VectorOffset(i), so that the
+  /// compiler knows how far they are apart.
+  static constexpr int VectorOffset(int i) {
+    return i / LanesOf(kType) * 1024 + i % LanesOf(kType) / 4 * (32 / LanesOf(kType)) * 128 +
+           i % 4 * 32;
+  }
+  __device__ __forceinline__ int VectorColumn() const {
+    return warp_ * 32 * kColumns + lane_ / LanesOf(kType) * 128 +
+           lane_ % LanesOf(kType) * kPerVector;
+  }
+  /// How the values of its blocks are turned.
+  static constexpr int VectorTurn(int i) {
+    return kColumns == 64 ? i % 4 / 2 + i / LanesOf(kType) * 2 : i % 4;
   }
   /// `kFull`: every vector of every thread is there.
   template <bool kFull>
   __device__ __forceinline__ bool HasVector(int i) const {
-    return kFull || VectorColumn(i) < static_cast<uint32_t>(call_.columns);
+    return kFull || VectorColumn() + VectorOffset(i) < call_.columns;
   }
 
   /// The row's values, normed or activated, to shared memory.
@@ -207,23 +231,26 @@ class RowQuantizer {
       if (call_.residual.data != nullptr) AddResidual<kFull>(row, x);
       inverse = Inverse(x);
     }
+    // Block b of 16 bytes lies at b ^ its bits 5 to 7, which are the lane's, but for bit 7 of fp32.
+    const int row_of_lane = lane_ / LanesOf(kType);
+    const int block = (VectorColumn() / 4) ^ row_of_lane;
+    const float* const weight = call_.weight + VectorColumn();
 #pragma unroll
     for (int i = 0; i < kVectors; ++i) {
       if (!HasVector<kFull>(i)) continue;
-      const uint32_t column = VectorColumn(i);
-      const uint32_t block = (column ^ column / 128 % 8 * 4) / 4;
 #pragma unroll
       for (int j = 0; j < kPerVector; j += 4) {
         const float* const from = x + i * kPerVector + j;
         float4 four = {from[0], from[1], from[2], from[3]};
         if constexpr (kSource == FusedSource::kRmsNorm) {
-          const float4 w = *reinterpret_cast<const float4*>(call_.weight + column + j);
+          const float4 w = *reinterpret_cast<const float4*>(weight + VectorOffset(i) + j);
           four = {__fmul_rn(__fmul_rn(four.x, inverse), w.x),
                   __fmul_rn(__fmul_rn(four.y, inverse), w.y),
                   __fmul_rn(__fmul_rn(four.z, inverse), w.z),
                   __fmul_rn(__fmul_rn(four.w, inverse), w.w)};
         }
-        values_[block ^ (j / 4)] = Turned(four, i % 4);
+        const int turn = j / 4 ^ VectorOffset(i) / 128 % 8;
+        (values_ + (block ^ turn))[VectorOffset(i) / 4] = Turned(four, VectorTurn(i));
       }
     }
   }
@@ -246,13 +273,12 @@ class RowQuantizer {
   template <bool kFull>
   __device__ __forceinline__ void Request(int row) {
     if (row < call_.rows) {
-      const auto* from = static_cast<const uint4*>(RowAt(call_.x, row, VectorColumn(0)));
+      const auto* from = static_cast<const uint4*>(RowAt(call_.x, row, VectorColumn()));
       const uint32_t to = ptx::SharedAddress(next_);
 #pragma unroll
       for (int i = 0; i < kVectors; ++i) {
         ptx::AsyncCopy16(to + i * static_cast<uint32_t>(threads_) * 16,
-                         from + (VectorColumn(i) - VectorColumn(0)) / kPerVector,
-                         HasVector<kFull>(i) ? 16 : 0);
+                         from + VectorOffset(i) / kPerVector, HasVector<kFull>(i) ? 16 : 0);
       }
     }
     ptx::AsyncCopyCommit();
@@ -261,12 +287,12 @@ class RowQuantizer {
   /// The norm is of what is stored.
   template <bool kFull>
   __device__ __forceinline__ void AddResidual(int row, float (&x)[kColumns]) const {
-    const auto* from = static_cast<const uint4*>(RowAt(call_.residual, row, 0));
-    auto* to = static_cast<uint4*>(MutableRowAt(call_.x, row, 0));
+    const auto* from = static_cast<const uint4*>(RowAt(call_.residual, row, VectorColumn()));
+    auto* to = static_cast<uint4*>(MutableRowAt(call_.x, row, VectorColumn()));
 #pragma unroll
     for (int i = 0; i < kVectors; ++i) {
       if (!HasVector<kFull>(i)) continue;
-      const uint32_t at = VectorColumn(i) / kPerVector;
+      const int at = VectorOffset(i) / kPerVector;
       float added[kPerVector];
       WidenVector<kType>(from[at], added);
       float* const values = x + i * kPerVector;
@@ -305,8 +331,12 @@ class RowQuantizer {
   __device__ __forceinline__ void Transform(int row, float (&y)[kColumns]) const {
     TransformGroups<kColumns>(y, call_.group, params_.norm);
     if constexpr (kGathered) {
-      if (outlier_[0]) Gather<0, 1>(y);
-      if (kChunks == 2 && outlier_[kChunks - 1]) Gather<kChunks - 1, kChunks>(y);
+      if constexpr (kChunks == 2) {
+        if (outlier_[0]) Gather<0, 1>(y);
+        if (outlier_[1]) Gather<1, 2>(y);
+      } else if (outlier_[0]) {
+        Gather<0, kChunks>(y);
+      }
     } else if (outlier_[0] || outlier_[kChunks - 1]) {
       float again[kColumns];
       Activate(row, again);
@@ -315,16 +345,20 @@ class RowQuantizer {
     }
   }
 
-  /// 1 / sqrt(mean of x² + epsilon). A thread adds its vectors' squares, in rising order; lanes and
-  /// then warps are added pairwise.
+  /// 1 / sqrt(mean of x² + epsilon). A thread adds its vectors' squares of each run, in rising
+  /// order; lanes and then runs are added pairwise: the same order for any kColumns.
   __device__ __forceinline__ float Inverse(const float (&x)[kColumns]) {
-    float sum = 0;
+    constexpr int kRuns = kColumns / 32;  // of 1,024 columns, that a warp loads
 #pragma unroll
-    for (float value : x) sum = __fmaf_rn(value, value, sum);
-    sum = WarpSum(sum);
-    if (lane_ == 0) partials_.sums[warp_] = sum;
-    __syncthreads();
-    sum = WarpSum(lane_ < threads_ / 32 ? partials_.sums[lane_] : 0.0f);
+    for (int run = 0; run < kRuns; ++run) {
+      float sum = 0;
+#pragma unroll
+      for (int i = 0; i < 32; ++i) sum = __fmaf_rn(x[32 * run + i], x[32 * run + i], sum);
+      sum = WarpSum(sum);
+      if (lane_ == 0) partials_.sums[warp_ * kRuns + run] = sum;
+    }
+    Barrier();
+    const float sum = WarpSum(lane_ < threads_ / 32 * kRuns ? partials_.sums[lane_] : 0.0f);
     const auto columns = static_cast<float>(call_.columns);
     return __frcp_rn(__fsqrt_rn(__fadd_rn(__fdiv_rn(sum, columns), call_.epsilon)));
   }
@@ -339,9 +373,17 @@ class RowQuantizer {
 #pragma unroll
       for (int i = 16 * h + 1; i < 16 * h + 16; ++i) of_chunk[h] = LargerOrNan(of_chunk[h], y[i]);
     }
-    if (!(LargerOrNan(of_chunk[0], of_chunk[kChunks - 1]) < 1e7f)) Tame(y, of_chunk);
-    float low = 0, high = 0, of_group = fmaxf(of_chunk[0], of_chunk[kChunks - 1]);
-    if (params_.one_encoder) {
+    float all = of_chunk[0];
+#pragma unroll
+    for (int h = 1; h < kChunks; ++h) all = LargerOrNan(all, of_chunk[h]);
+    if (!(all < 1e7f)) {
+      Tame(y, of_chunk);
+      all = 0;
+#pragma unroll
+      for (float largest : of_chunk) all = fmaxf(all, largest);
+    }
+    float low = 0, high = 0, of_group = all;
+    if (kChunks > 2 || params_.one_encoder) {
       if (low_[0]) low = of_group;
       if (outlier_[0]) high = of_group;
     } else {
@@ -372,6 +414,11 @@ class RowQuantizer {
     }
   }
 
+  /// Its place in row 0, in 16 bytes.
+  __device__ __forceinline__ uint32_t Chunk(int h) const {
+    return kChunks > 2 ? chunk_[0] + h : chunk_[h];
+  }
+
   __device__ __forceinline__ void Encode(int row, const float (&y)[kColumns],
                                          const float (&of_chunk)[kChunks]) {
     const bool mine = lane_ < threads_ / 32;
@@ -387,7 +434,7 @@ class RowQuantizer {
     int sum = 0;
 #pragma unroll
     for (int h = 0; h < kChunks; ++h) {
-      if (h == 1 && !params_.one_encoder) encoder = EncoderOf(row, 1, of_chunk[1]);
+      if (kChunks == 2 && h == 1 && !params_.one_encoder) encoder = EncoderOf(row, 1, of_chunk[1]);
       uint32_t words[4];
       int chunk_sum = 0;
 #pragma unroll
@@ -396,7 +443,7 @@ class RowQuantizer {
         chunk_sum = __dp4a(static_cast<int>(words[i]), 0x01010101, chunk_sum);
       }
       if (low_[h]) sum += chunk_sum;
-      if (active_[h]) atom[chunk_[h] ^ in_atom] = {words[0], words[1], words[2], words[3]};
+      if (active_[h]) atom[Chunk(h) ^ in_atom] = {words[0], words[1], words[2], words[3]};
     }
     sum = __reduce_add_sync(~0u, sum);
     if (lane_ == 0) partials_.code_sums[warp_] = sum;
@@ -438,56 +485,76 @@ class RowQuantizer {
 
   const Params& params_;
   const FusedQuantizeCall& call_;
+  int threads_, team_, thread_, warp_, lane_, padded_rows_ = 0;
   Partials& partials_;
-  float4* values_;  ///< of the row
   uint4* places_;
-  uint4* next_;  ///< this thread's vectors of the next row, `threads_` apart
-  int thread_, threads_, warp_, lane_, padded_rows_ = 0;
+  float4* values_;  ///< of the row
+  uint4* next_;     ///< this thread's vectors of the next row, `threads_` apart
   bool active_[kChunks], low_[kChunks], outlier_[kChunks];
   uint32_t chunk_[kChunks];                    // chunks' places in row 0, in 16 bytes
   float token_scale_ = 0, outlier_scale_ = 0;  // of the last row
 };
 
 template <FusedSource kSource, RowType kType, int kColumns>
-__global__ void __maxnreg__(kColumns == 16 ? 80 : 96)
+__global__ void __maxnreg__(kColumns == 64   ? 128
+                            : kColumns == 32 ? 96
+                                             : 80)
     FusedQuantizeKernel(const __grid_constant__ Params params) {
   extern __shared__ __align__(16) char shared[];
-  __shared__ Partials partials;
+  __shared__ Partials partials[kMaxTeams];
   ptx::LaunchDependents();
   RowQuantizer<kSource, kType, kColumns> quantizer(params, shared, partials);
+  __syncthreads();
   ptx::WaitForPredecessors();  // the permutation is nobody's result
   quantizer.Run();
 }
 
 template <FusedSource kSource, RowType kType, int kColumns>
-cudaError_t Launch(const FusedQuantizeCall& call, cudaStream_t stream) {
+cudaError_t Launch(const FusedQuantizeCall& call, int multiprocessors, cudaStream_t stream) {
+  using Quantizer = RowQuantizer<kSource, kType, kColumns>;
   auto* kernel = FusedQuantizeKernel<kSource, kType, kColumns>;
-  constexpr int kBytes = RowQuantizer<kSource, kType, kColumns>::SharedBytes();
-  static const cudaError_t prepared = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 16384 / kColumns * kBytes);
+  static const cudaError_t prepared =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxBytes);
   if (prepared != cudaSuccess) return prepared;
-  const int threads = ((call.columns + kColumns - 1) / kColumns + 31) / 32 * 32;
-  const int bytes = threads * kBytes;
-  int device = 0, multiprocessors = 0, resident = 0;
+  const Params params(call, kColumns);
+  // As many rows at a time as fit, in CTAs of as few teams as possible.
+  int teams = 1, resident = 0;
+  for (int some = 1; some <= kMaxTeams; some *= 2) {
+    const int bytes = params.team_threads * (Quantizer::kPlaceBytes + some * Quantizer::kRowBytes);
+    if (bytes > kMaxBytes || some * params.team_threads > 32 * kMaxWarps) break;
+    int fit = 0;
+    const cudaError_t code = cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+        &fit, kernel, some * params.team_threads, static_cast<size_t>(bytes));
+    if (code != cudaSuccess) return code;
+    if (some * fit > teams * resident) teams = some, resident = fit;
+    if (call.rows <= multiprocessors * resident || !Quantizer::kGathered) break;
+  }
+  const int bytes = params.team_threads * (Quantizer::kPlaceBytes + teams * Quantizer::kRowBytes);
+  const int ctas = (call.rows + teams - 1) / teams, most = multiprocessors * resident;
+  return LaunchDependent(kernel, {static_cast<unsigned>(ctas < most ? ctas : most), 1, 1},
+                         teams * params.team_threads, static_cast<size_t>(bytes), stream, params);
+}
+
+/// More columns a thread are fewer instructions a column, and a longer way for one row.
+template <FusedSource kSource, RowType kType>
+cudaError_t LaunchColumns(const FusedQuantizeCall& call, cudaStream_t stream) {
+  int device = 0, multiprocessors = 0;
   cudaError_t code = cudaGetDevice(&device);
   if (code == cudaSuccess) {
     code = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
   }
-  if (code == cudaSuccess) {
-    code = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads, bytes);
-  }
   if (code != cudaSuccess) return code;
-  const int most = multiprocessors * resident;
-  return LaunchDependent(kernel, {static_cast<unsigned>(call.rows < most ? call.rows : most), 1, 1},
-                         threads, static_cast<size_t>(bytes), stream, Params(call, kColumns));
-}
-
-template <FusedSource kSource, RowType kType>
-cudaError_t LaunchColumns(const FusedQuantizeCall& call, cudaStream_t stream) {
   if constexpr (kSource == FusedSource::kSiluMul) {
-    if (call.columns <= 16 * 32 * kMaxWarps) return Launch<kSource, kType, 16>(call, stream);
+    if (call.columns <= 16 * 32 * kMaxWarps) {
+      return Launch<kSource, kType, 16>(call, multiprocessors, stream);
+    }
+  } else {
+    const bool even = call.columns % 64 == 0 && call.outliers % 64 == 0 && call.group % 64 == 0;
+    if (even && call.rows > 4 * multiprocessors) {
+      return Launch<kSource, kType, 64>(call, multiprocessors, stream);
+    }
   }
-  return Launch<kSource, kType, 32>(call, stream);
+  return Launch<kSource, kType, 32>(call, multiprocessors, stream);
 }
 
 template <FusedSource kSource>
