@@ -36,10 +36,12 @@ doc_to_target: continuation
 TASKS = {
     "piqa": ("piqa.jsonl", QUERY.format(suffix="Answer:"), True),
     "arc_easy": ("arc_easy.jsonl", QUERY.format(suffix="\\nAnswer:"), True),
+    # Either form: "Passage: …" in one field, or the data set's own fields.
     "boolq": ("boolq.jsonl", """
-doc_to_text: "{{passage}}\\nQuestion: {{question}}?\\nAnswer:"
+doc_to_text: "{% if query is defined %}{{query[9:]}}{% else %}{{passage}}\\nQuestion: {{question}}?\
+{% endif %}\\nAnswer:"
 doc_to_choice: ["no", "yes"]
-doc_to_target: label
+doc_to_target: "{% if query is defined %}{{gold}}{% else %}{{label}}{% endif %}"
 """, False),
     "hellaswag": ("hellaswag_val_1000.jsonl", """
 process_docs: !function hellaswag.process_docs
@@ -55,6 +57,7 @@ dataset_path: json
 dataset_kwargs: {{data_files: {{test: {file}}}}}
 output_type: multiple_choice
 test_split: test
+fewshot_split: test
 metric_list: [{{metric: acc}}{norm}]
 """
 
