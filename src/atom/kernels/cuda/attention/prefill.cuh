@@ -77,7 +77,10 @@ class Tile {
     const int first_position = length_ - queries + first_query;
     const int window = call_.params.window;
     const int from = window > 0 ? max(0, first_position - window + 1) / kPagePositions : 0;
-    const int until = (first_position + count - 1) / kPagePositions + 1;
+    const int last_position = first_position + count - 1;
+    const int until = min(last_position / kPagePositions + 1,
+                          FirstExactPage(last_position, call_.params.exact_window));
+    if (until <= from) return;
     kv_head_ = kv_head;
     first_page_ = from;
     first_step_ = from / kStepPages * kStepPages;
@@ -227,13 +230,15 @@ class Tile {
       used[h] = query < count;
       // A row that does not exist sees nothing.
       position_[h] = used[h] ? first_position + query : -1;
+      last_[h] = min(position_[h],
+                     FirstExactPage(position_[h], call_.params.exact_window) * kPagePositions - 1);
       rows[h] = RowAt(call_.q, first_row + (used[h] ? query : 0),
                       static_cast<int64_t>(kv_head_ * group + row % group) * kHeadDim);
-      if (used[h]) {
-        const int window = call_.params.window;
-        const int seen = window > 0 ? max(0, position_[h] - window + 1) : 0;
+      const int window = call_.params.window;
+      const int seen = window > 0 ? max(0, position_[h] - window + 1) : 0;
+      if (used[h] && last_[h] >= seen) {
         warp_first_page_ = min(warp_first_page_, seen / kPagePositions);
-        warp_last_page_ = max(warp_last_page_, position_[h] / kPagePositions);
+        warp_last_page_ = max(warp_last_page_, last_[h] / kPagePositions);
       }
     }
     switch (call_.q.type) {  // one branch for all loads, so that they are in flight together
@@ -379,13 +384,13 @@ class Tile {
     bool partial = false;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      partial |= end - 1 > position_[h] || (window > 0 && first <= position_[h] - window);
+      partial |= end - 1 > last_[h] || (window > 0 && first <= position_[h] - window);
     }
     if (!__any_sync(~0u, partial)) return;
 #pragma unroll
     for (int j = 0; j < 8 * kStepPages; ++j) {
-      const int position = first + 8 * (j / 4) + 2 * t_ + j % 2, row = position_[j / 2 % 2];
-      if (position > row || (window > 0 && position <= row - window)) {
+      const int position = first + 8 * (j / 4) + 2 * t_ + j % 2, h = j / 2 % 2;
+      if (position > last_[h] || (window > 0 && position <= position_[h] - window)) {
         scores[j / 8][j / 4 % 2][j % 4] = -INFINITY;
       }
     }
@@ -448,6 +453,8 @@ class Tile {
     if (warp_last_page_ < 0) return;
     const float4* state = State();
     const float4 sums = state[2 * kFragments * 32];
+    const float* maxima =
+        reinterpret_cast<const float*>(state - lane_ + (2 * kFragments + 1) * 32) + lane_;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       const float even = h == 0 ? sums.x : sums.z, odd = h == 0 ? sums.y : sums.w;
@@ -456,8 +463,12 @@ class Tile {
                                            __shfl_sync(~0u, even, 4 * g_ + 1));
       const int row = warp_ * 16 + 8 * h + g_;
       if (row / group >= count) continue;
-      void* out = MutableRowAt(call_.out, first_row + row / group,
-                               static_cast<int64_t>(kv_head_ * group + row % group) * kHeadDim);
+      const int64_t out_row = first_row + row / group;
+      const int head = kv_head_ * group + row % group;
+      if (call_.params.ends != nullptr && t_ == 0) {
+        call_.params.ends[out_row * call_.params.heads + head] = {maxima[32 * h], even};
+      }
+      void* out = MutableRowAt(call_.out, out_row, static_cast<int64_t>(head) * kHeadDim);
 #pragma unroll
       for (int i = 0; i < 2 * kFragments; ++i) {
         const float4 x = state[i * 32];
@@ -480,7 +491,7 @@ class Tile {
 
   uint32_t q_[kFragments][4];
   float q_sum_[2];
-  int position_[2];  // of rows g and g + 8
+  int position_[2], last_[2];  // of rows g and g + 8: the query's, and the last that it sees
   float out_[2 * kFragments][4];
   float sums_[4];
   float max_[2];

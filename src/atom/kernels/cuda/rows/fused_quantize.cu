@@ -22,6 +22,7 @@
 #include "atom/kernels/cuda/rows/integer_codes.cuh"
 #include "atom/kernels/cuda/rows/row_values.cuh"
 #include "atom/kernels/cuda/rows/row_vectors.cuh"
+#include "atom/kernels/cuda/rows/two_level.cuh"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -80,7 +81,7 @@ class RowQuantizer {
       : params_(params),
         call_(params.call),
         threads_(params.team_threads),
-        team_(static_cast<int>(threadIdx.x) / threads_),
+        team_(__shfl_sync(~0u, static_cast<int>(threadIdx.x) / threads_, 0)),  // a warp's, uniform
         thread_(static_cast<int>(threadIdx.x) % threads_),
         warp_(thread_ / 32),
         lane_(thread_ % 32),

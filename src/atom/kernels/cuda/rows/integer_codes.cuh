@@ -34,14 +34,6 @@ __device__ __forceinline__ float ScaleOf(float largest, float clip, const CodeRa
 
 __device__ __forceinline__ float RoundToHalf(float x) { return __half2float(__float2half_rn(x)); }
 
-/// A token's scale of which the groups' are multiples 1 … 15, from the largest of theirs.
-__device__ __forceinline__ float TwoLevelScale(float largest_scale) {
-  return __fmul_rn(largest_scale, 1.0f / 15.0f);
-}
-__device__ __forceinline__ float TwoLevelMultiplier(float group_scale, float token_scale) {
-  return fminf(fmaxf(rintf(__fdiv_rn(group_scale, token_scale)), 1.0f), 15.0f);
-}
-
 /// How values of one scale become bytes.
 struct Encoder {
   float inverse;
