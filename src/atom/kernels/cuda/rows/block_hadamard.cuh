@@ -1,5 +1,5 @@
-// The normalized Hadamard transform of groups of columns that lie in neighbouring lanes, 16, 32 or
-// 64 columns a thread: small distances between a thread's registers, larger ones between lanes.
+// The normalized Hadamard transform of groups of columns that lie in neighbouring lanes, 16 or 32
+// columns a thread: small distances between a thread's registers, larger ones between lanes.
 #pragma once
 
 namespace atom::kernels::cuda {
@@ -17,12 +17,10 @@ __device__ __forceinline__ void Butterflies(float* y) {
   }
 }
 
-/// REQUIRES: group >= 64 with 64 columns a thread. `norm`: fp32(1 / sqrt(group)). All lanes of the
-/// warp take part.
+/// `norm`: fp32(1 / sqrt(group)). All lanes of the warp take part.
 template <int kColumns>
 __device__ __forceinline__ void TransformGroups(float (&y)[kColumns], int group, float norm) {
-  // No branch but where there must be one: what comes out of it is copied.
-  Butterflies<1, kColumns == 64 ? 64 : 16, kColumns>(y);
+  Butterflies<1, 16, kColumns>(y);
   if (kColumns == 32 && group >= 32) Butterflies<16, 32, kColumns>(y);
   for (int lanes = 1; lanes * kColumns < group; lanes *= 2) {
     const float sign = threadIdx.x & lanes ? -1.0f : 1.0f;

@@ -27,9 +27,7 @@
 namespace atom::kernels::cuda {
 namespace {
 
-constexpr int kMaxWarps = 24;  // of a row
-constexpr int kMaxTeams = 4;
-constexpr int kMaxBytes = 224 * 1024;
+constexpr int kMaxWarps = 24;
 
 __device__ __forceinline__ float WarpSum(float x) {
 #pragma unroll
@@ -50,7 +48,6 @@ __device__ __forceinline__ float LargerOrNan(float a, float b) {
 /// The call, and what follows from it, as operands in constant memory.
 struct Params {
   FusedQuantizeCall call;
-  int team_threads;  ///< that take one row
   float norm;        ///< of the transform
   CodeRange range;   ///< of the low-bit columns
   bool whole;        ///< columns are a multiple of a warp's
@@ -58,7 +55,6 @@ struct Params {
 
   Params(const FusedQuantizeCall& of, int thread_columns)
       : call(of),
-        team_threads((of.columns + 32 * thread_columns - 1) / (32 * thread_columns) * 32),
         norm(1.0f / std::sqrt(static_cast<float>(of.group))),
         range(of.bits),
         whole(of.columns % (32 * thread_columns) == 0),
@@ -71,24 +67,23 @@ struct Partials {  // one entry a warp
   int code_sums[kMaxWarps];
 };
 
-/// Lanes that load 32 columns side by side, and a lane's vectors of a run of 1,024 columns.
+/// Lanes that load 32 columns side by side.
 constexpr int LanesOf(RowType type) { return 32 / PerVector(type); }
 
 template <FusedSource kSource, RowType kType, int kColumns>
 class RowQuantizer {
  public:
-  __device__ RowQuantizer(const Params& params, char* shared, Partials* partials)
+  __device__ RowQuantizer(const Params& params, char* shared, Partials& partials)
       : params_(params),
         call_(params.call),
-        threads_(params.team_threads),
-        team_(__shfl_sync(~0u, static_cast<int>(threadIdx.x) / threads_, 0)),  // a warp's, uniform
-        thread_(static_cast<int>(threadIdx.x) % threads_),
+        partials_(partials),
+        thread_(static_cast<int>(threadIdx.x)),
+        threads_(static_cast<int>(blockDim.x)),
         warp_(thread_ / 32),
-        lane_(thread_ % 32),
-        partials_(partials[team_]) {
-    places_ = reinterpret_cast<uint4*>(shared);
-    values_ = reinterpret_cast<float4*>(shared + threads_ * (kPlaceBytes + team_ * kRowBytes));
-    next_ = reinterpret_cast<uint4*>(values_ + threads_ * kColumns / 4) + thread_;
+        lane_(thread_ % 32) {
+    values_ = reinterpret_cast<float4*>(shared);
+    places_ = reinterpret_cast<uint4*>(values_ + threads_ * kColumns / 4);
+    next_ = places_ + threads_ * kColumns / 8 + thread_;
     const FusedQuantizeCall& call = params.call;
     const PackedActivationLayout layout{call.rows, call.columns - call.outliers, call.outliers};
     const int low = call.columns - call.outliers;
@@ -108,15 +103,12 @@ class RowQuantizer {
   }
 
   static constexpr bool kGathered = kSource != FusedSource::kSiluMul;
-  /// Shared memory of one thread: where its columns lie, which all teams share …
-  static constexpr int kPlaceBytes = kGathered ? kColumns * 2 : 0;
-  /// … and of each team its values and its vectors of the next row.
-  static constexpr int kRowBytes = kGathered ? kColumns * (4 + RowTypeBytes(kType)) : 0;
+  /// Shared memory of one thread: its values, their places, its vectors of the next row.
+  static constexpr int kBytes = kGathered ? kColumns * (4 + 2 + RowTypeBytes(kType)) : 0;
 
   __device__ void Run() {
-    const auto ctas = static_cast<int>(gridDim.x);
-    const int stride = ctas * static_cast<int>(blockDim.x) / threads_;
-    int last = -1, row = static_cast<int>(blockIdx.x) + team_ * ctas;
+    const auto stride = static_cast<int>(gridDim.x);
+    int last = -1, row = static_cast<int>(blockIdx.x);
     if constexpr (kGathered) Request<false>(row);
     for (; row < call_.rows; row += stride) {
       float y[kColumns], of_chunk[kChunks];
@@ -128,20 +120,22 @@ class RowQuantizer {
           Prepare<false>(row);
           Request<false>(row + stride);
         }
-        Barrier();
-        Gather<0, kChunks>(y);
+        uint4 places[2 * kChunks];
+        LoadPlaces(places);
+        __syncthreads();
+        Gather<0, kChunks>(places, y);
       } else {
         Activate(row, y);
-        Barrier();
+        __syncthreads();
       }
       Finish(last);
       if (call_.hadamard) Transform(row, y);
       Largest(y, of_chunk);
-      Barrier();
+      __syncthreads();
       Encode(row, y, of_chunk);
       last = row;
     }
-    Barrier();
+    __syncthreads();
     Finish(last);
   }
 
@@ -151,17 +145,9 @@ class RowQuantizer {
   static constexpr int kChunks = kColumns / 16;
   static_assert(!kGathered || kColumns % 32 == 0);
 
-  /// Of the team.
-  __device__ __forceinline__ void Barrier() const {
-    ptx::BarrierSync(1 + static_cast<uint32_t>(team_), static_cast<uint32_t>(threads_));
-  }
-
   /// A column's place in values_, in bytes: below 65,536.
   static __device__ __forceinline__ uint32_t PlaceOf(uint32_t column) {
-    const uint32_t upper = column / 32 & 28;
-    const uint32_t lower =
-        kColumns == 64 ? (column / 64 & 1) | (column / 512 & 2) : column / 32 & 3;
-    return (column ^ upper ^ lower) * 4;
+    return (column ^ column / 32 % 32) * 4;
   }
 
   /// Where the result's columns lie: 16 bits each, 8 columns a vector, those of a thread
@@ -185,10 +171,21 @@ class RowQuantizer {
   /// Columns from 16 * kFirst to 16 * kLast of the thread.
   template <int kFirst, int kLast>
   __device__ __forceinline__ void Gather(float (&y)[kColumns]) const {
+    uint4 places[2 * kChunks];
+    LoadPlaces(places);
+    Gather<kFirst, kLast>(places, y);
+  }
+  __device__ __forceinline__ void LoadPlaces(uint4 (&places)[2 * kChunks]) const {
+#pragma unroll
+    for (int i = 0; i < 2 * kChunks; ++i) places[i] = places_[i * threads_ + thread_];
+  }
+  template <int kFirst, int kLast>
+  __device__ __forceinline__ void Gather(const uint4 (&of)[2 * kChunks],
+                                         float (&y)[kColumns]) const {
     const auto* bytes = reinterpret_cast<const char*>(values_);
 #pragma unroll
     for (int i = 2 * kFirst; i < 2 * kLast; ++i) {
-      const uint4 places = places_[i * threads_ + thread_];
+      const uint4 places = of[i];
       const uint32_t pairs[4] = {places.x, places.y, places.z, places.w};
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
@@ -201,16 +198,11 @@ class RowQuantizer {
   /// The columns of this thread's vectors begin at VectorColumn() + VectorOffset(i), so that the
   /// compiler knows how far they are apart.
   static constexpr int VectorOffset(int i) {
-    return i / LanesOf(kType) * 1024 + i % LanesOf(kType) / 4 * (32 / LanesOf(kType)) * 128 +
-           i % 4 * 32;
+    return i / 4 * (32 / LanesOf(kType)) * 128 + i % 4 * 32;
   }
   __device__ __forceinline__ int VectorColumn() const {
     return warp_ * 32 * kColumns + lane_ / LanesOf(kType) * 128 +
            lane_ % LanesOf(kType) * kPerVector;
-  }
-  /// How the values of its blocks are turned.
-  static constexpr int VectorTurn(int i) {
-    return kColumns == 64 ? i % 4 / 2 + i / LanesOf(kType) * 2 : i % 4;
   }
   /// `kFull`: every vector of every thread is there.
   template <bool kFull>
@@ -251,7 +243,7 @@ class RowQuantizer {
                   __fmul_rn(__fmul_rn(four.w, inverse), w.w)};
         }
         const int turn = j / 4 ^ VectorOffset(i) / 128 % 8;
-        (values_ + (block ^ turn))[VectorOffset(i) / 4] = Turned(four, VectorTurn(i));
+        (values_ + (block ^ turn))[VectorOffset(i) / 4] = Turned(four, i % 4);
       }
     }
   }
@@ -332,12 +324,8 @@ class RowQuantizer {
   __device__ __forceinline__ void Transform(int row, float (&y)[kColumns]) const {
     TransformGroups<kColumns>(y, call_.group, params_.norm);
     if constexpr (kGathered) {
-      if constexpr (kChunks == 2) {
-        if (outlier_[0]) Gather<0, 1>(y);
-        if (outlier_[1]) Gather<1, 2>(y);
-      } else if (outlier_[0]) {
-        Gather<0, kChunks>(y);
-      }
+      if (outlier_[0]) Gather<0, 1>(y);
+      if (outlier_[1]) Gather<1, 2>(y);
     } else if (outlier_[0] || outlier_[kChunks - 1]) {
       float again[kColumns];
       Activate(row, again);
@@ -346,20 +334,16 @@ class RowQuantizer {
     }
   }
 
-  /// 1 / sqrt(mean of x² + epsilon). A thread adds its vectors' squares of each run, in rising
-  /// order; lanes and then runs are added pairwise: the same order for any kColumns.
+  /// 1 / sqrt(mean of x² + epsilon). A thread adds its vectors' squares, in rising order; lanes and
+  /// then warps are added pairwise.
   __device__ __forceinline__ float Inverse(const float (&x)[kColumns]) {
-    constexpr int kRuns = kColumns / 32;  // of 1,024 columns, that a warp loads
+    float sum = 0;
 #pragma unroll
-    for (int run = 0; run < kRuns; ++run) {
-      float sum = 0;
-#pragma unroll
-      for (int i = 0; i < 32; ++i) sum = __fmaf_rn(x[32 * run + i], x[32 * run + i], sum);
-      sum = WarpSum(sum);
-      if (lane_ == 0) partials_.sums[warp_ * kRuns + run] = sum;
-    }
-    Barrier();
-    const float sum = WarpSum(lane_ < threads_ / 32 * kRuns ? partials_.sums[lane_] : 0.0f);
+    for (float value : x) sum = __fmaf_rn(value, value, sum);
+    sum = WarpSum(sum);
+    if (lane_ == 0) partials_.sums[warp_] = sum;
+    __syncthreads();
+    sum = WarpSum(lane_ < threads_ / 32 ? partials_.sums[lane_] : 0.0f);
     const auto columns = static_cast<float>(call_.columns);
     return __frcp_rn(__fsqrt_rn(__fadd_rn(__fdiv_rn(sum, columns), call_.epsilon)));
   }
@@ -384,7 +368,7 @@ class RowQuantizer {
       for (float largest : of_chunk) all = fmaxf(all, largest);
     }
     float low = 0, high = 0, of_group = all;
-    if (kChunks > 2 || params_.one_encoder) {
+    if (params_.one_encoder) {
       if (low_[0]) low = of_group;
       if (outlier_[0]) high = of_group;
     } else {
@@ -415,11 +399,6 @@ class RowQuantizer {
     }
   }
 
-  /// Its place in row 0, in 16 bytes.
-  __device__ __forceinline__ uint32_t Chunk(int h) const {
-    return kChunks > 2 ? chunk_[0] + h : chunk_[h];
-  }
-
   __device__ __forceinline__ void Encode(int row, const float (&y)[kColumns],
                                          const float (&of_chunk)[kChunks]) {
     const bool mine = lane_ < threads_ / 32;
@@ -435,7 +414,7 @@ class RowQuantizer {
     int sum = 0;
 #pragma unroll
     for (int h = 0; h < kChunks; ++h) {
-      if (kChunks == 2 && h == 1 && !params_.one_encoder) encoder = EncoderOf(row, 1, of_chunk[1]);
+      if (h == 1 && !params_.one_encoder) encoder = EncoderOf(row, 1, of_chunk[1]);
       uint32_t words[4];
       int chunk_sum = 0;
 #pragma unroll
@@ -444,7 +423,7 @@ class RowQuantizer {
         chunk_sum = __dp4a(static_cast<int>(words[i]), 0x01010101, chunk_sum);
       }
       if (low_[h]) sum += chunk_sum;
-      if (active_[h]) atom[Chunk(h) ^ in_atom] = {words[0], words[1], words[2], words[3]};
+      if (active_[h]) atom[chunk_[h] ^ in_atom] = {words[0], words[1], words[2], words[3]};
     }
     sum = __reduce_add_sync(~0u, sum);
     if (lane_ == 0) partials_.code_sums[warp_] = sum;
@@ -486,76 +465,56 @@ class RowQuantizer {
 
   const Params& params_;
   const FusedQuantizeCall& call_;
-  int threads_, team_, thread_, warp_, lane_, padded_rows_ = 0;
   Partials& partials_;
-  uint4* places_;
   float4* values_;  ///< of the row
-  uint4* next_;     ///< this thread's vectors of the next row, `threads_` apart
+  uint4* places_;
+  uint4* next_;  ///< this thread's vectors of the next row, `threads_` apart
+  int thread_, threads_, warp_, lane_, padded_rows_ = 0;
   bool active_[kChunks], low_[kChunks], outlier_[kChunks];
   uint32_t chunk_[kChunks];                    // chunks' places in row 0, in 16 bytes
   float token_scale_ = 0, outlier_scale_ = 0;  // of the last row
 };
 
 template <FusedSource kSource, RowType kType, int kColumns>
-__global__ void __maxnreg__(kColumns == 64   ? 128
-                            : kColumns == 32 ? 96
-                                             : 80)
+__global__ void __maxnreg__(kColumns == 16 ? 80 : 96)
     FusedQuantizeKernel(const __grid_constant__ Params params) {
   extern __shared__ __align__(16) char shared[];
-  __shared__ Partials partials[kMaxTeams];
+  __shared__ Partials partials;
   ptx::LaunchDependents();
   RowQuantizer<kSource, kType, kColumns> quantizer(params, shared, partials);
-  __syncthreads();
   ptx::WaitForPredecessors();  // the permutation is nobody's result
   quantizer.Run();
 }
 
 template <FusedSource kSource, RowType kType, int kColumns>
-cudaError_t Launch(const FusedQuantizeCall& call, int multiprocessors, cudaStream_t stream) {
-  using Quantizer = RowQuantizer<kSource, kType, kColumns>;
+cudaError_t Launch(const FusedQuantizeCall& call, cudaStream_t stream) {
   auto* kernel = FusedQuantizeKernel<kSource, kType, kColumns>;
-  static const cudaError_t prepared =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxBytes);
+  constexpr int kBytes = RowQuantizer<kSource, kType, kColumns>::kBytes;
+  static const cudaError_t prepared = cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 16384 / kColumns * kBytes);
   if (prepared != cudaSuccess) return prepared;
-  const Params params(call, kColumns);
-  // As many rows at a time as fit, in CTAs of as few teams as possible.
-  int teams = 1, resident = 0;
-  for (int some = 1; some <= kMaxTeams; some *= 2) {
-    const int bytes = params.team_threads * (Quantizer::kPlaceBytes + some * Quantizer::kRowBytes);
-    if (bytes > kMaxBytes || some * params.team_threads > 32 * kMaxWarps) break;
-    int fit = 0;
-    const cudaError_t code = cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-        &fit, kernel, some * params.team_threads, static_cast<size_t>(bytes));
-    if (code != cudaSuccess) return code;
-    if (some * fit > teams * resident) teams = some, resident = fit;
-    if (call.rows <= multiprocessors * resident || !Quantizer::kGathered) break;
-  }
-  const int bytes = params.team_threads * (Quantizer::kPlaceBytes + teams * Quantizer::kRowBytes);
-  const int ctas = (call.rows + teams - 1) / teams, most = multiprocessors * resident;
-  return LaunchDependent(kernel, {static_cast<unsigned>(ctas < most ? ctas : most), 1, 1},
-                         teams * params.team_threads, static_cast<size_t>(bytes), stream, params);
-}
-
-/// More columns a thread are fewer instructions a column, and a longer way for one row.
-template <FusedSource kSource, RowType kType>
-cudaError_t LaunchColumns(const FusedQuantizeCall& call, cudaStream_t stream) {
-  int device = 0, multiprocessors = 0;
+  const int threads = (call.columns + 32 * kColumns - 1) / (32 * kColumns) * 32;
+  const int bytes = threads * kBytes;
+  int device = 0, multiprocessors = 0, resident = 0;
   cudaError_t code = cudaGetDevice(&device);
   if (code == cudaSuccess) {
     code = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
   }
-  if (code != cudaSuccess) return code;
-  if constexpr (kSource == FusedSource::kSiluMul) {
-    if (call.columns <= 16 * 32 * kMaxWarps) {
-      return Launch<kSource, kType, 16>(call, multiprocessors, stream);
-    }
-  } else {
-    const bool even = call.columns % 64 == 0 && call.outliers % 64 == 0 && call.group % 64 == 0;
-    if (even && call.rows > 4 * multiprocessors) {
-      return Launch<kSource, kType, 64>(call, multiprocessors, stream);
-    }
+  if (code == cudaSuccess) {
+    code = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads, bytes);
   }
-  return Launch<kSource, kType, 32>(call, multiprocessors, stream);
+  if (code != cudaSuccess) return code;
+  const int most = multiprocessors * resident;
+  return LaunchDependent(kernel, {static_cast<unsigned>(call.rows < most ? call.rows : most), 1, 1},
+                         threads, static_cast<size_t>(bytes), stream, Params(call, kColumns));
+}
+
+template <FusedSource kSource, RowType kType>
+cudaError_t LaunchColumns(const FusedQuantizeCall& call, cudaStream_t stream) {
+  if constexpr (kSource == FusedSource::kSiluMul) {
+    if (call.columns <= 16 * 32 * kMaxWarps) return Launch<kSource, kType, 16>(call, stream);
+  }
+  return Launch<kSource, kType, 32>(call, stream);
 }
 
 template <FusedSource kSource>
