@@ -1,0 +1,112 @@
+// Sums of a segment over its positions, in registers, and the state of a row: the segments before,
+// merged in ascending order. Of rows g and g + 8 of a warp, as the tensor core leaves them: values
+// [4 j + i] are row g + 8 (i/2), channel 8 j + 2 t + i%2.
+#pragma once
+
+#include "atom/kernels/cuda/attention/prefill/row_tile.cuh"
+#include "atom/kernels/cuda/rows/row_values.cuh"
+
+namespace atom::kernels::cuda::prefill {
+
+template <int kHeadDim>
+struct SegmentSums {
+  float out[kHeadDim / 2];  // Σ p · value
+  float sums[4];            // lane t = 0: Σ p, Σ p · offset; t = 1: Σ p · scale
+  float max[2];             // the reference maximum
+  bool empty;               // nothing was added yet: `out` and `sums` are anything
+
+  __device__ __forceinline__ void Begin() {
+    max[0] = max[1] = kNoScore;
+    empty = true;
+  }
+
+  /// The maximum of a step's scores, which differs from lane to lane of a row.
+  __device__ __forceinline__ void RaiseMax(float low, float high) {
+    low = fmaxf(low, __shfl_xor_sync(~0u, low, 1));
+    high = fmaxf(high, __shfl_xor_sync(~0u, high, 1));
+    low = fmaxf(low, __shfl_xor_sync(~0u, low, 2));
+    high = fmaxf(high, __shfl_xor_sync(~0u, high, 2));
+    factor_[0] = factor_[1] = 1.0f;
+    const bool raise_low = low > max[0] + kMaxSlack, raise_high = high > max[1] + kMaxSlack;
+    raised_ = __any_sync(~0u, raise_low || raise_high);
+    if (!raised_) return;
+    const float new_low = raise_low ? low : max[0], new_high = raise_high ? high : max[1];
+    factor_[0] = ptx::Exp2(max[0] - new_low);
+    factor_[1] = ptx::Exp2(max[1] - new_high);
+    max[0] = new_low, max[1] = new_high;
+  }
+
+  /// Brings the sums of earlier steps to the maximum that RaiseMax has set.
+  __device__ __forceinline__ void Rescale() {
+    if (!raised_ || empty) return;
+#pragma unroll
+    for (int i = 0; i < kHeadDim / 2; ++i) out[i] *= factor_[i / 2 % 2];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[i] *= factor_[i / 2];
+  }
+
+ private:
+  float factor_[2];
+  bool raised_;
+};
+
+/// The merged segments; `out` lies in shared memory, four values of a thread side by side.
+template <int kHeadDim>
+struct RowState {
+  float4* out;  // this thread's first
+  float sums[4];
+  float max[2];
+  bool empty = true;
+
+  __device__ void Merge(const SegmentSums<kHeadDim>& segment) {
+    if (empty) {
+      empty = false;
+#pragma unroll
+      for (int i = 0; i < kHeadDim / 8; ++i) {
+        const float* x = segment.out + 4 * i;
+        out[i * kWarpgroupThreads] = {x[0], x[1], x[2], x[3]};
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums[i] = segment.sums[i];
+      max[0] = segment.max[0], max[1] = segment.max[1];
+      return;
+    }
+    const MergeFactors low(max[0], segment.max[0]), high(max[1], segment.max[1]);
+#pragma unroll
+    for (int i = 0; i < kHeadDim / 8; ++i) {
+      const float* x = segment.out + 4 * i;
+      const float4 old = out[i * kWarpgroupThreads];
+      out[i * kWarpgroupThreads] = {low(old.x, x[0]), low(old.y, x[1]), high(old.z, x[2]),
+                                    high(old.w, x[3])};
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[i] = (i < 2 ? low : high)(sums[i], segment.sums[i]);
+    max[0] = low.max, max[1] = high.max;
+  }
+
+  /// Writes the rows of the tile that exist; `row`: this lane's first.
+  template <KvStorage kStorage>
+  __device__ void Finish(const PrefillAttention& call, const RowTile& rows, int row,
+                         int lane) const {
+    const int g = lane / 4, t = lane % 4;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const float even = sums[2 * h], odd = sums[2 * h + 1];
+      const Normalizer<kStorage> normalize(__shfl_sync(~0u, even, 4 * g),
+                                           __shfl_sync(~0u, odd, 4 * g),
+                                           __shfl_sync(~0u, even, 4 * g + 1));
+      const int query = (row + 8 * h) / rows.group, head = (row + 8 * h) % rows.group;
+      if (query >= rows.count) continue;
+      void* to = MutableRowAt(call.out, rows.first_row + query,
+                              static_cast<int64_t>(rows.kv_head * rows.group + head) * kHeadDim);
+#pragma unroll
+      for (int i = 0; i < kHeadDim / 8; ++i) {
+        const float4 x = out[i * kWarpgroupThreads];
+        StorePair(to, call.out.type, 8 * i + 2 * t,
+                  {normalize(h == 0 ? x.x : x.z), normalize(h == 0 ? x.y : x.w)});
+      }
+    }
+  }
+};
+
+}  // namespace atom::kernels::cuda::prefill
