@@ -24,7 +24,7 @@ __device__ void FillSums(char* shared) {
   }
 }
 
-template <KvStorage kStorage, int kHeadDim>
+template <KvStorage kStorage, int kHeadDim, bool kSoftcap>
 __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kThreads, 1)
     PrefillKernel(const __grid_constant__ PrefillAttention call) {
   using Sizes = Shape<kStorage, kHeadDim>;
@@ -53,21 +53,22 @@ __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kThreads, 1)
     Unpacker<kStorage, kHeadDim>(call, rows, shared, threadIdx.x % kWarpgroupThreads / 32).Run();
   } else {
     if constexpr (Sizes::kWarpgroups == 2) ptx::AcquireRegisters<kMultiplyingRegisters>();
-    MultiplyingWarpgroup<kStorage, kHeadDim>(call, rows, shared, warpgroup).Run();
+    MultiplyingWarpgroup<kStorage, kHeadDim, kSoftcap>(call, rows, shared, warpgroup).Run();
   }
 }
 
 template <KvStorage kStorage, int kHeadDim>
 cudaError_t LaunchAs(const PrefillAttention& call, cudaStream_t stream) {
   using Sizes = Shape<kStorage, kHeadDim>;
-  const cudaError_t raised =
-      cudaFuncSetAttribute(PrefillKernel<kStorage, kHeadDim>,
-                           cudaFuncAttributeMaxDynamicSharedMemorySize, Sizes::kBytes);
+  const auto kernel = call.params.softcap > 0 ? PrefillKernel<kStorage, kHeadDim, true>
+                                              : PrefillKernel<kStorage, kHeadDim, false>;
+  const cudaError_t raised = cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Sizes::kBytes);
   if (raised != cudaSuccess) return raised;
   const int tile_queries = Sizes::kRows / (call.params.heads / call.kv.kv_heads);
   const dim3 grid(call.kv.kv_heads * call.lists.sequences,
                   (call.max_queries + tile_queries - 1) / tile_queries);
-  PrefillKernel<kStorage, kHeadDim><<<grid, Sizes::kThreads, Sizes::kBytes, stream>>>(call);
+  kernel<<<grid, Sizes::kThreads, Sizes::kBytes, stream>>>(call);
   return cudaGetLastError();
 }
 

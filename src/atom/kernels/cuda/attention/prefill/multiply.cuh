@@ -14,12 +14,12 @@
 
 namespace atom::kernels::cuda::prefill {
 
-template <KvStorage kStorage, int kHeadDim>
+template <KvStorage kStorage, int kHeadDim, bool kSoftcap>
 class MultiplyingWarpgroup {
  public:
   using Sizes = Shape<kStorage, kHeadDim>;
   static constexpr int kFragments = Sizes::kFragments;
-  static constexpr bool kAhead = Sizes::kStages > 1;  // scores are begun a tile ahead
+  static constexpr bool kAhead = Sizes::kStages > 1;  // scores are computed a tile ahead
 
   __device__ MultiplyingWarpgroup(const PrefillAttention& call, const RowTile& rows, char* shared,
                                   int warpgroup)
@@ -63,9 +63,6 @@ class MultiplyingWarpgroup {
   }
 
  private:
-  /// Of a tile: [4 j + i] is row g + 8 (i/2), position 8 j + 2 t + i%2.
-  using Scores = float[kTilePositions / 2];
-
   __device__ uint32_t QueryAddress() const {
     return ptx::SharedAddress(shared_ + Sizes::kQueriesAt) +
            warpgroup_ * kWarpgroupRows * kHeadDim * 2;
@@ -86,72 +83,74 @@ class MultiplyingWarpgroup {
     }
   }
 
-  /// Tiles [first, last). While the scores of one become probabilities, the tensor cores work on the
-  /// scores of the next and the values of the one before:
-  ///
-  ///   tensor cores   | V of n−1, step 1 | V of n, step 0 | K of n+1 | V of n, step 1 | ...
-  ///   softmax          n, step 0         | n, step 1                 | n+1, step 0
+  /// Tiles [first, last). The tensor cores work on the values of one and the keys of the next while the
+  /// other warpgroup makes probabilities of its scores.
   __device__ void AttendAll(int first, int last) {
-    Scores even, odd;
+    sums_.Begin();
     if constexpr (kAhead) {
       WaitForStage();
-      MultiplyKeys(even);
+      MultiplyKeys();
       ptx::WgmmaWait<0>();
     }
-    sums_.Begin();
-    for (int tile = first; tile < last; tile += 2) {
-      Attend(tile, last, even, odd);
-      if (tile + 1 < last) Attend(tile + 1, last, odd, even);
+    for (int tile = first; tile < last; ++tile) {
+      Attend(tile, last);
+      if (tile % kTilesPerSegment == kTilesPerSegment - 1 || tile + 1 == last) {
+        state_.Merge(sums_);
+        sums_.Begin();
+      }
     }
   }
 
-  /// One tile; `scores` are under way, `next` become those of the tile behind it.
-  __device__ __forceinline__ void Attend(int tile, int last, Scores& scores, Scores& next) {
-    const int stage_index = stage_.index;
-    const char* stage = shared_ + stage_index * Sizes::kStageBytes;
-    const int first = tile * kTilePositions;
-    uint32_t p[kStepPages][4], weighted[kStepPages][4];
+  /// One tile; its scores are there, and those of the next take their place.
+  __device__ __forceinline__ void Attend(int tile, int last) {
+    const int index = stage_.index;
+    const char* stage = shared_ + index * Sizes::kStageBytes;
     if constexpr (!kAhead) {
       WaitForStage();
-      MultiplyKeys(scores);
+      MultiplyKeys();
       ptx::WgmmaWait<0>();
-    } else if (tile + 1 < last) {
-      stage_.Next();
-      WaitForStage();
     }
-    Softmax(scores, stage, 0, first, p, weighted);
-    sums_.Rescale();
-    MultiplyValues(stage, 0, p, weighted);
-    if constexpr (kAhead) MultiplyKeys(next);  // behind the last tile its own keys again: a branch here would cost more
-    uint32_t p1[kStepPages][4], weighted1[kStepPages][4];
-    Softmax(scores, stage, 1, first, p1, weighted1);
-    ptx::WgmmaWait<kAhead ? 1 : 0>();
-    sums_.Rescale();
-    MultiplyValues(stage, 1, p1, weighted1);
-    ptx::WgmmaWait<0>();
-    Release(stage_index);
-    if constexpr (!kAhead) stage_.Next();
-    if (tile % kTilesPerSegment == kTilesPerSegment - 1 || tile + 1 == last) {
-      state_.Merge(sums_);
-      sums_.Begin();
-    }
-  }
-
-  /// The probabilities of a step, and the factor for what was added before.
-  __device__ __forceinline__ void Softmax(Scores& scores, const char* stage, int step, int first,
-                                          uint32_t (&p)[kStepPages][4],
-                                          uint32_t (&weighted)[kStepPages][4]) {
-    float* s = scores + 16 * step;
-    ScaleScores(s, stage, step);
-    Mask(s, first + step * kStepPositions);
-    float low = -INFINITY, high = -INFINITY;
+    ScaleScores(stage);
+    Raise raises[kStepsPerTile];
 #pragma unroll
-    for (int i = 0; i < 16; i += 4) {
-      low = fmaxf(low, fmaxf(s[i], s[i + 1]));
-      high = fmaxf(high, fmaxf(s[i + 2], s[i + 3]));
+    for (int step = 0; step < kStepsPerTile; ++step) {
+      float* scores = scores_ + step * 16;
+      Mask(scores, tile * kTilePositions + step * kStepPositions);
+      float low = fmaxf(scores[0], scores[1]), high = fmaxf(scores[2], scores[3]);
+#pragma unroll
+      for (int i = 4; i < 16; i += 4) {
+        low = fmaxf(low, fmaxf(scores[i], scores[i + 1]));
+        high = fmaxf(high, fmaxf(scores[i + 2], scores[i + 3]));
+      }
+      raises[step] = sums_.RaiseMax(low, high);
+      Exponentials(stage, step);
     }
-    sums_.RaiseMax(low, high);
-    Exponentials(s, stage, step, p, weighted);
+    if constexpr (kAhead) {
+      if (tile + 1 < last) {
+        stage_.Next();
+        WaitForStage();
+      }
+    }
+    if (!sums_.empty) sums_.Rescale(raises[0]);
+    // Seldom: the second step moves the maximum again, and has to wait for the first one's sums.
+    if (ptx::BarrierAny(1 + warpgroup_, kWarpgroupThreads, raises[1].any())) {
+      MultiplyValues<0, kStepPages>(stage);
+      ptx::WgmmaCommit();
+      ptx::WgmmaWait<0>();
+      sums_.Rescale(raises[1]);
+      MultiplyValues<kStepPages, kTilePages>(stage);
+    } else {
+      MultiplyValues<0, kTilePages>(stage);
+    }
+    sums_.empty = false;
+    if constexpr (kAhead) {
+      MultiplyKeys();  // behind the last tile its own keys again: a branch here would cost more
+    } else {
+      ptx::WgmmaCommit();
+    }
+    ptx::WgmmaWait<0>();
+    Release(index);
+    if constexpr (!kAhead) stage_.Next();
   }
 
   /// A descriptor of the stage, which the compiler knows to be the same in all lanes; `>> 4` bytes
@@ -161,7 +160,7 @@ class MultiplyingWarpgroup {
   }
 
   /// Of the stage that is next.
-  __device__ __forceinline__ void MultiplyKeys(Scores& scores) {
+  __device__ __forceinline__ void MultiplyKeys() {
     using ptx::MmaTypes;
     using ptx::OperandA;
     const uint64_t stage = Operand(shared_ + stage_.index * Sizes::kStageBytes);
@@ -172,39 +171,39 @@ class MultiplyingWarpgroup {
       if constexpr (Sizes::kQueriesInShared) {
         const uint64_t queries = ptx::Swizzle128Descriptor(
             QueryAddress() + s / 4 * kWarpgroupRows * 128 + s % 4 * 32);
-        ptx::Wgmma<MmaTypes::kF16F16, OperandA::kShared, kTilePositions>::Issue(scores, queries,
+        ptx::Wgmma<MmaTypes::kF16F16, OperandA::kShared, kTilePositions>::Issue(scores_, queries,
                                                                                 keys, s > 0);
       } else {
         ptx::Wgmma<MmaTypes::kF16F16, OperandA::kRegisters, kTilePositions>::Issue(
-            scores, queries_.fragments[s], keys, s > 0);
+            scores_, queries_.fragments[s], keys, s > 0);
       }
     }
     ptx::WgmmaCommit();
   }
 
-  /// Scores of a step, in units of log2(e).
-  __device__ __forceinline__ void ScaleScores(float* scores, const char* stage, int step) {
+  /// Into units of log2(e).
+  __device__ __forceinline__ void ScaleScores(const char* stage) {
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
+    for (int j = 0; j < kTilePositions / 8; ++j) {
       float4 terms = {score_scale_, 0.0f, score_scale_, 0.0f};  // a, b of two positions
       if constexpr (HasScales(kStorage)) {
-        terms = reinterpret_cast<const float4*>(stage + Sizes::kTermsAt)[4 * (4 * step + j) + t_];
+        terms = reinterpret_cast<const float4*>(stage + Sizes::kTermsAt)[4 * j + t_];
       }
-      float* s = scores + 4 * j;
+      float* s = scores_ + 4 * j;
       s[0] = Score(s[0], terms.x, terms.y, queries_.sum[0]);
       s[1] = Score(s[1], terms.z, terms.w, queries_.sum[0]);
       s[2] = Score(s[2], terms.x, terms.y, queries_.sum[1]);
       s[3] = Score(s[3], terms.z, terms.w, queries_.sum[1]);
     }
-    if (call_.params.softcap > 0) {
+    if constexpr (kSoftcap) {
       const float cap = call_.params.softcap * 1.4426950408889634f;
 #pragma unroll
-      for (int i = 0; i < 16; ++i) scores[i] = Softcap(scores[i], cap);
+      for (int i = 0; i < kTilePositions / 2; ++i) scores_[i] = Softcap(scores_[i], cap);
     }
   }
 
   /// Positions that a row does not see, of those from `first` on.
-  __device__ __forceinline__ void Mask(float* scores, int first) const {
+  __device__ __forceinline__ void Mask(float* scores, int first) {
     const int window = call_.params.window, end = first + kStepPositions;
     // One decision for the warp: whether some row does not see all of the step.
     bool partial = false;
@@ -223,43 +222,39 @@ class MultiplyingWarpgroup {
   }
 
   /// p = fp16(2^(score − max)), and p · scale of the value, as A operands of 16 positions each.
-  __device__ __forceinline__ void Exponentials(const float* scores, const char* stage,
-                                               int step, uint32_t (&p)[kStepPages][4],
-                                               uint32_t (&weighted)[kStepPages][4]) const {
+  __device__ __forceinline__ void Exponentials(const char* stage, int step) {
+    const float low = sums_.max[0], high = sums_.max[1];
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const float* s = scores + 4 * j;
-      uint32_t* low = p[j / 2] + 2 * (j % 2);
-      low[0] = Bits(__floats2half2_rn(ptx::Exp2(s[0] - sums_.max[0]), ptx::Exp2(s[1] - sums_.max[0])));
-      low[1] = Bits(__floats2half2_rn(ptx::Exp2(s[2] - sums_.max[1]), ptx::Exp2(s[3] - sums_.max[1])));
+    for (int j = 4 * step; j < 4 * step + 4; ++j) {
+      const float* s = scores_ + 4 * j;
+      uint32_t* p = p_[j / 2] + 2 * (j % 2);
+      p[0] = Bits(__floats2half2_rn(ptx::Exp2(s[0] - low), ptx::Exp2(s[1] - low)));
+      p[1] = Bits(__floats2half2_rn(ptx::Exp2(s[2] - high), ptx::Exp2(s[3] - high)));
       if constexpr (HasScales(kStorage)) {
-        const uint32_t scale = *reinterpret_cast<const uint32_t*>(
-            stage + Sizes::kSumsAt + 256 + (((4 * step + j) ^ 2) << 4) + 4 * t_);
-        uint32_t* to = weighted[j / 2] + 2 * (j % 2);
-        to[0] = Bits(__hmul2(AsHalf2(low[0]), AsHalf2(scale)));
-        to[1] = Bits(__hmul2(AsHalf2(low[1]), AsHalf2(scale)));
+        const uint32_t scale = *reinterpret_cast<const uint32_t*>(stage + Sizes::kSumsAt + 256 +
+                                                                  ((j ^ 2) << 4) + 4 * t_);
+        uint32_t* to = weighted_[j / 2] + 2 * (j % 2);
+        to[0] = Bits(__hmul2(AsHalf2(p[0]), AsHalf2(scale)));
+        to[1] = Bits(__hmul2(AsHalf2(p[1]), AsHalf2(scale)));
       }
     }
   }
 
-  /// out += p · V, and the sums of p.
-  __device__ __forceinline__ void MultiplyValues(const char* stage, int step,
-                                                 const uint32_t (&p)[kStepPages][4],
-                                                 const uint32_t (&weighted)[kStepPages][4]) {
+  /// out += p · V, and the sums of p, of pages [kFirst, kEnd) of the tile.
+  template <int kFirst, int kEnd>
+  __device__ __forceinline__ void MultiplyValues(const char* stage) {
     using Values = ptx::Wgmma<ptx::MmaTypes::kF16F16, ptx::OperandA::kRegisters, kHeadDim>;
     using Ends = ptx::Wgmma<ptx::MmaTypes::kF16F16, ptx::OperandA::kRegisters, 8>;
     const uint64_t operand = Operand(stage);
     ptx::WgmmaFence();
 #pragma unroll
-    for (int i = 0; i < kStepPages; ++i) {
-      const uint64_t positions = operand + ((kStepPages * step + i) * 2 * kPagePositions >> 4);
-      const bool add = step > 0 || i > 0 || !sums_.empty;
-      Ends::Issue(sums_.sums, p[i], positions + (Sizes::kSumsAt >> 4), add);
-      Values::Issue(sums_.out, HasScales(kStorage) ? weighted[i] : p[i],
+    for (int i = kFirst; i < kEnd; ++i) {
+      const uint64_t positions = operand + (i * 2 * kPagePositions >> 4);
+      const bool add = i > 0 || !sums_.empty;
+      Ends::Issue(sums_.sums, p_[i], positions + (Sizes::kSumsAt >> 4), add);
+      Values::Issue(sums_.out, HasScales(kStorage) ? weighted_[i] : p_[i],
                     positions + (Sizes::kValuesAt >> 4), add);
     }
-    ptx::WgmmaCommit();
-    sums_.empty = false;
   }
 
   const PrefillAttention& call_;
@@ -269,6 +264,8 @@ class MultiplyingWarpgroup {
   float score_scale_;
   Barriers<Sizes> barriers_;
   Queries<kHeadDim> queries_;
+  float scores_[kTilePositions / 2];  // [4 j + i]: row g + 8 (i/2), position 8 j + 2 t + i%2
+  uint32_t p_[kTilePages][4], weighted_[kTilePages][4];
   Turn<Sizes::kStages> stage_;
   SegmentSums<kHeadDim> sums_;
   RowState<kHeadDim> state_;

@@ -8,6 +8,12 @@
 
 namespace atom::kernels::cuda::prefill {
 
+/// How far the maxima of a lane's two rows moved, in powers of two: 0 or below.
+struct Raise {
+  float low, high;
+  __device__ __forceinline__ bool any() const { return low < 0 || high < 0; }
+};
+
 template <int kHeadDim>
 struct SegmentSums {
   float out[kHeadDim / 2];  // Σ p · value
@@ -20,34 +26,28 @@ struct SegmentSums {
     empty = true;
   }
 
-  /// The maximum of a step's scores, which differs from lane to lane of a row.
-  __device__ __forceinline__ void RaiseMax(float low, float high) {
+  /// Moves the reference maximum for a step whose largest scores are these, which differ from lane to
+  /// lane of a row. Sums of earlier steps are to be brought to it by Rescale, before that step's are
+  /// added.
+  __device__ __forceinline__ Raise RaiseMax(float low, float high) {
     low = fmaxf(low, __shfl_xor_sync(~0u, low, 1));
     high = fmaxf(high, __shfl_xor_sync(~0u, high, 1));
     low = fmaxf(low, __shfl_xor_sync(~0u, low, 2));
     high = fmaxf(high, __shfl_xor_sync(~0u, high, 2));
-    factor_[0] = factor_[1] = 1.0f;
-    const bool raise_low = low > max[0] + kMaxSlack, raise_high = high > max[1] + kMaxSlack;
-    raised_ = __any_sync(~0u, raise_low || raise_high);
-    if (!raised_) return;
-    const float new_low = raise_low ? low : max[0], new_high = raise_high ? high : max[1];
-    factor_[0] = ptx::Exp2(max[0] - new_low);
-    factor_[1] = ptx::Exp2(max[1] - new_high);
-    max[0] = new_low, max[1] = new_high;
+    const float old_low = max[0], old_high = max[1];
+    if (low > old_low + kMaxSlack) max[0] = low;
+    if (high > old_high + kMaxSlack) max[1] = high;
+    return {old_low - max[0], old_high - max[1]};
   }
 
-  /// Brings the sums of earlier steps to the maximum that RaiseMax has set.
-  __device__ __forceinline__ void Rescale() {
-    if (!raised_ || empty) return;
+  __device__ __forceinline__ void Rescale(const Raise& raise) {
+    if (!__any_sync(~0u, raise.any())) return;
+    const float low = ptx::Exp2(raise.low), high = ptx::Exp2(raise.high);
 #pragma unroll
-    for (int i = 0; i < kHeadDim / 2; ++i) out[i] *= factor_[i / 2 % 2];
+    for (int i = 0; i < kHeadDim / 2; ++i) out[i] *= i / 2 % 2 == 0 ? low : high;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) sums[i] *= factor_[i / 2];
+    for (int i = 0; i < 4; ++i) sums[i] *= i < 2 ? low : high;
   }
-
- private:
-  float factor_[2];
-  bool raised_;
 };
 
 /// The merged segments; `out` lies in shared memory, four values of a thread side by side.
