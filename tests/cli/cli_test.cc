@@ -87,6 +87,9 @@ TEST_F(CliTest, WrongInputsGetOneSentence) {
   ExpectOneSentence(Atom("eval " + dir + " --ppl " + text().string() + " --backend tpu"), "tpu");
   ExpectOneSentence(Atom(QuantizeArguments("q") + " --recipe nonsense"), "nonsense");
   ExpectOneSentence(Atom("ablate " + dir + " --rows nonsense"), "nonsense");
+  ExpectOneSentence(Atom("ablate " + dir + " --rows two-level"), "kv-int4");  // of the longer one
+  ExpectOneSentence(Atom("eval " + dir + " --ppl " + text().string() + " --windows 1,2"),
+                    "found 2");
   ExpectOneSentence(Atom("tokenize " + dir + " /nonexistent.txt"), "/nonexistent.txt");
 }
 

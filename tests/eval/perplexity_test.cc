@@ -3,7 +3,6 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
-#include "atom/eval/ablation.h"
 #include "atom/kernels/registry.h"
 #include "atom/model/model_files.h"
 
@@ -131,43 +130,6 @@ TEST_F(PerplexityTest, StepsChangeNothing) {
   const auto text = CutWindows(dataset_, *tokenizer_, 90, 2);
   const double whole = MeasurePerplexity(*Load(90), *text, nullptr).perplexity;
   EXPECT_EQ(MeasurePerplexity(*Load(17), *text, nullptr).perplexity, whole);
-}
-
-TEST_F(PerplexityTest, AblationLadderIsThePublishedOne) {
-  const std::vector<AblationStep> ladder = AblationLadder();
-  std::vector<std::string> labels;
-  for (const AblationStep& step : ladder) labels.push_back(step.label);
-  EXPECT_EQ(labels, (std::vector<std::string>{"fp", "base", "keep-fp16", "keep-int8", "group",
-                                              "clip", "gptq", "kv-int4"}));
-  EXPECT_EQ(ladder.front().step, -1);
-  EXPECT_EQ(ladder.back().step, 6);
-  EXPECT_EQ(ladder[1].recipe.weight.group, 0);
-  EXPECT_EQ(ladder[1].recipe.outliers, 0);
-  EXPECT_EQ(ladder[2].recipe.outlier_format, quant::OutlierFormat::kFp16);
-  EXPECT_EQ(ladder[4].recipe.weight.channel_group, 2);
-  EXPECT_FLOAT_EQ(ladder[5].recipe.weight.clip.ratio, 0.85f);
-  EXPECT_TRUE(ladder[6].recipe.weight.gptq);
-  EXPECT_EQ(ladder[6].recipe.kv.bits, 16);
-  EXPECT_TRUE(ladder[7].recipe.kv.before_rope);
-  for (const AblationStep& step : ladder) EXPECT_TRUE(quant::ValidateRecipe(step.recipe).ok());
-}
-
-TEST_F(PerplexityTest, AblationRunsEveryRow) {
-  const auto calibration = pipeline::SampleCalibration(
-      dataset_, *tokenizer_, {.samples = 3, .sequence_length = 90, .seed = 0});
-  ASSERT_TRUE(calibration.ok());
-  const auto text = CutWindows(dataset_, *tokenizer_, 90, 2);
-  const auto algebra = quant::MakeCpuAlgebra();
-  int seen = 0;
-  const auto rows =
-      RunAblation(*files_, *calibration, {*text}, *backend_, *algebra,
-                  {.spill_folder = folder_.path()}, [&seen](const AblationRow&) { ++seen; });
-  ASSERT_TRUE(rows.ok()) << rows.error().message;
-  EXPECT_EQ(seen, 8);
-  EXPECT_EQ(rows->front().perplexity[0].second,
-            MeasurePerplexity(*Load(90), *text, nullptr).perplexity);
-  for (const AblationRow& row : *rows) EXPECT_TRUE(std::isfinite(row.perplexity[0].second));
-  EXPECT_NE(AblationPlot("tiny", *rows).find("kv-int4"), std::string::npos);
 }
 
 }  // namespace

@@ -107,6 +107,20 @@ TEST(SvgTest, ManyCategoriesHaveSomeLabelsAndNoFigures) {
   EXPECT_EQ(Count(svg, "<circle"), 100u);
 }
 
+TEST(SvgTest, EveryBarHasItsLabelSlantedWhereTheyAreMany) {
+  Chart chart = Ladder();
+  EXPECT_THAT(RenderSvg(chart), Not(HasSubstr("rotate(-35")));
+  chart.categories.clear();
+  chart.series = {{"s", {}}};
+  for (int i = 0; i < 20; ++i) {
+    chart.categories.push_back("row-scales-" + std::to_string(i));
+    chart.series[0].values.push_back(2.0);
+  }
+  const std::string svg = RenderSvg(chart);
+  EXPECT_EQ(Count(svg, ">row-scales-"), 20u);
+  EXPECT_EQ(Count(svg, "rotate(-35"), 20u);
+}
+
 TEST(SvgTest, MissingInfiniteAndZero) {
   Chart chart = Ladder();
   chart.series = {{"s", {NAN, INFINITY, 0.0}}};

@@ -31,7 +31,8 @@ std::vector<AttentionShape> Shapes() {
 class ExactWindowTest : public testing::TestWithParam<BackendCase> {
  protected:
   void SetUp() override {
-    if (!Device(GetParam())->has_exact_window()) GTEST_SKIP() << "no exact window here";
+    if (!Device(GetParam())->HasKernels(quant::Feature::kExactWindow))
+      GTEST_SKIP() << "no exact window here";
   }
 };
 

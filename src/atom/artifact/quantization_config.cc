@@ -119,25 +119,6 @@ Status CheckRequirements(const Json& json, const std::string& source) {
   return MakeError("{}: field 'shards' is {}, expected {}", source, *shards, kShards);
 }
 
-Json CalibrationJson(const CalibrationRecord& record) {
-  Json json = {{"samples", record.samples},
-               {"sequence_length", record.sequence_length},
-               {"seed", record.seed}};
-  if (record.texts.size() == 1) {
-    json["dataset"] = record.texts.front().name;
-    json["text_hash"] = record.texts.front().hash;
-    return json;
-  }
-  json["texts"] = Json::array();
-  for (const CalibrationText& text : record.texts) {
-    json["texts"].push_back({{"name", text.name},
-                             {"hash", text.hash},
-                             {"share", text.share},
-                             {"samples", text.samples}});
-  }
-  return json;
-}
-
 // What no artifact of this program can say.
 Status CheckConsistent(const QuantizationConfig& config, const std::string& source) {
   if (!config.simulated && !quant::HasKernels(config.recipe)) {
@@ -163,6 +144,25 @@ Status CheckConsistent(const QuantizationConfig& config, const std::string& sour
 
 }  // namespace
 
+Json ToJson(const CalibrationRecord& record) {
+  Json json = {{"samples", record.samples},
+               {"sequence_length", record.sequence_length},
+               {"seed", record.seed}};
+  if (record.texts.size() == 1) {
+    json["dataset"] = record.texts.front().name;
+    json["text_hash"] = record.texts.front().hash;
+    return json;
+  }
+  json["texts"] = Json::array();
+  for (const CalibrationText& text : record.texts) {
+    json["texts"].push_back({{"name", text.name},
+                             {"hash", text.hash},
+                             {"share", text.share},
+                             {"samples", text.samples}});
+  }
+  return json;
+}
+
 std::string Spelling(const CalibrationRecord& record) {
   if (record.texts.size() == 1) return record.texts.front().name;
   std::string all;
@@ -183,7 +183,7 @@ Json ToJson(const QuantizationConfig& config) {
       {"recipe", ToJson(config.recipe)},
       {"layers", ToJson(config.layers)},
       {"checkpoint_hash", config.checkpoint_hash},
-      {"calibration", CalibrationJson(config.calibration)},
+      {"calibration", ToJson(config.calibration)},
       {"bits_per_weight",
        {{"linears", config.bits_per_weight_linears}, {"model", config.bits_per_weight_model}}},
   };

@@ -32,6 +32,7 @@ struct CalibrationRecord {
 };
 /// As `--calib` spells it: "wikitext2", "wikitext2:1,c4-calib:2".
 std::string Spelling(const CalibrationRecord& record);
+nlohmann::json ToJson(const CalibrationRecord& record);
 
 struct QuantizationConfig {
   static constexpr int kFormatVersion = 2;  ///< of what is written; version 1 is read as well

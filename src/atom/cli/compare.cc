@@ -48,7 +48,7 @@ Result<OpenedModels> OpenAll(const CompareFlags& flags) {
     Result<OpenedModel> model = OpenModel(path);
     if (!model.ok()) return model.error();
     Result<std::vector<eval::EvalText>> texts =
-        LoadTexts(flags.texts, flags.data, *model, {.windows = flags.windows});
+        LoadTexts(flags.texts, flags.data, *model, flags.windows);
     if (!texts.ok()) return texts.error();
     if (opened.models.empty()) {
       opened.texts = std::move(texts).value();

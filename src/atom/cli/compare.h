@@ -14,7 +14,7 @@ struct CompareFlags {
   std::string data;
   std::string json;  ///< files; empty: not written
   std::string html;
-  int64_t windows = 0;
+  WindowFlags windows;
   model::LoadOptions load;
   BackendFlags backend;
 };

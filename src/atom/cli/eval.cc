@@ -25,8 +25,7 @@ struct EvalFlags {
   std::string json;
   std::vector<std::string> compared;
   std::string html;
-  int64_t windows = 0;
-  int64_t stride = 0;
+  WindowFlags windows;
   int64_t limit = 0;
   int64_t shots = 0;
   bool log_likelihoods = false;
@@ -120,8 +119,8 @@ Status RunEval(EvalFlags flags) {
   if (!model.ok()) return model.error();
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
-  const Result<std::vector<eval::EvalText>> texts = LoadTexts(
-      flags.texts, flags.data, *model, {.windows = flags.windows, .stride = flags.stride});
+  const Result<std::vector<eval::EvalText>> texts =
+      LoadTexts(flags.texts, flags.data, *model, flags.windows);
   if (!texts.ok()) return texts.error();
   const Result<std::vector<eval::TaskItems>> tasks = LoadTasks(flags);
   if (!tasks.ok()) return tasks.error();
@@ -164,15 +163,13 @@ void AddEval(CLI::App& app, int& exit_code) {
           "c4, c4-joined or files")
       ->delimiter(',');
   command
-      ->add_option("--stride", flags->stride,
+      ->add_option("--stride", flags->windows.stride,
                    "Windows begin every so many tokens and only new tokens count; 0: no overlap")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->excludes(compare)
       ->capture_default_str();
   command->add_option("--html", flags->html, "Write the comparison as a page")->needs(compare);
-  command->add_option("--windows", flags->windows, "At most so many windows a text; 0: all")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
-      ->capture_default_str();
+  flags->windows.AddTo(*command);
   command
       ->add_option("--tasks", flags->tasks,
                    "Tasks, or TASK=FILE, comma-separated: " + eval::KnownTasks())

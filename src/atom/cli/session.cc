@@ -66,19 +66,33 @@ Result<OpenedModel> OpenModel(const std::string& dir) {
   return OpenedModel{dir, std::move(files).value(), std::move(tokenizer).value()};
 }
 
+void WindowFlags::AddTo(CLI::App& command) {
+  command
+      .add_option("--windows", windows,
+                  "At most so many windows a text, one number or one for each text; 0: all")
+      ->delimiter(',')
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str();
+}
+
 Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& names,
                                               const std::string& data_folder,
                                               const OpenedModel& model, const WindowFlags& flags) {
+  if (flags.windows.size() != 1 && flags.windows.size() != names.size()) {
+    return MakeError("--windows: expected one number, or one for each of {} texts, found {}",
+                     names.size(), flags.windows.size());
+  }
   std::vector<eval::EvalText> texts;
   const io::DataFolders folders = io::FindDataFolders(data_folder);
-  for (const std::string& name : names) {
-    const Result<io::Dataset> dataset = io::LoadEvalDataset(name, folders);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const Result<io::Dataset> dataset = io::LoadEvalDataset(names[i], folders);
+    const int64_t windows = flags.windows.size() == 1 ? flags.windows.front() : flags.windows[i];
     if (!dataset.ok()) return dataset.error();
     const int64_t window = eval::WindowFor(model.files.spec);
     Result<eval::EvalText> text =
-        flags.stride == 0 ? eval::CutWindows(*dataset, *model.tokenizer, window, flags.windows)
-                          : eval::CutStridedWindows(*dataset, *model.tokenizer, window,
-                                                    flags.stride, flags.windows);
+        flags.stride == 0
+            ? eval::CutWindows(*dataset, *model.tokenizer, window, windows)
+            : eval::CutStridedWindows(*dataset, *model.tokenizer, window, flags.stride, windows);
     if (!text.ok()) return text.error();
     texts.push_back(std::move(text).value());
   }

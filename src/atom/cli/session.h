@@ -44,10 +44,14 @@ struct CalibrationFlags {
 };
 
 struct WindowFlags {
-  int64_t windows = 0;  ///< at most so many a text; 0: all
-  int64_t stride = 0;   ///< 0: windows do not overlap
+  std::vector<int64_t> windows = {0};  ///< at most so many a text, of each or of all; 0: all
+  int64_t stride = 0;                  ///< 0: windows do not overlap
+
+  /// `--windows` alone.
+  void AddTo(CLI::App& command);
 };
-/// The windows of every text of a comma-separated list.
+/// The windows of every text of a comma-separated list. Errors: those of the texts; as many
+/// --windows as neither one nor the texts.
 Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& names,
                                               const std::string& data_folder,
                                               const OpenedModel& model, const WindowFlags& flags);

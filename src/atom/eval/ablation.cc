@@ -1,10 +1,9 @@
 #include "atom/eval/ablation.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-#include <optional>
+#include <map>
+#include <utility>
 
-#include "atom/io/svg.h"
 #include "atom/pipeline/layer_sink.h"
 #include "atom/pipeline/quantize_model.h"
 
@@ -13,130 +12,105 @@ namespace {
 
 constexpr int64_t kStepRows = 512;
 
-Result<AblationRow> EvaluateRow(const AblationStep& step, model::Transformer& transformer,
-                                const std::vector<EvalText>& texts) {
-  AblationRow row{.step = step.step, .label = step.label, .perplexity = {}};
-  for (const EvalText& text : texts) {
-    Progress progress(fmt::format("{} on {}", step.label, text.dataset),
-                      static_cast<int64_t>(text.windows.size()));
-    row.perplexity.emplace_back(text.dataset,
-                                MeasurePerplexity(transformer, text, &progress).perplexity);
+/// What all rows share.
+class Ablation {
+ public:
+  Ablation(const model::ModelFiles& files, const AblationData& data, kernels::Backend& backend,
+           quant::DenseAlgebra& algebra, const AblationOptions& options)
+      : files_(files), data_(data), backend_(backend), algebra_(algebra), options_(options) {}
+
+  Result<AblationRow> Run(const AblationStep& step) {
+    AblationRow row{.step = step.step, .label = step.label};
+    const auto window = std::ssize(data_.texts.front().windows.front());
+    model::Transformer transformer(backend_, files_.spec,
+                                   {.rows = std::min(kStepRows, window), .positions = window});
+    if (Status s = model::LoadOuterWeights(files_, DType::kF32, transformer); !s.ok()) {
+      return s.error();
+    }
+    const Status loaded =
+        step.step < 0 ? AddUnquantized(transformer) : AddQuantized(step, transformer, row);
+    if (!loaded.ok()) return MakeError("row {}: {}", step.label, loaded.error().message);
+    for (const EvalText& text : data_.texts) {
+      Progress progress(fmt::format("{} on {}", step.label, text.dataset),
+                        std::ssize(text.windows));
+      PerplexityResult result = MeasurePerplexity(transformer, text, &progress);
+      row.texts.push_back({text.dataset, std::move(result.window_losses)});
+    }
+    return row;
   }
-  return row;
-}
+
+ private:
+  using Plan = std::vector<pipeline::LayerPermutations>;
+
+  Status AddUnquantized(model::Transformer& transformer) const {
+    for (int64_t i = 0; i < files_.spec.num_layers(); ++i) {
+      const Result<artifact::HostLayer> layer = files_.ReadLayer(i);
+      if (!layer.ok()) return layer.error();
+      transformer.AddLayer(*layer);
+    }
+    return {};
+  }
+
+  Status AddQuantized(const AblationStep& step, model::Transformer& transformer, AblationRow& row) {
+    const pipeline::Calibration& calibration =
+        step.mixed_calibration ? data_.mixture : data_.calibration;
+    pipeline::QuantizeOptions quantize{.recipe = step.recipe,
+                                       .simulated = true,
+                                       .memory_limit = options_.memory_limit,
+                                       .spill_folder = options_.spill_folder,
+                                       .plan = nullptr};
+    if (step.recipe.reorder) {
+      const Result<const Plan*> plan = PlanFor(step, calibration, quantize);
+      if (!plan.ok()) return plan.error();
+      quantize.plan = *plan;
+    }
+    pipeline::TransformerSink sink(transformer);
+    const auto report =
+        pipeline::QuantizeModel(files_, calibration, backend_, algebra_, quantize, sink);
+    if (!report.ok()) return report.error();
+    row.bits_per_weight = report->bits_per_weight_linears;
+    return {};
+  }
+
+  /// One plan serves all rows that have its calibration and rotate V or do not.
+  Result<const Plan*> PlanFor(const AblationStep& step, const pipeline::Calibration& calibration,
+                              const pipeline::QuantizeOptions& quantize) {
+    const std::pair key(step.mixed_calibration, step.recipe.kv.rotates());
+    if (const auto known = plans_.find(key); known != plans_.end()) return &known->second;
+    Result<Plan> plan = pipeline::MakePlan(files_, calibration, backend_, quantize);
+    if (!plan.ok()) return plan.error();
+    return &plans_.emplace(key, std::move(plan).value()).first->second;
+  }
+
+  const model::ModelFiles& files_;
+  const AblationData& data_;
+  kernels::Backend& backend_;
+  quant::DenseAlgebra& algebra_;
+  const AblationOptions& options_;
+  std::map<std::pair<bool, bool>, Plan> plans_;
+};
 
 }  // namespace
 
-std::vector<AblationStep> AblationLadder() {
-  std::vector<AblationStep> ladder;
-  quant::Recipe recipe;  // each step changes it further, as the published script does
-  int step = -1;
-  const auto add = [&](const char* label) {
-    recipe.name = label;
-    ladder.push_back({.step = step++, .label = label, .recipe = recipe});
-  };
-  add("fp");
-  recipe.weight.bits = 4;
-  recipe.activation.bits = 4;
-  add("base");
-  recipe.reorder = true;
-  recipe.metric = quant::Metric::kHessian;
-  recipe.outliers = 128;
-  recipe.outlier_format = quant::OutlierFormat::kFp16;
-  add("keep-fp16");
-  recipe.outlier_format = quant::OutlierFormat::kInt8;
-  add("keep-int8");
-  recipe.weight.group = 128;
-  recipe.weight.channel_group = 2;
-  recipe.activation.group = 128;
-  add("group");
-  recipe.activation.clip.ratio = 0.9f;
-  recipe.weight.clip.ratio = 0.85f;
-  add("clip");
-  recipe.weight.gptq = true;
-  add("gptq");
-  recipe.kv.bits = 4;
-  recipe.kv.before_rope = true;
-  add("kv-int4");
-  return ladder;
-}
-
 Result<std::vector<AblationRow>> RunAblation(
-    const model::ModelFiles& files, const pipeline::Calibration& calibration,
-    const std::vector<EvalText>& texts, kernels::Backend& backend, quant::DenseAlgebra& algebra,
-    const AblationOptions& options, const std::function<void(const AblationRow&)>& on_row) {
+    const model::ModelFiles& files, const std::vector<AblationStep>& steps,
+    const AblationData& data, kernels::Backend& backend, quant::DenseAlgebra& algebra,
+    const AblationOptions& options, AblationRecord& record,
+    const std::function<void(const std::vector<AblationRow>&)>& on_row) {
+  Ablation ablation(files, data, backend, algebra, options);
   std::vector<AblationRow> rows;
-  std::optional<std::vector<pipeline::LayerPermutations>> reorder;  // one plan serves every row
-  const int64_t window = static_cast<int64_t>(texts.front().windows.front().size());
-  for (AblationStep& step : AblationLadder()) {
-    if (!options.labels.empty() && std::find(options.labels.begin(), options.labels.end(),
-                                             step.label) == options.labels.end()) {
-      continue;
-    }
-    step.recipe.reference_parity = options.reference_parity;
-    pipeline::QuantizeOptions quantize{.recipe = step.recipe,
-                                       .simulated = true,
-                                       .memory_limit = options.memory_limit,
-                                       .spill_folder = options.spill_folder,
-                                       .plan = nullptr};
-    if (step.recipe.reorder) {
-      if (!reorder) {
-        auto plan = pipeline::MakePlan(files, calibration, backend, quantize);
-        if (!plan.ok()) return plan.error();
-        reorder = std::move(plan).value();
-      }
-      quantize.plan = &*reorder;
-    }
-    model::Transformer transformer(backend, files.spec,
-                                   {.rows = std::min(kStepRows, window), .positions = window});
-    if (Status s = model::LoadOuterWeights(files, DType::kF32, transformer); !s.ok()) {
-      return s.error();
-    }
-    if (step.step < 0) {
-      for (int64_t i = 0; i < files.spec.num_layers(); ++i) {
-        const Result<artifact::HostLayer> layer = files.ReadLayer(i);
-        if (!layer.ok()) return layer.error();
-        transformer.AddLayer(*layer);
-      }
+  for (const AblationStep& step : steps) {
+    if (const AblationRow* known = record.Find(step)) {
+      rows.push_back(*known);
     } else {
-      pipeline::TransformerSink sink(transformer);
-      const auto report =
-          pipeline::QuantizeModel(files, calibration, backend, algebra, quantize, sink);
-      if (!report.ok()) return MakeError("row {}: {}", step.label, report.error().message);
+      Result<AblationRow> row = ablation.Run(step);
+      if (!row.ok()) return row.error();
+      if (Status s = record.Add(step, *row); !s.ok()) return s.error();
+      rows.push_back(std::move(row).value());
     }
-    Result<AblationRow> row = EvaluateRow(step, transformer, texts);
-    if (!row.ok()) return row.error();
-    on_row(*row);
-    rows.push_back(std::move(row).value());
+    on_row(rows);
   }
   return rows;
-}
-
-nlohmann::json ToJson(const std::vector<AblationRow>& rows) {
-  nlohmann::json json = nlohmann::json::array();
-  for (const AblationRow& row : rows) {
-    nlohmann::json values = nlohmann::json::object();
-    for (const auto& [dataset, value] : row.perplexity) values[dataset] = value;
-    json.push_back({{"step", row.step}, {"label", row.label}, {"ppl", values}});
-  }
-  return {{"rows", json}};
-}
-
-std::string AblationPlot(const std::string& model_name, const std::vector<AblationRow>& rows) {
-  io::Chart chart{.title = "Ablation of " + model_name,
-                  .y_label = "perplexity",
-                  .categories = {},
-                  .series = {},
-                  .style = io::ChartStyle::kBars,
-                  .log_y = true};
-  for (const AblationRow& row : rows) {
-    chart.categories.push_back(row.label);
-    for (size_t i = 0; i < row.perplexity.size(); ++i) {
-      if (chart.series.size() <= i) chart.series.push_back({row.perplexity[i].first, {}});
-      chart.series[i].values.push_back(row.perplexity[i].second);
-    }
-  }
-  return io::RenderSvg(chart);
 }
 
 }  // namespace atom::eval

@@ -146,13 +146,9 @@ Verdict Judge(const TextComparison& text, size_t model) {
                   .delta = PairedDifference(baseline.losses, scores.losses),
                   .kl = MeanOf(scores.kl),
                   .top1 = MeanOf(scores.agreement).mean};
-  verdict.worst_delta = scores.losses.front() - baseline.losses.front();
-  for (size_t i = 1; i < scores.losses.size(); ++i) {
-    const double delta = scores.losses[i] - baseline.losses[i];
-    if (delta <= verdict.worst_delta) continue;
-    verdict.worst_delta = delta;
-    verdict.worst_window = static_cast<int64_t>(i);
-  }
+  const WorstWindow worst = LargestDifference(baseline.losses, scores.losses);
+  verdict.worst_window = worst.index;
+  verdict.worst_delta = worst.difference;
   const auto tokens = static_cast<double>(std::ssize(scores.losses) * text.window);
   if (scores.seconds > 0.0) verdict.tokens_per_second = tokens / scores.seconds;
   return verdict;

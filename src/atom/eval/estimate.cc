@@ -26,4 +26,16 @@ Estimate PairedDifference(std::span<const double> baseline, std::span<const doub
   return MeanOf(differences);
 }
 
+WorstWindow LargestDifference(std::span<const double> baseline, std::span<const double> values) {
+  ATOM_CHECK(baseline.size() == values.size() && !values.empty(), "{} values beside {}",
+             values.size(), baseline.size());
+  WorstWindow worst{.index = 0, .difference = values[0] - baseline[0]};
+  for (size_t i = 1; i < values.size() && !std::isnan(worst.difference); ++i) {
+    const double difference = values[i] - baseline[i];
+    if (difference <= worst.difference) continue;
+    worst = {.index = static_cast<int64_t>(i), .difference = difference};
+  }
+  return worst;
+}
+
 }  // namespace atom::eval

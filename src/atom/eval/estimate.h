@@ -18,4 +18,13 @@ Estimate MeanOf(std::span<const double> values);
 /// Of values[i] − baseline[i]: the paired standard error. REQUIRES: as many of both.
 Estimate PairedDifference(std::span<const double> baseline, std::span<const double> values);
 
+/// The window that loses most.
+struct WorstWindow {
+  int64_t index = 0;
+  double difference = 0.0;
+};
+/// The first of the largest values[i] − baseline[i]; a NaN is larger than all. REQUIRES: as above,
+/// a value.
+WorstWindow LargestDifference(std::span<const double> baseline, std::span<const double> values);
+
 }  // namespace atom::eval

@@ -160,6 +160,21 @@ std::string Whiskers(const ChartSeries& series, size_t category, double x, const
       x - 4, x + 4, high, low, x);
 }
 
+// Every bar has its label, slanted where they would touch; of lines, some have.
+std::string CategoryLabels(const Chart& chart) {
+  const size_t stride = LabelStride(chart);
+  const bool slanted = stride > 1 && chart.style == ChartStyle::kBars;
+  std::string svg;
+  for (size_t i = 0; i < chart.categories.size(); i += slanted ? 1 : stride) {
+    const double x = BandCentre(chart, i);
+    svg += slanted
+               ? Text(x + 4, kBottom + 14, "end", chart.categories[i],
+                      fmt::format(" transform=\"rotate(-35 {:.1f} {:.1f})\"", x + 4, kBottom + 14))
+               : Text(x, kBottom + 20, "middle", chart.categories[i]);
+  }
+  return svg;
+}
+
 std::string Frame(const Chart& chart, const Axis& axis) {
   std::string svg = Text(kLeft, 32, "start", chart.title, " font-size=\"18\" font-weight=\"bold\"");
   const double foot = chart.log_y ? axis.ticks().front() : 0.0;
@@ -169,10 +184,7 @@ std::string Frame(const Chart& chart, const Axis& axis) {
                        tick == foot ? "#444444" : "#dddddd");
     svg += Text(kLeft - 8, axis.Y(tick) + 4, "end", fmt::format("{:g}", tick));
   }
-  const size_t stride = LabelStride(chart);
-  for (size_t i = 0; i < chart.categories.size(); i += stride) {
-    svg += Text(BandCentre(chart, i), kBottom + 20, "middle", chart.categories[i]);
-  }
+  svg += CategoryLabels(chart);
   const double middle = (kTop + kBottom) / 2;
   svg += Text(22, middle, "middle", chart.y_label + (chart.log_y ? " (log scale)" : ""),
               fmt::format(" transform=\"rotate(-90 22 {:.1f})\"", middle));

@@ -8,9 +8,10 @@ namespace atom::kernels {
 
 std::unique_ptr<KvLayer> Backend::MakeKvLayer(const KvShape& shape, const PagePool& pool) {
   const int64_t window = shape.format.exact_window;
-  ATOM_CHECK(window == 0 || (has_exact_window() && window <= pool.exact_window),
-             "backend {}: a layer with an exact window of {}, a pool of {}", name(), window,
-             pool.exact_window);
+  ATOM_CHECK(
+      window == 0 || (HasKernels(quant::Feature::kExactWindow) && window <= pool.exact_window),
+      "backend {}: a layer with an exact window of {}, a pool of {}", name(), window,
+      pool.exact_window);
   std::unique_ptr<KvLayer> layer = MakeKvLayer(shape, pool.pages);
   if (window > 0) {
     layer->set_exact(MakeKvLayer(shape.Exact(), pool.exact_pages));

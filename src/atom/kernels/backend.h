@@ -113,7 +113,8 @@ class Backend {
   /// For humans: instruction set or device, threads.
   virtual std::string Description() const = 0;
   virtual DType hidden_dtype() const = 0;
-  /// True where packed codes of such a recipe are computed with.
+  /// True where packed codes of such a recipe are computed with; of an exact window, which is no
+  /// matter of codes: where RopeAppendKv and Attention know it.
   virtual bool HasKernels(quant::Feature) const { return false; }
   /// True where everything can run fake-quantized: quantized and at once dequantized.
   virtual bool simulates() const { return false; }
@@ -156,8 +157,6 @@ class Backend {
   virtual std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) = 0;
   /// The same with a pool of exact pages beside it, where the format has an exact window.
   std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, const PagePool& pool);
-  /// Whether RopeAppendKv and Attention know exact windows.
-  virtual bool has_exact_window() const { return false; }
   virtual UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const = 0;
   /// Whether there are kernels for a packed KV format.
   virtual bool HasKvKernels(const quant::KvFormat& format) const { return format.is_basic(); }

@@ -186,10 +186,9 @@ Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& trans
 }
 
 Status CheckRuns(const quant::Recipe& recipe, const kernels::Backend& backend) {
-  if (recipe.kv.exact_window == 0 || backend.has_exact_window()) return {};
+  if (recipe.kv.exact_window == 0 || backend.HasKernels(quant::Feature::kExactWindow)) return {};
   return MakeError(
-      "backend {}: expected kv.exact_window 0, found {} in the recipe '{}': only the backends cpu "
-      "and reference keep exact KV",
+      "backend {}: expected kv.exact_window 0, found {} in the recipe '{}': it keeps no exact KV",
       backend.name(), recipe.kv.exact_window, recipe.name);
 }
 

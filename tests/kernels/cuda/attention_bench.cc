@@ -109,6 +109,7 @@ class Bench {
     call.slots = Upload(slots);
     call.rope = reinterpret_cast<const float*>(Upload(std::vector<int32_t>(
         static_cast<size_t>(c.length * c.head_dim), 0x3F3504F3)));  // cos = sin = 1/√2
+    call.rotary_dim = c.head_dim;
     call.hadamard = hadamard;
     const Timing timing =
         timer_.Measure(10, [&](int, cudaStream_t stream) { return LaunchAppendKv(call, stream); });

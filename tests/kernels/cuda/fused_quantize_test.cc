@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "atom/quant/two_level.h"
+
 #include "tests/kernels/cuda/paged_cache.h"
 
 namespace atom::kernels::cuda {
@@ -151,7 +153,8 @@ TEST_P(FusedQuantizeTest, CodesAreTheNearest) {
         for (int g = 0; g < low; g += c.group) {
           most_scale = std::max(most_scale, largest(g, c.group) * 0.9f / most);
         }
-        ASSERT_NEAR(token.scale, most_scale / 15, token.scale * slack);
+        ASSERT_NEAR(token.scale, most_scale / 15, token.scale * (0x1p-12 + slack));
+        ASSERT_TRUE(quant::IsRowScale(token.scale)) << token.scale;
         multiplier = std::nearbyint(largest(first, c.group) * 0.9f / most / token.scale);
         multiplier = std::clamp(multiplier, 1.0, 15.0);
         scale = token.scale * multiplier;

@@ -220,6 +220,7 @@ class PagedCache {
     call.positions = device_positions_->data();
     call.slots = device_slots_->data();
     call.rope = device_rope_->data();
+    call.rotary_dim = which_.head_dim;
     call.key_mean = which_.key_mean ? device_mean_->data() : nullptr;
     call.hadamard = which_.hadamard;
     call.clip = which_.clip ? device_clip_->data() : nullptr;

@@ -71,7 +71,8 @@ TEST_F(StreamingGemm, EveryKernelAtItsEdges) {
   for (const StreamKernelInfo& info : kStreamKernels) {
     const int64_t tile = info.shape.tile_tokens();
     for (const int64_t m : {int64_t{1}, tile - 3, tile, tile + 5}) {
-      Check(Desc(info.shape.recipe, m, {200, 0, 0}, 128 * 5, 128), info.kernel, ++seed);
+      Check(Desc(info.shape.recipe, m, {200, 0, 0}, 128 * 5, 128, info.shape.group), info.kernel,
+            ++seed);
     }
   }
 }
@@ -87,7 +88,11 @@ TEST_F(StreamingGemm, EveryKernelAtOddDepths) {
                                 {256, 32},
                                 {4992, 128},
                                 {10880, 128}}) {
-      Check(Desc(info.shape.recipe, k4 > 4000 ? 3 : m, {72, 0, 0}, k4, k8), info.kernel, ++seed);
+      Check(Desc(info.shape.recipe, k4 > 4000 ? 3 : m, {72, 0, 0}, k4, k8, info.shape.group),
+            info.kernel, ++seed);
+    }
+    if (info.shape.group == 64) {  // half a K block at the end
+      Check(Desc(info.shape.recipe, m, {72, 0, 0}, 1472, 64, 64), info.kernel, ++seed);
     }
   }
 }
@@ -98,6 +103,8 @@ TEST_F(StreamingGemm, GroupsOfIntegerScales) {
     Check(Desc(GemmRecipe::kInteger, 64, {130, 0, 0}, 1024, 64, group),
           StreamKernel::kInteger64r256, 8);
   }
+  // No whole number of K blocks.
+  Check(Desc(GemmRecipe::kInteger, 5, {130, 0, 0}, 1472, 64, 32), StreamKernel::kInteger8, 9);
 }
 
 TEST_F(StreamingGemm, GroupsWithOneScaleAToken) {
@@ -111,8 +118,8 @@ TEST_F(StreamingGemm, GroupsWithOneScaleAToken) {
 TEST_F(StreamingGemm, SideBySideTypesAndAddition) {
   for (const StreamKernelInfo& info : kStreamKernels) {
     for (const GemmOutput output : {GemmOutput::kHalf, GemmOutput::kBFloat16, GemmOutput::kFloat}) {
-      GemmDesc desc =
-          Desc(info.shape.recipe, std::min(info.shape.tile_tokens(), 20), {200, 72, 130}, 384, 64);
+      GemmDesc desc = Desc(info.shape.recipe, std::min(info.shape.tile_tokens(), 20),
+                           {200, 72, 130}, 384, 64, info.shape.group);
       desc.output = output;
       desc.add = output != GemmOutput::kFloat;
       Check(desc, info.kernel, 50);
@@ -120,15 +127,23 @@ TEST_F(StreamingGemm, SideBySideTypesAndAddition) {
   }
 }
 
+/// Kernels whose results are the same bits.
+struct Family {
+  GemmRecipe recipe;
+  int group;
+};
+constexpr Family kFamilies[] = {{GemmRecipe::kInteger, 128}, {GemmRecipe::kInt8, 128},
+                                {GemmRecipe::kGroup, 128},   {GemmRecipe::kW4A16, 128},
+                                {GemmRecipe::kW4A16, 64},    {GemmRecipe::kDense, 128}};
+
 // Row 0 of any M, by whichever kernel, has the same bits.
 TEST_F(StreamingGemm, RowsDoNotDependOnTheirNumber) {
-  for (const GemmRecipe recipe : {GemmRecipe::kInteger, GemmRecipe::kInt8, GemmRecipe::kGroup,
-                                  GemmRecipe::kW4A16, GemmRecipe::kDense}) {
-    const GemmDesc largest = Desc(recipe, 4096, {192, 0, 0}, 128 * 11, 128);
+  for (const auto [recipe, group] : kFamilies) {
+    const GemmDesc largest = Desc(recipe, 4096, {192, 0, 0}, 128 * 11, 128, group);
     const StreamingProblem problem(largest, 3);
     std::vector<float> row0;
     for (const StreamKernelInfo& info : kStreamKernels) {
-      if (info.shape.recipe != recipe) continue;
+      if (info.shape.recipe != recipe || info.shape.group != group) continue;
       for (const int64_t m : {1, 17, 64, 256, 4096}) {
         GemmDesc desc = largest;
         desc.m = m;
@@ -146,13 +161,12 @@ TEST_F(StreamingGemm, RowsDoNotDependOnTheirNumber) {
 // A race shows as bits that differ from run to run: more CTAs than fit, rings that go round many
 // times, and launches that overlap.
 TEST_F(StreamingGemm, RepeatedRunsUnderLoadAgree) {
-  for (const GemmRecipe recipe : {GemmRecipe::kInteger, GemmRecipe::kInt8, GemmRecipe::kGroup,
-                                  GemmRecipe::kW4A16, GemmRecipe::kDense}) {
-    const GemmDesc largest = Desc(recipe, 64, {9600, 0, 0}, 8064, 128);
+  for (const auto [recipe, group] : kFamilies) {
+    const GemmDesc largest = Desc(recipe, 64, {9600, 0, 0}, 8064, 128, group);
     const StreamingProblem problem(largest, 11);
     std::vector<float> tokens_of_first;
     for (const StreamKernelInfo& info : kStreamKernels) {
-      if (info.shape.recipe != recipe) continue;
+      if (info.shape.recipe != recipe || info.shape.group != group) continue;
       GemmDesc desc = largest;
       desc.m = std::min(info.shape.tile_tokens(), 64);
       const std::optional<StreamPlan> plan = PlanStream(desc, card(), info.kernel);
@@ -185,7 +199,7 @@ TEST(StreamingPlan, EveryKernelFitsItsMultiprocessor) {
   for (const StreamKernelInfo& info : kStreamKernels) {
     for (const int64_t m : {1, 8, 33, 64, 4096}) {
       for (const int64_t k4 : {128, 4096, 28672}) {
-        const GemmDesc desc = Desc(info.shape.recipe, m, {8192, 0, 0}, k4, 128);
+        const GemmDesc desc = Desc(info.shape.recipe, m, {8192, 0, 0}, k4, 128, info.shape.group);
         const std::optional<StreamPlan> plan = PlanStream(desc, GemmDevice{}, info.kernel);
         ASSERT_TRUE(plan.has_value()) << info.name;
         EXPECT_LE((plan->layout.total + 1024) * info.shape.ctas_per_sm, 228 * 1024) << info.name;

@@ -81,7 +81,6 @@ class CpuBackend final : public Backend {
     return std::make_unique<cpu::CpuKvLayer>(
         shape, pages, Allocate(static_cast<size_t>(pages * KvPageBytes(shape))));
   }
-  bool has_exact_window() const override { return true; }
   UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const override {
     return cpu::UnpackKvPage(cpu::CpuKvLayer::Of(layer), page);
   }

@@ -19,11 +19,10 @@ struct Rows {
   std::vector<float> values;
 };
 
-/// The positions [begin, length), from pages of which the last has the last.
+/// The positions [begin, length), from pages of which the first is the sequence's `first_page`-th.
 Rows ReadRows(const ReferenceKvLayer& kv, int64_t kv_head, std::span<const int32_t> pages,
-              int64_t begin, int64_t length) {
+              int64_t first_page, int64_t begin, int64_t length) {
   const auto size = static_cast<size_t>(length * kv.shape().head_dim);
-  const int64_t first_page = PagesFor(length, kPagePositions) - std::ssize(pages);
   Rows history{std::vector<float>(size), std::vector<float>(size)};
   for (int64_t position = begin; position < length; ++position) {
     const auto page = static_cast<size_t>(position / kPagePositions - first_page);
@@ -60,14 +59,16 @@ History ReadHistory(const KvLayer& kv, int64_t kv_head, const StepView& step, si
   const int64_t first = step.positions[static_cast<size_t>(step.query_starts[s])];
   const int64_t seen = shape.FirstVisible(first);
   const int64_t length = step.kv_lengths[s];
+  const std::span<const int32_t> pages = PartOf(step.pages, step.page_starts, s);
   History history{.format = kv.shape().format,
-                  .quantized = ReadRows(ReferenceKvLayer::Of(kv), kv_head,
-                                        PartOf(step.pages, step.page_starts, s), seen, length),
+                  .quantized = ReadRows(ReferenceKvLayer::Of(kv), kv_head, pages, 0, seen, length),
                   .exact = {}};
   if (history.format.exact_window == 0) return history;
-  history.exact = ReadRows(ReferenceKvLayer::ExactOf(kv), kv_head,
-                           PartOf(step.exact_pages, step.exact_starts, s),
-                           std::max(seen, history.format.FirstExact(first)), length);
+  // Exact pages lie beside the last ones, some of which may not be used yet.
+  const std::span<const int32_t> exact = PartOf(step.exact_pages, step.exact_starts, s);
+  history.exact =
+      ReadRows(ReferenceKvLayer::ExactOf(kv), kv_head, exact, std::ssize(pages) - std::ssize(exact),
+               std::max(seen, history.format.FirstExact(first)), length);
   return history;
 }
 

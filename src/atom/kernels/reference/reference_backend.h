@@ -48,7 +48,6 @@ class ReferenceBackend final : public Backend {
   int64_t kv_page_positions() const override;
   int64_t KvPageBytes(const KvShape& shape) const override;
   std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) override;
-  bool has_exact_window() const override { return true; }
   UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const override;
   bool HasKvKernels(const quant::KvFormat&) const override { return true; }
 

@@ -26,17 +26,68 @@ __device__ void Load(Channels<kPairs>& x, const void* row, RowType type, int hal
   }
 }
 
+/// RMSNorm over the head's channels.
+template <int kPairs>
+__device__ void Normalize(Channels<kPairs>& x, const float* weight, float epsilon, int half,
+                          int lane) {
+  float sum = 0.0f;  // of channels that exist: the others are 0
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    sum = __fmaf_rn(x.high[j], x.high[j], __fmaf_rn(x.low[j], x.low[j], sum));
+  }
+#pragma unroll
+  for (int distance = 16; distance > 0; distance /= 2) {
+    sum += __shfl_xor_sync(~0u, sum, distance);
+  }
+  const float mean = __fdiv_rn(sum, static_cast<float>(2 * half));
+  const float r = __fdiv_rn(1.0f, __fsqrt_rn(__fadd_rn(mean, epsilon)));
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    const int i = lane + 32 * j;
+    if (i >= half) continue;
+    x.low[j] = __fmul_rn(__fmul_rn(x.low[j], r), __ldg(weight + i));
+    x.high[j] = __fmul_rn(__fmul_rn(x.high[j], r), __ldg(weight + half + i));
+  }
+}
+
 /// (a, b) becomes (a cos − b sin, b cos + a sin), each product rounded.
+__device__ __forceinline__ float2 RotatePair(float a, float b, float cosine, float sine) {
+  return {__fsub_rn(__fmul_rn(a, cosine), __fmul_rn(b, sine)),
+          __fadd_rn(__fmul_rn(b, cosine), __fmul_rn(a, sine))};
+}
+
+/// The first channels only: their pairs are not those of a lane, so they meet in shared memory.
+template <int kPairs>
+__device__ void RotatePart(Channels<kPairs>& x, const float* table, int rotary, int half, int lane,
+                           float* head) {
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    const int i = lane + 32 * j;
+    if (i < half) head[i] = x.low[j], head[i + half] = x.high[j];
+  }
+  __syncwarp();
+  for (int i = lane; i < rotary / 2; i += 32) {
+    const float2 pair =
+        RotatePair(head[i], head[i + rotary / 2], __ldg(table + i), __ldg(table + rotary / 2 + i));
+    head[i] = pair.x, head[i + rotary / 2] = pair.y;
+  }
+  __syncwarp();
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    const int i = lane + 32 * j;
+    if (i < half) x.low[j] = head[i], x.high[j] = head[i + half];
+  }
+}
+
+/// All channels of the head.
 template <int kPairs>
 __device__ void Rotate(Channels<kPairs>& x, const float* table, int half, int lane) {
 #pragma unroll
   for (int j = 0; j < kPairs; ++j) {
     const int i = lane + 32 * j;
     if (i >= half) continue;
-    const float cosine = __ldg(table + i), sine = __ldg(table + half + i);
-    const float a = x.low[j], b = x.high[j];
-    x.low[j] = __fsub_rn(__fmul_rn(a, cosine), __fmul_rn(b, sine));
-    x.high[j] = __fadd_rn(__fmul_rn(b, cosine), __fmul_rn(a, sine));
+    const float2 pair = RotatePair(x.low[j], x.high[j], __ldg(table + i), __ldg(table + half + i));
+    x.low[j] = pair.x, x.high[j] = pair.y;
   }
 }
 
@@ -97,6 +148,8 @@ __device__ Grid FitGrid(float low, float high, float clip, bool integer_zero, fl
     low = __fmul_rn(clip, fminf(0.0f, low));
     high = __fmul_rn(clip, fmaxf(0.0f, high));
   } else {
+    low = fminf(fmaxf(low, -65504.0f), 65504.0f);
+    high = fminf(fmaxf(high, -65504.0f), 65504.0f);
     // Named operations, so that no multiply and add is fused: the codes are the reference's.
     const float centre = __fmul_rn(0.5f, __fadd_rn(low, high));
     const float reach = __fmul_rn(__fmul_rn(0.5f, __fsub_rn(high, low)), clip);
@@ -177,7 +230,7 @@ __device__ void Store(const Channels<kPairs>& x, const KvPages& kv, bool value, 
 
 template <int kPairs>
 __global__ void __launch_bounds__(kWarps * 32) AppendKernel(const __grid_constant__ AppendKv call) {
-  __shared__ unsigned char codes[kWarps][kMaxHeadDim];
+  __shared__ float scratch[kWarps][kMaxHeadDim];  // of a warp: a head's channels, or their codes
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int all_heads = call.heads + 2 * call.kv.kv_heads;
   const int64_t task = static_cast<int64_t>(blockIdx.x) * kWarps + warp;
@@ -192,8 +245,16 @@ __global__ void __launch_bounds__(kWarps * 32) AppendKernel(const __grid_constan
   Channels<kPairs> x;
   Load(x, row, call.qkv.type, half, lane);
   if (!is_value) {
+    const float* norm = is_query ? call.q_norm : call.k_norm;
+    if (norm != nullptr) Normalize(x, norm, call.norm_epsilon, half, lane);
     if (call.rope != nullptr) {
-      Rotate(x, call.rope + static_cast<int64_t>(__ldg(call.positions + token)) * d, half, lane);
+      const float* table =
+          call.rope + static_cast<int64_t>(__ldg(call.positions + token)) * call.rotary_dim;
+      if (call.rotary_dim == d) {
+        Rotate(x, table, half, lane);
+      } else {
+        RotatePart(x, table, call.rotary_dim, half, lane, scratch[warp]);
+      }
     }
     if (!is_query && call.key_mean != nullptr) {
       Channels<kPairs> mean;
@@ -215,8 +276,13 @@ __global__ void __launch_bounds__(kWarps * 32) AppendKernel(const __grid_constan
   }
   const float clip =
       call.clip != nullptr ? __ldg(call.clip + (is_value ? call.kv.kv_heads : 0) + head) : 1.0f;
-  Store(x, call.kv, is_value, head, __ldg(call.slots + token), clip, call.integer_zero, codes[warp],
-        lane);
+  auto* codes = reinterpret_cast<unsigned char*>(scratch[warp]);
+  if (call.exact.data != nullptr) {
+    const int slot = __ldg(call.exact_slots + token);
+    if (slot >= 0) Store(x, call.exact, is_value, head, slot, 1.0f, false, codes, lane);
+  }
+  const int slot = __ldg(call.slots + token);
+  if (slot >= 0) Store(x, call.kv, is_value, head, slot, clip, call.integer_zero, codes, lane);
 }
 
 }  // namespace

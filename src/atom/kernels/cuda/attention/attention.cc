@@ -2,6 +2,7 @@
 
 #include "atom/kernels/cuda/attention/append.h"
 #include "atom/kernels/cuda/attention/decode.h"
+#include "atom/kernels/cuda/attention/exact.h"
 #include "atom/kernels/cuda/attention/kv_fragments.h"
 #include "atom/kernels/cuda/attention/prefill.h"
 #include "atom/kernels/cuda/device/check.h"
@@ -118,6 +119,16 @@ Status LaunchPrefillAttention(const PrefillAttention& call, cudaStream_t stream)
     }
   };
   return Check(launch(), "launch prefill attention");
+}
+
+Status LaunchExactAttention(const ExactAttention& call, cudaStream_t stream) {
+  if (Status status = CheckShapes(call.params, call.kv); !status.ok()) return status;
+  ATOM_CHECK(call.kv.storage == KvStorage::kF16 && call.params.ends != nullptr &&
+                 call.params.exact_window > 0 && call.params.exact_window % kPagePositions == 0,
+             "an exact window of {} in pages of {}", call.params.exact_window,
+             quant::Name(call.kv.storage));
+  if (call.lists.sequences == 0 || call.max_queries == 0) return {};
+  return Check(EnqueueExactAttention(call, stream), "launch attention to the exact window");
 }
 
 }  // namespace atom::kernels::cuda

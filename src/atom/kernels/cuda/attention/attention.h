@@ -25,4 +25,7 @@ Status LaunchDecodeAttention(const DecodeAttention& call, cudaStream_t stream);
 /// The same of chunks of queries, causal inside the chunk.
 Status LaunchPrefillAttention(const PrefillAttention& call, cudaStream_t stream);
 
+/// The exact pages of the same rows, behind either of them.
+Status LaunchExactAttention(const ExactAttention& call, cudaStream_t stream);
+
 }  // namespace atom::kernels::cuda

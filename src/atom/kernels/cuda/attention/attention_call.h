@@ -32,11 +32,20 @@ struct PageLists {
   int sequences = 0;
 };
 
+/// What a row and head of a finished softmax had: the reference maximum m and l = Σ p.
+struct SoftmaxEnds {
+  float max = 0, sum = 0;
+};
+
 struct AttentionParams {
   int heads = 0;      ///< query heads: a multiple of kv_heads
   float scale = 0;    ///< of the scores: usually 1 / sqrt(head_dim)
   int window = 0;     ///< positions that a query sees, itself included; 0: all before it
   float softcap = 0;  ///< cap · tanh(score / cap); 0: none
+  /// Not 0: pages from FirstExactPage on are left to LaunchExactAttention, for which the ends of
+  /// the softmax over those before them are kept. A row that sees none of these leaves anything.
+  int exact_window = 0;
+  SoftmaxEnds* ends = nullptr;  ///< [rows of out][heads]
 };
 
 /// One query a sequence, its newest position: out[s] = attention of q[s]. `rows` maps a sequence to
@@ -58,6 +67,17 @@ struct PrefillAttention {
   int max_queries = 0;
   KvPages kv;
   PageLists lists;
+};
+
+/// The pages that queries read in 16 bits, and the merge with what `out` and `ends` have of those
+/// before them. Decode and prefill alike; rows as in PrefillAttention.
+struct ExactAttention {
+  AttentionParams params;
+  Rows q, out;
+  const int32_t* query_starts = nullptr;  ///< [sequences + 1], on the device
+  int max_queries = 0;
+  KvPages kv;       ///< kF16
+  PageLists lists;  ///< of exact pages: those beside each sequence's last pages
 };
 
 }  // namespace atom::kernels::cuda

@@ -52,7 +52,7 @@ struct Shape {
 /// first_index · kv_heads + head · pages + page.
 struct Cursor {
   int sequence = 0, head = 0, page = 0;  // `page`, the step's first, counts within the sequence
-  int pages = 0, first_page = 0;         // of the sequence: all, and the first that the query sees
+  int pages = 0, first_page = 0;         // of the sequence: to its end, the first that is seen
   int first_index = 0;                   // of the sequence's pages in PageLists::indices
   int end = 0;                           // of the stretch, in page-heads
 
@@ -62,6 +62,7 @@ struct Cursor {
     first_index = __ldg(call.lists.indptr + sequence);
     pages = __ldg(call.lists.indptr + sequence + 1) - first_index;
     const int length = __ldg(call.lists.kv_lengths + sequence), window = call.params.window;
+    pages = min(pages, FirstExactPage(length - 1, call.params.exact_window));
     first_page = window > 0 && length > window ? (length - window) / kPagePositions : 0;
   }
 
@@ -258,6 +259,8 @@ class Warp {
         here.first_index * call_.kv.kv_heads + head * here.pages + last_segment * kSegmentPages;
     const bool whole = here.page == here.first_step() && last_begin < here.end;
     LoadQuery(sequence, head);
+    const int end = min(length, here.pages * kPagePositions);
+    const int seen = call_.params.window > 0 ? length - call_.params.window : 0;
     int done = 0;
     do {
       BeginSegment();
@@ -265,7 +268,7 @@ class Warp {
       bool ended = false;
       while (!ended) {
         ptx::MbarrierWait(Barrier(slot_), parity_);
-        AttendStep(shared_ + slot_ * Sizes::kSlotBytes, here.page * kPagePositions, length);
+        AttendStep(shared_ + slot_ * Sizes::kSlotBytes, here.page * kPagePositions, seen, end);
         __syncwarp();
         Fetch(slot_);
         if (++slot_ == Sizes::kRing) {
@@ -365,8 +368,8 @@ class Warp {
     }
   }
 
-  /// Positions [first, first + 32), of which those in [length - window, length) are seen.
-  __device__ __forceinline__ void AttendStep(const char* slot, int first, int length) {
+  /// Positions [first, first + 32), of which those in [seen, end) are seen.
+  __device__ __forceinline__ void AttendStep(const char* slot, int first, int seen, int end) {
     // Fragments by fours, so that few words are in registers at a time.
     constexpr int kAtOnce = 4 / kWords;
     float scores[kStepPages][4];  // (position g, columns 2t, 2t + 1), (g + 8, the same)
@@ -399,13 +402,12 @@ class Warp {
         scores[j / 4][j % 4] = Softcap(scores[j / 4][j % 4], cap);
       }
     }
-    const int seen = call_.params.window > 0 ? length - call_.params.window : 0;  // the first
-    const bool partial = first + kStepPages * kPagePositions > length || first < seen;
+    const bool partial = first + kStepPages * kPagePositions > end || first < seen;
     if (partial) {
 #pragma unroll
       for (int j = 0; j < 4 * kStepPages; ++j) {
         const int position = first + g_ + 8 * (j / 2);
-        if (position >= length || position < seen) scores[j / 4][j % 4] = -INFINITY;
+        if (position >= end || position < seen) scores[j / 4][j % 4] = -INFINITY;
       }
     }
     RaiseMax(scores);
@@ -420,8 +422,8 @@ class Warp {
       uint32_t keep0 = ~0u, keep1 = ~0u;
       if (partial) {
         const int pair = first + i * kPagePositions + 2 * t_;
-        keep0 = PairMask(pair, seen, length);
-        keep1 = PairMask(pair + 8, seen, length);
+        keep0 = PairMask(pair, seen, end);
+        keep1 = PairMask(pair + 8, seen, end);
       }
       AddValues(slot, i, p0, p1, keep0, keep1);
     }
@@ -475,10 +477,10 @@ class Warp {
     }
   }
 
-  /// All ones in the halves whose position (first, first + 1) is in [seen, length).
-  static __device__ __forceinline__ uint32_t PairMask(int first, int seen, int length) {
-    return (first < length && first >= seen ? 0x0000FFFFu : 0u) |
-           (first + 1 < length && first + 1 >= seen ? 0xFFFF0000u : 0u);
+  /// All ones in the halves whose position (first, first + 1) is in [seen, end).
+  static __device__ __forceinline__ uint32_t PairMask(int first, int seen, int end) {
+    return (first < end && first >= seen ? 0x0000FFFFu : 0u) |
+           (first + 1 < end && first + 1 >= seen ? 0xFFFF0000u : 0u);
   }
 
   __device__ __forceinline__ void RaiseMax(const float (&scores)[kStepPages][4]) {
@@ -624,11 +626,14 @@ class Warp {
     const int64_t row = QueryRow(sequence);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      const Normalizer<kStorage> normalize(__shfl_sync(~0u, sums_[j], t_),
-                                           __shfl_sync(~0u, sums_[j], 4 + t_),
+      const float sum = __shfl_sync(~0u, sums_[j], t_);
+      const Normalizer<kStorage> normalize(sum, __shfl_sync(~0u, sums_[j], 4 + t_),
                                            __shfl_sync(~0u, sums_[j], 8 + t_));
       const int column = first_column_ + 2 * t_ + j;
       if (column >= group_) continue;
+      if (call_.params.ends != nullptr && g_ == 0) {
+        call_.params.ends[row * call_.params.heads + head * group_ + column] = {max_[j], sum};
+      }
       void* out =
           MutableRowAt(call_.out, row, static_cast<int64_t>(head * group_ + column) * kHeadDim);
 #pragma unroll

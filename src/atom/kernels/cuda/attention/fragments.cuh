@@ -21,6 +21,13 @@ inline constexpr float kMaxSlack = 4.0f;
 /// Below every score; finite, so that differences are.
 inline constexpr float kNoScore = -1e30f;
 
+/// The first page that a query reads in 16 bits (docs/numerics.md, "Exact window"); behind all
+/// without a window.
+__device__ __forceinline__ int FirstExactPage(int position, int exact_window) {
+  if (exact_window == 0) return 1 << 26;  // its first position is still an int
+  return max(0, position / kPagePositions - exact_window / kPagePositions);
+}
+
 /// Codes are used as code − kCentre, which fp16 holds exactly.
 template <KvStorage kStorage>
 inline constexpr float kCentre = kStorage == KvStorage::kInt4   ? 8.0f

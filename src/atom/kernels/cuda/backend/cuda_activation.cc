@@ -7,20 +7,31 @@
 namespace atom::kernels::cuda {
 
 int64_t GroupScaleRows(const quant::ActivationFormat& format, int64_t k) {
+  if (format.scales == quant::ScaleFormat::kTwoLevel) return 0;
   const int64_t k4 = k - format.outlier_columns;
   return format.group == 0 ? std::max<int64_t>(k4 / kBlockColumns, 1) : k4 / format.group;
 }
 
+PackedActivationLayout CodeLayout(const quant::ActivationFormat& format, int64_t k, int64_t rows) {
+  return {rows, k - format.outlier_columns, format.outlier_columns};
+}
+
+PackedDenseActivationLayout DenseLayout(const quant::ActivationFormat& format, int64_t k,
+                                        int64_t rows) {
+  const int64_t outliers = format.outlier_columns;
+  if (outliers == 0) return {rows, 0, k};
+  return {rows, k - outliers, outliers};
+}
+
 ActivationSizes SizesOf(const quant::ActivationFormat& format, int64_t k, int64_t capacity) {
   const int64_t padded = (capacity + kAtomTokens - 1) / kAtomTokens * kAtomTokens;
+  const int64_t tokens = padded * static_cast<int64_t>(sizeof(TokenScales));
   if (format.dense()) {
-    return {.values = PackedDenseActivationLayout{padded, 0, k}.bytes(),
-            .tokens = padded * static_cast<int64_t>(sizeof(TokenScales))};
+    return {.values = DenseLayout(format, k, padded).bytes(), .tokens = tokens};
   }
-  const int64_t groups = GroupScaleRows(format, k);
-  return {.values = PackedActivationLayout{padded, 0, k}.bytes(),
-          .tokens = padded * static_cast<int64_t>(sizeof(TokenScales)),
-          .group_scales = groups * padded * static_cast<int64_t>(sizeof(float))};
+  return {.values = CodeLayout(format, k, padded).bytes(),
+          .tokens = tokens,
+          .group_scales = GroupScaleRows(format, k) * padded * static_cast<int64_t>(sizeof(float))};
 }
 
 std::string WhyNotQuantized(const quant::ActivationFormat& format, int64_t k) {
@@ -36,12 +47,13 @@ std::string WhyNotQuantized(const quant::ActivationFormat& format, int64_t k) {
         "kernels for symmetric integers up to 8 bits with INT8 outliers",
         format.bits, quant::Name(format.number), quant::Name(format.outlier_format));
   }
-  if (format.group % kBlockColumns != 0 || (format.group > 0 && k4 % format.group != 0) ||
-      (format.outlier_columns > 0 && k4 % kBlockColumns != 0)) {
+  const bool two_level = format.scales == quant::ScaleFormat::kTwoLevel;
+  const int64_t multiple = two_level ? kStepColumns : kBlockColumns;
+  if (format.group % multiple != 0 || (format.group > 0 && k4 % format.group != 0)) {
     return fmt::format(
-        "activations of {} + {} columns in groups of {}: the CUDA backend has "
+        "activations of {} + {} columns in groups of {} with {} scales: the CUDA backend has "
         "kernels for groups of multiples of {}",
-        k4, format.outlier_columns, format.group, kBlockColumns);
+        k4, format.outlier_columns, format.group, quant::Name(format.scales), multiple);
   }
   return "";
 }

@@ -1,6 +1,6 @@
-// Room on the device for the quantized input of linears. Low-bit and outlier columns follow each
-// other in K blocks of 128 (integers) or 64 (16 bit) columns; with low-bit columns in a multiple of
-// 128, which the weights' groups see to, that is one layout of K columns whatever the split.
+// Room on the device for the quantized input of linears: the columns that meet 4-bit weights,
+// padded to K blocks of 128, then the outliers. Where the former are a multiple of 128, that is one
+// layout of K columns whatever the split. 16-bit values without outliers have no low-bit columns.
 #pragma once
 
 #include "atom/kernels/backend.h"
@@ -18,8 +18,12 @@ struct ActivationSizes {
   int64_t sum() const { return values + tokens + group_scales; }
 };
 /// Rows of group scales: kernels find a token's only scale (group 0) once for each group that its
-/// weights may have.
+/// weights may have. None where the token's scale has multiples.
 int64_t GroupScaleRows(const quant::ActivationFormat& format, int64_t k);
+/// Values of so many rows.
+PackedActivationLayout CodeLayout(const quant::ActivationFormat& format, int64_t k, int64_t rows);
+PackedDenseActivationLayout DenseLayout(const quant::ActivationFormat& format, int64_t k,
+                                        int64_t rows);
 ActivationSizes SizesOf(const quant::ActivationFormat& format, int64_t k, int64_t capacity);
 
 /// Empty, or a sentence that says why no kernel reads such an activation.
@@ -33,6 +37,12 @@ struct CudaActivation final : PackedActivation {
   static CudaActivation& Of(PackedActivation& activation);
 
   int64_t k4() const { return k() - format().outlier_columns; }
+  PackedActivationLayout code_layout(int64_t count) const {
+    return CodeLayout(format(), k(), count);
+  }
+  PackedDenseActivationLayout dense_layout(int64_t count) const {
+    return DenseLayout(format(), k(), count);
+  }
   int64_t padded_rows() const { return (rows() + kAtomTokens - 1) / kAtomTokens * kAtomTokens; }
 
   DeviceBuffer values;        ///< by rows(): PackedActivationLayout or PackedDenseActivationLayout

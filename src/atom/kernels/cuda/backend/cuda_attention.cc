@@ -1,5 +1,5 @@
 // RopeAppendKv and Attention: chunks of one query go to the decode kernel, longer ones to the
-// prefill kernel, in runs of sequences.
+// prefill kernel, in runs of sequences; where there is an exact window, its kernel comes behind.
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/attention/attention.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
@@ -16,6 +16,15 @@ AttentionParams ParamsOf(const AttentionShape& shape) {
   return params;
 }
 
+PageLists ListsOf(const StepView& step, const SequenceRun& run) {
+  PageLists lists;
+  lists.indptr = step.page_starts.data() + run.first;
+  lists.indices = step.pages.data();
+  lists.kv_lengths = step.kv_lengths.data() + run.first;
+  lists.sequences = run.count;
+  return lists;
+}
+
 /// Rows of a run, the others left out.
 Rows From(const Rows& rows, int first) {
   Rows from = rows;
@@ -27,15 +36,17 @@ Rows From(const Rows& rows, int first) {
 
 void CudaBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape,
                                const HeadNorms& norms, const RopeTable& rope, KvLayer& kv) {
-  if (norms.q != nullptr || norms.k != nullptr) {
-    throw DeviceError("norms of q and k heads: the CUDA backend has no kernel for them yet");
-  }
-  if (rope.table != nullptr && rope.rotary_dim != shape.head_dim) {
-    throw DeviceError(fmt::format("{} of {} channels rotated: the CUDA backend rotates whole heads",
-                                  rope.rotary_dim, shape.head_dim));
+  const quant::KvFormat& format = kv.shape().format;
+  if (shape.softcap != 0.0f && !format.key_mean.empty()) {
+    throw DeviceError(
+        "scores with a softcap over keys without their mean: the CUDA backend has no "
+        "kernel that puts it back");
   }
   const StepView& step = step_.view();
   CudaKvLayer& layer = CudaKvLayer::Of(kv);
+  const auto floats = [](const DeviceBuffer* buffer) {
+    return buffer == nullptr ? nullptr : static_cast<const float*>(buffer->data());
+  };
   AppendKv call;
   call.qkv = RowsOf(qkv);
   call.tokens = static_cast<int>(qkv.rows);
@@ -43,54 +54,96 @@ void CudaBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& sh
   call.kv = layer.kernel_pages();
   call.positions = step.positions.data();
   call.slots = step.kv_slots.data();
-  call.rope = rope.table == nullptr ? nullptr : static_cast<const float*>(rope.table->data());
-  call.clip = static_cast<const float*>(layer.clip.data());
-  call.integer_zero = true;
+  if (format.exact_window > 0) {
+    ATOM_CHECK(kv.exact() != nullptr && !step.exact_slots.empty(),
+               "an exact window, and exact pages of the {} are missing",
+               kv.exact() == nullptr ? "layer" : "step");
+    call.exact = CudaKvLayer::Of(*kv.exact()).kernel_pages();
+    call.exact_slots = step.exact_slots.data();
+  }
+  call.q_norm = floats(norms.q);
+  call.k_norm = floats(norms.k);
+  call.norm_epsilon = norms.eps;
+  call.rope = floats(rope.table);
+  call.rotary_dim = static_cast<int>(rope.rotary_dim);
+  call.key_mean = floats(&layer.key_mean);
+  call.hadamard = format.hadamard ? static_cast<int>(shape.head_dim) : 1;
+  call.clip = floats(&layer.clip);
+  call.integer_zero = format.offset == quant::KvOffset::kInteger;
   const OpKey key({Word(Op::kAppend), Word(call.qkv.data), Word(call.qkv.stride),
                    Word(call.tokens, call.heads), Word(call.kv.data), Word(call.slots),
-                   Word(call.rope), Word(call.clip)});
+                   Word(call.exact.data), Word(call.exact_slots), Word(call.q_norm),
+                   Word(call.k_norm), Word(call.norm_epsilon), Word(call.rope),
+                   Word(int64_t{call.rotary_dim}), Word(call.clip)});
   ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchAppendKv(call, stream); });
 }
 
 void CudaBackend::Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
                             const DeviceTensor& out) {
   const StepView& step = step_.view();
-  const KvPages pages = CudaKvLayer::Of(kv).kernel_pages();
+  AttentionParams params = ParamsOf(shape);
+  params.exact_window = static_cast<int>(kv.shape().format.exact_window);
+  if (params.exact_window > 0) params.ends = step_.softmax_ends(qkv.rows * shape.heads);
   for (const SequenceRun& run : step_.runs()) {
     if (run.max_queries == 0) continue;
-    PageLists lists;
-    lists.indptr = step.page_starts.data() + run.first;
-    lists.indices = step.pages.data();
-    lists.kv_lengths = step.kv_lengths.data() + run.first;
-    lists.sequences = run.count;
     if (run.max_queries == 1) {
-      DecodeAttention call;
-      call.params = ParamsOf(shape);
-      call.q = From(RowsOf(qkv), run.first_row);
-      call.out = From(RowsOf(out), run.first_row);
-      call.kv = pages;
-      call.lists = lists;
-      call.workspace = step_.attention_workspace();
-      // The kernel finds lengths and pages on the device, and has one grid for any.
-      const OpKey key({Word(Op::kAttend), Word(call.q.data), Word(call.out.data),
-                       Word(call.q.stride), Word(call.out.stride), Word(lists.indptr),
-                       Word(int64_t{run.count}), Word(pages.data), Word(call.params.scale),
-                       Word(call.params.softcap), Word(call.params.window, call.params.heads)});
-      ops_.Add(key, true,
-               [call](cudaStream_t stream) { return LaunchDecodeAttention(call, stream); });
+      Decode(run, params, qkv, kv, out);
     } else {
       PrefillAttention call;
-      call.params = ParamsOf(shape);
+      call.params = params;
       call.q = RowsOf(qkv);  // query_starts count from the step's first row
       call.out = RowsOf(out);
       call.query_starts = step.query_starts.data() + run.first;
       call.max_queries = run.max_queries;
-      call.kv = pages;
-      call.lists = lists;
+      call.kv = CudaKvLayer::Of(kv).kernel_pages();
+      call.lists = ListsOf(step, run);
       ops_.Add({}, false,
                [call](cudaStream_t stream) { return LaunchPrefillAttention(call, stream); });
     }
+    if (params.exact_window > 0) AttendExactly(run, params, qkv, kv, out);
   }
+}
+
+void CudaBackend::Decode(const SequenceRun& run, const AttentionParams& params,
+                         const DeviceTensor& qkv, const KvLayer& kv, const DeviceTensor& out) {
+  DecodeAttention call;
+  call.params = params;
+  if (params.ends != nullptr) call.params.ends += int64_t{run.first_row} * params.heads;
+  call.q = From(RowsOf(qkv), run.first_row);
+  call.out = From(RowsOf(out), run.first_row);
+  call.kv = CudaKvLayer::Of(kv).kernel_pages();
+  call.lists = ListsOf(step_.view(), run);
+  call.workspace = step_.attention_workspace();
+  // The kernel finds lengths and pages on the device, and has one grid for any.
+  const OpKey key({Word(Op::kAttend), Word(call.q.data), Word(call.out.data), Word(call.q.stride),
+                   Word(call.out.stride), Word(call.lists.indptr), Word(int64_t{run.count}),
+                   Word(call.kv.data), Word(params.scale), Word(params.softcap),
+                   Word(params.window, params.heads), Word(int64_t{params.exact_window})});
+  ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchDecodeAttention(call, stream); });
+}
+
+void CudaBackend::AttendExactly(const SequenceRun& run, const AttentionParams& params,
+                                const DeviceTensor& qkv, const KvLayer& kv,
+                                const DeviceTensor& out) {
+  const StepView& step = step_.view();
+  ExactAttention call;
+  call.params = params;
+  call.q = RowsOf(qkv);
+  call.out = RowsOf(out);
+  call.query_starts = step.query_starts.data() + run.first;
+  call.max_queries = run.max_queries;
+  call.kv = CudaKvLayer::Of(*kv.exact()).kernel_pages();
+  call.lists = ListsOf(step, run);
+  call.lists.indptr = step.exact_starts.data() + run.first;
+  call.lists.indices = step.exact_pages.data();
+  const OpKey key({Word(Op::kAttendExactly), Word(call.q.data), Word(call.out.data),
+                   Word(call.q.stride), Word(call.out.stride), Word(call.query_starts),
+                   Word(int64_t{run.count}), Word(call.kv.data), Word(params.scale),
+                   Word(params.softcap), Word(params.window, params.heads),
+                   Word(int64_t{params.exact_window})});
+  // The grid follows from the longest chunk.
+  ops_.Add(key, run.max_queries == 1,
+           [call](cudaStream_t stream) { return LaunchExactAttention(call, stream); });
 }
 
 }  // namespace atom::kernels::cuda

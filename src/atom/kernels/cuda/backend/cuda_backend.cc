@@ -2,6 +2,7 @@
 // cuda_attention.cc and cuda_logits.cc.
 #include "atom/kernels/cuda/backend/cuda_backend.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "atom/core/check.h"
@@ -113,10 +114,11 @@ std::unique_ptr<KvLayer> CudaBackend::MakeKvLayer(const KvShape& shape, int64_t 
   if (const std::string why = WhyNotCached(shape); !why.empty()) throw DeviceError(why);
   auto layer = std::make_unique<CudaKvLayer>(shape, pages);
   layer->data = Allocate(static_cast<size_t>(pages * KvPageBytes(shape)));
-  if (shape.format.clip != 1.0f) {
-    const std::vector<float> clip(static_cast<size_t>(2 * shape.kv_heads), shape.format.clip);
-    layer->clip = Copy(std::span(clip));
+  const std::vector<float> clips = ClipsOf(shape);
+  if (std::ranges::any_of(clips, [](float clip) { return clip != 1.0f; })) {
+    layer->clip = Copy(std::span(clips));
   }
+  layer->key_mean = Copy(std::span(shape.format.key_mean));
   return layer;
 }
 
@@ -167,15 +169,25 @@ quant::QuantizedMatrix CudaBackend::Unpack(const PackedWeight& weight) const {
   const CudaWeight& own = CudaWeight::Of(weight);
   ATOM_CHECK(!own.is_dense(), "a dense weight has no codes");
   const PackedWeightLayout& layout = own.layout;
-  quant::QuantizedMatrix matrix(layout.n, layout.k4, layout.k8, layout.group);
+  const bool two_level = layout.k4 > 0 && layout.scale == GroupScale::kInteger;
+  quant::QuantizedMatrix matrix(
+      layout.n, layout.k4, layout.k8, layout.group,
+      two_level ? quant::ScaleFormat::kTwoLevel : quant::ScaleFormat::kFp16);
+  std::vector<uint8_t> multipliers(two_level ? static_cast<size_t>(matrix.groups() * layout.n)
+                                             : size_t{0});
   UnpackWeight(layout, CopyBack<uint8_t>(own.codes, layout.bytes()),
                {.codes4 = matrix.codes4,
-                .multipliers = {},
+                .multipliers = multipliers,
                 .scales4 = matrix.scales4,
                 .codes8 = matrix.codes8});
   const std::vector<RowScales> rows = CopyBack<RowScales>(own.rows, layout.padded_rows());
+  for (size_t i = 0; i < matrix.row_scales4.size(); ++i) matrix.row_scales4[i] = rows[i].scale;
   for (size_t i = 0; i < matrix.scales8.size(); ++i) {
     matrix.scales8[i] = ToHalf(rows[i].outlier_scale);
+  }
+  for (size_t i = 0; i < multipliers.size(); ++i) {
+    const auto at = static_cast<int64_t>(i);
+    matrix.SetMultiplier4(at % layout.n, at / layout.n, multipliers[i]);
   }
   return matrix;
 }
@@ -201,31 +213,41 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
   UnpackedActivation unpacked;
   unpacked.rows = own.rows();
   const auto values = CopyBack<std::byte>(own.values, static_cast<int64_t>(own.values.bytes()));
+  const auto at = [&own](const auto& layout, int64_t row, int64_t column) {
+    const bool outlier = column >= layout.k4;
+    return layout.offset(row, outlier ? column - layout.k4 : column, outlier);
+  };
   if (own.format().dense()) {
-    const PackedDenseActivationLayout layout{own.rows(), 0, own.k()};
+    const PackedDenseActivationLayout layout = own.dense_layout(own.rows());
     for (int64_t row = 0; row < own.rows(); ++row) {
       for (int64_t column = 0; column < own.k(); ++column) {
         BFloat16 value;
-        std::memcpy(&value, values.data() + layout.offset(row, column, true), sizeof(value));
+        std::memcpy(&value, values.data() + at(layout, row, column), sizeof(value));
         unpacked.dense.push_back(ToFloat(value));
       }
     }
     return unpacked;
   }
-  const PackedActivationLayout layout{own.rows(), 0, own.k()};
+  const PackedActivationLayout layout = own.code_layout(own.rows());
+  const bool two_level = own.format().scales == quant::ScaleFormat::kTwoLevel;
   const int64_t groups =
       own.format().group == 0 ? (own.k4() > 0 ? 1 : 0) : own.k4() / own.format().group;
-  const auto scales = CopyBack<float>(own.group_scales, groups * own.padded_rows());
+  const auto scales = CopyBack<float>(own.group_scales, two_level ? 0 : groups * own.padded_rows());
   const auto tokens = CopyBack<TokenScales>(own.tokens, own.rows());
   for (int64_t row = 0; row < own.rows(); ++row) {
     for (int64_t column = 0; column < own.k(); ++column) {
       unpacked.codes.push_back(
-          static_cast<int8_t>(values[static_cast<size_t>(layout.offset(row, column, true))]));
+          static_cast<int8_t>(values[static_cast<size_t>(at(layout, row, column))]));
     }
     for (int64_t group = 0; group < groups; ++group) {
+      if (two_level) {
+        unpacked.multipliers.push_back(1);  // the bytes are the products
+        continue;
+      }
       unpacked.scales.push_back(
           ToHalf(scales[static_cast<size_t>(group * own.padded_rows() + row)]));
     }
+    if (two_level) unpacked.row_scales.push_back(tokens[static_cast<size_t>(row)].scale);
     if (own.format().outlier_columns > 0) {
       unpacked.outlier_scales.push_back(ToHalf(tokens[static_cast<size_t>(row)].outlier_scale));
     }

@@ -11,7 +11,7 @@
 //           4-bit × 16-bit        gemm/gemm_choice                         groups of 128
 //           16-bit × 16-bit       gemm/gemm_choice                         bf16
 //   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96, 128
-//                                                                          or 256, all rotated
+//                                                                          or 256
 //   Sample, losses, log-probs     sampling/                                262,144 tokens
 //
 // Ops are collected and enqueued when a result is asked for; decode steps that come again run as
@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "atom/kernels/backend.h"
+#include "atom/kernels/cuda/attention/attention_call.h"
 #include "atom/kernels/cuda/backend/cuda_activation.h"
 #include "atom/kernels/cuda/backend/cuda_kv_layer.h"
 #include "atom/kernels/cuda/backend/cuda_step.h"
@@ -42,6 +43,7 @@ class CudaBackend final : public Backend {
   std::string_view name() const override { return "cuda"; }
   std::string Description() const override;
   DType hidden_dtype() const override { return DType::kF32; }
+  bool HasKernels(quant::Feature) const override { return true; }
 
   DeviceBuffer Allocate(size_t bytes) override;
   HostBuffer AllocateHost(size_t bytes) override;
@@ -58,8 +60,10 @@ class CudaBackend final : public Backend {
 
   int64_t kv_page_positions() const override;
   int64_t KvPageBytes(const KvShape& shape) const override;
+  using Backend::MakeKvLayer;
   std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) override;
   UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const override;
+  bool HasKvKernels(const quant::KvFormat&) const override { return true; }
 
   std::unique_ptr<PackedWeight> Prepack(const quant::QuantizedView& weight,
                                         std::span<const float> bias) override;
@@ -117,6 +121,12 @@ class CudaBackend final : public Backend {
   GemmDevice gemm_device() const;
   /// Quantizes into `out`: x, source and what the source needs are set.
   void Quantize(PlainQuantizeCall call, const DeviceBuffer* permutation, PackedActivation& out);
+  /// Attention of a run of sequences with one query each.
+  void Decode(const SequenceRun& run, const AttentionParams& params, const DeviceTensor& qkv,
+              const KvLayer& kv, const DeviceTensor& out);
+  /// Behind it or prefill, where there is an exact window.
+  void AttendExactly(const SequenceRun& run, const AttentionParams& params, const DeviceTensor& qkv,
+                     const KvLayer& kv, const DeviceTensor& out);
   /// Samples what was collected so far.
   void LaunchCollected(const DeviceTensor& logits, DeviceSpan<int32_t> tokens);
   void AskAboutLogits(const DeviceTensor& logits, int64_t count, LogProbCall call);
@@ -140,7 +150,8 @@ enum class Op : uint64_t {
   kSoftcap,
   kLinear,
   kAppend,
-  kAttend
+  kAttend,
+  kAttendExactly,
 };
 inline uint64_t Word(Op op) { return static_cast<uint64_t>(op); }
 inline uint64_t Word(const void* address) { return reinterpret_cast<uintptr_t>(address); }

@@ -42,10 +42,26 @@ std::string WhyNotCached(const KvShape& shape) {
           "80, 96, 128 and 256",
           shape.head_dim);
   }
+  if (shape.format.hadamard && (shape.head_dim & (shape.head_dim - 1)) != 0) {
+    return fmt::format(
+        "a rotated KV cache of heads of {} channels: the CUDA backend rotates heads of a power of "
+        "two",
+        shape.head_dim);
+  }
   if (shape.format.fake_bits != 0) {
     return "a simulated KV format: the CUDA backend simulates no quantization; use --backend cpu";
   }
   return "";
+}
+
+std::vector<float> ClipsOf(const KvShape& shape) {
+  std::vector<float> clips;
+  for (const size_t which : {size_t{0}, size_t{1}}) {
+    for (int64_t head = 0; head < shape.kv_heads; ++head) {
+      clips.push_back(shape.format.ClipOf(which, head));
+    }
+  }
+  return clips;
 }
 
 KvPages PagesOf(const KvShape& shape, std::byte* data) {

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "atom/kernels/cuda/attention/attention_call.h"
 #include "atom/kernels/device_memory.h"
@@ -22,8 +23,12 @@ struct CudaKvLayer final : KvLayer {
   KvPages kernel_pages() const;
 
   DeviceBuffer data;
-  DeviceBuffer clip;  ///< [2][kv_heads] fp32; empty: 1
+  DeviceBuffer clip;      ///< [2][kv_heads] fp32; empty: 1
+  DeviceBuffer key_mean;  ///< [kv_heads][head_dim] fp32; empty: none
 };
+
+/// Ratios of K's heads, then of V's.
+std::vector<float> ClipsOf(const KvShape& shape);
 
 /// Floats of any width are kept as fp16.
 KvPages PagesOf(const KvShape& shape, std::byte* data);

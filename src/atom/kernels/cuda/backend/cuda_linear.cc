@@ -23,7 +23,27 @@ GemmRecipe RecipeOf(const CudaActivation& x, const CudaWeight& w) {
              format.group, w.layout.group);
   ATOM_CHECK(x.k4() == w.layout.k4 || (format.group == 0 && format.outlier_columns == 0),
              "{} outlier columns times {}", format.outlier_columns, w.layout.k8);
+  const bool two_level = format.scales == quant::ScaleFormat::kTwoLevel;
+  if (w.layout.scale == GroupScale::kInteger) {
+    ATOM_CHECK(two_level || format.group == 0, "two-level weights times groups with fp16 scales");
+    return GemmRecipe::kInteger;
+  }
+  ATOM_CHECK(!two_level, "two-level activations times weights with fp16 scales");
   return GemmRecipe::kGroup;
+}
+
+/// Empty, or a sentence: columns of x lie where those of the weight do. K blocks of 128 begin anew
+/// behind the low-bit columns of either.
+std::string WhyNotAligned(const CudaActivation& x, const CudaWeight& w) {
+  const bool dense = x.format().dense();
+  const int64_t k4 = w.is_dense() ? 0 : w.layout.k4;
+  const int64_t split = dense && x.format().outlier_columns == 0 ? 0 : x.k4();
+  const bool consecutive = split % kBlockColumns == 0 || (!dense && split == x.k());
+  if (split == k4 || (consecutive && k4 % kBlockColumns == 0)) return "";
+  return fmt::format(
+      "{} low-bit columns of activations times {} of weights: where they differ, the CUDA backend "
+      "has kernels for multiples of {}",
+      split, k4, kBlockColumns);
 }
 
 /// A GEMM may fetch weights while the op before it ends.
@@ -69,6 +89,8 @@ void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight
   operands.y_stride = y.stride;
   if (desc.m == 0) return;
   if (const std::string why = WhyNotChosen(desc); !why.empty()) throw DeviceError(why);
+  if (const std::string why = WhyNotAligned(activation, first); !why.empty())
+    throw DeviceError(why);
   // The rest follows from the weights, which their codes stand for, and the activation.
   const OpKey key({Word(Op::kLinear), Word(operands.weights[0].codes),
                    Word(operands.weights[1].codes), Word(operands.weights[2].codes),

@@ -51,11 +51,15 @@ std::optional<FusedSource> FusedSourceOf(const PlainQuantizeCall& call) {
   }
 }
 
-/// The same as the fast kernel takes it, where it does: integers with a scale a group.
+/// The same as the fast kernel takes it, where it does: integers with a scale a group, in whole K
+/// blocks, which it does not pad.
 std::optional<FusedQuantizeCall> FusedOf(const PlainQuantizeCall& call) {
   const std::optional<FusedSource> source = FusedSourceOf(call);
-  if (!source || call.bits == 16 || call.group != 128 || call.columns > kMaxFusedColumns ||
-      call.columns % 16 != 0 || call.outliers % 16 != 0) {
+  const bool groups = call.two_level ? call.group <= kBlockColumns : call.group == kBlockColumns;
+  if (!source || call.bits == 16 || call.group == 0 || !groups ||
+      (call.columns - call.outliers) % kBlockColumns != 0 || call.columns > kMaxFusedColumns ||
+      call.columns % 16 != 0 || call.outliers % 16 != 0 ||
+      (call.hadamard != 0 && call.hadamard != call.group)) {
     return std::nullopt;
   }
   FusedQuantizeCall fused;
@@ -69,7 +73,8 @@ std::optional<FusedQuantizeCall> FusedOf(const PlainQuantizeCall& call) {
   fused.outliers = call.outliers;
   fused.group = call.group;
   fused.bits = call.bits;
-  fused.scale = FusedScale::kGroup;
+  fused.hadamard = call.hadamard != 0;
+  fused.scale = call.two_level ? FusedScale::kInteger : FusedScale::kGroup;
   fused.clip = call.clip;
   fused.codes = static_cast<int8_t*>(call.to);
   fused.tokens = call.tokens;
@@ -90,8 +95,10 @@ Rows RowsOf(const DeviceTensor& tensor) {
 
 void CudaBackend::BeginStep(const Batch& batch) {
   Flush();
-  const BatchLimits needed = {
-      .rows = batch.rows(), .sequences = batch.sequences(), .pages = std::ssize(batch.pages)};
+  const BatchLimits needed = {.rows = batch.rows(),
+                              .sequences = batch.sequences(),
+                              .pages = std::ssize(batch.pages),
+                              .exact_pages = std::ssize(batch.exact_pages)};
   // Ops that are called by themselves, without a model that prepared for them.
   if (!step_.HasRoom(needed))
     Prepare({.batch = needed, .attention = {}, .linears = {}, .vocabulary = 0});
@@ -134,8 +141,10 @@ void CudaBackend::Quantize(PlainQuantizeCall call, const DeviceBuffer* permutati
   call.permutation = DataOf<int32_t>(permutation);
   call.bits = format.bits;
   call.to = own.values.data();
-  call.outliers = format.bits == 16 ? 0 : static_cast<int>(format.outlier_columns);
+  call.outliers = static_cast<int>(format.outlier_columns);
+  call.hadamard = static_cast<int>(format.hadamard);
   call.group = static_cast<int>(format.group);
+  call.two_level = format.scales == quant::ScaleFormat::kTwoLevel;
   call.clip = format.clip;
   call.tokens = static_cast<TokenScales*>(own.tokens.data());
   call.group_scales = static_cast<float*>(own.group_scales.data());
@@ -144,8 +153,8 @@ void CudaBackend::Quantize(PlainQuantizeCall call, const DeviceBuffer* permutati
   const OpKey key({Word(Op::kQuantize), Word(call.x.data), Word(call.x.stride),
                    Word(call.rows, call.columns), Word(static_cast<int>(call.source), call.gated),
                    Word(call.weight), Word(call.bias), Word(call.epsilon), Word(call.permutation),
-                   Word(call.to), Word(call.bits, call.outliers), Word(int64_t{call.group}),
-                   Word(call.clip), Word(call.group_scales)});
+                   Word(call.to), Word(call.bits, call.outliers), Word(call.group, call.two_level),
+                   Word(int64_t{call.hadamard}), Word(call.clip), Word(call.group_scales)});
   if (fused) {
     ops_.Add(key, true,
              [call = *fused](cudaStream_t stream) { return LaunchFusedQuantize(call, stream); });

@@ -26,6 +26,13 @@ int64_t AttentionBytes(const StepPlan& plan) {
   return most;
 }
 
+int64_t SoftmaxEndBytes(const StepPlan& plan) {
+  if (plan.batch.exact_pages == 0) return 0;
+  int64_t heads = 0;
+  for (const AttentionShape& shape : plan.attention) heads = std::max(heads, shape.heads);
+  return plan.batch.rows * heads * static_cast<int64_t>(sizeof(SoftmaxEnds));
+}
+
 /// Each the larger, and what is in either.
 StepPlan Most(const StepPlan& a, const StepPlan& b) {
   StepPlan most = a;
@@ -35,18 +42,26 @@ StepPlan Most(const StepPlan& a, const StepPlan& b) {
   return most;
 }
 
-/// The batch without pages that no position has come to yet: kernels take lists of exactly the
-/// pages that they read.
+/// The batch without pages that no position has come to yet, and the exact ones beside these:
+/// kernels take lists of exactly the pages that they read.
 void Trim(const Batch& batch, Batch& trimmed) {
   trimmed = batch;
   trimmed.pages.clear();
   trimmed.page_starts.assign(1, 0);
+  trimmed.exact_pages.clear();
+  trimmed.exact_starts.assign(1, 0);
   for (int64_t s = 0; s < batch.sequences(); ++s) {
     const auto used =
         static_cast<size_t>(PagesFor(batch.kv_lengths[static_cast<size_t>(s)], kPagePositions));
-    const std::span<const int32_t> pages = batch.PagesOf(s).first(used);
-    trimmed.pages.insert(trimmed.pages.end(), pages.begin(), pages.end());
+    const std::span<const int32_t> pages = batch.PagesOf(s);
+    const size_t unused = pages.size() - used;
+    trimmed.pages.insert(trimmed.pages.end(), pages.begin(), pages.end() - unused);
     trimmed.page_starts.push_back(static_cast<int32_t>(trimmed.pages.size()));
+    if (batch.exact_pages.empty()) continue;
+    const std::span<const int32_t> exact = batch.ExactPagesOf(s);
+    trimmed.exact_pages.insert(trimmed.exact_pages.end(), exact.begin(),
+                               exact.end() - std::min(unused, exact.size()));
+    trimmed.exact_starts.push_back(static_cast<int32_t>(trimmed.exact_pages.size()));
   }
 }
 
@@ -67,6 +82,7 @@ ScratchSizes::ScratchSizes(const StepPlan& plan, const DeviceProperties& device)
   logits = up(std::max(SampleWorkspaceBytes(vocabulary, device.multiprocessors),
                        LogProbWorkspaceBytes(vocabulary, static_cast<int>(rows))));
   attention = up(AttentionBytes(plan));
+  ends = up(SoftmaxEndBytes(plan));
   ring = std::max({arena, choices, edits, masks});
 }
 
@@ -94,6 +110,8 @@ Status CudaStep::Prepare(const StepPlan& plan, const DeviceProperties& device,
   masks_ = reinterpret_cast<uint64_t*>(take("token masks", sizes.masks));
   logits_workspace_ = take("logits workspace", sizes.logits);
   attention_workspace_ = take("attention workspace", sizes.attention);
+  softmax_ends_ = reinterpret_cast<SoftmaxEnds*>(take("ends of softmaxes", sizes.ends));
+  softmax_end_capacity_ = sizes.ends / static_cast<int64_t>(sizeof(SoftmaxEnds));
   edit_capacity_ = sizes.edits / static_cast<int64_t>(sizeof(LogitEdit));
   mask_capacity_ = sizes.masks / static_cast<int64_t>(sizeof(uint64_t));
   plan_ = most;
@@ -108,7 +126,7 @@ Status CudaStep::Prepare(const StepPlan& plan, const DeviceProperties& device,
 bool CudaStep::HasRoom(const BatchLimits& needed) const {
   const BatchLimits& room = arena_.limits();
   return needed.rows <= room.rows && needed.sequences <= room.sequences &&
-         needed.pages <= room.pages;
+         needed.pages <= room.pages && needed.exact_pages <= room.exact_pages;
 }
 
 Status CudaStep::Begin(const Batch& batch, const Stream& stream) {
@@ -119,6 +137,12 @@ Status CudaStep::Begin(const Batch& batch, const Stream& stream) {
   begun_ = true;
   return Upload<int32_t>(std::span(packed_).first(static_cast<size_t>(arena_.used(trimmed_))),
                          arena_data_, stream);
+}
+
+SoftmaxEnds* CudaStep::softmax_ends(int64_t count) const {
+  ATOM_CHECK(count <= softmax_end_capacity_, "{} ends of softmaxes, room for {}", count,
+             softmax_end_capacity_);
+  return softmax_ends_;
 }
 
 const StepView& CudaStep::view() const {

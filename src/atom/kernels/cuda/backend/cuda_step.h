@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "atom/kernels/backend.h"
+#include "atom/kernels/cuda/attention/attention_call.h"
 #include "atom/kernels/cuda/backend/upload_ring.h"
 #include "atom/kernels/cuda/device/device.h"
 #include "atom/kernels/cuda/sampling/sampling.h"
@@ -23,10 +24,11 @@ struct ScratchSizes {
   int64_t masks = 0;      ///< masks of one launch: at least one row's
   int64_t logits = 0;     ///< workspace of sampling and of log-probabilities
   int64_t attention = 0;  ///< workspace of decode attention
+  int64_t ends = 0;       ///< of softmaxes, where there is an exact window
   int64_t ring = 0;       ///< half of the pinned ring
 
   int64_t device_bytes() const {
-    return arena + slots + choices + edits + masks + logits + attention;
+    return arena + slots + choices + edits + masks + logits + attention + ends;
   }
 };
 
@@ -67,6 +69,8 @@ class CudaStep {
   int64_t mask_capacity() const { return mask_capacity_; }
   std::byte* logits_workspace() const { return logits_workspace_; }
   std::byte* attention_workspace() const { return attention_workspace_; }
+  /// REQUIRES: the plan has so many rows · heads, and an exact window.
+  SoftmaxEnds* softmax_ends(int64_t count) const;
 
  private:
   void FindRuns(const Batch& batch);
@@ -90,6 +94,8 @@ class CudaStep {
   int64_t mask_capacity_ = 0;
   std::byte* logits_workspace_ = nullptr;
   std::byte* attention_workspace_ = nullptr;
+  SoftmaxEnds* softmax_ends_ = nullptr;
+  int64_t softmax_end_capacity_ = 0;
 };
 
 }  // namespace atom::kernels::cuda

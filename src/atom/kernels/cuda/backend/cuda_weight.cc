@@ -7,39 +7,48 @@
 namespace atom::kernels::cuda {
 namespace {
 
-std::vector<RowScales> Rows(int64_t n, std::span<const Half> outlier_scales,
-                            std::span<const float> bias) {
+/// `scales`: of rows whose groups have multiples of them; empty: groups have their own.
+std::vector<RowScales> Rows(int64_t n, std::span<const float> scales,
+                            std::span<const Half> outlier_scales, std::span<const float> bias) {
   ATOM_CHECK(bias.empty() || std::ssize(bias) == n, "{} biases of {} outputs", bias.size(), n);
   const auto padded = static_cast<size_t>((n + kBlockRows - 1) / kBlockRows * kBlockRows);
   std::vector<RowScales> rows(padded);
   for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
-    rows[i].scale = 1.0f;
+    rows[i].scale = scales.empty() ? 1.0f : scales[i];
     rows[i].outlier_scale = outlier_scales.empty() ? 0.0f : ToFloat(outlier_scales[i]);
     rows[i].bias = bias.empty() ? 0.0f : bias[i];
   }
   return rows;
 }
 
+/// One a byte, [groups][n].
+std::vector<uint8_t> Multipliers(const quant::QuantizedView& weight) {
+  std::vector<uint8_t> multipliers;
+  for (int64_t group = 0; group < weight.groups(); ++group) {
+    for (int64_t row = 0; row < weight.n; ++row) {
+      multipliers.push_back(static_cast<uint8_t>(weight.Multiplier4(row, group)));
+    }
+  }
+  return multipliers;
+}
+
 }  // namespace
 
 Result<HostWeight> PackForDevice(const quant::QuantizedView& weight, std::span<const float> bias) {
   HostWeight packed;
+  const bool two_level = weight.scale_format() == quant::ScaleFormat::kTwoLevel;
   packed.layout = {weight.n, weight.k4, weight.k8, weight.k4 == 0 ? 0 : weight.group,
-                   GroupScale::kHalf};
+                   two_level ? GroupScale::kInteger : GroupScale::kHalf};
   if (std::string why = WhyNotPacked(packed.layout); !why.empty()) return MakeError("{}", why);
-  if (weight.k4 > 0 && weight.group % kBlockColumns != 0) {
-    return MakeError(
-        "weights with groups of {} columns: the CUDA backend has kernels for multiples of {}",
-        weight.group, kBlockColumns);
-  }
+  const std::vector<uint8_t> multipliers = two_level ? Multipliers(weight) : std::vector<uint8_t>();
   packed.codes.resize(static_cast<size_t>(packed.layout.bytes()));
   PackWeight(packed.layout,
              {.codes4 = weight.codes4,
-              .multipliers = {},
+              .multipliers = multipliers,
               .scales4 = weight.scales4,
               .codes8 = weight.codes8},
              packed.codes);
-  packed.rows = Rows(weight.n, weight.scales8, bias);
+  packed.rows = Rows(weight.n, weight.row_scales4, weight.scales8, bias);
   return packed;
 }
 
@@ -53,7 +62,7 @@ HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias) 
   packed.codes.resize(static_cast<size_t>(packed.dense.bytes()));
   PackDense(packed.dense, rounded,
             std::span(reinterpret_cast<uint16_t*>(packed.codes.data()), packed.codes.size() / 2));
-  packed.rows = Rows(packed.dense.n, {}, bias);
+  packed.rows = Rows(packed.dense.n, {}, {}, bias);
   return packed;
 }
 

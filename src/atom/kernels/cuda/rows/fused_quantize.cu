@@ -8,6 +8,7 @@
 // chunks of a group are neighbouring lanes.
 #include "atom/kernels/cuda/rows/fused_quantize_call.h"
 #include "atom/kernels/cuda/rows/row_values.cuh"
+#include "atom/kernels/cuda/rows/two_level.cuh"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -294,12 +295,12 @@ class RowQuantizer {
       limit = 127.0f;
     } else {
       const float largest = scale_of(low_max, call_.clip, most);
-      token_scale_ = integer ? __fmul_rn(largest, 1.0f / 15.0f) : RoundToHalf(largest);
+      token_scale_ =
+          integer ? TwoLevelScale(GroupStep(low_max, call_.clip, most)) : RoundToHalf(largest);
       scale = token_scale_;
       if (integer) {
         // Of the largest group; a smaller group's scale is so many fifteenths of it.
-        const float wanted = scale_of(of_group, call_.clip, most);
-        multiplier = fminf(fmaxf(rintf(__fdiv_rn(wanted, token_scale_)), 1.0f), 15.0f);
+        multiplier = TwoLevelMultiplier(GroupStep(of_group, call_.clip, most), token_scale_);
         scale = __fmul_rn(token_scale_, multiplier);
       } else if (call_.scale == FusedScale::kGroup) {
         scale = RoundToHalf(scale_of(of_group, call_.clip, most));

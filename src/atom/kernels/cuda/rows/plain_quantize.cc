@@ -5,16 +5,18 @@
 namespace atom::kernels::cuda {
 
 Status LaunchPlainQuantize(const PlainQuantizeCall& call, cudaStream_t stream) {
-  constexpr int kMaxColumns = 56000;  // a block's shared memory holds them as fp32
-  if (call.columns > kMaxColumns) {
-    return MakeError("quantization on the GPU: rows of {} values, at most {}", call.columns,
-                     kMaxColumns);
+  constexpr int kMaxFloats = 56000;  // that a block's shared memory holds
+  const int most = call.hadamard > 0 || call.two_level ? kMaxFloats / 2 : kMaxFloats;
+  if (call.columns > most) {
+    return MakeError("quantization on the GPU: rows of {} values, at most {}", call.columns, most);
   }
   const int low = call.columns - call.outliers;
   ATOM_CHECK(low >= 0 && low % 4 == 0 &&
                  (call.group == 0 || (call.group % 4 == 0 && low % call.group == 0)),
              "{} columns, {} of them outliers, groups of {}", call.columns, call.outliers,
              call.group);
+  ATOM_CHECK(call.hadamard == 0 || (low % call.hadamard == 0 && call.hadamard % 2 == 0),
+             "{} columns rotated in blocks of {}", low, call.hadamard);
   if (call.rows == 0) return {};
   return Check(EnqueuePlainQuantize(call, stream), "launch quantization");
 }

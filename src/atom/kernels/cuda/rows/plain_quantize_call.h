@@ -22,16 +22,19 @@ struct PlainQuantizeCall {
   const float* bias = nullptr;           ///< norms: [K], or null
   float epsilon = 0.0f;                  ///< norms
   const int32_t* permutation = nullptr;  ///< [K]: result j is value permutation[j]; null: identity
+  int outliers = 0;                      ///< trailing columns
+  int hadamard = 0;  ///< not 0: blocks of the columns before them are rotated; a power of two
   // The result: bf16 values in PackedDenseActivationLayout where bits is 16 …
   int bits = 16;
-  void* to = nullptr;  ///< else codes in PackedActivationLayout; both with m = rows, k4 = 0, k8 = K
-  // … else codes and scales.
-  int outliers = 0;  ///< trailing columns, INT8 with a scale of their own
-  int group = 0;     ///< of the columns before them; a multiple of 4, or 0: all of them
+  /// … else codes in PackedActivationLayout. Both have the columns before the outliers in k4 and
+  /// these in k8; without outliers 16-bit values are all in k8, codes all in k4. Padding is 0.
+  void* to = nullptr;
+  // … codes and scales; the outliers are INT8 with a scale of their own.
+  int group = 0;           ///< of the columns before them; a multiple of 4, or 0: all of them
+  bool two_level = false;  ///< a group's scale is the token's times 1 … 15; bytes are code × that
   float clip = 1.0f;
-  TokenScales* tokens =
-      nullptr;  ///< [rows]: outlier_scale is the only scale where there is no other
-  float* group_scales = nullptr;  ///< [groups][rows rounded up to 8]
+  TokenScales* tokens = nullptr;  ///< [rows]; outlier_scale is scale where there are no outliers
+  float* group_scales = nullptr;  ///< fp16 scales: [groups][rows rounded up to 8]
   int scale_copies = 0;           ///< with group 0: groups that the one scale is written for
 };
 

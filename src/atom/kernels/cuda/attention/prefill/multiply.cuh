@@ -47,12 +47,14 @@ class MultiplyingWarpgroup {
     const int first_query = warpgroup_ * kWarpgroupRows / rows_.group;
     const int last_query =
         min(rows_.count, (warpgroup_ * kWarpgroupRows + kWarpgroupRows - 1) / rows_.group + 1) - 1;
-    const int window = call_.params.window, end = rows_.first_tile() + rows_.tiles();
+    const int end = rows_.first_tile() + rows_.tiles();
     // The tiles that some row of the warpgroup sees: [first, last).
-    const bool any = first_query < rows_.count;
-    const int first =
-        any ? RowTile::FirstSeen(rows_.first_position + first_query, window) / kTilePositions : end;
-    const int last = any ? (rows_.first_position + last_query) / kTilePositions + 1 : end;
+    int first =
+        RowTile::FirstSeen(rows_.first_position + first_query, call_.params) / kTilePositions;
+    int last = (RowTile::LastSeen(rows_.first_position + last_query, call_.params) + kTilePositions) /
+               kTilePositions;
+    const bool any = first_query < rows_.count && first < last;
+    if (!any) first = last = end;
     PassOver(first - rows_.first_tile());
     if (any) {
       AttendAll(first, last);
@@ -204,20 +206,18 @@ class MultiplyingWarpgroup {
 
   /// Positions that a row does not see, of those from `first` on.
   __device__ __forceinline__ void Mask(float* scores, int first) {
-    const int window = call_.params.window, end = first + kStepPositions;
+    const int end = first + kStepPositions;
     // One decision for the warp: whether some row does not see all of the step.
     bool partial = false;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const int position = queries_.position[h];
-      partial |= end - 1 > position || (window > 0 && first <= position - window);
+      partial |= end - 1 > queries_.last[h] || first < queries_.first[h];
     }
     if (!__any_sync(~0u, partial)) return;
 #pragma unroll
     for (int i = 0; i < 16; ++i) {
-      const int position = first + i / 4 * 8 + 2 * t_ + i % 2;
-      const int row = queries_.position[i / 2 % 2];
-      if (position > row || (window > 0 && position <= row - window)) scores[i] = -INFINITY;
+      const int position = first + i / 4 * 8 + 2 * t_ + i % 2, h = i / 2 % 2;
+      if (position > queries_.last[h] || position < queries_.first[h]) scores[i] = -INFINITY;
     }
   }
 

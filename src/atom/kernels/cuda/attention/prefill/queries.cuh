@@ -15,7 +15,7 @@ struct Queries {
 
   uint32_t fragments[kFragments][4];  // (g, low k) (g + 8, low k) (g, high k) (g + 8, high k)
   float sum[2];                       // Σ q
-  int position[2];                    // of the query; -1 where there is no row, which sees nothing
+  int first[2], last[2];  // positions that a row sees; none where there is no row
 
   /// `row`: this lane's first of the tile.
   __device__ __forceinline__ void Load(const PrefillAttention& call, const RowTile& rows, int row,
@@ -26,7 +26,9 @@ struct Queries {
     for (int h = 0; h < 2; ++h) {
       const int query = (row + 8 * h) / rows.group, head = (row + 8 * h) % rows.group;
       used[h] = query < rows.count;
-      position[h] = used[h] ? rows.first_position + query : -1;
+      const int position = rows.first_position + query;
+      first[h] = used[h] ? RowTile::FirstSeen(position, call.params) : 0;
+      last[h] = used[h] ? RowTile::LastSeen(position, call.params) : -1;
       at[h] = RowAt(call.q, rows.first_row + (used[h] ? query : 0),
                     static_cast<int64_t>(rows.kv_head * rows.group + head) * kHeadDim);
     }

@@ -31,17 +31,22 @@ struct RowTile {
     first_row = chunk_row + first_query;
     first_position = length - queries + first_query;
     first_index = __ldg(call.lists.indptr + sequence);
-    first_page = FirstSeen(first_position, call.params.window) / kPagePositions;
-    last_page = (first_position + count - 1) / kPagePositions + 1;
+    first_page = FirstSeen(first_position, call.params) / kPagePositions;
+    const int last_seen = LastSeen(first_position + count - 1, call.params);
+    last_page = (last_seen + kPagePositions) / kPagePositions;
+    if (last_page <= first_page) count = 0;
     limit = min(length, last_page * kPagePositions);
   }
 
   __device__ int first_tile() const { return first_page / kTilePages; }
   __device__ int tiles() const { return (last_page - 1) / kTilePages + 1 - first_tile(); }
 
-  /// The first position that a query sees.
-  static __device__ int FirstSeen(int position, int window) {
-    return window > 0 ? max(0, position - window + 1) : 0;
+  /// The first and the last position that a query sees here; the last may be -1.
+  static __device__ int FirstSeen(int position, const AttentionParams& params) {
+    return params.window > 0 ? max(0, position - params.window + 1) : 0;
+  }
+  static __device__ int LastSeen(int position, const AttentionParams& params) {
+    return min(position, FirstExactPage(position, params.exact_window) * kPagePositions - 1);
   }
 };
 

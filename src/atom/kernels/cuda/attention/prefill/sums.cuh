@@ -97,8 +97,11 @@ struct RowState {
                                            __shfl_sync(~0u, even, 4 * g + 1));
       const int query = (row + 8 * h) / rows.group, head = (row + 8 * h) % rows.group;
       if (query >= rows.count) continue;
-      void* to = MutableRowAt(call.out, rows.first_row + query,
-                              static_cast<int64_t>(rows.kv_head * rows.group + head) * kHeadDim);
+      const int64_t out_row = rows.first_row + query, out_head = rows.kv_head * rows.group + head;
+      if (call.params.ends != nullptr && t == 0) {
+        call.params.ends[out_row * call.params.heads + out_head] = {max[h], even};
+      }
+      void* to = MutableRowAt(call.out, out_row, out_head * kHeadDim);
 #pragma unroll
       for (int i = 0; i < kHeadDim / 8; ++i) {
         const float4 x = out[i * kWarpgroupThreads];

@@ -76,9 +76,12 @@ std::string WhyNotStreamed(const GemmDesc& desc) {
   if ((desc.recipe == GemmRecipe::kInt8 || desc.recipe == GemmRecipe::kDense) && desc.k4 != 0) {
     return fmt::format("recipe {} with {} 4-bit columns", Name(desc.recipe), desc.k4);
   }
-  if ((desc.recipe == GemmRecipe::kGroup || desc.recipe == GemmRecipe::kW4A16) &&
-      (desc.group != kBlockColumns || desc.k4 == 0)) {
+  if (desc.recipe == GemmRecipe::kGroup && (desc.group != kBlockColumns || desc.k4 == 0)) {
     return fmt::format("groups of {} with fp16 scales: 128 is needed", desc.group);
+  }
+  if (desc.recipe == GemmRecipe::kW4A16 &&
+      ((desc.group != kBlockColumns && desc.group != kBlockColumns / 2) || desc.k4 == 0)) {
+    return fmt::format("groups of {} with 16-bit activations: 64 or 128 is needed", desc.group);
   }
   if (desc.recipe == GemmRecipe::kInteger && desc.k4 == 0) return "no 4-bit columns";
   return "";
@@ -88,6 +91,7 @@ std::optional<StreamPlan> PlanStream(const GemmDesc& desc, const GemmDevice& dev
                                      StreamKernel kernel) {
   const StreamShape& shape = Info(kernel).shape;
   if (shape.recipe != desc.recipe || !WhyNotStreamed(desc).empty()) return std::nullopt;
+  if (shape.group_sums() && shape.group != desc.group) return std::nullopt;
   StreamPlan plan;
   plan.kernel = kernel;
   plan.grid.row_tiles = static_cast<int>(DivideUp(RowBlocks(desc), shape.row_blocks));

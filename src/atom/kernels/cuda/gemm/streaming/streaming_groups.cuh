@@ -44,10 +44,10 @@ struct GroupSum {
   }
 };
 
-/// The fp16 scales of this thread's two rows behind a 4-bit block.
-__device__ __forceinline__ float2 GroupScalesOf(uint32_t block, int thread) {
-  const uint32_t pair =
-      LoadShared4(block + kBlockCodeBytes + (thread / 32 * 8 + thread % 32 / 4) * 4);
+/// The fp16 scales of this thread's two rows behind a 4-bit block: those of its `group`-th group.
+__device__ __forceinline__ float2 GroupScalesOf(uint32_t block, int group, int thread) {
+  const uint32_t pair = LoadShared4(block + kBlockCodeBytes + group * kScaleBytes +
+                                    (thread / 32 * 8 + thread % 32 / 4) * 4);
   return __half22float2(*reinterpret_cast<const __half2*>(&pair));
 }
 
@@ -84,33 +84,40 @@ __device__ __forceinline__ void ConsumeGroups(const StreamingArgs& args,
     // A way may have to wait for its turn: it has the sums of all its units by then. Otherwise each
     // is promoted as soon as it is there, which saves the registers.
     constexpr bool kDeferred = kShape.ways > 1 || kShape.tokens <= 32;
-    Sum group[kDeferred ? kShape.units : 1][kShape.values()];
-    float2 row_scales[kShape.units];
+    constexpr int kGroups = kShape.units * kShape.groups();
+    Sum group[kDeferred ? kGroups : 1][kShape.values()];
+    float2 row_scales[kGroups];
     Chunk a[2];
-    const auto promote = [&](int u, float2 rows) {
+    const auto promote = [&](int g, float2 rows) {
       // Codes came as 16·code; the power of two goes into the scale, exactly.
       constexpr float kUnit = kInteger ? 0.0625f : 1.0f;
       const uint32_t scales = token_scales ? base + kShape.plain_scales()
-                                           : slot + shared.x_scales + u * tile.tokens * 4;
-      GroupSum<kShape>::template Promote<4>(sum, group[kDeferred ? u : 0], rows.x * kUnit,
+                                           : slot + shared.x_scales + g * tile.tokens * 4;
+      GroupSum<kShape>::template Promote<4>(sum, group[kDeferred ? g : 0], rows.x * kUnit,
                                             rows.y * kUnit, scales + first_token * 4);
     };
 #pragma unroll
-    for (int u = 0; u < kShape.units; ++u) {
+    for (int g = 0; g < kGroups; ++g) {
+      const int u = g / kShape.groups(), of_block = g % kShape.groups();
       const uint32_t block = slot + part + u * kShape.block_bytes();
       const uint32_t x = slot + x_of_slice + u * kShape.x_atoms() * tile.tokens * 128;
-      row_scales[u] = GroupScalesOf(block, place.thread);
+      row_scales[g] = GroupScalesOf(block, of_block, place.thread);
       if (u < units) {
-        Sum(&products)[kShape.values()] = group[kDeferred ? u : 0];
+        Sum(&products)[kShape.values()] = group[kDeferred ? g : 0];
         if constexpr (kInteger) {
           IssueBlock4<kShape>(block, x, place.thread, a[u % 2], products, false);
+        } else if constexpr (kShape.groups() == 2) {
+          if (kDeferred && g >= kShape.chunks()) ptx::WgmmaWait<kShape.chunks() - 1>();
+          IssueHalfBlock4In16Bit<kShape>(block + of_block * kBlockCodeBytes / 2,
+                                         x + of_block * tile.tokens * 128, place.thread,
+                                         a[g % kShape.chunks()], products);
         } else {
           IssueBlock4In16Bit<kShape>(block, x, tile.tokens * 128, place.thread, a, products,
                                      kDeferred && u > 0);
         }
         if constexpr (!kDeferred) {
           ptx::WgmmaWait<0>();
-          promote(u, row_scales[u]);
+          promote(g, row_scales[g]);
         }
       }
     }
@@ -121,8 +128,8 @@ __device__ __forceinline__ void ConsumeGroups(const StreamingArgs& args,
         handover.Take(sum, 0);
       }
 #pragma unroll
-      for (int u = 0; u < kShape.units; ++u) {
-        if (u < units) promote(u, row_scales[u]);
+      for (int g = 0; g < kGroups; ++g) {
+        if (g / kShape.groups() < units) promote(g, row_scales[g]);
       }
     }
     if (kShape.ways > 1 && i + 1 < tile.slots) {

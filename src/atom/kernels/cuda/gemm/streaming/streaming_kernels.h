@@ -11,7 +11,7 @@
 namespace atom::kernels::cuda {
 
 /// Named by recipe, tokens of the tile, and what sets it apart: r outputs of a
-/// CTA, t slices of the tokens, w ways of K, c CTAs that split K.
+/// CTA, t slices of the tokens, w ways of K, c CTAs that split K, g columns of a group.
 enum class StreamKernel {
   kInteger8,
   kInteger8w4,
@@ -44,6 +44,10 @@ enum class StreamKernel {
   kW4A16x64t2,
   kW4A16x64r256,
   kW4A16x128,
+  kW4A16x8g64,
+  kW4A16x16g64,
+  kW4A16x64g64,
+  kW4A16x64r256g64,
   kDense8,
   kDense16,
   kDense64,
@@ -63,7 +67,7 @@ constexpr auto MakeStreamKernels() {
   using enum GemmRecipe;
   using enum StreamKernel;
   return std::array{
-      // kernel, name, {recipe, R, T, W, N, U, cluster, CTAs per multiprocessor}, block_clocks
+      // kernel, name, {recipe, R, T, W, N, U, cluster, CTAs per multiprocessor, G}, block_clocks
       StreamKernelInfo{kInteger8, "integer_8", {kInteger, 1, 1, 2, 8, 2, 1, 2}, 370},
       StreamKernelInfo{kInteger8w4, "integer_8_w4", {kInteger, 1, 1, 4, 8, 2, 1, 1}, 175},
       StreamKernelInfo{kInteger16, "integer_16", {kInteger, 1, 1, 2, 16, 2, 1, 2}, 405},
@@ -95,6 +99,11 @@ constexpr auto MakeStreamKernels() {
       StreamKernelInfo{kW4A16x64t2, "w4a16_64_t2", {kW4A16, 1, 2, 2, 32, 1, 1, 1}, 880},
       StreamKernelInfo{kW4A16x64r256, "w4a16_64_r256", {kW4A16, 4, 1, 1, 64, 2, 1, 1}, 1500},
       StreamKernelInfo{kW4A16x128, "w4a16_128", {kW4A16, 3, 1, 1, 128, 1, 1, 1}, 2100},
+      StreamKernelInfo{kW4A16x8g64, "w4a16_8_g64", {kW4A16, 1, 1, 4, 8, 2, 1, 1, 64}, 270},
+      StreamKernelInfo{kW4A16x16g64, "w4a16_16_g64", {kW4A16, 1, 1, 4, 16, 2, 1, 1, 64}, 340},
+      StreamKernelInfo{kW4A16x64g64, "w4a16_64_g64", {kW4A16, 1, 2, 2, 32, 1, 1, 1, 64}, 1000},
+      StreamKernelInfo{
+          kW4A16x64r256g64, "w4a16_64_r256_g64", {kW4A16, 4, 1, 1, 64, 2, 1, 1, 64}, 1800},
       StreamKernelInfo{kDense8, "dense_8", {kDense, 1, 1, 1, 8, 1, 1, 2}, 327},
       StreamKernelInfo{kDense16, "dense_16", {kDense, 1, 1, 1, 16, 1, 1, 2}, 385},
       StreamKernelInfo{kDense64, "dense_64", {kDense, 1, 1, 1, 64, 1, 1, 2}, 475},

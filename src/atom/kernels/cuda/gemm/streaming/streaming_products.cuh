@@ -84,6 +84,18 @@ __device__ __forceinline__ void IssueBlock4In16Bit(uint32_t block, uint32_t x, i
   }
 }
 
+/// Products of 64 columns of a 4-bit K block, `words` from its codes on, with 16-bit x: one chunk.
+template <StreamShape kShape, class Sum>
+__device__ __forceinline__ void IssueHalfBlock4In16Bit(uint32_t words, uint32_t x, int thread,
+                                                       Chunk& a, Sum& sum) {
+  UnpackBFloat16(LoadShared16(words + thread * 16), a);
+  const uint64_t b = ptx::Swizzle128Descriptor(x);
+  ptx::WgmmaFence();
+#pragma unroll
+  for (int s = 0; s < 4; ++s) StreamMma<kShape>::Low::Issue(sum, a[s], b + 2 * s, s > 0);
+  ptx::WgmmaCommit();
+}
+
 /// Products of up to four 8-bit steps with int8 x, kAtOnce between waits.
 template <StreamShape kShape, int kAtOnce, class Sum>
 __device__ __forceinline__ void MultiplySteps8(uint32_t steps_at, int steps, uint32_t x, int thread,

@@ -32,6 +32,7 @@ struct StreamShape {
   int units;        ///< U
   int cluster;      ///< CTAs that split K and add through distributed shared memory
   int ctas_per_sm;  ///< that are to fit: one finishes while the next has begun to load
+  int group = static_cast<int>(kBlockColumns);  ///< columns that share an fp16 scale: 128 or 64
 
   constexpr int warpgroups() const { return row_blocks * slices * ways; }
   constexpr int consumers() const { return 128 * warpgroups(); }
@@ -62,10 +63,12 @@ struct StreamShape {
     return tokens <= 64 && (units == 1 || (ways == 1 && tokens == 64)) ? 2 : 1;
   }
 
+  /// Groups of a K block.
+  constexpr int groups() const { return static_cast<int>(kBlockColumns) / group; }
   /// One K block of a row block, in bytes.
   constexpr int block_bytes() const {
-    return static_cast<int>(recipe == GemmRecipe::kDense ? kDenseBlockBytes
-                                                         : kBlockCodeBytes + kScaleBytes);
+    return static_cast<int>(
+        recipe == GemmRecipe::kDense ? kDenseBlockBytes : kBlockCodeBytes + groups() * kScaleBytes);
   }
   constexpr int part_bytes() const { return units * block_bytes(); }
   constexpr int steps8() const { return 2 * units; }  ///< 8-bit steps of a slot, at most
