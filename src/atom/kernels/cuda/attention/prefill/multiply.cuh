@@ -19,6 +19,9 @@ class MultiplyingWarpgroup {
  public:
   using Sizes = Shape<kStorage, kHeadDim>;
   static constexpr int kFragments = Sizes::kFragments;
+  static constexpr int kEarlyTerms = 4;
+  static constexpr bool kTurns = Sizes::kWarpgroups == 2;
+  static constexpr uint32_t kOwnBarrier = 1, kTurnBarrier = 3;  // of warpgroup 0
   static constexpr bool kAhead = Sizes::kStages > 1;  // scores are computed a tile ahead
 
   __device__ MultiplyingWarpgroup(const PrefillAttention& call, const RowTile& rows, char* shared,
@@ -42,7 +45,7 @@ class MultiplyingWarpgroup {
     if constexpr (Sizes::kQueriesInShared) {
       queries_.Store(QueryAddress(), threadIdx.x % kWarpgroupThreads / 32, lane_);
       ptx::FenceProxyAsync();
-      ptx::BarrierSync(1 + warpgroup_, kWarpgroupThreads);
+      ptx::BarrierSync(kOwnBarrier + warpgroup_, kWarpgroupThreads);
     }
     const int first_query = warpgroup_ * kWarpgroupRows / rows_.group;
     const int last_query =
@@ -55,6 +58,8 @@ class MultiplyingWarpgroup {
                kTilePositions;
     const bool any = first_query < rows_.count && first < last;
     if (!any) first = last = end;
+    turns_ = rows_.tiles();
+    if (kTurns && warpgroup_ == 1) ptx::BarrierArrive(kTurnBarrier, 2 * kWarpgroupThreads);
     PassOver(first - rows_.first_tile());
     if (any) {
       AttendAll(first, last);
@@ -77,10 +82,25 @@ class MultiplyingWarpgroup {
     if (lane_ == 0) ptx::MbarrierArrive(barriers_.Empty(stage));
   }
 
+  // Two warpgroups take turns at the tensor cores, tile by tile: left alone they fall into step, and
+  // the tensor cores idle while both are busy with their softmax.
+  __device__ __forceinline__ void TakeTurn() const {
+    if constexpr (kTurns) ptx::BarrierSync(kTurnBarrier + warpgroup_, 2 * kWarpgroupThreads);
+  }
+  /// Nobody waits for a turn behind the last one.
+  __device__ __forceinline__ void PassTurn() {
+    if constexpr (kTurns) {
+      if (--turns_ == 0 && warpgroup_ == 1) return;
+      ptx::BarrierArrive(kTurnBarrier + 1 - warpgroup_, 2 * kWarpgroupThreads);
+    }
+  }
+
   /// Tiles that no row of the warpgroup sees.
   __device__ void PassOver(int tiles) {
     for (int n = 0; n < tiles; ++n, stage_.Next()) {
       WaitForStage();
+      TakeTurn();
+      PassTurn();
       Release(stage_.index);
     }
   }
@@ -92,6 +112,7 @@ class MultiplyingWarpgroup {
     if constexpr (kAhead) {
       WaitForStage();
       MultiplyKeys();
+      LoadTerms(shared_ + stage_.index * Sizes::kStageBytes);
       ptx::WgmmaWait<0>();
     }
     for (int tile = first; tile < last; ++tile) {
@@ -112,19 +133,33 @@ class MultiplyingWarpgroup {
       MultiplyKeys();
       ptx::WgmmaWait<0>();
     }
+    if constexpr (!kAhead) LoadTerms(stage);
     ScaleScores(stage);
-    Raise raises[kStepsPerTile];
+    Mask(tile * kTilePositions);
+    float largest[kStepsPerTile][2];  // of a step: rows g and g + 8
 #pragma unroll
     for (int step = 0; step < kStepsPerTile; ++step) {
-      float* scores = scores_ + step * 16;
-      Mask(scores, tile * kTilePositions + step * kStepPositions);
+      const float* scores = scores_ + step * 16;
       float low = fmaxf(scores[0], scores[1]), high = fmaxf(scores[2], scores[3]);
 #pragma unroll
       for (int i = 4; i < 16; i += 4) {
         low = fmaxf(low, fmaxf(scores[i], scores[i + 1]));
         high = fmaxf(high, fmaxf(scores[i + 2], scores[i + 3]));
       }
-      raises[step] = sums_.RaiseMax(low, high);
+      largest[step][0] = low, largest[step][1] = high;
+    }
+#pragma unroll
+    for (int distance = 1; distance < 4; distance *= 2) {
+#pragma unroll
+      for (int i = 0; i < 2 * kStepsPerTile; ++i) {
+        float& x = largest[i / 2][i % 2];
+        x = fmaxf(x, __shfl_xor_sync(~0u, x, distance));
+      }
+    }
+    Raise raises[kStepsPerTile];
+#pragma unroll
+    for (int step = 0; step < kStepsPerTile; ++step) {
+      raises[step] = sums_.RaiseMax(largest[step]);
       Exponentials(stage, step);
     }
     if constexpr (kAhead) {
@@ -135,7 +170,10 @@ class MultiplyingWarpgroup {
     }
     if (!sums_.empty) sums_.Rescale(raises[0]);
     // Seldom: the second step moves the maximum again, and has to wait for the first one's sums.
-    if (ptx::BarrierAny(1 + warpgroup_, kWarpgroupThreads, raises[1].any())) {
+    const bool apart =
+        ptx::BarrierAny(kOwnBarrier + warpgroup_, kWarpgroupThreads, raises[1].any());
+    TakeTurn();
+    if (apart) {
       MultiplyValues<0, kStepPages>(stage);
       ptx::WgmmaCommit();
       ptx::WgmmaWait<0>();
@@ -150,6 +188,8 @@ class MultiplyingWarpgroup {
     } else {
       ptx::WgmmaCommit();
     }
+    PassTurn();
+    if constexpr (kAhead) LoadTerms(shared_ + stage_.index * Sizes::kStageBytes);
     ptx::WgmmaWait<0>();
     Release(index);
     if constexpr (!kAhead) stage_.Next();
@@ -183,14 +223,31 @@ class MultiplyingWarpgroup {
     ptx::WgmmaCommit();
   }
 
+  /// (a, b) of KeyTerms of two positions, of this lane's columns 8 j + 2t, + 1.
+  static __device__ __forceinline__ float4 Terms(const char* stage, int j, int t) {
+    return reinterpret_cast<const float4*>(stage + Sizes::kTermsAt)[4 * j + t];
+  }
+
+  /// Those of the first columns, so that they are there when the scores are.
+  __device__ __forceinline__ void LoadTerms(const char* stage) {
+    if constexpr (HasScales(kStorage)) {
+#pragma unroll
+      for (int j = 0; j < kEarlyTerms; ++j) terms_[j] = Terms(stage, j, t_);
+    }
+  }
+
   /// Into units of log2(e).
   __device__ __forceinline__ void ScaleScores(const char* stage) {
+    constexpr int kColumns = kTilePositions / 8;
+    float4 late[kColumns - kEarlyTerms];
+    if constexpr (HasScales(kStorage)) {
 #pragma unroll
-    for (int j = 0; j < kTilePositions / 8; ++j) {
-      float4 terms = {score_scale_, 0.0f, score_scale_, 0.0f};  // a, b of two positions
-      if constexpr (HasScales(kStorage)) {
-        terms = reinterpret_cast<const float4*>(stage + Sizes::kTermsAt)[4 * j + t_];
-      }
+      for (int j = kEarlyTerms; j < kColumns; ++j) late[j - kEarlyTerms] = Terms(stage, j, t_);
+    }
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j) {
+      float4 terms = {score_scale_, 0.0f, score_scale_, 0.0f};
+      if constexpr (HasScales(kStorage)) terms = j < kEarlyTerms ? terms_[j] : late[j - kEarlyTerms];
       float* s = scores_ + 4 * j;
       s[0] = Score(s[0], terms.x, terms.y, queries_.sum[0]);
       s[1] = Score(s[1], terms.z, terms.w, queries_.sum[0]);
@@ -204,10 +261,10 @@ class MultiplyingWarpgroup {
     }
   }
 
-  /// Positions that a row does not see, of those from `first` on.
-  __device__ __forceinline__ void Mask(float* scores, int first) {
-    const int end = first + kStepPositions;
-    // One decision for the warp: whether some row does not see all of the step.
+  /// Positions that a row does not see, of the tile from `first` on.
+  __device__ __forceinline__ void Mask(int first) {
+    const int end = first + kTilePositions;
+    // One decision for the warp: whether some row does not see all of the tile.
     bool partial = false;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
@@ -215,9 +272,9 @@ class MultiplyingWarpgroup {
     }
     if (!__any_sync(~0u, partial)) return;
 #pragma unroll
-    for (int i = 0; i < 16; ++i) {
+    for (int i = 0; i < kTilePositions / 2; ++i) {
       const int position = first + i / 4 * 8 + 2 * t_ + i % 2, h = i / 2 % 2;
-      if (position > queries_.last[h] || position < queries_.first[h]) scores[i] = -INFINITY;
+      if (position > queries_.last[h] || position < queries_.first[h]) scores_[i] = -INFINITY;
     }
   }
 
@@ -265,8 +322,10 @@ class MultiplyingWarpgroup {
   Barriers<Sizes> barriers_;
   Queries<kHeadDim> queries_;
   float scores_[kTilePositions / 2];  // [4 j + i]: row g + 8 (i/2), position 8 j + 2 t + i%2
+  float4 terms_[kEarlyTerms];
   uint32_t p_[kTilePages][4], weighted_[kTilePages][4];
-  Turn<Sizes::kStages> stage_;
+  RingPosition<Sizes::kStages> stage_;
+  int turns_ = 0;  // at the tensor cores, that are left
   SegmentSums<kHeadDim> sums_;
   RowState<kHeadDim> state_;
 };

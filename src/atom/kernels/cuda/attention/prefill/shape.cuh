@@ -76,9 +76,9 @@ struct Barriers {
   static_assert(8 * (2 * Sizes::kStages + kUnpackingWarps * Sizes::kSlots) <= Sizes::kBarrierBytes);
 };
 
-/// Which buffer comes next, and the parity of its barrier's phase.
+/// Which buffer of a ring comes next, and the parity of its barrier's phase.
 template <int kCount>
-struct Turn {
+struct RingPosition {
   int index = 0;
   uint32_t parity = 0;
   __device__ __forceinline__ void Next() {

@@ -26,18 +26,13 @@ struct SegmentSums {
     empty = true;
   }
 
-  /// Moves the reference maximum for a step whose largest scores are these, which differ from lane to
-  /// lane of a row. Sums of earlier steps are to be brought to it by Rescale, before that step's are
-  /// added.
-  __device__ __forceinline__ Raise RaiseMax(float low, float high) {
-    low = fmaxf(low, __shfl_xor_sync(~0u, low, 1));
-    high = fmaxf(high, __shfl_xor_sync(~0u, high, 1));
-    low = fmaxf(low, __shfl_xor_sync(~0u, low, 2));
-    high = fmaxf(high, __shfl_xor_sync(~0u, high, 2));
-    const float old_low = max[0], old_high = max[1];
-    if (low > old_low + kMaxSlack) max[0] = low;
-    if (high > old_high + kMaxSlack) max[1] = high;
-    return {old_low - max[0], old_high - max[1]};
+  /// Moves the reference maximum for a step whose largest scores of rows g and g + 8 these are. Sums
+  /// of earlier steps are to be brought to it by Rescale, before that step's are added.
+  __device__ __forceinline__ Raise RaiseMax(const float (&largest)[2]) {
+    const float low = max[0], high = max[1];
+    if (largest[0] > low + kMaxSlack) max[0] = largest[0];
+    if (largest[1] > high + kMaxSlack) max[1] = largest[1];
+    return {low - max[0], high - max[1]};
   }
 
   __device__ __forceinline__ void Rescale(const Raise& raise) {

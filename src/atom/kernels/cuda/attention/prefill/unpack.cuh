@@ -32,8 +32,8 @@ class Unpacker {
   __device__ void Run() {
     const int tiles = rows_.tiles();
     for (int n = 0; n < Sizes::kSlots && n < tiles; ++n) Fetch(n);
-    Turn<Sizes::kStages> stage;
-    Turn<Sizes::kSlots> slot;
+    RingPosition<Sizes::kStages> stage;
+    RingPosition<Sizes::kSlots> slot;
     for (int n = 0; n < tiles; ++n) {
       ptx::MbarrierWait(barriers_.Packed(warp_, slot.index), slot.parity);
       ptx::MbarrierWait(barriers_.Empty(stage.index), stage.parity ^ 1);
