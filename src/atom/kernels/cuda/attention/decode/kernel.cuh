@@ -26,7 +26,7 @@ class Warp {
         lane_(lane),
         columns_{call.params.heads / call.kv.kv_heads, pass * kColumns},
         state_(reinterpret_cast<float4*>(shared + Sizes::kRing * Sizes::kSlotBytes) + lane),
-        ring_(call, shared, lane, share, reinterpret_cast<Queue*>(call.workspace) + pass),
+        ring_(call, shared, lane, share, reinterpret_cast<Queue*>(call.counters) + pass),
         partials_(call, columns_, lane) {
     spread_ = partials_.Spread(share.workers);
   }
@@ -99,13 +99,13 @@ __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kWarps * 32, 1)
   using Sizes = Shape<kStorage, kHeadDim>;
   extern __shared__ __align__(128) char shared[];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int page_heads = __ldg(call.lists.indptr + call.lists.sequences) * call.kv.kv_heads;
   Share share;
+  share.first = __ldg(call.lists.indptr) * call.kv.kv_heads;
+  share.end = __ldg(call.lists.indptr + call.lists.sequences) * call.kv.kv_heads;
+  share.dealt = share.first + (share.end - share.first) / 8 * 7;
   // Neighbouring stretches go to different SMs, so that few sequences still use all of them.
   share.worker = warp * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x);
   share.workers = Sizes::kWarps * static_cast<int>(gridDim.x);
-  share.dealt = page_heads / 8 * 7;
-  share.all = page_heads;
   Warp<kStorage, kHeadDim>(call, shared + warp * Sizes::kWarpBytes, lane, blockIdx.y, share)
       .Run(share.worker);
 }

@@ -17,11 +17,15 @@ struct Queue {
   int given, done;
 };
 
-/// The share of a pass that a warp is dealt, of [0, dealt), and what the queue gives out,
-/// [dealt, all); in page-heads.
+/// A warp's part of a pass over page-heads [first, end): the `worker`-th of `workers` equal parts of
+/// [first, dealt), and what the queue gives it of [dealt, end).
 struct Share {
   int worker, workers;
-  int dealt, all;
+  int first, dealt, end;
+
+  __device__ int Begin(int of_worker) const {
+    return first + static_cast<int>(int64_t{dealt - first} * of_worker / workers);
+  }
 };
 
 template <KvStorage kStorage, int kHeadDim>
@@ -39,8 +43,7 @@ class PageRing {
       ptx::FenceMbarrierInit();
     }
     __syncwarp();
-    ahead_.Seek(call_, static_cast<int>(int64_t{share.dealt} * share.worker / share.workers),
-                static_cast<int>(int64_t{share.dealt} * (share.worker + 1) / share.workers), lane_);
+    ahead_.Seek(call_, share.Begin(share.worker), share.Begin(share.worker + 1), lane_);
     if (ahead_.valid()) {
       PushStretch();
     } else {
@@ -113,9 +116,9 @@ class PageRing {
       int given = 0;
       if (lane_ == 0) given = atomicAdd(&queue_->given, 1);
       const int64_t start = share_.dealt + int64_t{__shfl_sync(~0u, given, 0)} * kSegmentPages;
-      if (start >= share_.all) return;
+      if (start >= share_.end) return;
       ahead_.Seek(call_, static_cast<int>(start),
-                  static_cast<int>(min(start + kSegmentPages, int64_t{share_.all})), lane_);
+                  static_cast<int>(min(start + kSegmentPages, int64_t{share_.end})), lane_);
       if (ahead_.valid()) break;
     }
     PushStretch();

@@ -143,7 +143,7 @@ class Partials {
   __device__ int passes() const { return Passes(columns_.group); }
 
   __device__ int* Counter(int sequence, int head) const {
-    return reinterpret_cast<int*>(call_.workspace + kQueueBytes) +
+    return reinterpret_cast<int*>(call_.counters + kQueueBytes) +
            (sequence * call_.kv.kv_heads + head) * passes() + columns_.first / kColumns;
   }
 
@@ -161,10 +161,7 @@ class Partials {
     const int64_t of_head = (pages + kSegmentPages - 1) / kSegmentPages;
     const int64_t slot = (before * call_.kv.kv_heads + head * of_head + segment) * passes() +
                          columns_.first / kColumns;
-    const int64_t counters =
-        CounterBytes(call_.lists.sequences, call_.kv.kv_heads, columns_.group);
-    return reinterpret_cast<float4*>(call_.workspace + counters + slot * PartialBytes(kHeadDim)) +
-           lane_;
+    return reinterpret_cast<float4*>(call_.workspace + slot * PartialBytes(kHeadDim)) + lane_;
   }
 
   /// Until `count` segments have arrived; gives up after some seconds, as mbarriers do.

@@ -17,10 +17,10 @@ inline constexpr int kMultiplyingRegisters = 216, kUnpackingRegisters = 72;
 /// The rows of `sums` that never change: ones and zeros.
 template <class Sizes>
 __device__ void FillSums(char* shared) {
-  for (int i = threadIdx.x; i < Sizes::kStages * 256; i += Sizes::kThreads) {
-    const int word = i % 256;
-    reinterpret_cast<uint32_t*>(shared + i / 256 * Sizes::kStageBytes + Sizes::kSumsAt)[word] =
-        word < 32 ? 0x3C003C00u : 0u;
+  constexpr int kWords = Sizes::kSumsBytes / 4, kOnes = Sizes::kSumsRowBytes / 4;
+  for (int i = threadIdx.x; i < Sizes::kStages * kWords; i += Sizes::kThreads) {
+    char* sums = shared + i / kWords * Sizes::kStageBytes + Sizes::kSumsAt;
+    reinterpret_cast<uint32_t*>(sums)[i % kWords] = i % kWords < kOnes ? 0x3C003C00u : 0u;
   }
 }
 
@@ -45,7 +45,6 @@ __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kThreads, 1)
     }
     ptx::FenceMbarrierInit();
   }
-  ptx::FenceProxyAsync();
   __syncthreads();
   const int warpgroup = threadIdx.x / kWarpgroupThreads;
   if (warpgroup == Sizes::kWarpgroups) {

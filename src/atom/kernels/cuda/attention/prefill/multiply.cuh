@@ -37,6 +37,7 @@ class MultiplyingWarpgroup {
     row_ = warpgroup * kWarpgroupRows + thread / 32 * 16 + lane_ / 4;
     state_.out = reinterpret_cast<float4*>(shared + Sizes::kStateAt) +
                  warpgroup * (kHeadDim / 8) * kWarpgroupThreads + thread;
+    sums_row_ = min(lane_ / 4, 3) * Sizes::kSumsRowBytes + 4 * t_;
     score_scale_ = call.params.scale * 1.4426950408889634f;
   }
 
@@ -161,6 +162,7 @@ class MultiplyingWarpgroup {
     for (int step = 0; step < kStepsPerTile; ++step) {
       raises[step] = sums_.RaiseMax(largest[step]);
       Exponentials(stage, step);
+      AddProbabilities(stage, step);
     }
     if constexpr (kAhead) {
       if (tile + 1 < last) {
@@ -288,8 +290,8 @@ class MultiplyingWarpgroup {
       p[0] = Bits(__floats2half2_rn(ptx::Exp2(s[0] - low), ptx::Exp2(s[1] - low)));
       p[1] = Bits(__floats2half2_rn(ptx::Exp2(s[2] - high), ptx::Exp2(s[3] - high)));
       if constexpr (HasScales(kStorage)) {
-        const uint32_t scale = *reinterpret_cast<const uint32_t*>(stage + Sizes::kSumsAt + 256 +
-                                                                  ((j ^ 2) << 4) + 4 * t_);
+        const uint32_t scale = *reinterpret_cast<const uint32_t*>(
+            stage + Sizes::kSumsAt + 2 * Sizes::kSumsRowBytes + 16 * j + 4 * t_);
         uint32_t* to = weighted_[j / 2] + 2 * (j % 2);
         to[0] = Bits(__hmul2(AsHalf2(p[0]), AsHalf2(scale)));
         to[1] = Bits(__hmul2(AsHalf2(p[1]), AsHalf2(scale)));
@@ -297,18 +299,27 @@ class MultiplyingWarpgroup {
     }
   }
 
-  /// out += p · V, and the sums of p, of pages [kFirst, kEnd) of the tile.
+  /// The sums of p, of p · offset and of p · scale. A warp's product: columns are few.
+  __device__ __forceinline__ void AddProbabilities(const char* stage, int step) {
+    const char* row = stage + Sizes::kSumsAt + sums_row_;
+#pragma unroll
+    for (int i = kStepPages * step; i < kStepPages * (step + 1); ++i) {
+      const uint32_t low = *reinterpret_cast<const uint32_t*>(row + 32 * i);
+      const uint32_t high = *reinterpret_cast<const uint32_t*>(row + 32 * i + 16);
+      ptx::MmaF16(sums_.sums, p_[i][0], p_[i][1], p_[i][2], p_[i][3], low, high);
+    }
+  }
+
+  /// out += p · V, of pages [kFirst, kEnd) of the tile.
   template <int kFirst, int kEnd>
   __device__ __forceinline__ void MultiplyValues(const char* stage) {
     using Values = ptx::Wgmma<ptx::MmaTypes::kF16F16, ptx::OperandA::kRegisters, kHeadDim>;
-    using Ends = ptx::Wgmma<ptx::MmaTypes::kF16F16, ptx::OperandA::kRegisters, 8>;
     const uint64_t operand = Operand(stage);
     ptx::WgmmaFence();
 #pragma unroll
     for (int i = kFirst; i < kEnd; ++i) {
       const uint64_t positions = operand + (i * 2 * kPagePositions >> 4);
       const bool add = i > 0 || !sums_.empty;
-      Ends::Issue(sums_.sums, p_[i], positions + (Sizes::kSumsAt >> 4), add);
       Values::Issue(sums_.out, HasScales(kStorage) ? weighted_[i] : p_[i],
                     positions + (Sizes::kValuesAt >> 4), add);
     }
@@ -318,6 +329,7 @@ class MultiplyingWarpgroup {
   const RowTile& rows_;
   char* shared_;
   int warpgroup_, lane_, t_, row_;
+  int sums_row_;  // bytes from `sums` of a stage: row g, positions 2t, 2t + 1
   float score_scale_;
   Barriers<Sizes> barriers_;
   Queries<kHeadDim> queries_;

@@ -4,8 +4,8 @@
 //                    atoms of 8 rows whose 16-byte chunks are swizzled (ptx/wgmma.h)
 //     keys             [head_dim/64][64 positions][64 channels]
 //     values           [head_dim channels][64 positions]
-//     sums             [8][64 positions]: ones, offsets and scales of the values, zeros
 //     terms            [64 positions] (a, b) of KeyTerms, fp32
+//     sums             [4][64 positions]: ones, offsets and scales of the values, zeros
 //   queries          [head_dim/64][64 rows][64 channels], where registers do not hold them
 //   packed pages     [unpacking warp][slot]: what one head holds of a page, as it lies in memory
 //   state            [warpgroup][head_dim/8][128 threads] 4 fp32: the merged sums of its rows
@@ -38,9 +38,12 @@ struct Shape {
 
   static constexpr int kKeyColumnBytes = kTilePositions * 128;  // of 64 channels
   static constexpr int kValuesAt = (kHeadDim + 63) / 64 * kKeyColumnBytes;
-  static constexpr int kSumsAt = kValuesAt + kHeadDim * 128;
-  static constexpr int kTermsAt = kSumsAt + 8 * 128;
-  static constexpr int kStageBytes = kTermsAt + 1024;  // atoms are aligned to 1,024 bytes
+  static constexpr int kTermsAt = kValuesAt + kHeadDim * 128;
+  static constexpr int kSumsAt = kTermsAt + kTilePositions * 8;
+  static constexpr int kSumsRowBytes = kTilePositions * 2 + 16;  // rows in banks of their own
+  static constexpr int kSumsBytes = 4 * kSumsRowBytes;
+  static constexpr int kStageBytes =  // atoms are aligned to 1,024 bytes
+      (kSumsAt + kSumsBytes + 1023) / 1024 * 1024;
 
   static constexpr int kQueryBytes = kQueriesInShared ? kRows * kHeadDim * 2 : 0;
   static constexpr int kPageBytes = HeadPageBytes(kStorage, kHeadDim);

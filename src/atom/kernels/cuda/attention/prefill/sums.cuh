@@ -19,29 +19,32 @@ struct SegmentSums {
   float out[kHeadDim / 2];  // Σ p · value
   float sums[4];            // lane t = 0: Σ p, Σ p · offset; t = 1: Σ p · scale
   float max[2];             // the reference maximum
-  bool empty;               // nothing was added yet: `out` and `sums` are anything
+  bool empty;               // nothing was added yet: `out` is anything
 
   __device__ __forceinline__ void Begin() {
+    sums[0] = sums[1] = sums[2] = sums[3] = 0.0f;
     max[0] = max[1] = kNoScore;
     empty = true;
   }
 
-  /// Moves the reference maximum for a step whose largest scores of rows g and g + 8 these are. Sums
-  /// of earlier steps are to be brought to it by Rescale, before that step's are added.
+  /// Moves the reference maximum for a step whose largest scores of rows g and g + 8 these are, and
+  /// `sums` to it. `out` is to follow by Rescale, before that step's values are added.
   __device__ __forceinline__ Raise RaiseMax(const float (&largest)[2]) {
     const float low = max[0], high = max[1];
     if (largest[0] > low + kMaxSlack) max[0] = largest[0];
     if (largest[1] > high + kMaxSlack) max[1] = largest[1];
-    return {low - max[0], high - max[1]};
+    const Raise raise{low - max[0], high - max[1]};
+    const float factors[2] = {ptx::Exp2(raise.low), ptx::Exp2(raise.high)};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[i] *= factors[i / 2];
+    return raise;
   }
 
   __device__ __forceinline__ void Rescale(const Raise& raise) {
     if (!__any_sync(~0u, raise.any())) return;
-    const float low = ptx::Exp2(raise.low), high = ptx::Exp2(raise.high);
+    const float factors[2] = {ptx::Exp2(raise.low), ptx::Exp2(raise.high)};
 #pragma unroll
-    for (int i = 0; i < kHeadDim / 2; ++i) out[i] *= i / 2 % 2 == 0 ? low : high;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) sums[i] *= i < 2 ? low : high;
+    for (int i = 0; i < kHeadDim / 2; ++i) out[i] *= factors[i / 2 % 2];
   }
 };
 

@@ -134,12 +134,10 @@ class Unpacker {
     const int place = warp_ * kPagePositions + lane_;
     reinterpret_cast<float2*>(stage + Sizes::kTermsAt)[place] = {terms.a, terms.b};
     const bool exists = Exists(first + lane_);
-    const int chunk = place / 8, inside = 2 * (place % 8);
-    char* sums = stage + Sizes::kSumsAt;
-    *reinterpret_cast<__half*>(sums + 128 + ((chunk ^ 1) << 4) + inside) =
-        exists ? from[3 * kPagePositions + lane_] : __half(0.0f);
-    *reinterpret_cast<__half*>(sums + 256 + ((chunk ^ 2) << 4) + inside) =
-        exists ? from[2 * kPagePositions + lane_] : __half(0.0f);
+    auto* offsets = reinterpret_cast<__half*>(stage + Sizes::kSumsAt + Sizes::kSumsRowBytes);
+    auto* scales = reinterpret_cast<__half*>(stage + Sizes::kSumsAt + 2 * Sizes::kSumsRowBytes);
+    offsets[place] = exists ? from[3 * kPagePositions + lane_] : __half(0.0f);
+    scales[place] = exists ? from[2 * kPagePositions + lane_] : __half(0.0f);
   }
 
   const PrefillAttention& call_;
