@@ -126,7 +126,8 @@ class AttentionTest : public CudaTest, public ::testing::WithParamInterface<Atte
     return Decode(cache, c, 0, Scratch(cache, c));
   }
 
-  /// Of the sequences from `first` on. Output rows are the cache's rows; all of them poisoned before.
+  /// Of the sequences from `first` on. Output rows are the cache's rows; all of them poisoned
+  /// before.
   std::vector<float> Decode(const PagedCache& cache, const AttentionCase& c, int first,
                             const Scratch& scratch) {
     const int64_t columns = static_cast<int64_t>(c.cache.heads) * c.cache.head_dim;

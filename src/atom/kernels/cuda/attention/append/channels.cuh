@@ -1,9 +1,9 @@
-// A head's channels in a warp, and what is done to keys and queries before they are kept: norm, RoPE,
-// mean, Hadamard rotation (docs/numerics.md, "Appending on CUDA").
+// A head's channels in a warp, and what is done to keys and queries before they are kept: norm,
+// RoPE, mean, Hadamard rotation (docs/numerics.md, "Appending on CUDA").
 //
 // Lane l holds channels i, i + 1 and i + head_dim/2, i + head_dim/2 + 1 for i = 2 l + 64 j below
-// head_dim/2: pairs that lie side by side in memory, and the pairs that RoPE rotates. Distances of a
-// Hadamard transform are 1 in a lane, then lanes, then registers.
+// head_dim/2: pairs that lie side by side in memory, and the pairs that RoPE rotates. Distances of
+// a Hadamard transform are 1 in a lane, then lanes, then registers.
 #pragma once
 
 #include "atom/kernels/cuda/rows/row_values.cuh"

@@ -50,8 +50,7 @@ __device__ __forceinline__ void AppendHead(const AppendKv& call, const Head& hea
   if (call.exact.data != nullptr) {
     const int slot = __ldg(call.exact_slots + token);
     if (slot >= 0) {
-      StoreHalves(x,
-                  Place::Of<KvStorage::kF16, kHeadDim>(call.exact, head.value, head.index, slot),
+      StoreHalves(x, Place::Of<KvStorage::kF16, kHeadDim>(call.exact, head.value, head.index, slot),
                   lane);
     }
   }

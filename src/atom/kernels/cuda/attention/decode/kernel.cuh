@@ -6,8 +6,8 @@
 //    warp 0          warp 1         warp 2         …         : a segment at a time
 //
 // The query heads that share a KV head are the 8 columns of an MMA whose rows are 16 positions:
-// scores = K · qᵀ, out = Vᵀ · p (step.cuh). A head whose segments lie in one warp is finished there;
-// of others every segment's sums go to the workspace (partials.cuh).
+// scores = K · qᵀ, out = Vᵀ · p (step.cuh). A head whose segments lie in one warp is finished
+// there; of others every segment's sums go to the workspace (partials.cuh).
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/page_ring.cuh"

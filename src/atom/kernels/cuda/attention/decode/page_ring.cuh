@@ -17,8 +17,8 @@ struct Queue {
   int given, done;
 };
 
-/// A warp's part of a pass over page-heads [first, end): the `worker`-th of `workers` equal parts of
-/// [first, dealt), and what the queue gives it of [dealt, end).
+/// A warp's part of a pass over page-heads [first, end): the `worker`-th of `workers` equal parts
+/// of [first, dealt), and what the queue gives it of [dealt, end).
 struct Share {
   int worker, workers;
   int first, dealt, end;
@@ -83,9 +83,8 @@ class PageRing {
 
   /// The last warp leaves the queue as it was found.
   __device__ void Close() {
-    if (lane_ == 0 &&
-        atomicInc(&reinterpret_cast<unsigned&>(queue_->done), share_.workers - 1) ==
-            static_cast<unsigned>(share_.workers - 1)) {
+    if (lane_ == 0 && atomicInc(&reinterpret_cast<unsigned&>(queue_->done), share_.workers - 1) ==
+                          static_cast<unsigned>(share_.workers - 1)) {
       queue_->given = 0;
     }
   }

@@ -1,6 +1,6 @@
-// Heads whose segments more than one warp computed: each segment's sums go to the workspace, and are
-// merged in ascending order, with the arithmetic of Sums::MergeAfter. Behind a wait of one of two
-// kinds:
+// Heads whose segments more than one warp computed: each segment's sums go to the workspace, and
+// are merged in ascending order, with the arithmetic of Sums::MergeAfter. Behind a wait of one of
+// two kinds:
 //
 //   many heads   the warp that brings a head's last segments merges all of it; the others have work
 //   few heads    every warp, at its end, merges 16 channels of one head, when all have arrived:

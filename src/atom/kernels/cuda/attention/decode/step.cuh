@@ -1,5 +1,5 @@
-// One step: two pages of a ring slot against the queries of a warp. Their words become fp16 fragments
-// in registers; scores = K · qᵀ, softmax, out += Vᵀ · p.
+// One step: two pages of a ring slot against the queries of a warp. Their words become fp16
+// fragments in registers; scores = K · qᵀ, softmax, out += Vᵀ · p.
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/sums.cuh"
@@ -23,7 +23,12 @@ class Step {
   /// `slot`: the pages; `first`: their first position.
   __device__ __forceinline__ Step(const AttentionParams& params, const char* slot, int first,
                                   const Seen& seen, int lane)
-      : params_(params), slot_(slot), first_(first), seen_(seen), lane_(lane), g_(lane / 4),
+      : params_(params),
+        slot_(slot),
+        first_(first),
+        seen_(seen),
+        lane_(lane),
+        g_(lane / 4),
         t_(lane % 4) {
     partial_ = first + kStepPages * kPagePositions > seen.end || first < seen.first;
   }

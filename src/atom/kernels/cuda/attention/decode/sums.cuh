@@ -1,5 +1,6 @@
-// Sums over positions in registers, their merge, and the rows of `out` they end in. As the tensor core
-// leaves them: out[i] are (channel 16 i + g, columns 2t, 2t + 1), (channel 16 i + 8 + g, the same).
+// Sums over positions in registers, their merge, and the rows of `out` they end in. As the tensor
+// core leaves them: out[i] are (channel 16 i + g, columns 2t, 2t + 1), (channel 16 i + 8 + g, the
+// same).
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/queries.cuh"

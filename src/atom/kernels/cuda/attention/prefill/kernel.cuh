@@ -61,8 +61,8 @@ cudaError_t LaunchAs(const PrefillAttention& call, cudaStream_t stream) {
   using Sizes = Shape<kStorage, kHeadDim>;
   const auto kernel = call.params.softcap > 0 ? PrefillKernel<kStorage, kHeadDim, true>
                                               : PrefillKernel<kStorage, kHeadDim, false>;
-  const cudaError_t raised = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Sizes::kBytes);
+  const cudaError_t raised =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Sizes::kBytes);
   if (raised != cudaSuccess) return raised;
   const int tile_queries = Sizes::kRows / (call.params.heads / call.kv.kv_heads);
   const dim3 grid(call.kv.kv_heads * call.lists.sequences,

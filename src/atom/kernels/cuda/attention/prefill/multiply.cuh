@@ -22,7 +22,7 @@ class MultiplyingWarpgroup {
   static constexpr int kEarlyTerms = 4;
   static constexpr bool kTurns = Sizes::kWarpgroups == 2;
   static constexpr uint32_t kOwnBarrier = 1, kTurnBarrier = 3;  // of warpgroup 0
-  static constexpr bool kAhead = Sizes::kStages > 1;  // scores are computed a tile ahead
+  static constexpr bool kAhead = Sizes::kStages > 1;            // scores are computed a tile ahead
 
   __device__ MultiplyingWarpgroup(const PrefillAttention& call, const RowTile& rows, char* shared,
                                   int warpgroup)
@@ -55,8 +55,9 @@ class MultiplyingWarpgroup {
     // The tiles that some row of the warpgroup sees: [first, last).
     int first =
         RowTile::FirstSeen(rows_.first_position + first_query, call_.params) / kTilePositions;
-    int last = (RowTile::LastSeen(rows_.first_position + last_query, call_.params) + kTilePositions) /
-               kTilePositions;
+    int last =
+        (RowTile::LastSeen(rows_.first_position + last_query, call_.params) + kTilePositions) /
+        kTilePositions;
     const bool any = first_query < rows_.count && first < last;
     if (!any) first = last = end;
     turns_ = rows_.tiles();
@@ -83,8 +84,8 @@ class MultiplyingWarpgroup {
     if (lane_ == 0) ptx::MbarrierArrive(barriers_.Empty(stage));
   }
 
-  // Two warpgroups take turns at the tensor cores, tile by tile: left alone they fall into step, and
-  // the tensor cores idle while both are busy with their softmax.
+  // Two warpgroups take turns at the tensor cores, tile by tile: left alone they fall into step,
+  // and the tensor cores idle while both are busy with their softmax.
   __device__ __forceinline__ void TakeTurn() const {
     if constexpr (kTurns) ptx::BarrierSync(kTurnBarrier + warpgroup_, 2 * kWarpgroupThreads);
   }
@@ -106,8 +107,8 @@ class MultiplyingWarpgroup {
     }
   }
 
-  /// Tiles [first, last). The tensor cores work on the values of one and the keys of the next while the
-  /// other warpgroup makes probabilities of its scores.
+  /// Tiles [first, last). The tensor cores work on the values of one and the keys of the next while
+  /// the other warpgroup makes probabilities of its scores.
   __device__ void AttendAll(int first, int last) {
     sums_.Begin();
     if constexpr (kAhead) {
@@ -213,8 +214,8 @@ class MultiplyingWarpgroup {
     for (int s = 0; s < kFragments; ++s) {
       const uint64_t keys = stage + ((s / 4 * Sizes::kKeyColumnBytes + s % 4 * 32) >> 4);
       if constexpr (Sizes::kQueriesInShared) {
-        const uint64_t queries = ptx::Swizzle128Descriptor(
-            QueryAddress() + s / 4 * kWarpgroupRows * 128 + s % 4 * 32);
+        const uint64_t queries =
+            ptx::Swizzle128Descriptor(QueryAddress() + s / 4 * kWarpgroupRows * 128 + s % 4 * 32);
         ptx::Wgmma<MmaTypes::kF16F16, OperandA::kShared, kTilePositions>::Issue(scores_, queries,
                                                                                 keys, s > 0);
       } else {
@@ -249,7 +250,8 @@ class MultiplyingWarpgroup {
 #pragma unroll
     for (int j = 0; j < kColumns; ++j) {
       float4 terms = {score_scale_, 0.0f, score_scale_, 0.0f};
-      if constexpr (HasScales(kStorage)) terms = j < kEarlyTerms ? terms_[j] : late[j - kEarlyTerms];
+      if constexpr (HasScales(kStorage))
+        terms = j < kEarlyTerms ? terms_[j] : late[j - kEarlyTerms];
       float* s = scores_ + 4 * j;
       s[0] = Score(s[0], terms.x, terms.y, queries_.sum[0]);
       s[1] = Score(s[1], terms.z, terms.w, queries_.sum[0]);

@@ -1,5 +1,5 @@
-// The queries of a warpgroup's 64 rows, as the A operand of q · Kᵀ. A lane has rows g and g + 8 of its
-// warp's 16.
+// The queries of a warpgroup's 64 rows, as the A operand of q · Kᵀ. A lane has rows g and g + 8 of
+// its warp's 16.
 #pragma once
 
 #include "atom/kernels/cuda/attention/prefill/row_tile.cuh"
@@ -15,7 +15,7 @@ struct Queries {
 
   uint32_t fragments[kFragments][4];  // (g, low k) (g + 8, low k) (g, high k) (g + 8, high k)
   float sum[2];                       // Σ q
-  int first[2], last[2];  // positions that a row sees; none where there is no row
+  int first[2], last[2];              // positions that a row sees; none where there is no row
 
   /// `row`: this lane's first of the tile.
   __device__ __forceinline__ void Load(const PrefillAttention& call, const RowTile& rows, int row,

@@ -1,5 +1,5 @@
-// What a CTA works on: rows of one sequence and KV head. A row is one query of one of the heads that
-// share the KV head:
+// What a CTA works on: rows of one sequence and KV head. A row is one query of one of the heads
+// that share the KV head:
 //
 //   row = query · group + head of the group         group = heads / kv_heads
 #pragma once

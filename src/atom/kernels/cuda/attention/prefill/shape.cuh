@@ -53,7 +53,9 @@ struct Shape {
     return stages * kStageBytes + kQueryBytes + kUnpackingWarps * slots * kPageBytes + kStateBytes +
            kBarrierBytes;
   }
-  static constexpr int kStages = Bytes(3, 2) <= kSharedBytes ? 3 : Bytes(2, 2) <= kSharedBytes ? 2 : 1;
+  static constexpr int kStages = Bytes(3, 2) <= kSharedBytes   ? 3
+                                 : Bytes(2, 2) <= kSharedBytes ? 2
+                                                               : 1;
   static constexpr int kSlots = Bytes(kStages, 2) <= kSharedBytes ? 2 : 1;
   static constexpr int kBytes = Bytes(kStages, kSlots);
   static_assert(kBytes <= kSharedBytes);
@@ -65,8 +67,8 @@ struct Shape {
   static_assert(kStateAt % 16 == 0 && kBarriersAt % 8 == 0);
 };
 
-/// The barriers of a CTA: stages are full when every unpacking warp has arrived, and empty when every
-/// multiplying warp has; a packed page has come when its bytes have.
+/// The barriers of a CTA: stages are full when every unpacking warp has arrived, and empty when
+/// every multiplying warp has; a packed page has come when its bytes have.
 template <class Sizes>
 struct Barriers {
   uint32_t base;  // shared address

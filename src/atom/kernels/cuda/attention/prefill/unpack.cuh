@@ -1,6 +1,6 @@
 // The warps that feed the tensor cores: each fetches one page of every tile by bulk copies, some
-// tiles ahead, and turns its codes into fp16 rows of a stage. A page is fragments of 16 × 16 values,
-// which stmatrix writes as they are.
+// tiles ahead, and turns its codes into fp16 rows of a stage. A page is fragments of 16 × 16
+// values, which stmatrix writes as they are.
 #pragma once
 
 #include "atom/kernels/cuda/attention/prefill/row_tile.cuh"
@@ -73,11 +73,11 @@ class Unpacker {
       return;
     }
     ptx::MbarrierArriveExpect(barrier, Sizes::kPageBytes);
-    ptx::BulkLoad(ptx::SharedAddress(Packed(n % Sizes::kSlots)),
-                  call_.kv.data +
-                      (static_cast<int64_t>(index) * call_.kv.kv_heads + rows_.kv_head) *
-                          Sizes::kPageBytes,
-                  Sizes::kPageBytes, barrier);
+    ptx::BulkLoad(
+        ptx::SharedAddress(Packed(n % Sizes::kSlots)),
+        call_.kv.data +
+            (static_cast<int64_t>(index) * call_.kv.kv_heads + rows_.kv_head) * Sizes::kPageBytes,
+        Sizes::kPageBytes, barrier);
   }
 
   /// Codes of positions [first, first + 16), in groups of four words a lane.
@@ -99,9 +99,9 @@ class Unpacker {
         uint32_t values[4];
         UnpackFragment<kStorage>(words + i, values);
         if (fragment < kFragments) {
-          ptx::StMatrix4(stage + fragment / 4 * Sizes::kKeyColumnBytes +
-                             (key_row_ ^ (fragment % 4 << 5)),
-                         values);
+          ptx::StMatrix4(
+              stage + fragment / 4 * Sizes::kKeyColumnBytes + (key_row_ ^ (fragment % 4 << 5)),
+              values);
         } else {
           if (kStorage == KvStorage::kF16) MaskValues(values, first);
           ptx::StMatrix4(stage + value_row_ + (fragment - kFragments) * 16 * 128, values);
