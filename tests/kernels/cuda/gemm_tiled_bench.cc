@@ -1,12 +1,13 @@
 // Times the tiled GEMM kernels beside cuBLASLt in fp16, INT8 and FP8, in one process, on one card:
 //
 //   cuda_gemm_tiled_bench [--json FILE] [--rounds 3] [--seconds 0.3] [--filter NAME] [--all]
-//                         [SHAPE ...]                        SHAPE: NxKxM, default: the usual nine
+//                         [--ablation] [SHAPE ...]           SHAPE: NxKxM, default: the usual nine
 //
 // Weights rotate over copies larger together than four times the L2; launches are replayed as a
 // CUDA graph. *short*: median of 7 replays after 60 ms. *sustained*: rounds of `seconds` each,
 // contenders in turn, median of the rounds, with the SM clock and the power read in the middle of
-// each. --all times every kernel of a recipe, not only the one that the plan takes.
+// each. --all times every kernel of a recipe, not only the one that the plan takes. --ablation
+// times the 4-bit recipes without outlier columns too: what group scales and outliers cost.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -275,12 +276,12 @@ std::unique_ptr<Contender> MakeLt(cublasLtHandle_t handle, const LtKind& kind, c
 
 // ---- our kernels ----------------------------------------------------------------------------
 
-GemmDesc Describe(GemmRecipe recipe, const Shape& shape) {
+GemmDesc Describe(GemmRecipe recipe, const Shape& shape, int64_t outliers) {
   GemmDesc desc;
   desc.recipe = recipe;
   desc.m = shape.m;
   desc.n = {shape.n, 0, 0};
-  desc.k8 = recipe == GemmRecipe::kInt8 ? shape.k : 128;
+  desc.k8 = recipe == GemmRecipe::kInt8 ? shape.k : outliers;
   desc.k4 = shape.k - desc.k8;
   desc.group = recipe == GemmRecipe::kInt8 ? 0 : 128;
   return desc;
@@ -342,7 +343,7 @@ std::vector<uint8_t> ActivationBytes(const GemmDesc& desc) {
 
 std::unique_ptr<Contender> MakeOurs(const GemmDesc& desc, const GemmPlan& plan, int64_t l2) {
   auto contender = std::make_unique<Contender>();
-  contender->name = std::string(Name(plan.kernel));
+  contender->name = std::string(Name(plan.kernel)) + (desc.k8 == 0 ? "_no_outliers" : "");
   contender->plan = ToString(plan);
   const std::vector<uint8_t> weight = WeightBytes(desc);
   contender->copies = Copies(static_cast<int64_t>(weight.size()), l2);
@@ -435,6 +436,7 @@ struct Options {
   int rounds = 3;
   double seconds = 0.3;
   bool all = false;
+  bool ablation = false;
   std::vector<Shape> shapes;
 };
 
@@ -450,7 +452,7 @@ std::string Report(const Shape& shape, const std::vector<std::unique_ptr<Contend
   std::string json;
   const double ops = 2.0 * static_cast<double>(shape.n) * static_cast<double>(shape.k) *
                      static_cast<double>(shape.m);
-  fmt::print("\n{} x {}, M {}\n{:<14}{:>10}{:>8}{:>10}{:>8}{:>7}{:>6}{:>9}{:>7}{:>7}{:>7}\n",
+  fmt::print("\n{} x {}, M {}\n{:<26}{:>10}{:>8}{:>10}{:>8}{:>7}{:>6}{:>9}{:>7}{:>7}{:>7}\n",
              shape.n, shape.k, shape.m, "", "short us", "TOPS", "sust. us", "TOPS", "MHz", "W",
              "op/clk/SM", "/fp16", "/int8", "/fp8");
   for (const auto& c : contenders) {
@@ -466,7 +468,7 @@ std::string Report(const Shape& shape, const std::vector<std::unique_ptr<Contend
     const double per_clock = clock == 0 ? 0 : tops * 1e6 / clock / device.multiprocessors;
     const auto ratio = [&](const char* base) { return UsOf(contenders, base) / us; };
     fmt::print(
-        "{:<14}{:>10.2f}{:>8.0f}{:>10.2f}{:>8.0f}{:>7.0f}{:>6.0f}{:>9.0f}{:>7.2f}{:>7.2f}{:>7.2f}"
+        "{:<26}{:>10.2f}{:>8.0f}{:>10.2f}{:>8.0f}{:>7.0f}{:>6.0f}{:>9.0f}{:>7.2f}{:>7.2f}{:>7.2f}"
         "\n",
         c->name, c->short_us, ops / c->short_us * 1e-6, us, tops, clock, power, per_clock,
         ratio("cublas_fp16"), ratio("cublas_int8"), ratio("cublas_fp8"));
@@ -492,13 +494,16 @@ std::string RunShape(const Shape& shape, const Options& options, const DevicePro
   }
   const GemmDevice gemm_device{device.multiprocessors, device.shared_bytes_per_block};
   for (const GemmRecipe recipe : {GemmRecipe::kInteger, GemmRecipe::kGroup, GemmRecipe::kInt8}) {
-    const GemmDesc desc = Describe(recipe, shape);
-    const GemmPlan chosen = PlanGemm(desc, gemm_device);
-    for (const GemmKernelInfo& info : GemmKernels()) {
-      if (!options.all && info.kernel != chosen.kernel) continue;
-      if (info.name.find(options.filter) == std::string_view::npos) continue;
-      const std::optional<GemmPlan> plan = PlanGemm(desc, gemm_device, info.kernel);
-      if (plan) contenders.push_back(MakeOurs(desc, *plan, device.l2_bytes));
+    for (const int64_t outliers : {128, 0}) {
+      if (outliers == 0 && (!options.ablation || recipe == GemmRecipe::kInt8)) continue;
+      const GemmDesc desc = Describe(recipe, shape, outliers);
+      const GemmPlan chosen = PlanGemm(desc, gemm_device);
+      for (const GemmKernelInfo& info : GemmKernels()) {
+        if (!options.all && info.kernel != chosen.kernel) continue;
+        if (info.name.find(options.filter) == std::string_view::npos) continue;
+        const std::optional<GemmPlan> plan = PlanGemm(desc, gemm_device, info.kernel);
+        if (plan) contenders.push_back(MakeOurs(desc, *plan, device.l2_bytes));
+      }
     }
   }
   for (const auto& c : contenders) {
@@ -563,6 +568,8 @@ int main(int argc, char** argv) {
       options.filter = value, ++i;
     } else if (arg == "--all") {
       options.all = true;
+    } else if (arg == "--ablation") {
+      options.ablation = true;
     } else if (std::sscanf(arg.c_str(), "%ldx%ldx%ld", &shape.n, &shape.k, &shape.m) == 3) {
       options.shapes.push_back(shape);
     } else {

@@ -18,6 +18,7 @@ struct Case {
   bool hadamard, residual;
   RowType type = RowType::kF16;
   int rows = 4096;
+  bool permuted = true;
 };
 
 int Main(int argc, char** argv) {
@@ -65,9 +66,13 @@ int Main(int argc, char** argv) {
         Case{"norm", kNorm, 16384, 128, kInteger, true, false},
         Case{"values", FusedSource::kValues, 4096, 128, kInteger, true, false},
         Case{"silu", kSilu, 11008, 128, kInteger, true, false},
+        // What gathering costs: the same in the order of x.
+        Case{"norm", kNorm, 4096, 128, kInteger, true, false, RowType::kF16, 4096, false},
         // As the backend calls them.
         Case{"norm", kNorm, 4096, 128, kInteger, true, false, kF32},
+        Case{"norm", kNorm, 8192, 128, kInteger, true, false, kF32},
         Case{"norm", kNorm, 4096, 128, kGroup, false, false, kF32},
+        Case{"values", FusedSource::kValues, 4096, 128, kInteger, true, false, kF32},
         Case{"norm", kNorm, 4096, 128, kInteger, true, false, kF32, 64},
         Case{"norm", kNorm, 4096, 128, kInteger, true, false, kF32, 1},
         Case{"norm", kNorm, 4096, 128, kGroup, false, false, kF32, 1},
@@ -88,7 +93,7 @@ int Main(int argc, char** argv) {
     if (c.residual) call.residual = {residual, c.type, width};
     call.weight = weight;
     call.epsilon = 1e-5f;
-    call.permutation = c.source == kSilu ? nullptr : permutation;
+    call.permutation = c.source == kSilu || !c.permuted ? nullptr : permutation;
     call.outliers = 128;
     call.group = c.group;
     call.hadamard = c.hadamard;
@@ -106,19 +111,25 @@ int Main(int argc, char** argv) {
     const double rate = bytes / timing.microseconds / 1e3;
     fmt::print(
         "{:<7} {:>4} x {:>5} {} group {:>3} {} {}{} {:>8.2f} us {:>6.0f} {:>5.1f} % {:>5} MHz "
-        "{:>4.0f} "
-        "W\n",
+        "{:>4.0f} W\n",
         c.name, c.rows, c.columns, c.type == kF32 ? "f32" : "f16", c.group,
         c.scale == kInteger ? "integer" : "group  ", c.hadamard ? "hadamard" : "        ",
-        c.residual ? " residual" : "         ", timing.microseconds, rate, 100 * rate / bandwidth,
-        timing.card.sm_clock_mhz, timing.card.power_watts);
+        c.residual    ? " residual"
+        : !c.permuted ? " in order"
+                      : "         ",
+        timing.microseconds, rate, 100 * rate / bandwidth, timing.card.sm_clock_mhz,
+        timing.card.power_watts);
     json += fmt::format(
         "{}\n  {{\"case\": \"{} {} group {}{}{}{}{}\", \"rows\": {}, \"us\": {:.3f}, \"gb_s\": "
         "{:.1f}, \"share\": "
         "{:.4f}, \"sm_clock_mhz\": {}}}",
         separator, c.name, c.columns, c.group, c.scale == kInteger ? " integer" : "",
-        c.hadamard ? " hadamard" : "", c.residual ? " residual" : "", c.type == kF32 ? " fp32" : "",
-        c.rows, timing.microseconds, rate, rate / bandwidth, timing.card.sm_clock_mhz);
+        c.hadamard ? " hadamard" : "",
+        c.residual    ? " residual"
+        : !c.permuted ? " in order"
+                      : "",
+        c.type == kF32 ? " fp32" : "", c.rows, timing.microseconds, rate, rate / bandwidth,
+        timing.card.sm_clock_mhz);
     separator = ",";
   }
   if (argc > 1) {
