@@ -54,9 +54,8 @@ struct Shape {
     return stages * kStageBytes + kQueryBytes + kUnpackingWarps * slots * kPageBytes + kStateBytes +
            kBarrierBytes;
   }
-  // A stage is read while the scores of the next are computed, and others are filled meanwhile.
   static constexpr bool Fits(int stages, int slots) { return Bytes(stages, slots) <= kSharedBytes; }
-  static constexpr int kStages = Fits(4, 2) ? 4 : Fits(3, 1) ? 3 : Fits(2, 1) ? 2 : 1;
+  static constexpr int kStages = Fits(3, 2) ? 3 : Fits(2, 2) ? 2 : 1;
   static constexpr int kSlots = Fits(kStages, 2) ? 2 : 1;
   static constexpr int kBytes = Bytes(kStages, kSlots);
   static_assert(kBytes <= kSharedBytes);
