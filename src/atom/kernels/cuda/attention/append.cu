@@ -164,27 +164,46 @@ __device__ Grid FitGrid(float low, float high, float clip, bool integer_zero, fl
   return {scale, __half2float(__float2half_rn(-scale * zero)), inverse};
 }
 
-/// Quantizes and writes one position of one head. `codes` is the warp's scratch.
-template <int kPairs>
-__device__ void Store(const Channels<kPairs>& x, const KvPages& kv, bool value, int head, int slot,
-                      float clip, bool integer_zero, unsigned char* codes, int lane) {
-  const int half = kv.head_dim / 2;
-  const int bytes = HeadPageBytes(kv.storage, kv.head_dim);
-  char* page = reinterpret_cast<char*>(kv.data) +
-               (static_cast<int64_t>(slot / kPagePositions) * kv.kv_heads + head) * bytes;
-  const int position = slot % kPagePositions;
-  if (kv.storage == KvStorage::kF16) {
-#pragma unroll
-    for (int j = 0; j < kPairs; ++j) {
-      const int i = lane + 32 * j;
-      if (i >= half) continue;
-      const int low = LocateCode(kv.storage, kv.head_dim, value, position, i).offset;
-      const int high = LocateCode(kv.storage, kv.head_dim, value, position, i + half).offset;
-      *reinterpret_cast<__half*>(page + low) = __float2half_rn(x.low[j]);
-      *reinterpret_cast<__half*>(page + high) = __float2half_rn(x.high[j]);
-    }
-    return;
+/// Where one position of one head is written.
+struct HeadPlace {
+  KvPages kv;
+  int head, slot;
+  bool value;
+
+  __device__ char* Page() const {
+    return reinterpret_cast<char*>(kv.data) +
+           (static_cast<int64_t>(slot / kPagePositions) * kv.kv_heads + head) *
+               HeadPageBytes(kv.storage, kv.head_dim);
   }
+  __device__ int Position() const { return slot % kPagePositions; }
+  __device__ FragmentByte Locate(int channel) const {
+    return LocateCode(kv.storage, kv.head_dim, value, Position(), channel);
+  }
+};
+
+/// How a head's values become codes.
+struct HeadFormat {
+  float clip;
+  int bits;
+  bool integer_zero;
+};
+
+template <int kPairs>
+__device__ void StoreHalves(const Channels<kPairs>& x, const HeadPlace& place, int lane) {
+  const int half = place.kv.head_dim / 2;
+  char* page = place.Page();
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    const int i = lane + 32 * j;
+    if (i >= half) continue;
+    *reinterpret_cast<__half*>(page + place.Locate(i).offset) = __float2half_rn(x.low[j]);
+    *reinterpret_cast<__half*>(page + place.Locate(i + half).offset) = __float2half_rn(x.high[j]);
+  }
+}
+
+/// Values become codes, as floats.
+template <int kPairs>
+__device__ Grid Encode(Channels<kPairs>& x, const HeadFormat& format, int half, int lane) {
   float low = INFINITY, high = -INFINITY;
 #pragma unroll
   for (int j = 0; j < kPairs; ++j) {
@@ -192,39 +211,70 @@ __device__ void Store(const Channels<kPairs>& x, const KvPages& kv, bool value, 
     low = fminf(low, fminf(x.low[j], x.high[j]));
     high = fmaxf(high, fmaxf(x.low[j], x.high[j]));
   }
-  const float steps = kv.storage == KvStorage::kInt4 ? 15.0f : 255.0f;
-  const Grid grid = FitGrid(-WarpMax(-low), WarpMax(high), clip, integer_zero, steps);
+  const float steps = static_cast<float>((1 << format.bits) - 1);
+  const Grid grid = FitGrid(-WarpMax(-low), WarpMax(high), format.clip, format.integer_zero, steps);
   // With an integer zero the code is round(x / scale) + zero, without rounding the sum anew.
-  const float zero = integer_zero ? rintf(-grid.offset * grid.inverse) : 0.0f;
-  const float from = integer_zero ? 0.0f : grid.offset;
+  const float zero = format.integer_zero ? rintf(-grid.offset * grid.inverse) : 0.0f;
+  const float from = format.integer_zero ? 0.0f : grid.offset;
+  const auto code = [&](float value) {
+    const float rounded = rintf(__fmul_rn(__fsub_rn(value, from), grid.inverse)) + zero;
+    return fminf(fmaxf(rounded, 0.0f), steps);
+  };
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) x.low[j] = code(x.low[j]), x.high[j] = code(x.high[j]);
+  return grid;
+}
+
+/// What codes would give, as fp16.
+template <int kPairs>
+__device__ void StoreSimulated(Channels<kPairs> x, const HeadPlace& place, const HeadFormat& format,
+                               int lane) {
+  const Grid grid = Encode(x, format, place.kv.head_dim / 2, lane);
+  // A product of scale and code is exact, and so is a difference of codes.
+  const float zero = format.integer_zero ? rintf(-grid.offset * grid.inverse) : 0.0f;
+  const float offset = format.integer_zero ? 0.0f : grid.offset;
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    x.low[j] = __fmaf_rn(grid.scale, x.low[j] - zero, offset);
+    x.high[j] = __fmaf_rn(grid.scale, x.high[j] - zero, offset);
+  }
+  StoreHalves(x, place, lane);
+}
+
+/// Codes, and their scale and offset. `codes` is the warp's scratch.
+template <int kPairs>
+__device__ void StoreCodes(Channels<kPairs> x, const HeadPlace& place, const HeadFormat& format,
+                           unsigned char* codes, int lane) {
+  const KvPages& kv = place.kv;
+  const int half = kv.head_dim / 2;
+  const Grid grid = Encode(x, format, half, lane);
 #pragma unroll
   for (int j = 0; j < kPairs; ++j) {
     const int i = lane + 32 * j;
     if (i >= half) continue;
-    const float a = rintf(__fmul_rn(__fsub_rn(x.low[j], from), grid.inverse)) + zero;
-    const float b = rintf(__fmul_rn(__fsub_rn(x.high[j], from), grid.inverse)) + zero;
-    codes[i] = static_cast<unsigned char>(fminf(fmaxf(a, 0.0f), steps));
-    codes[i + half] = static_cast<unsigned char>(fminf(fmaxf(b, 0.0f), steps));
+    codes[i] = static_cast<unsigned char>(x.low[j]);
+    codes[i + half] = static_cast<unsigned char>(x.high[j]);
   }
   __syncwarp();
+  char* page = place.Page();
   if (kv.storage == KvStorage::kInt4) {
     // Channels c and c + 8 of sixteen share a byte.
     for (int i = lane; i < half; i += 32) {
       const int channel = i / 8 * 16 + i % 8;
-      const int at = LocateCode(kv.storage, kv.head_dim, value, position, channel).offset;
-      page[at] = static_cast<char>(codes[channel] | codes[channel + 8] << 4);
+      page[place.Locate(channel).offset] =
+          static_cast<char>(codes[channel] | codes[channel + 8] << 4);
     }
   } else {
     for (int i = lane; i < kv.head_dim; i += 32) {
-      page[LocateCode(kv.storage, kv.head_dim, value, position, i).offset] =
-          static_cast<char>(codes[i]);
+      page[place.Locate(i).offset] = static_cast<char>(codes[i]);
     }
   }
   if (lane == 0) {
     __half* scales = reinterpret_cast<__half*>(page + ScaleOffset(kv.storage, kv.head_dim));
-    const int at = value ? 2 * kPagePositions + position : 2 * position;
+    const int position = place.Position();
+    const int at = place.value ? 2 * kPagePositions + position : 2 * position;
     scales[at] = __float2half_rn(grid.scale);
-    scales[at + (value ? kPagePositions : 1)] = __float2half_rn(grid.offset);
+    scales[at + (place.value ? kPagePositions : 1)] = __float2half_rn(grid.offset);
   }
 }
 
@@ -274,15 +324,24 @@ __global__ void __launch_bounds__(kWarps * 32) AppendKernel(const __grid_constan
     }
     return;
   }
-  const float clip =
-      call.clip != nullptr ? __ldg(call.clip + (is_value ? call.kv.kv_heads : 0) + head) : 1.0f;
-  auto* codes = reinterpret_cast<unsigned char*>(scratch[warp]);
   if (call.exact.data != nullptr) {
     const int slot = __ldg(call.exact_slots + token);
-    if (slot >= 0) Store(x, call.exact, is_value, head, slot, 1.0f, false, codes, lane);
+    if (slot >= 0) StoreHalves(x, {call.exact, head, slot, is_value}, lane);
   }
-  const int slot = __ldg(call.slots + token);
-  if (slot >= 0) Store(x, call.kv, is_value, head, slot, clip, call.integer_zero, codes, lane);
+  const HeadPlace place = {call.kv, head, __ldg(call.slots + token), is_value};
+  if (place.slot < 0) return;
+  HeadFormat format = {1.0f, call.kv.storage == KvStorage::kInt4 ? 4 : 8, call.integer_zero};
+  if (call.clip != nullptr) {
+    format.clip = __ldg(call.clip + (is_value ? call.kv.kv_heads : 0) + head);
+  }
+  if (call.kv.storage != KvStorage::kF16) {
+    StoreCodes(x, place, format, reinterpret_cast<unsigned char*>(scratch[warp]), lane);
+  } else if (call.fake_bits != 0) {
+    format.bits = call.fake_bits;
+    StoreSimulated(x, place, format, lane);
+  } else {
+    StoreHalves(x, place, lane);
+  }
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 
 namespace atom::kernels::cuda {
 
-Result<std::unique_ptr<Backend>> CudaBackend::Create() {
+Result<std::unique_ptr<Backend>> CudaBackend::Create(int threads) {
   Result<DeviceProperties> device = OpenDevice();
   if (!device.ok()) return MakeError("backend cuda: {}", device.error().message);
   if (device->compute_capability != 90) {
@@ -29,11 +29,15 @@ Result<std::unique_ptr<Backend>> CudaBackend::Create() {
     marks.push_back(std::move(mark).value());
   }
   return std::unique_ptr<Backend>(
-      new CudaBackend(*device, std::move(stream).value(), std::move(marks)));
+      new CudaBackend(threads, *device, std::move(stream).value(), std::move(marks)));
 }
 
-CudaBackend::CudaBackend(DeviceProperties device, Stream stream, std::vector<Event> marks)
-    : device_(std::move(device)), stream_(std::move(stream)), marks_(std::move(marks)) {}
+CudaBackend::CudaBackend(int threads, DeviceProperties device, Stream stream,
+                         std::vector<Event> marks)
+    : pool_(threads),
+      device_(std::move(device)),
+      stream_(std::move(stream)),
+      marks_(std::move(marks)) {}
 
 std::string CudaBackend::Description() const {
   return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {} GiB", device_.name,
@@ -219,13 +223,15 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
   };
   if (own.format().dense()) {
     const PackedDenseActivationLayout layout = own.dense_layout(own.rows());
-    for (int64_t row = 0; row < own.rows(); ++row) {
+    unpacked.dense.resize(static_cast<size_t>(own.rows() * own.k()));
+    pool_.ParallelFor(own.rows(), [&](int64_t row, int) {
+      float* to = unpacked.dense.data() + row * own.k();
       for (int64_t column = 0; column < own.k(); ++column) {
         BFloat16 value;
         std::memcpy(&value, values.data() + at(layout, row, column), sizeof(value));
-        unpacked.dense.push_back(ToFloat(value));
+        to[column] = ToFloat(value);
       }
-    }
+    });
     return unpacked;
   }
   const PackedActivationLayout layout = own.code_layout(own.rows());
@@ -259,8 +265,8 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
 
 namespace atom::kernels {
 
-Result<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions&) {
-  return cuda::CudaBackend::Create();
+Result<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions& options) {
+  return cuda::CudaBackend::Create(options.threads);
 }
 
 }  // namespace atom::kernels

@@ -23,6 +23,7 @@
 #include <memory>
 #include <vector>
 
+#include "atom/core/thread_pool.h"
 #include "atom/kernels/backend.h"
 #include "atom/kernels/cuda/attention/attention_call.h"
 #include "atom/kernels/cuda/backend/cuda_activation.h"
@@ -38,7 +39,8 @@ namespace atom::kernels::cuda {
 
 class CudaBackend final : public Backend {
  public:
-  static Result<std::unique_ptr<Backend>> Create();
+  /// `threads` of the host; 0: as many as it has.
+  static Result<std::unique_ptr<Backend>> Create(int threads);
 
   std::string_view name() const override { return "cuda"; }
   std::string Description() const override;
@@ -103,7 +105,7 @@ class CudaBackend final : public Backend {
  private:
   static constexpr size_t kMarks = 16;
 
-  CudaBackend(DeviceProperties device, Stream stream, std::vector<Event> marks);
+  CudaBackend(int threads, DeviceProperties device, Stream stream, std::vector<Event> marks);
   void Free(void* data) override;
   void FreeHost(void* data) override;
 
@@ -131,6 +133,7 @@ class CudaBackend final : public Backend {
   void LaunchCollected(const DeviceTensor& logits, DeviceSpan<int32_t> tokens);
   void AskAboutLogits(const DeviceTensor& logits, int64_t count, LogProbCall call);
 
+  mutable ThreadPool pool_;  ///< for what Unpack gives back
   DeviceProperties device_;
   Stream stream_;
   std::vector<Event> marks_;  ///< mark t has event t % kMarks

@@ -37,7 +37,7 @@ GemmRecipe RecipeOf(const CudaActivation& x, const CudaWeight& w) {
 std::string WhyNotAligned(const CudaActivation& x, const CudaWeight& w) {
   const bool dense = x.format().dense();
   const int64_t k4 = w.is_dense() ? 0 : w.layout.k4;
-  const int64_t split = dense && x.format().outlier_columns == 0 ? 0 : x.k4();
+  const int64_t split = dense ? x.dense_layout(x.rows()).k4 : x.k4();
   const bool consecutive = split % kBlockColumns == 0 || (!dense && split == x.k());
   if (split == k4 || (consecutive && k4 % kBlockColumns == 0)) return "";
   return fmt::format(
@@ -89,6 +89,11 @@ void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight
   operands.y_stride = y.stride;
   if (desc.m == 0) return;
   if (const std::string why = WhyNotChosen(desc); !why.empty()) throw DeviceError(why);
+  if (desc.recipe == GemmRecipe::kGroup && x.format().group == 0 && x.format().hadamard != 0) {
+    throw DeviceError(
+        "rotated activations with one scale a token times weights with fp16 scales: the CUDA "
+        "backend has kernels for two-level weights");
+  }
   if (const std::string why = WhyNotAligned(activation, first); !why.empty())
     throw DeviceError(why);
   // The rest follows from the weights, which their codes stand for, and the activation.

@@ -26,6 +26,7 @@ struct PlainQuantizeCall {
   int hadamard = 0;  ///< not 0: blocks of the columns before them are rotated; a power of two
   // The result: bf16 values in PackedDenseActivationLayout where bits is 16 …
   int bits = 16;
+  bool simulated = false;  ///< quantized, and at once dequantized: bf16 values too, all in k8
   /// … else codes in PackedActivationLayout. Both have the columns before the outliers in k4 and
   /// these in k8; without outliers 16-bit values are all in k8, codes all in k4. Padding is 0.
   void* to = nullptr;
