@@ -237,6 +237,36 @@ TEST_F(CliTest, QuantizeEvalInspectGenerate) {
   EXPECT_EQ(Atom(generate + " --threads 1").out, first.out);
 }
 
+// Packed, though the cpu backend has no kernels for its scales: it says so and simulates them.
+TEST_F(CliTest, AnArtifactOfTwoLevelScalesRunsEverywhere) {
+  const Outcome quantize = Atom(QuantizeArguments("best") + " --recipe atom-best");
+  ASSERT_EQ(quantize.exit_code, 0) << quantize.err;
+  EXPECT_EQ(quantize.out.find("(simulated)"), std::string::npos);
+  const std::string out = (folder_ / "best").string();
+  const Outcome inspect = Atom("inspect --json --verify " + out);
+  ASSERT_EQ(inspect.exit_code, 0) << inspect.err;
+  const auto config = nlohmann::json::parse(inspect.out).at("quantization_config");
+  EXPECT_EQ(config.at("recipe").at("weight").at("scales"), "two-level");
+  EXPECT_EQ(config.at("simulated"), false);
+  EXPECT_EQ(nlohmann::json::parse(inspect.out).at("kv_bits_per_value"), 4.5);
+
+  const std::string eval = "eval " + out + " --windows 2 --json - --ppl " + text().string();
+  const auto perplexity = [&](const Outcome& run) {
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return nlohmann::json::parse(run.out).at("perplexity")[0].at("ppl").get<double>();
+  };
+  const Outcome cpu = Atom(eval);
+  EXPECT_NE(cpu.err.find("cpu has no kernels for two-level-scales"), std::string::npos) << cpu.err;
+  const Outcome reference = Atom(eval + " --backend reference");
+  EXPECT_EQ(reference.err, "");
+  EXPECT_NEAR(perplexity(cpu) / perplexity(reference), 1.0, 0.05);  // other roundings, other codes
+
+  const std::string generate = "generate " + out + " --prompt 'abc ' -n 12 --temperature 0";
+  const Outcome first = Atom(generate);
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_EQ(Atom(generate + " --threads 1").out, first.out);
+}
+
 TEST_F(CliTest, TokenizeIsOneLineAndBack) {
   tests::WriteText(folder_ / "in", "ab");
   const Outcome ids = Atom("tokenize " + model().string() + " " + (folder_ / "in").string());

@@ -1,4 +1,4 @@
-// The small random model as an artifact: 4-bit weights and activations, 4-bit KV.
+// The small random model as an artifact: by any recipe, or 4-bit weights, activations and KV.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@ namespace atom::tests {
 
 /// Writes the checkpoint to `from` and its artifact to `to`; both are created.
 inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
-                                    const std::filesystem::path& to, int64_t exact_window = 0) {
+                                    const std::filesystem::path& to, const quant::Recipe& recipe) {
   std::filesystem::create_directory(from);
   WriteTinyModel({}, from);
   const model::ModelFiles files = model::ModelFiles::Open(from).value();
@@ -27,8 +27,7 @@ inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
   const auto algebra = quant::MakeCpuAlgebra();
 
   artifact::QuantizationConfig config;
-  config.recipe = quant::FindRecipe("atom-w4a4").value();
-  config.recipe.kv.exact_window = exact_window;
+  config.recipe = recipe;
   config.tool_version = "test";
   config.calibration = calibration.record;
   Result<artifact::ArtifactWriter> writer =
@@ -46,6 +45,13 @@ inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
                                           .outer = model::OuterTensors(files.spec)},
                                          config, ToJson(*report));
   ASSERT_TRUE(finished.ok()) << finished.error().message;
+}
+
+inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
+                                    const std::filesystem::path& to, int64_t exact_window = 0) {
+  quant::Recipe recipe = quant::FindRecipe("atom-w4a4").value();
+  recipe.kv.exact_window = exact_window;
+  WriteQuantizedTinyModel(from, to, recipe);
 }
 
 }  // namespace atom::tests

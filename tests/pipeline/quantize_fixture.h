@@ -77,6 +77,8 @@ class QuantizeModelTest : public ::testing::Test {
       EXPECT_GE(layer.error, 0.0);
       EXPECT_LT(layer.error, 0.5);
     }
+    config.bits_per_weight_linears = report->bits_per_weight_linears;
+    config.bits_per_weight_model = report->bits_per_weight_model;
     const model::CheckpointTensors tensors = files_->tensors();
     const Status finished = writer->Finish({.files = files_->checkpoint,
                                             .tensors = tensors,

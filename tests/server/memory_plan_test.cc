@@ -8,6 +8,7 @@
 #include "atom/model/transformer.h"
 #include "atom/model/weights.h"
 
+#include "tests/engine/quantized_model.h"
 #include "tests/tiny_model.h"
 
 namespace atom::server {
@@ -25,28 +26,30 @@ class MemoryPlanTest : public testing::TestWithParam<const char*> {
   MemoryPlan Plan(const MemoryQuestion& question) {
     return PlanMemory(*files_, *backend_, question).value();
   }
+  void ScratchIsThatOfTheLoadedModel() {
+    for (const int64_t rows : {16, 200}) {
+      const MemoryPlan small = Plan({.budget = kGib, .rows = 1, .context = 64, .max_sequences = 4});
+      const MemoryPlan plan =
+          Plan({.budget = kGib, .rows = rows, .context = 64, .max_sequences = 4});
+      const auto loaded = [&](int64_t step_rows) {
+        return model::LoadTransformer(
+                   *files_, *backend_,
+                   {.limits = {.rows = step_rows, .positions = 64, .sequences = 4}})
+            .value()
+            ->StepBytes();
+      };
+      // Besides, the program itself has a share that depends on nothing.
+      EXPECT_EQ(plan.scratch - small.scratch, loaded(rows) - loaded(1));
+      EXPECT_GT(plan.scratch, loaded(rows));
+    }
+  }
 
   tests::TemporaryFolder folder_;
   std::optional<model::ModelFiles> files_;
   std::unique_ptr<kernels::Backend> backend_;
 };
 
-TEST_P(MemoryPlanTest, ScratchIsWhatTheLoadedModelTakes) {
-  for (const int64_t rows : {16, 200}) {
-    const MemoryPlan small = Plan({.budget = kGib, .rows = 1, .context = 64, .max_sequences = 4});
-    const MemoryPlan plan = Plan({.budget = kGib, .rows = rows, .context = 64, .max_sequences = 4});
-    const auto loaded = [&](int64_t step_rows) {
-      return model::LoadTransformer(
-                 *files_, *backend_,
-                 {.limits = {.rows = step_rows, .positions = 64, .sequences = 4}})
-          .value()
-          ->StepBytes();
-    };
-    // Besides, the program itself has a share that depends on nothing.
-    EXPECT_EQ(plan.scratch - small.scratch, loaded(rows) - loaded(1));
-    EXPECT_GT(plan.scratch, loaded(rows));
-  }
-}
+TEST_P(MemoryPlanTest, ScratchIsWhatTheLoadedModelTakes) { ScratchIsThatOfTheLoadedModel(); }
 
 TEST_P(MemoryPlanTest, PagesAreWhatIsLeftOrWhatIsWanted) {
   const MemoryPlan all = Plan({.budget = kGib, .rows = 16, .context = 64, .max_sequences = 4});
@@ -99,6 +102,38 @@ TEST_P(MemoryPlanTest, ExactPagesAreCounted) {
     EXPECT_LT(plan.pages, all.pages);
     EXPECT_GT(plan.total() + plan.page_bytes + plan.exact_page_bytes, tight.budget);
   }
+}
+
+/// Bytes of the files' tensors whose names end in one of `endings`; of all without.
+int64_t StoredBytes(const model::ModelFiles& files, std::vector<std::string> endings = {""}) {
+  int64_t bytes = 0;
+  for (const io::StoredFile& file : files.checkpoint.Files()) {
+    for (const io::StoredTensor& tensor : file.tensors) {
+      const auto ends = [&](const std::string& end) { return tensor.name.ends_with(end); };
+      if (std::ranges::any_of(endings, ends)) bytes += tensor.bytes;
+    }
+  }
+  return bytes;
+}
+
+// Codes become fp32 where a backend has no kernels for them.
+TEST_P(MemoryPlanTest, TwoLevelScalesAreCountedAsTheBackendRunsThem) {
+  tests::WriteQuantizedTinyModel(folder_ / "source", folder_ / "artifact",
+                                 quant::FindRecipe("atom-best").value());
+  files_.emplace(model::ModelFiles::Open(folder_ / "artifact").value());
+  const int64_t stored = StoredBytes(*files_);
+  const int64_t codes = StoredBytes(*files_, {".codes4"}) * 2 + StoredBytes(*files_, {".codes8"});
+  EXPECT_EQ(codes, model::LinearWeightCount(files_->spec));
+  const int64_t weights = Plan({.budget = kGib, .rows = 16, .context = 64}).weights;
+  const int64_t ends = StoredBytes(*files_, {"embed_tokens.weight"});  // tied: kept twice
+  const int64_t twice = files_->spec.head.tied ? ends : 0;
+  if (backend_->HasKernels(quant::Feature::kTwoLevelScales)) {
+    EXPECT_EQ(weights, stored + twice);
+  } else {
+    const int64_t widened = StoredBytes(*files_, {".codes4", ".codes8"});
+    EXPECT_EQ(weights, stored - widened + codes * static_cast<int64_t>(sizeof(float)) + twice);
+  }
+  ScratchIsThatOfTheLoadedModel();
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, MemoryPlanTest, testing::Values("cpu", "reference"));

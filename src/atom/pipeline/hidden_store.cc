@@ -1,7 +1,7 @@
 #include "atom/pipeline/hidden_store.h"
 
-#include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
@@ -12,6 +12,21 @@
 #include "atom/core/check.h"
 
 namespace atom::pipeline {
+namespace {
+
+/// The power of two by which a row is divided: 0 where fp16 holds its finite values.
+int ExponentOf(std::span<const float> row) {
+  float largest = 0.0f;
+  for (const float value : row) {
+    const float magnitude = std::abs(value);
+    if (magnitude > largest && std::isfinite(magnitude)) largest = magnitude;
+  }
+  constexpr int kLargestExponent = 15;  // of an fp16
+  // Half of the range: rounding up cannot leave it.
+  return largest <= kHalfMax ? 0 : std::ilogb(largest) - (kLargestExponent - 1);
+}
+
+}  // namespace
 
 struct HiddenStore::Mapping {
   void* data = nullptr;
@@ -63,15 +78,27 @@ Half* HiddenStore::Sample(int64_t sample) const {
 void HiddenStore::Write(int64_t sample, std::span<const float> values) {
   ATOM_CHECK(static_cast<int64_t>(values.size()) == rows_ * hidden_, "{} values", values.size());
   Half* out = Sample(sample);
-  for (size_t i = 0; i < values.size(); ++i) {
-    out[i] = ToHalf(std::clamp(values[i], -kHalfMax, kHalfMax));
+  const auto width = static_cast<size_t>(hidden_);
+  for (int64_t row = 0; row < rows_; ++row) {
+    const std::span<const float> in = values.subspan(static_cast<size_t>(row) * width, width);
+    const int exponent = ExponentOf(in);
+    exponents_[static_cast<size_t>(sample * rows_ + row)] = static_cast<int8_t>(exponent);
+    const float factor = std::ldexp(1.0f, -exponent);
+    for (size_t i = 0; i < width; ++i) out[i] = ToHalf(in[i] * factor);
+    out += hidden_;
   }
 }
 
 void HiddenStore::Read(int64_t sample, std::span<float> values) const {
   ATOM_CHECK(static_cast<int64_t>(values.size()) == rows_ * hidden_, "{} values", values.size());
   const Half* in = Sample(sample);
-  for (size_t i = 0; i < values.size(); ++i) values[i] = ToFloat(in[i]);
+  float* out = values.data();
+  for (int64_t row = 0; row < rows_; ++row) {
+    const float factor = std::ldexp(1.0f, exponents_[static_cast<size_t>(sample * rows_ + row)]);
+    for (int64_t i = 0; i < hidden_; ++i) out[i] = ToFloat(in[i]) * factor;
+    in += hidden_;
+    out += hidden_;
+  }
 }
 
 }  // namespace atom::pipeline

@@ -1,11 +1,14 @@
 // The hidden states of all calibration tokens between two layers: [samples][rows][hidden] in fp16,
-// in memory or, past a limit, in an unlinked file that is mapped.
+// in memory or, past a limit, in an unlinked file that is mapped. A row that fp16 cannot hold is
+// divided by a power of two, which is kept beside it: some models have residual streams of a
+// million in a few tokens.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "atom/core/buffer.h"
 #include "atom/core/half.h"
@@ -26,7 +29,8 @@ class HiddenStore {
   int64_t hidden() const { return hidden_; }
   bool spilled() const { return mapping_ != nullptr; }
 
-  /// One sample, [rows][hidden]; values beyond fp16's range are clamped to it.
+  /// One sample, [rows][hidden]. What is read is fp16(x), or fp16(x / 2^e) · 2^e in a row whose
+  /// largest finite value fp16 does not hold. Infinities and NaN stay.
   void Write(int64_t sample, std::span<const float> values);
   void Read(int64_t sample, std::span<float> values) const;
 
@@ -36,7 +40,10 @@ class HiddenStore {
     void operator()(Mapping* mapping) const;
   };
   HiddenStore(int64_t samples, int64_t rows, int64_t hidden)
-      : samples_(samples), rows_(rows), hidden_(hidden) {}
+      : samples_(samples),
+        rows_(rows),
+        hidden_(hidden),
+        exponents_(static_cast<size_t>(samples * rows)) {}
   Half* Sample(int64_t sample) const;
 
   int64_t samples_;
@@ -45,6 +52,7 @@ class HiddenStore {
   Buffer memory_;
   std::unique_ptr<Mapping, Unmap> mapping_;
   Half* data_ = nullptr;
+  std::vector<int8_t> exponents_;  // [samples][rows]: e, 0 as a rule
 };
 
 }  // namespace atom::pipeline
