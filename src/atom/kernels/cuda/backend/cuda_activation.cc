@@ -16,18 +16,11 @@ PackedActivationLayout CodeLayout(const quant::ActivationFormat& format, int64_t
   return {rows, k - format.outlier_columns, format.outlier_columns};
 }
 
-PackedDenseActivationLayout DenseLayout(const quant::ActivationFormat& format, int64_t k,
-                                        int64_t rows) {
-  const int64_t outliers = format.outlier_columns;
-  if (outliers == 0 || format.simulated) return {rows, 0, k};
-  return {rows, k - outliers, outliers};
-}
-
 ActivationSizes SizesOf(const quant::ActivationFormat& format, int64_t k, int64_t capacity) {
   const int64_t padded = (capacity + kAtomTokens - 1) / kAtomTokens * kAtomTokens;
   const int64_t tokens = padded * static_cast<int64_t>(sizeof(TokenScales));
   if (format.dense()) {
-    return {.values = DenseLayout(format, k, padded).bytes(), .tokens = tokens};
+    return {.values = PackedDenseActivationLayout{padded, 0, k}.bytes(), .tokens = tokens};
   }
   return {.values = CodeLayout(format, k, padded).bytes(),
           .tokens = tokens,

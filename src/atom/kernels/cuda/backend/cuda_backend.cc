@@ -238,7 +238,8 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
   const bool two_level = own.format().scales == quant::ScaleFormat::kTwoLevel;
   const int64_t groups =
       own.format().group == 0 ? (own.k4() > 0 ? 1 : 0) : own.k4() / own.format().group;
-  const auto scales = CopyBack<float>(own.group_scales, two_level ? 0 : groups * own.padded_rows());
+  const auto scales = CopyBack<float>(
+      own.group_scales, two_level || own.format().group == 0 ? 0 : groups * own.padded_rows());
   const auto tokens = CopyBack<TokenScales>(own.tokens, own.rows());
   for (int64_t row = 0; row < own.rows(); ++row) {
     for (int64_t column = 0; column < own.k(); ++column) {
@@ -250,8 +251,10 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
         unpacked.multipliers.push_back(1);  // the bytes are the products
         continue;
       }
-      unpacked.scales.push_back(
-          ToHalf(scales[static_cast<size_t>(group * own.padded_rows() + row)]));
+      const float scale = own.format().group == 0
+                              ? tokens[static_cast<size_t>(row)].scale
+                              : scales[static_cast<size_t>(group * own.padded_rows() + row)];
+      unpacked.scales.push_back(ToHalf(scale));
     }
     if (two_level) unpacked.row_scales.push_back(tokens[static_cast<size_t>(row)].scale);
     if (own.format().outlier_columns > 0) {

@@ -204,7 +204,7 @@ class Quantizer {
     const int thread = static_cast<int>(threadIdx.x);
     if (call_.simulated) {
       const PackedDenseActivationLayout layout = dense();
-      const int end = static_cast<int>(layout.blocks8() * kDenseColumns);
+      const int end = static_cast<int>(layout.blocks() * kDenseColumns);
       for (int i = call_.columns + thread; i < end; i += kThreads) {
         DenseAt(layout, i) = __float2bfloat16_rn(0.0f);
       }
@@ -222,25 +222,14 @@ class Quantizer {
 
   __device__ void WriteDense() const {
     const PackedDenseActivationLayout layout = dense();
-    const int end4 = static_cast<int>(layout.blocks4() * kDenseColumns);
-    const int end = end4 + static_cast<int>(layout.blocks8() * kDenseColumns);
+    const int end = static_cast<int>(layout.blocks() * kDenseColumns);
     for (int i = threadIdx.x; i < end; i += kThreads) {
-      const bool outlier = i >= end4;
-      const int column = outlier ? i - end4 : i;
-      const bool exists = column < (outlier ? layout.k8 : layout.k4);
-      const int from = column + (outlier ? static_cast<int>(layout.k4) : 0);
-      *reinterpret_cast<__nv_bfloat16*>(static_cast<char*>(call_.to) +
-                                        layout.offset(row_, column, outlier)) =
-          __float2bfloat16_rn(exists ? Value(from) : 0.0f);
+      DenseAt(layout, i) = __float2bfloat16_rn(i < call_.columns ? Value(i) : 0.0f);
     }
   }
 
  private:
-  __device__ PackedDenseActivationLayout dense() const {
-    const bool split = call_.outliers > 0 && !call_.simulated;
-    return {call_.rows, split ? low_ : 0, split ? call_.outliers : call_.columns};
-  }
-  /// REQUIRES: all columns are in k8.
+  __device__ PackedDenseActivationLayout dense() const { return {call_.rows, 0, call_.columns}; }
   __device__ __nv_bfloat16& DenseAt(const PackedDenseActivationLayout& layout, int column) const {
     return *reinterpret_cast<__nv_bfloat16*>(static_cast<char*>(call_.to) +
                                              layout.offset(row_, column, true));
