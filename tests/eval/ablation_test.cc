@@ -65,6 +65,19 @@ TEST_F(AblationTest, RunsEveryRow) {
   }
 }
 
+TEST_F(AblationTest, ARecipeThatDoesNotFitIsRefusedBeforeTheFirstRow) {
+  tests::WriteTinyModel({.hidden = 112, .heads = 4, .kv_heads = 2, .head_dim = 28}, folder_.path());
+  files_.emplace(model::ModelFiles::Open(folder_.path()).value());
+  AblationRecord record = Record();
+  const auto rows = Run(AblationLadder(Ladder::kAtomBest), record);
+  ASSERT_FALSE(rows.ok());
+  EXPECT_EQ(
+      rows.error().message,
+      "row kv-hadamard: layer 0: kv.hadamard is true, expected heads of 2^n, 12 * 2^n or 20 * "
+      "2^n channels, found heads of 28");
+  EXPECT_EQ(seen_, 0);
+}
+
 TEST_F(AblationTest, GoesOnBehindTheRowsOfAStoppedRun) {
   const std::vector<AblationStep> ladder = AblationLadder(Ladder::kAtomBest);
   const std::vector<AblationStep> steps = {ladder[0], ladder[4], ladder.back()};

@@ -164,7 +164,8 @@ TEST_F(CompareTest, LayerErrorsAreZeroForTheSameModelAndGrowWithNoise) {
 
 CompareReport Report() {
   CompareReport report;
-  report.models = {{"base", "", 1 << 20, 16.0, 32}, {"four <bits>", "atom-w4a4", 1 << 19, 4.5, 4}};
+  report.models = {{"base", "", false, 1 << 20, 16.0, 32},
+                   {"four <bits>", "atom-w4a4", true, 1 << 19, 4.5, 4}};
   report.texts.push_back({.dataset = "wiki",
                           .tokens = 100,
                           .window = 10,
@@ -182,6 +183,7 @@ TEST(CompareReport, HasEveryNumberInTheJson) {
   EXPECT_TRUE(json.at("models")[0].at("recipe").is_null());
   EXPECT_EQ(json.at("models")[1].at("bits_per_weight"), 4.5);
   EXPECT_EQ(json.at("models")[1].at("bytes"), 1 << 19);
+  EXPECT_EQ(json.at("models")[1].at("simulated"), true);
   const nlohmann::json model = json.at("texts")[0].at("models")[1];
   EXPECT_EQ(model.at("name"), "four <bits>");
   EXPECT_EQ(model.at("delta"), -0.125);
@@ -208,6 +210,7 @@ TEST(ComparePage, StandsAlone) {
   EXPECT_THAT(page, HasSubstr("four &lt;bits&gt;"));
   EXPECT_THAT(page, Not(HasSubstr("four <bits>")));
   EXPECT_THAT(page, HasSubstr("-0.1250 ± 0.3750"));
+  EXPECT_THAT(page, HasSubstr("<td>atom-w4a4, simulated</td>"));
   EXPECT_THAT(page, HasSubstr("prefers-color-scheme: dark"));
   for (const char* outside : {"<script", "src=", "href=", "@import", "url("}) {
     EXPECT_THAT(page, Not(HasSubstr(outside)));

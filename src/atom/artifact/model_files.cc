@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "atom/artifact/narrow.h"
 #include "atom/artifact/tensor_finder.h"
 #include "atom/io/atomic_file.h"
 #include "atom/io/safetensors.h"
@@ -64,6 +65,11 @@ Result<std::string> WriteHeadShard(const SourceModel& source, const fs::path& pa
   for (const OuterTensor& outer : source.outer) {
     Result<FoundTensor> tensor = finder.RequireWeight(outer.name, outer.shape);
     if (!tensor.ok()) return tensor.error();
+    const DType dtype = outer.shape.size() > 1 ? NarrowestExact(tensor->view) : tensor->view.dtype;
+    if (dtype != tensor->view.dtype) {
+      tensor->owned = Narrow(tensor->view, dtype);
+      tensor->view = {.dtype = dtype, .shape = outer.shape, .data = tensor->owned.data()};
+    }
     tensors.push_back({outer.name, tensor->view});
     found.push_back(*std::move(tensor));
   }

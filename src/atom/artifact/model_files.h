@@ -28,8 +28,9 @@ struct SourceModel {
   std::vector<OuterTensor> outer;  ///< embedding, final norm, lm_head unless it is tied, …
 };
 
-/// Writes the outer tensors as one shard, in the source's types. Returns its checksum. Errors: one
-/// is missing, of another shape or not finite.
+/// Writes the outer tensors as one shard, in the source's types; matrices in F32 narrower where
+/// that is exact (narrow.h). Returns its checksum. Errors: one is missing, of another shape or not
+/// finite.
 Result<std::string> WriteHeadShard(const SourceModel& source, const std::filesystem::path& path);
 
 /// Copies the files of the source that belong to a model and are there.

@@ -97,6 +97,10 @@ Result<std::vector<AblationRow>> RunAblation(
     const AblationData& data, kernels::Backend& backend, quant::DenseAlgebra& algebra,
     const AblationOptions& options, AblationRecord& record,
     const std::function<void(const std::vector<AblationRow>&)>& on_row) {
+  for (const AblationStep& step : steps) {  // now, not after hours
+    const Status fits = pipeline::CheckFits(files.spec, step.recipe, backend);
+    if (!fits.ok()) return MakeError("row {}: {}", step.label, fits.error().message);
+  }
   Ablation ablation(files, data, backend, algebra, options);
   std::vector<AblationRow> rows;
   for (const AblationStep& step : steps) {

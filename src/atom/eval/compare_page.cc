@@ -90,12 +90,15 @@ std::string Figure(const io::Chart& chart, std::string_view caption) {
 std::string ModelsSection(const CompareReport& report) {
   std::vector<std::vector<std::string>> rows;
   for (const ModelFigures& model : report.models) {
-    rows.push_back({model.name, model.recipe.empty() ? "unquantized" : model.recipe,
+    const std::string recipe = model.simulated ? model.recipe + ", simulated" : model.recipe;
+    rows.push_back({model.name, recipe.empty() ? "unquantized" : recipe,
                     fmt::format("{:.3f}", model.bits_per_weight), fmt::format("{}", model.kv_bits),
                     fmt::format("{:.1f}", static_cast<double>(model.bytes) / (1 << 20))});
   }
   return "<h2>Models</h2>\n<p>Bits per weight of the linears as stored, bits of the KV cache, size "
-         "of the files in MiB. The first is the baseline.</p>\n" +
+         "of the files in MiB (of a simulated artifact that of its dequantized weights). The first "
+         "is "
+         "the baseline.</p>\n" +
          Table({"model", "recipe", "bits", "KV", "MiB"}, rows);
 }
 
@@ -177,7 +180,9 @@ std::string StreamFigure(const CompareReport& report) {
     for (const LayerError& layer : report.layers[m]) series.values.push_back(layer.after_ffn);
     chart.series.push_back(std::move(series));
   }
-  return Figure(chart, "√(mean over tokens of ‖x̂ − x‖² / ‖x‖²) against the baseline's stream.");
+  return Figure(chart,
+                "Layers from left to right: √(mean over tokens of ‖x̂ − x‖² / ‖x‖²), x the "
+                "baseline's stream.");
 }
 
 std::string SitesFigure(const std::string& name, const std::vector<LayerError>& layers) {
@@ -189,7 +194,9 @@ std::string SitesFigure(const std::string& name, const std::vector<LayerError>& 
     }
     chart.series.push_back(std::move(series));
   }
-  return Figure(chart, "Inputs of the linears, quantized, in the baseline's order of channels.");
+  return Figure(chart,
+                "Layers from left to right: inputs of the linears, quantized, in the baseline's "
+                "order of channels.");
 }
 
 }  // namespace

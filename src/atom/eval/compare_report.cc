@@ -71,6 +71,7 @@ ModelFigures DescribeModel(std::string name, const model::ModelFiles& files,
   for (const io::StoredFile& file : stored) figures.bytes += std::ssize(file.bytes);
   if (files.quantization) {
     figures.recipe = files.quantization->recipe.name;
+    figures.simulated = files.quantization->simulated;
     figures.bits_per_weight = files.quantization->bits_per_weight_linears;
     figures.kv_bits = files.quantization->recipe.kv.bits;
   } else {
@@ -85,6 +86,7 @@ json ToJson(const CompareReport& report) {
   for (const ModelFigures& model : report.models) {
     models.push_back({{"name", model.name},
                       {"recipe", model.recipe.empty() ? json(nullptr) : json(model.recipe)},
+                      {"simulated", model.simulated},
                       {"bytes", model.bytes},
                       {"bits_per_weight", model.bits_per_weight},
                       {"kv_bits", model.kv_bits}});

@@ -16,6 +16,7 @@ namespace atom::eval {
 struct ModelFigures {
   std::string name;
   std::string recipe;            ///< empty: unquantized
+  bool simulated = false;        ///< holds dequantized weights, so that its size says nothing
   int64_t bytes = 0;             ///< of the files that hold tensors
   double bits_per_weight = 0.0;  ///< of the layers' linears, as stored
   int kv_bits = 0;

@@ -244,6 +244,15 @@ Result<std::vector<LayerPermutations>> ResumablePlan(const model::ModelFiles& fi
 
 }  // namespace
 
+Status CheckFits(const model::ModelSpec& spec, const quant::Recipe& recipe,
+                 const kernels::Backend& backend) {
+  for (int64_t i = 0; i < spec.num_layers(); ++i) {
+    const Status fits = quant::CheckHeadDim(recipe.kv, spec.layer(i).attention.head_dim);
+    if (!fits.ok()) return MakeError("layer {}: {}", i, fits.error().message);
+  }
+  return model::CheckRuns(recipe, backend);
+}
+
 Result<std::vector<LayerPermutations>> MakePlan(const model::ModelFiles& files,
                                                 const Calibration& calibration,
                                                 kernels::Backend& backend,
@@ -265,12 +274,7 @@ Result<std::vector<LayerPermutations>> MakePlan(const model::ModelFiles& files,
 Result<QuantizeReport> QuantizeModel(const model::ModelFiles& files, const Calibration& calibration,
                                      kernels::Backend& backend, quant::DenseAlgebra& algebra,
                                      const QuantizeOptions& options, LayerSink& sink) {
-  for (int64_t i = 0; i < files.spec.num_layers(); ++i) {
-    const Status fits =
-        quant::CheckHeadDim(options.recipe.kv, files.spec.layer(i).attention.head_dim);
-    if (!fits.ok()) return MakeError("layer {}: {}", i, fits.error().message);
-  }
-  if (Status s = model::CheckRuns(options.recipe, backend); !s.ok()) return s.error();
+  if (Status s = CheckFits(files.spec, options.recipe, backend); !s.ok()) return s.error();
   const Result<std::vector<LayerPermutations>> plan =
       ResumablePlan(files, calibration, backend, options, sink);
   if (!plan.ok()) return plan.error();

@@ -82,6 +82,11 @@ struct QuantizeMemory {
 QuantizeMemory PlanMemory(const model::ModelFiles& files, const Calibration& calibration,
                           const QuantizeOptions& options);
 
+/// One sentence where the recipe asks what the model's heads or the backend have not; QuantizeModel
+/// checks it too.
+Status CheckFits(const model::ModelSpec& spec, const quant::Recipe& recipe,
+                 const kernels::Backend& backend);
+
 /// Quantizes every layer that the sink has not finished.
 Result<QuantizeReport> QuantizeModel(const model::ModelFiles& files, const Calibration& calibration,
                                      kernels::Backend& backend, quant::DenseAlgebra& algebra,

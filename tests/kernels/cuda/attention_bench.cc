@@ -29,7 +29,8 @@ class Bench {
     FillHalf(rows_, kRowValues);
     out_ = BenchAllocate<uint16_t>(kRowValues);
     workspace_ = BenchAllocate<std::byte>(kWorkspace);
-    Timer::Require(cudaMemset(workspace_, 0, kWorkspace));
+    counters_ = BenchAllocate<std::byte>(kCounters);
+    Timer::Require(cudaMemset(counters_, 0, kCounters));
     Timer::Require(cudaDeviceSynchronize());
   }
 
@@ -53,7 +54,9 @@ class Bench {
     call.out = {out_, RowType::kF16, int64_t{c.heads} * c.head_dim};
     call.kv = cache.kv;
     call.lists = cache.lists;
+    call.counters = counters_;
     call.workspace = workspace_;
+    ATOM_CHECK(DecodeCounterBytes(cache.kv, call.params, c.sequences) <= kCounters, "counters");
     ATOM_CHECK(DecodeWorkspaceBytes(cache.kv, call.params, c.sequences, cache.pages) <= kWorkspace,
                "workspace");
     const Timing timing = timer_.Measure(
@@ -123,7 +126,7 @@ class Bench {
 
  private:
   static constexpr size_t kRowValues = size_t{1} << 27;
-  static constexpr int64_t kWorkspace = int64_t{1} << 29;
+  static constexpr int64_t kWorkspace = int64_t{1} << 29, kCounters = int64_t{1} << 20;
 
   bool Wanted(const std::string& name) const { return name.find(word_) != std::string::npos; }
 
@@ -193,7 +196,7 @@ class Bench {
   int64_t words_ = 0;
   uint32_t* memory_ = nullptr;
   uint16_t *rows_ = nullptr, *out_ = nullptr;
-  std::byte* workspace_ = nullptr;
+  std::byte *workspace_ = nullptr, *counters_ = nullptr;
   double bandwidth_ = 1;
   std::string json_;
 };

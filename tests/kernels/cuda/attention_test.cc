@@ -110,16 +110,30 @@ Reference Attend(const PagedCache& cache, const AttentionCase& c, int sequence, 
 
 class AttentionTest : public CudaTest, public ::testing::WithParamInterface<AttentionCase> {
  protected:
-  /// Output rows are the cache's rows; all of them poisoned before.
+  /// What decode works in, kept from launch to launch: counters of 0 and poison.
+  struct Scratch {
+    DeviceArray<std::byte> counters, workspace;
+    Scratch(const PagedCache& cache, const AttentionCase& c)
+        : counters(static_cast<size_t>(
+              DecodeCounterBytes(cache.pages(), ParamsOf(c), cache.lists().sequences))),
+          workspace(static_cast<size_t>(DecodeWorkspaceBytes(
+              cache.pages(), ParamsOf(c), cache.lists().sequences, cache.page_count()))) {
+      cudaMemset(counters.data(), 0, counters.size());
+    }
+  };
+
   std::vector<float> Decode(const PagedCache& cache, const AttentionCase& c) {
+    return Decode(cache, c, 0, Scratch(cache, c));
+  }
+
+  /// Of the sequences from `first` on. Output rows are the cache's rows; all of them poisoned
+  /// before.
+  std::vector<float> Decode(const PagedCache& cache, const AttentionCase& c, int first,
+                            const Scratch& scratch) {
     const int64_t columns = static_cast<int64_t>(c.cache.heads) * c.cache.head_dim;
     DeviceArray<std::byte> out(static_cast<size_t>(cache.tokens() * columns * 2));
-    const int64_t bytes = DecodeWorkspaceBytes(cache.pages(), ParamsOf(c), cache.lists().sequences,
-                                               cache.page_count());
-    DeviceArray<std::byte> workspace(static_cast<size_t>(bytes));
-    cudaMemset(workspace.data(), 0, static_cast<size_t>(bytes));
     std::vector<int32_t> rows;
-    for (int s = 0; s < cache.lists().sequences; ++s) {
+    for (int s = first; s < cache.lists().sequences; ++s) {
       rows.push_back(cache.Row(s, cache.lengths()[static_cast<size_t>(s)] - 1));
     }
     DeviceArray<int32_t> device_rows(rows);
@@ -130,22 +144,25 @@ class AttentionTest : public CudaTest, public ::testing::WithParamInterface<Atte
     call.rows = device_rows.data();
     call.kv = cache.pages();
     call.lists = cache.lists();
-    call.workspace = workspace.data();
+    call.lists.indptr += first;
+    call.lists.kv_lengths += first;
+    call.lists.sequences -= first;
+    call.counters = scratch.counters.data();
+    call.workspace = scratch.workspace.data();
     cudaDeviceSynchronize();
-    std::vector<float> first;
+    std::vector<float> values;
     for (int run = 0; run < 2; ++run) {  // the second finds the counters as the first left them
       const Status status = LaunchDecodeAttention(call, stream().get());
       EXPECT_TRUE(status.ok()) << status.error().message;
       const Status ended = stream().Synchronize();
       EXPECT_TRUE(ended.ok()) << ended.error().message;
-      std::vector<float> values = cuda::Decode(RowType::kF16, out.Download());
-      if (run == 0) {
-        first = std::move(values);
-      } else {
-        EXPECT_EQ(std::memcmp(first.data(), values.data(), 4 * first.size()), 0);
+      std::vector<float> again = cuda::Decode(RowType::kF16, out.Download());
+      if (run == 1) {
+        EXPECT_EQ(std::memcmp(values.data(), again.data(), 4 * again.size()), 0);
       }
+      values = std::move(again);
     }
-    return first;
+    return values;
   }
 
   std::vector<float> Prefill(const PagedCache& cache, const AttentionCase& c) {
@@ -277,6 +294,22 @@ TEST_P(AttentionInvarianceTest, AloneOrInCompanyTheBitsAreTheSame) {
   const std::vector<float> one_prefilled = Prefill(alone, c), many_prefilled = Prefill(company, c);
   for (int p = 0; p < 777; ++p) {
     ASSERT_EQ(RowOf(alone, c, one_prefilled, 0, p), RowOf(company, c, many_prefilled, 0, p)) << p;
+  }
+}
+
+/// A step's decoding sequences may stand behind others; steps of any shape share their scratch.
+TEST_P(AttentionInvarianceTest, RunsOfSequencesShareTheirScratch) {
+  const AttentionCase& c = GetParam();
+  PagedCache cache(c.cache, {90, 2000, 17, 600, 1500, 256, 257}, 23);
+  ASSERT_TRUE(cache.Append(stream()).ok());
+  const Scratch scratch(cache, c);
+  const std::vector<float> all = Decode(cache, c, 0, scratch);
+  for (const int first : {1, 4, 6, 3}) {
+    const std::vector<float> some = Decode(cache, c, first, scratch);
+    for (int s = first; s < cache.lists().sequences; ++s) {
+      const int last = cache.lengths()[static_cast<size_t>(s)] - 1;
+      EXPECT_EQ(RowOf(cache, c, all, s, last), RowOf(cache, c, some, s, last)) << first << " " << s;
+    }
   }
 }
 

@@ -71,12 +71,15 @@ Status LaunchAppendKv(const AppendKv& call, cudaStream_t stream) {
   return Check(EnqueueAppendKv(call, stream), "launch the KV append");
 }
 
+int64_t DecodeCounterBytes(const KvPages& kv, const AttentionParams& params, int sequences) {
+  return decode::CounterBytes(sequences, kv.kv_heads, params.heads / kv.kv_heads);
+}
+
 int64_t DecodeWorkspaceBytes(const KvPages& kv, const AttentionParams& params, int sequences,
                              int64_t pages) {
   const int group = params.heads / kv.kv_heads;
   const int64_t segments = (pages + int64_t{15} * sequences) / 16 + 1;
-  return decode::CounterBytes(sequences, kv.kv_heads, group) +
-         segments * kv.kv_heads * decode::Passes(group) * decode::PartialBytes(kv.head_dim);
+  return segments * kv.kv_heads * decode::Passes(group) * decode::PartialBytes(kv.head_dim);
 }
 
 Status LaunchDecodeAttention(const DecodeAttention& call, cudaStream_t stream) {

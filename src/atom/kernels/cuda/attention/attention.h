@@ -14,8 +14,12 @@ namespace atom::kernels::cuda {
 /// RoPE, the recipe's transforms, and the codes of K and V into their pages.
 Status LaunchAppendKv(const AppendKv& call, cudaStream_t stream);
 
-/// Bytes of workspace that decode needs for up to `sequences` sequences of `pages` pages in all.
-/// Its first bytes are counters: zeroed once, and left zeroed by every launch.
+/// Bytes of counters that decode needs for up to `sequences` sequences: zeroed once, and left
+/// zeroed by every launch, of whatever shape.
+int64_t DecodeCounterBytes(const KvPages& kv, const AttentionParams& params, int sequences);
+
+/// Bytes of workspace for up to `sequences` sequences of `pages` pages in all; it holds nothing
+/// between launches.
 int64_t DecodeWorkspaceBytes(const KvPages& kv, const AttentionParams& params, int sequences,
                              int64_t pages);
 

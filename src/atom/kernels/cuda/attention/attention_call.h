@@ -26,7 +26,7 @@ struct KvPages {
 
 /// Which pages a step's sequences own; all on the device, but the counts.
 struct PageLists {
-  const int32_t* indptr = nullptr;      ///< [sequences + 1]
+  const int32_t* indptr = nullptr;      ///< [sequences + 1]; the first need not be 0
   const int32_t* indices = nullptr;     ///< [pages]
   const int32_t* kv_lengths = nullptr;  ///< [sequences] positions, this step's included
   int sequences = 0;
@@ -56,8 +56,10 @@ struct DecodeAttention {
   const int32_t* rows = nullptr;
   KvPages kv;
   PageLists lists;
-  std::byte* workspace = nullptr;
+  std::byte* counters = nullptr;   ///< DecodeCounterBytes, all 0
+  std::byte* workspace = nullptr;  ///< DecodeWorkspaceBytes
 };
+
 /// Chunks of queries: rows query_starts[s] … query_starts[s + 1] − 1 of q are the newest positions
 /// of sequence s, in order. `max_queries` is the longest chunk (it sizes the grid).
 struct PrefillAttention {

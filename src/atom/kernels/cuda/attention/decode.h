@@ -15,12 +15,12 @@ constexpr int Passes(int group) { return (group + kColumns - 1) / kColumns; }
 /// What a segment leaves: head_dim/16 fragments of 4 fp32, two sums and two maxima, of 32 lanes.
 constexpr int PartialBytes(int head_dim) { return (head_dim / 16 * 4 + 4) * 4 * 32; }
 
-/// The work queue of each pass, at the start of the workspace; 32 passes at most.
+/// The work queue of each pass, at the start of the counters; 32 passes at most.
 inline constexpr int kQueueBytes = 256;
 
-/// The queues, then counters of the arrived segments of every head.
+/// The queues, then a counter of the arrived segments of every head and pass.
 constexpr int64_t CounterBytes(int64_t sequences, int kv_heads, int group) {
-  return kQueueBytes + (sequences * kv_heads * Passes(group) * 4 + 255) / 256 * 256;
+  return kQueueBytes + sequences * kv_heads * Passes(group) * 4;
 }
 
 /// Defined in decode_d<head_dim>.cu.

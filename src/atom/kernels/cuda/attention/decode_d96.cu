@@ -1,4 +1,4 @@
-#include "atom/kernels/cuda/attention/decode.cuh"
+#include "atom/kernels/cuda/attention/decode/kernel.cuh"
 
 namespace atom::kernels::cuda::decode {
 

@@ -1,4 +1,4 @@
-#include "atom/kernels/cuda/attention/prefill.cuh"
+#include "atom/kernels/cuda/attention/prefill/kernel.cuh"
 
 namespace atom::kernels::cuda::prefill {
 

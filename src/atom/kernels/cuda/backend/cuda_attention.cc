@@ -114,6 +114,7 @@ void CudaBackend::Decode(const SequenceRun& run, const AttentionParams& params,
   call.out = From(RowsOf(out), run.first_row);
   call.kv = CudaKvLayer::Of(kv).kernel_pages();
   call.lists = ListsOf(step_.view(), run);
+  call.counters = step_.attention_counters();
   call.workspace = step_.attention_workspace();
   // The kernel finds lengths and pages on the device, and has one grid for any.
   const OpKey key({Word(Op::kAttend), Word(call.q.data), Word(call.out.data), Word(call.q.stride),

@@ -12,16 +12,23 @@ namespace {
 
 constexpr int64_t kLeastRing = int64_t{1} << 20;
 
-int64_t AttentionBytes(const StepPlan& plan) {
-  int64_t most = kDeviceAlignment;
+/// What decode attention needs of the plan's largest layer.
+struct AttentionBytes {
+  int64_t workspace = kDeviceAlignment, counters = kDeviceAlignment;
+};
+
+AttentionBytes BytesOfAttention(const StepPlan& plan) {
+  AttentionBytes most;
+  const auto sequences = static_cast<int>(plan.batch.sequences);
   for (const AttentionShape& shape : plan.attention) {
     KvPages kv;
     kv.kv_heads = static_cast<int>(shape.kv_heads);
     kv.head_dim = static_cast<int>(shape.head_dim);
     AttentionParams params;
     params.heads = static_cast<int>(shape.heads);
-    most = std::max(most, DecodeWorkspaceBytes(kv, params, static_cast<int>(plan.batch.sequences),
-                                               plan.batch.pages));
+    most.workspace =
+        std::max(most.workspace, DecodeWorkspaceBytes(kv, params, sequences, plan.batch.pages));
+    most.counters = std::max(most.counters, DecodeCounterBytes(kv, params, sequences));
   }
   return most;
 }
@@ -81,7 +88,8 @@ ScratchSizes::ScratchSizes(const StepPlan& plan, const DeviceProperties& device)
   masks = up(std::max<int64_t>((vocabulary + 63) / 64 * 8, kLeastRing));
   logits = up(std::max(SampleWorkspaceBytes(vocabulary, device.multiprocessors),
                        LogProbWorkspaceBytes(vocabulary, static_cast<int>(rows))));
-  attention = up(AttentionBytes(plan));
+  attention = up(BytesOfAttention(plan).workspace);
+  counters = up(BytesOfAttention(plan).counters);
   ends = up(SoftmaxEndBytes(plan));
   ring = std::max({arena, choices, edits, masks});
 }
@@ -110,6 +118,7 @@ Status CudaStep::Prepare(const StepPlan& plan, const DeviceProperties& device,
   masks_ = reinterpret_cast<uint64_t*>(take("token masks", sizes.masks));
   logits_workspace_ = take("logits workspace", sizes.logits);
   attention_workspace_ = take("attention workspace", sizes.attention);
+  attention_counters_ = take("attention counters", sizes.counters);
   softmax_ends_ = reinterpret_cast<SoftmaxEnds*>(take("ends of softmaxes", sizes.ends));
   softmax_end_capacity_ = sizes.ends / static_cast<int64_t>(sizeof(SoftmaxEnds));
   edit_capacity_ = sizes.edits / static_cast<int64_t>(sizeof(LogitEdit));
@@ -119,8 +128,8 @@ Status CudaStep::Prepare(const StepPlan& plan, const DeviceProperties& device,
   packed_.resize(static_cast<size_t>(arena_.size()));
   // Decode attention counts arrivals there, from 0, and leaves 0.
   return Check(
-      cudaMemsetAsync(attention_workspace_, 0, static_cast<size_t>(sizes.attention), stream.get()),
-      "clear the workspace of attention");
+      cudaMemsetAsync(attention_counters_, 0, static_cast<size_t>(sizes.counters), stream.get()),
+      "clear the counters of attention");
 }
 
 bool CudaStep::HasRoom(const BatchLimits& needed) const {

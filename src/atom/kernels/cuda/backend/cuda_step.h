@@ -24,11 +24,12 @@ struct ScratchSizes {
   int64_t masks = 0;      ///< masks of one launch: at least one row's
   int64_t logits = 0;     ///< workspace of sampling and of log-probabilities
   int64_t attention = 0;  ///< workspace of decode attention
+  int64_t counters = 0;   ///< its counters
   int64_t ends = 0;       ///< of softmaxes, where there is an exact window
   int64_t ring = 0;       ///< half of the pinned ring
 
   int64_t device_bytes() const {
-    return arena + slots + choices + edits + masks + logits + attention + ends;
+    return arena + slots + choices + edits + masks + logits + attention + counters + ends;
   }
 };
 
@@ -69,6 +70,7 @@ class CudaStep {
   int64_t mask_capacity() const { return mask_capacity_; }
   std::byte* logits_workspace() const { return logits_workspace_; }
   std::byte* attention_workspace() const { return attention_workspace_; }
+  std::byte* attention_counters() const { return attention_counters_; }
   /// REQUIRES: the plan has so many rows · heads, and an exact window.
   SoftmaxEnds* softmax_ends(int64_t count) const;
 
@@ -94,6 +96,7 @@ class CudaStep {
   int64_t mask_capacity_ = 0;
   std::byte* logits_workspace_ = nullptr;
   std::byte* attention_workspace_ = nullptr;
+  std::byte* attention_counters_ = nullptr;
   SoftmaxEnds* softmax_ends_ = nullptr;
   int64_t softmax_end_capacity_ = 0;
 };

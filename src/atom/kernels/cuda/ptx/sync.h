@@ -15,6 +15,22 @@ __device__ __forceinline__ void BarrierArrive(uint32_t id, uint32_t threads) {
   asm volatile("barrier.arrive.aligned %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+/// The same barrier; true if the predicate is in any of its threads. Of a converged warp.
+__device__ __forceinline__ bool BarrierAny(uint32_t id, uint32_t threads, bool predicate) {
+  uint32_t any;
+  asm volatile(
+      "{\n"
+      ".reg .pred p, q;\n"
+      "setp.ne.u32 p, %3, 0;\n"
+      "barrier.cta.red.or.pred.aligned q, %1, %2, p;\n"
+      "selp.u32 %0, 1, 0, q;\n"
+      "}\n"
+      : "=r"(any)
+      : "r"(id), "r"(threads), "r"(static_cast<uint32_t>(predicate))
+      : "memory");
+  return any != 0;
+}
+
 /// Ordinary writes to shared memory become visible to wgmma descriptors and bulk copies.
 /// 9.7.13.4 "membar / fence".
 __device__ __forceinline__ void FenceProxyAsync() {

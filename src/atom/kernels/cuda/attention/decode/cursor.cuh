@@ -1,0 +1,87 @@
+// Where a warp is in all (sequence, KV head, page) triples, in that order.
+#pragma once
+
+#include "atom/kernels/cuda/attention/attention_call.h"
+#include "atom/kernels/cuda/attention/decode/shape.cuh"
+
+namespace atom::kernels::cuda::decode {
+
+/// Walks the steps of a stretch. All lanes hold the same values. Page-heads are counted through:
+/// first_index · kv_heads + head · pages + page.
+struct Cursor {
+  int sequence = 0, head = 0, page = 0;  // `page`, the step's first, counts within the sequence
+  int pages = 0, first_page = 0;         // of the sequence: to its end, the first that is seen
+  int first_index = 0;                   // of the sequence's pages in PageLists::indices
+  int end = 0;                           // of the stretch, in page-heads
+
+  __device__ bool valid() const { return page < pages; }
+
+  __device__ void OpenSequence(const DecodeAttention& call) {
+    first_index = __ldg(call.lists.indptr + sequence);
+    pages = __ldg(call.lists.indptr + sequence + 1) - first_index;
+    const int length = __ldg(call.lists.kv_lengths + sequence), window = call.params.window;
+    pages = min(pages, FirstExactPage(length - 1, call.params.exact_window));
+    first_page = window > 0 && length > window ? (length - window) / kPagePositions : 0;
+  }
+
+  /// At the first segment that begins at or behind page-head `start`, and before `stop`.
+  __device__ void Seek(const DecodeAttention& call, int start, int stop, int lane) {
+    end = stop;
+    // The last sequence whose pages begin at or before start: 32 at a time.
+    int low = 0, high = call.lists.sequences;  // in [low, high)
+    while (high - low > 1) {
+      const int step = (high - low + 31) / 32;
+      const int probe = min(low + lane * step, high - 1);
+      const bool before = __ldg(call.lists.indptr + probe) * call.kv.kv_heads <= start;
+      const int count = __popc(__ballot_sync(~0u, before));
+      const int next = low + (count - 1) * step;
+      high = min(next + step, high);
+      low = min(next, high - 1);
+    }
+    sequence = low;
+    OpenSequence(call);
+    const int inside = start - first_index * call.kv.kv_heads;
+    head = pages > 0 ? inside / pages : call.kv.kv_heads;
+    page = pages > 0 ? inside % pages : 0;
+    page = (page + kSegmentPages - 1) / kSegmentPages * kSegmentPages;
+    Settle(call);
+  }
+
+  /// The first step that the query sees.
+  __device__ int first_step() const { return first_page / kStepPages * kStepPages; }
+
+  /// Skips to a step that exists and is seen; ends at the stretch's end, which lies between
+  /// segments.
+  __device__ void Settle(const DecodeAttention& call) {
+    while (true) {
+      if (head >= call.kv.kv_heads) {
+        if (++sequence >= call.lists.sequences) break;
+        head = page = 0;
+        OpenSequence(call);
+        continue;
+      }
+      if (page >= pages) {
+        ++head;
+        page = 0;
+        continue;
+      }
+      const int begin = first_index * call.kv.kv_heads + head * pages + page;
+      if (page % kSegmentPages == 0 && begin >= end) break;
+      if (page >= first_step()) return;
+      // A segment out of sight belongs to nobody; one seen in part begins at its first step seen.
+      const int segment = first_page / kSegmentPages * kSegmentPages;
+      page = page < segment ? page / kSegmentPages * kSegmentPages + kSegmentPages : first_step();
+    }
+    page = pages = 0;
+  }
+
+  /// True if the next step is the first of a segment, or there is none.
+  __device__ bool Next(const DecodeAttention& call) {
+    page += kStepPages;
+    if (page < pages && page % kSegmentPages != 0) return false;
+    Settle(call);
+    return true;
+  }
+};
+
+}  // namespace atom::kernels::cuda::decode

@@ -1,0 +1,116 @@
+// Sums over positions in registers, their merge, and the rows of `out` they end in. As the tensor
+// core leaves them: out[i] are (channel 16 i + g, columns 2t, 2t + 1), (channel 16 i + 8 + g, the
+// same).
+#pragma once
+
+#include "atom/kernels/cuda/attention/decode/queries.cuh"
+
+namespace atom::kernels::cuda::decode {
+
+template <int kHeadDim>
+struct Sums {
+  static constexpr int kFragments = kHeadDim / 16;
+
+  float out[kFragments][4];  // Σ p · value
+  float ends[4];             // columns 2t, 2t + 1 of row g: Σ p, Σ p · offset, Σ p · scale
+  float max[2];              // the reference maximum of columns 2t, 2t + 1
+
+  __device__ void Begin() {
+#pragma unroll
+    for (int i = 0; i < kFragments; ++i) {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) out[i][j] = 0;
+    }
+#pragma unroll
+    for (int j = 0; j < 4; ++j) ends[j] = 0;
+    max[0] = max[1] = kNoScore;
+  }
+
+  /// Moves the reference maximum to the largest score of a step where that exceeds it by far.
+  __device__ __forceinline__ void RaiseMax(const float (&scores)[kStepPages][4]) {
+    float step_max[2];
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      step_max[j] =
+          fmaxf(fmaxf(scores[0][j], scores[0][j + 2]), fmaxf(scores[1][j], scores[1][j + 2]));
+    }
+#pragma unroll
+    for (int distance = 4; distance < 32; distance *= 2) {
+      step_max[0] = fmaxf(step_max[0], __shfl_xor_sync(~0u, step_max[0], distance));
+      step_max[1] = fmaxf(step_max[1], __shfl_xor_sync(~0u, step_max[1], distance));
+    }
+    const bool raise0 = step_max[0] > max[0] + kMaxSlack;
+    const bool raise1 = step_max[1] > max[1] + kMaxSlack;
+    if (!__any_sync(~0u, raise0 || raise1)) return;
+    const float new0 = raise0 ? step_max[0] : max[0], new1 = raise1 ? step_max[1] : max[1];
+    const float factor0 = ptx::Exp2(max[0] - new0), factor1 = ptx::Exp2(max[1] - new1);
+    max[0] = new0, max[1] = new1;
+#pragma unroll
+    for (int i = 0; i < kFragments; ++i) {
+      out[i][0] *= factor0, out[i][1] *= factor1, out[i][2] *= factor0, out[i][3] *= factor1;
+    }
+    ends[0] *= factor0, ends[1] *= factor1;
+  }
+
+  // In memory: [fragment][lane] float4 of `out`, then [lane] float4 of ends and maxima; `lane` is
+  // added by the caller.
+
+  __device__ void Store(float4* to) const {
+#pragma unroll
+    for (int i = 0; i < kFragments; ++i) to[i * 32] = {out[i][0], out[i][1], out[i][2], out[i][3]};
+    to[kFragments * 32] = {ends[0], ends[1], max[0], max[1]};
+  }
+
+  /// Merges these registers behind what is at `from`.
+  __device__ void MergeAfter(const float4* from) {
+    const float4 before = from[kFragments * 32];
+    const MergeFactors even(before.z, max[0]), odd(before.w, max[1]);
+#pragma unroll
+    for (int i = 0; i < kFragments; ++i) {
+      const float4 old = from[i * 32];
+      out[i][0] = even(old.x, out[i][0]);
+      out[i][1] = odd(old.y, out[i][1]);
+      out[i][2] = even(old.z, out[i][2]);
+      out[i][3] = odd(old.w, out[i][3]);
+    }
+    ends[0] = even(before.x, ends[0]);
+    ends[1] = odd(before.y, ends[1]);
+    max[0] = even.max, max[1] = odd.max;
+  }
+
+  /// out / Σ p into the row of `out`, and the ends of the softmax where they are asked for.
+  template <KvStorage kStorage>
+  __device__ void Finish(const DecodeAttention& call, int sequence, int head,
+                         const Columns& columns, int lane) const {
+    FinishFragments<kStorage, kFragments>(call, sequence, head, columns, lane, 0, out);
+  }
+
+  /// The same of `kCount` fragments from `first` on, which are in `part`.
+  template <KvStorage kStorage, int kCount>
+  __device__ void FinishFragments(const DecodeAttention& call, int sequence, int head,
+                                  const Columns& columns, int lane, int first,
+                                  const float (&part)[kCount][4]) const {
+    const int g = lane / 4, t = lane % 4;
+    const int64_t row = QueryRow(call, sequence);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const float sum = __shfl_sync(~0u, ends[j], t);
+      const Normalizer<kStorage> normalize(sum, __shfl_sync(~0u, ends[j], 4 + t),
+                                           __shfl_sync(~0u, ends[j], 8 + t));
+      const int column = columns.first + 2 * t + j;
+      if (column >= columns.group) continue;
+      const int64_t query_head = head * columns.group + column;
+      if (call.params.ends != nullptr && g == 0 && first == 0) {
+        call.params.ends[row * call.params.heads + query_head] = {max[j], sum};
+      }
+      void* to = MutableRowAt(call.out, row, query_head * kHeadDim + 16 * first);
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) {
+        StoreValue(to, call.out.type, 16 * i + g, normalize(part[i][j]));
+        StoreValue(to, call.out.type, 16 * i + 8 + g, normalize(part[i][2 + j]));
+      }
+    }
+  }
+};
+
+}  // namespace atom::kernels::cuda::decode

@@ -1,0 +1,347 @@
+// A warpgroup that multiplies: 64 rows of the tile, every tile of positions that one of them sees.
+//
+//   scores = q · Kᵀ of 64 positions, then of each step of 32: softmax, out += p · V
+//
+// The arithmetic of a row is the decode kernel's, operation by operation and in the same order; the
+// instruction and the roles of the operands differ, and give the same bits.
+#pragma once
+
+#include "atom/kernels/cuda/attention/prefill/queries.cuh"
+#include "atom/kernels/cuda/attention/prefill/sums.cuh"
+#include "atom/kernels/cuda/ptx/mbarrier.h"
+#include "atom/kernels/cuda/ptx/sync.h"
+#include "atom/kernels/cuda/ptx/wgmma.h"
+
+namespace atom::kernels::cuda::prefill {
+
+template <KvStorage kStorage, int kHeadDim, bool kSoftcap>
+class MultiplyingWarpgroup {
+ public:
+  using Sizes = Shape<kStorage, kHeadDim>;
+  static constexpr int kFragments = Sizes::kFragments;
+  static constexpr int kEarlyTerms = 4;
+  static constexpr bool kTurns = Sizes::kWarpgroups == 2;
+  static constexpr uint32_t kOwnBarrier = 1, kTurnBarrier = 3;  // of warpgroup 0
+  static constexpr bool kAhead = Sizes::kStages > 1;            // scores are computed a tile ahead
+
+  __device__ MultiplyingWarpgroup(const PrefillAttention& call, const RowTile& rows, char* shared,
+                                  int warpgroup)
+      : call_(call),
+        rows_(rows),
+        shared_(shared),
+        warpgroup_(warpgroup),
+        lane_(threadIdx.x % 32),
+        t_(lane_ % 4) {
+    barriers_.base = ptx::SharedAddress(shared + Sizes::kBarriersAt);
+    const int thread = threadIdx.x % kWarpgroupThreads;
+    row_ = warpgroup * kWarpgroupRows + thread / 32 * 16 + lane_ / 4;
+    state_.out = reinterpret_cast<float4*>(shared + Sizes::kStateAt) +
+                 warpgroup * (kHeadDim / 8) * kWarpgroupThreads + thread;
+    sums_row_ = min(lane_ / 4, 3) * Sizes::kSumsRowBytes + 4 * t_;
+    score_scale_ = call.params.scale * 1.4426950408889634f;
+  }
+
+  __device__ void Run() {
+    queries_.Load(call_, rows_, row_, lane_);
+    if constexpr (Sizes::kQueriesInShared) {
+      queries_.Store(QueryAddress(), threadIdx.x % kWarpgroupThreads / 32, lane_);
+      ptx::FenceProxyAsync();
+      ptx::BarrierSync(kOwnBarrier + warpgroup_, kWarpgroupThreads);
+    }
+    const int first_query = warpgroup_ * kWarpgroupRows / rows_.group;
+    const int last_query =
+        min(rows_.count, (warpgroup_ * kWarpgroupRows + kWarpgroupRows - 1) / rows_.group + 1) - 1;
+    const int end = rows_.first_tile() + rows_.tiles();
+    // The tiles that some row of the warpgroup sees: [first, last).
+    int first =
+        RowTile::FirstSeen(rows_.first_position + first_query, call_.params) / kTilePositions;
+    int last =
+        (RowTile::LastSeen(rows_.first_position + last_query, call_.params) + kTilePositions) /
+        kTilePositions;
+    const bool any = first_query < rows_.count && first < last;
+    if (!any) first = last = end;
+    turns_ = rows_.tiles();
+    if (kTurns && warpgroup_ == 1) ptx::BarrierArrive(kTurnBarrier, 2 * kWarpgroupThreads);
+    PassOver(first - rows_.first_tile());
+    if (any) {
+      AttendAll(first, last);
+      state_.template Finish<kStorage>(call_, rows_, row_, lane_);
+      if constexpr (kAhead) stage_.Next();
+    }
+    PassOver(end - last);
+  }
+
+ private:
+  __device__ uint32_t QueryAddress() const {
+    return ptx::SharedAddress(shared_ + Sizes::kQueriesAt) +
+           warpgroup_ * kWarpgroupRows * kHeadDim * 2;
+  }
+
+  __device__ __forceinline__ void WaitForStage() const {
+    ptx::MbarrierWait(barriers_.Full(stage_.index), stage_.parity);
+  }
+  __device__ __forceinline__ void Release(int stage) const {
+    if (lane_ == 0) ptx::MbarrierArrive(barriers_.Empty(stage));
+  }
+
+  // Two warpgroups take turns at the tensor cores, tile by tile: left alone they fall into step,
+  // and the tensor cores idle while both are busy with their softmax.
+  __device__ __forceinline__ void TakeTurn() const {
+    if constexpr (kTurns) ptx::BarrierSync(kTurnBarrier + warpgroup_, 2 * kWarpgroupThreads);
+  }
+  /// Nobody waits for a turn behind the last one.
+  __device__ __forceinline__ void PassTurn() {
+    if constexpr (kTurns) {
+      if (--turns_ == 0 && warpgroup_ == 1) return;
+      ptx::BarrierArrive(kTurnBarrier + 1 - warpgroup_, 2 * kWarpgroupThreads);
+    }
+  }
+
+  /// Tiles that no row of the warpgroup sees.
+  __device__ void PassOver(int tiles) {
+    for (int n = 0; n < tiles; ++n, stage_.Next()) {
+      WaitForStage();
+      TakeTurn();
+      PassTurn();
+      Release(stage_.index);
+    }
+  }
+
+  /// Tiles [first, last). The tensor cores work on the values of one and the keys of the next while
+  /// the other warpgroup makes probabilities of its scores.
+  __device__ void AttendAll(int first, int last) {
+    sums_.Begin();
+    if constexpr (kAhead) {
+      WaitForStage();
+      MultiplyKeys();
+      LoadTerms(shared_ + stage_.index * Sizes::kStageBytes);
+      ptx::WgmmaWait<0>();
+    }
+    for (int tile = first; tile < last; ++tile) {
+      Attend(tile, last);
+      if (tile % kTilesPerSegment == kTilesPerSegment - 1 || tile + 1 == last) {
+        state_.Merge(sums_);
+        sums_.Begin();
+      }
+    }
+  }
+
+  /// One tile; its scores are there, and those of the next take their place.
+  __device__ __forceinline__ void Attend(int tile, int last) {
+    const int index = stage_.index;
+    const char* stage = shared_ + index * Sizes::kStageBytes;
+    if constexpr (!kAhead) {
+      WaitForStage();
+      MultiplyKeys();
+      ptx::WgmmaWait<0>();
+    }
+    if constexpr (!kAhead) LoadTerms(stage);
+    ScaleScores(stage);
+    Mask(tile * kTilePositions);
+    float largest[kStepsPerTile][2];  // of a step: rows g and g + 8
+#pragma unroll
+    for (int step = 0; step < kStepsPerTile; ++step) {
+      const float* scores = scores_ + step * 16;
+      float low = fmaxf(scores[0], scores[1]), high = fmaxf(scores[2], scores[3]);
+#pragma unroll
+      for (int i = 4; i < 16; i += 4) {
+        low = fmaxf(low, fmaxf(scores[i], scores[i + 1]));
+        high = fmaxf(high, fmaxf(scores[i + 2], scores[i + 3]));
+      }
+      largest[step][0] = low, largest[step][1] = high;
+    }
+#pragma unroll
+    for (int distance = 1; distance < 4; distance *= 2) {
+#pragma unroll
+      for (int i = 0; i < 2 * kStepsPerTile; ++i) {
+        float& x = largest[i / 2][i % 2];
+        x = fmaxf(x, __shfl_xor_sync(~0u, x, distance));
+      }
+    }
+    Raise raises[kStepsPerTile];
+#pragma unroll
+    for (int step = 0; step < kStepsPerTile; ++step) {
+      raises[step] = sums_.RaiseMax(largest[step]);
+      Exponentials(stage, step);
+      AddProbabilities(stage, step);
+    }
+    if constexpr (kAhead) {
+      if (tile + 1 < last) {
+        stage_.Next();
+        WaitForStage();
+      }
+    }
+    if (!sums_.empty) sums_.Rescale(raises[0]);
+    // Seldom: the second step moves the maximum again, and has to wait for the first one's sums.
+    const bool apart =
+        ptx::BarrierAny(kOwnBarrier + warpgroup_, kWarpgroupThreads, raises[1].any());
+    TakeTurn();
+    if (apart) {
+      MultiplyValues<0, kStepPages>(stage);
+      ptx::WgmmaCommit();
+      ptx::WgmmaWait<0>();
+      sums_.Rescale(raises[1]);
+      MultiplyValues<kStepPages, kTilePages>(stage);
+    } else {
+      MultiplyValues<0, kTilePages>(stage);
+    }
+    sums_.empty = false;
+    if constexpr (kAhead) {
+      MultiplyKeys();  // behind the last tile its own keys again: a branch here would cost more
+    } else {
+      ptx::WgmmaCommit();
+    }
+    PassTurn();
+    if constexpr (kAhead) LoadTerms(shared_ + stage_.index * Sizes::kStageBytes);
+    ptx::WgmmaWait<0>();
+    Release(index);
+    if constexpr (!kAhead) stage_.Next();
+  }
+
+  /// A descriptor of the stage, which the compiler knows to be the same in all lanes; `>> 4` bytes
+  /// can be added to it.
+  __device__ __forceinline__ uint64_t Operand(const char* stage) const {
+    return ptx::Swizzle128Descriptor(__shfl_sync(~0u, ptx::SharedAddress(stage), 0));
+  }
+
+  /// Of the stage that is next.
+  __device__ __forceinline__ void MultiplyKeys() {
+    using ptx::MmaTypes;
+    using ptx::OperandA;
+    const uint64_t stage = Operand(shared_ + stage_.index * Sizes::kStageBytes);
+    ptx::WgmmaFence();
+#pragma unroll
+    for (int s = 0; s < kFragments; ++s) {
+      const uint64_t keys = stage + ((s / 4 * Sizes::kKeyColumnBytes + s % 4 * 32) >> 4);
+      if constexpr (Sizes::kQueriesInShared) {
+        const uint64_t queries =
+            ptx::Swizzle128Descriptor(QueryAddress() + s / 4 * kWarpgroupRows * 128 + s % 4 * 32);
+        ptx::Wgmma<MmaTypes::kF16F16, OperandA::kShared, kTilePositions>::Issue(scores_, queries,
+                                                                                keys, s > 0);
+      } else {
+        ptx::Wgmma<MmaTypes::kF16F16, OperandA::kRegisters, kTilePositions>::Issue(
+            scores_, queries_.fragments[s], keys, s > 0);
+      }
+    }
+    ptx::WgmmaCommit();
+  }
+
+  /// (a, b) of KeyTerms of two positions, of this lane's columns 8 j + 2t, + 1.
+  static __device__ __forceinline__ float4 Terms(const char* stage, int j, int t) {
+    return reinterpret_cast<const float4*>(stage + Sizes::kTermsAt)[4 * j + t];
+  }
+
+  /// Those of the first columns, so that they are there when the scores are.
+  __device__ __forceinline__ void LoadTerms(const char* stage) {
+    if constexpr (HasScales(kStorage)) {
+#pragma unroll
+      for (int j = 0; j < kEarlyTerms; ++j) terms_[j] = Terms(stage, j, t_);
+    }
+  }
+
+  /// Into units of log2(e).
+  __device__ __forceinline__ void ScaleScores(const char* stage) {
+    constexpr int kColumns = kTilePositions / 8;
+    float4 late[kColumns - kEarlyTerms];
+    if constexpr (HasScales(kStorage)) {
+#pragma unroll
+      for (int j = kEarlyTerms; j < kColumns; ++j) late[j - kEarlyTerms] = Terms(stage, j, t_);
+    }
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j) {
+      float4 terms = {score_scale_, 0.0f, score_scale_, 0.0f};
+      if constexpr (HasScales(kStorage))
+        terms = j < kEarlyTerms ? terms_[j] : late[j - kEarlyTerms];
+      float* s = scores_ + 4 * j;
+      s[0] = Score(s[0], terms.x, terms.y, queries_.sum[0]);
+      s[1] = Score(s[1], terms.z, terms.w, queries_.sum[0]);
+      s[2] = Score(s[2], terms.x, terms.y, queries_.sum[1]);
+      s[3] = Score(s[3], terms.z, terms.w, queries_.sum[1]);
+    }
+    if constexpr (kSoftcap) {
+      const float cap = call_.params.softcap * 1.4426950408889634f;
+#pragma unroll
+      for (int i = 0; i < kTilePositions / 2; ++i) scores_[i] = Softcap(scores_[i], cap);
+    }
+  }
+
+  /// Positions that a row does not see, of the tile from `first` on.
+  __device__ __forceinline__ void Mask(int first) {
+    const int end = first + kTilePositions;
+    // One decision for the warp: whether some row does not see all of the tile.
+    bool partial = false;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      partial |= end - 1 > queries_.last[h] || first < queries_.first[h];
+    }
+    if (!__any_sync(~0u, partial)) return;
+#pragma unroll
+    for (int i = 0; i < kTilePositions / 2; ++i) {
+      const int position = first + i / 4 * 8 + 2 * t_ + i % 2, h = i / 2 % 2;
+      if (position > queries_.last[h] || position < queries_.first[h]) scores_[i] = -INFINITY;
+    }
+  }
+
+  /// p = fp16(2^(score − max)), and p · scale of the value, as A operands of 16 positions each.
+  __device__ __forceinline__ void Exponentials(const char* stage, int step) {
+    const float low = sums_.max[0], high = sums_.max[1];
+#pragma unroll
+    for (int j = 4 * step; j < 4 * step + 4; ++j) {
+      const float* s = scores_ + 4 * j;
+      uint32_t* p = p_[j / 2] + 2 * (j % 2);
+      p[0] = Bits(__floats2half2_rn(ptx::Exp2(s[0] - low), ptx::Exp2(s[1] - low)));
+      p[1] = Bits(__floats2half2_rn(ptx::Exp2(s[2] - high), ptx::Exp2(s[3] - high)));
+      if constexpr (HasScales(kStorage)) {
+        const uint32_t scale = *reinterpret_cast<const uint32_t*>(
+            stage + Sizes::kSumsAt + 2 * Sizes::kSumsRowBytes + 16 * j + 4 * t_);
+        uint32_t* to = weighted_[j / 2] + 2 * (j % 2);
+        to[0] = Bits(__hmul2(AsHalf2(p[0]), AsHalf2(scale)));
+        to[1] = Bits(__hmul2(AsHalf2(p[1]), AsHalf2(scale)));
+      }
+    }
+  }
+
+  /// The sums of p, of p · offset and of p · scale. A warp's product: columns are few.
+  __device__ __forceinline__ void AddProbabilities(const char* stage, int step) {
+    const char* row = stage + Sizes::kSumsAt + sums_row_;
+#pragma unroll
+    for (int i = kStepPages * step; i < kStepPages * (step + 1); ++i) {
+      const uint32_t low = *reinterpret_cast<const uint32_t*>(row + 32 * i);
+      const uint32_t high = *reinterpret_cast<const uint32_t*>(row + 32 * i + 16);
+      ptx::MmaF16(sums_.sums, p_[i][0], p_[i][1], p_[i][2], p_[i][3], low, high);
+    }
+  }
+
+  /// out += p · V, of pages [kFirst, kEnd) of the tile.
+  template <int kFirst, int kEnd>
+  __device__ __forceinline__ void MultiplyValues(const char* stage) {
+    using Values = ptx::Wgmma<ptx::MmaTypes::kF16F16, ptx::OperandA::kRegisters, kHeadDim>;
+    const uint64_t operand = Operand(stage);
+    ptx::WgmmaFence();
+#pragma unroll
+    for (int i = kFirst; i < kEnd; ++i) {
+      const uint64_t positions = operand + (i * 2 * kPagePositions >> 4);
+      const bool add = i > 0 || !sums_.empty;
+      Values::Issue(sums_.out, HasScales(kStorage) ? weighted_[i] : p_[i],
+                    positions + (Sizes::kValuesAt >> 4), add);
+    }
+  }
+
+  const PrefillAttention& call_;
+  const RowTile& rows_;
+  char* shared_;
+  int warpgroup_, lane_, t_, row_;
+  int sums_row_;  // bytes from `sums` of a stage: row g, positions 2t, 2t + 1
+  float score_scale_;
+  Barriers<Sizes> barriers_;
+  Queries<kHeadDim> queries_;
+  float scores_[kTilePositions / 2];  // [4 j + i]: row g + 8 (i/2), position 8 j + 2 t + i%2
+  float4 terms_[kEarlyTerms];
+  uint32_t p_[kTilePages][4], weighted_[kTilePages][4];
+  RingPosition<Sizes::kStages> stage_;
+  int turns_ = 0;  // at the tensor cores, that are left
+  SegmentSums<kHeadDim> sums_;
+  RowState<kHeadDim> state_;
+};
+
+}  // namespace atom::kernels::cuda::prefill
