@@ -56,6 +56,16 @@ TEST_P(DeviceFailureTest, EveryRequestEndsOnceWithTheSentence) {
   EXPECT_EQ(core.stats().running + core.stats().waiting, 0);
 }
 
+TEST_P(DeviceFailureTest, TheExceptionPassesACoreWithStepsInFlight) {
+  Transcripts results;
+  const auto run = [&] {
+    EngineCore core(runner_, *model_.tokenizer, {.max_sequences = 4});
+    for (RequestId id = 0; id < kRequests; ++id) core.Add(Make(id), {});
+    while (core.HasWork()) StepInto(core, results);
+  };
+  EXPECT_THROW(run(), kernels::DeviceError);
+}
+
 TEST_P(DeviceFailureTest, TheThreadLivesOnAndSaysSo) {
   Engine engine(runner_, *model_.tokenizer, {.max_sequences = 4, .max_waiting = kRequests});
   EXPECT_FALSE(engine.failure().has_value());

@@ -10,6 +10,7 @@
 #include "atom/engine/active_request.h"
 #include "atom/engine/batch_builder.h"
 #include "atom/engine/scheduler.h"
+#include "atom/kernels/device_error.h"
 
 namespace atom::engine {
 namespace {
@@ -54,7 +55,11 @@ class EngineCore::State {
  public:
   State(model::Runner& runner, const tokenizer::Tokenizer& tokenizer, const EngineOptions& options);
   ~State() {
-    while (!in_flight_.empty()) TakeStep();
+    try {
+      while (!in_flight_.empty()) TakeStep();
+    } catch (const kernels::DeviceError&) {
+      // A lost device has no steps to wait for; whoever enqueued them has heard of it, or will.
+    }
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
