@@ -3,12 +3,14 @@
 //   op                            kernel                                   limits
 //   Embed, NormAdd, Gather,       rows/row_ops                             even widths
 //   Softcap
-//   …Quantize  a scale a group    rows/fused_quantize                      groups of 128, RMSNorm,
-//                                                                          SiLU
+//   …Quantize  integers in groups rows/fused_quantize                      fp16 scales: of 128;
+//                                                                          two-level: to 128;
+//                                                                          RMSNorm, SiLU
 //              all else           rows/plain_quantize                      one CTA a row
-//   Linear  4-bit × 8-bit         gemm/gemm_choice                         groups of 128 · n
+//   Linear  4-bit × 8-bit         gemm/gemm_choice                         groups of 128 · n, with
+//                                                                          two-level scales 32 · n
 //           8-bit × 8-bit         gemm/gemm_choice
-//           4-bit × 16-bit        gemm/gemm_choice                         groups of 128
+//           4-bit × 16-bit        gemm/gemm_choice                         groups of 64 and 128
 //           16-bit × 16-bit       gemm/gemm_choice                         bf16
 //   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96, 128
 //                                                                          or 256
