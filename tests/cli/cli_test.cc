@@ -199,6 +199,7 @@ TEST_F(CliTest, QuantizeEvalInspectGenerate) {
 
   const Outcome eval = Atom("eval " + out + " --windows 3 --json - --ppl " + text().string());
   ASSERT_EQ(eval.exit_code, 0) << eval.err;
+  EXPECT_EQ(eval.err, "") << "the default recipe has kernels";
   const auto rows = nlohmann::json::parse(eval.out).at("perplexity");
   ASSERT_EQ(rows.size(), 1u);
   EXPECT_EQ(rows[0].at("dataset"), "text.txt");
@@ -226,8 +227,9 @@ TEST_F(CliTest, QuantizeEvalInspectGenerate) {
 
   const Outcome inspect = Atom("inspect --json --verify " + out);
   ASSERT_EQ(inspect.exit_code, 0) << inspect.err;
-  EXPECT_EQ(nlohmann::json::parse(inspect.out).at("quantization_config").at("quant_method"),
-            "atom");
+  const auto config = nlohmann::json::parse(inspect.out).at("quantization_config");
+  EXPECT_EQ(config.at("quant_method"), "atom");
+  EXPECT_EQ(config.at("recipe").at("name"), "w4a8");
 
   const std::string generate =
       "generate " + out + " --prompt 'abc ' -n 12 --temperature 0 --ignore-eos";
@@ -292,10 +294,13 @@ TEST_F(CliTest, AnErrorLeavesNothingBehind) {
 }
 
 TEST_F(CliTest, AKilledRunIsResumedToTheSameBytes) {
-  ASSERT_EQ(Atom(QuantizeArguments("whole")).exit_code, 0);
+  const auto arguments = [&](const std::string& name) {
+    return QuantizeArguments(name) + " --recipe atom-w4a4";
+  };
+  ASSERT_EQ(Atom(arguments("whole")).exit_code, 0);
   for (int delay = 0; delay < 400; delay += 40) {
     const std::string name = fmt::format("killed-{}", delay);
-    const std::string command = "exec " + std::string(ATOM_PROGRAM) + " " + QuantizeArguments(name);
+    const std::string command = "exec " + std::string(ATOM_PROGRAM) + " " + arguments(name);
     const pid_t child = StartShell(command);
     std::this_thread::sleep_for(std::chrono::milliseconds(delay));
     kill(child, SIGKILL);
@@ -303,7 +308,7 @@ TEST_F(CliTest, AKilledRunIsResumedToTheSameBytes) {
     waitpid(child, &status, 0);
     // Behind the last rename the artifact is whole, and the partial folder may not be gone yet.
     if (!std::filesystem::exists(folder_ / name)) {
-      const Outcome again = Atom(QuantizeArguments(name));
+      const Outcome again = Atom(arguments(name));
       ASSERT_EQ(again.exit_code, 0) << again.err;
       EXPECT_FALSE(std::filesystem::exists(folder_ / (name + ".partial")));
     }

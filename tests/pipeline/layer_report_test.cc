@@ -26,7 +26,7 @@ int64_t PackedBytes(const model::ModelFiles& files) {
 }
 
 TEST_F(LayerReportTest, BitsPerWeightAreThoseOfTheStoredCodesAndScales) {
-  for (const char* name : {"atom-w4a4", "atom-best", "w4a16", "w8a8"}) {
+  for (const char* name : {"atom-w4a4", "atom-best", "w4a8", "w4a16", "w8a8"}) {
     SCOPED_TRACE(name);
     Quantize(name, Preset(name), /*simulated=*/false, 2);
     const model::ModelFiles files = model::ModelFiles::Open(folder_ / name).value();

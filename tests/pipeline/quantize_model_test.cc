@@ -10,7 +10,8 @@ namespace {
 
 TEST_F(QuantizeModelTest, PackedAndSimulatedAgreeOnEveryPresetWithKernels) {
   const double fp = Perplexity(folder_ / "model", false);
-  for (const char* name : {"atom-w4a4", "w4a8-plain", "w8a8", "w4a16-plain", "rtn-w4a4"}) {
+  for (const char* name :
+       {"atom-w4a4", "w4a8", "w4a16", "w4a8-plain", "w8a8", "w4a16-plain", "rtn-w4a4"}) {
     SCOPED_TRACE(name);
     Quantize(name, Preset(name), /*simulated=*/false, 2);
     const double packed = Perplexity(folder_ / name, false);
@@ -18,6 +19,14 @@ TEST_F(QuantizeModelTest, PackedAndSimulatedAgreeOnEveryPresetWithKernels) {
     EXPECT_NEAR(packed / Perplexity(folder_ / name, false, "reference"), 1.0, 5e-4);
     EXPECT_NEAR(packed / fp, 1.0, 0.2);
     EXPECT_NE(packed, fp);
+  }
+}
+
+// What `atom quantize` takes by itself runs on packed codes wherever it is taken.
+TEST_F(QuantizeModelTest, TheDefaultRecipeHasKernelsOnEveryBackendOfACpu) {
+  for (const char* name : {"cpu", "reference"}) {
+    const auto backend = kernels::MakeBackend(name, {.threads = 2}).value();
+    EXPECT_TRUE(model::MissingKernels(Preset("w4a8"), *backend).empty()) << name;
   }
 }
 

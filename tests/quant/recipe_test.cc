@@ -27,7 +27,7 @@ TEST(RecipeTest, PresetsAreValidAndFoundByName) {
     EXPECT_EQ(Find(preset.name), preset);
   }
   for (const char* name :
-       {"atom-w4a4", "atom-best", "atom-w4a8", "w4a16", "w4a8-plain", "w8a8", "w4a16-plain",
+       {"atom-w4a4", "atom-best", "atom-w4a8", "w4a8", "w4a16", "w4a8-plain", "w8a8", "w4a16-plain",
         "rtn-w4a4", "none", "atom-w3a3", "atom-fp4", "atom-e2m1"}) {
     EXPECT_TRUE(names.contains(name)) << name;
   }
@@ -39,8 +39,8 @@ TEST(RecipeTest, PresetsAreValidAndFoundByName) {
 }
 
 TEST(RecipeTest, KernelsExistForThePresetsThatSaySo) {
-  for (const char* name : {"atom-w4a4", "atom-best", "atom-w4a8", "w4a16", "w4a8-plain", "w8a8",
-                           "w4a16-plain", "rtn-w4a4", "none"}) {
+  for (const char* name : {"atom-w4a4", "atom-best", "atom-w4a8", "w4a8", "w4a16", "w4a8-plain",
+                           "w8a8", "w4a16-plain", "rtn-w4a4", "none"}) {
     EXPECT_TRUE(HasKernels(Find(name))) << name;
   }
   for (const char* name : {"atom-w3a3", "atom-fp4", "atom-e2m1", "published-w4a4"}) {

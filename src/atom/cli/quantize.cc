@@ -23,7 +23,7 @@ namespace {
 struct QuantizeFlags {
   std::string model;
   std::string out;
-  std::string recipe = "atom-w4a4";
+  std::string recipe = "w4a8";
   std::string data;
   std::string json;
   double memory_gib = 8.0;

@@ -99,6 +99,14 @@ Recipe AtomW4A8() {
   return Careful("atom-w4a8", CarefulWeights(32, ScaleFormat::kTwoLevel), {.bits = 8});
 }
 
+/// Of all that is above what every backend has kernels for: scales of 16 bits in groups of 128,
+/// keys and values as they are, their newest exact.
+Recipe W4A8() {
+  Recipe recipe = Careful("w4a8", CarefulWeights(128, ScaleFormat::kFp16), {.bits = 8});
+  recipe.kv = {.bits = 4, .exact_window = 16};
+  return recipe;
+}
+
 /// Weights alone.
 Recipe W4A16() {
   Recipe recipe = Careful("w4a16", CarefulWeights(64, ScaleFormat::kFp16), {});
@@ -121,6 +129,7 @@ const std::vector<Recipe>& Presets() {
       AtomW4A4(),
       AtomBest(),
       AtomW4A8(),
+      W4A8(),
       W4A16(),
       Preset("w4a8-plain", {.bits = 4, .group = 128, .gptq = true}, {.bits = 8}, {.bits = 4}),
       Preset("w8a8", {.bits = 8}, {.bits = 8}, {.bits = 8}),

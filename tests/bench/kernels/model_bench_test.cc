@@ -98,8 +98,9 @@ class ModelBenchTest : public ::testing::Test {
 };
 
 TEST_F(ModelBenchTest, EveryRecipeGivesRowsWithSoundNumbers) {
-  const std::map<std::string, int> kv_bits = {
-      {"atom-w4a4", 4}, {"w4a8-plain", 4}, {"w8a8", 8}, {"w4a16-plain", 16}, {"none", 16}};
+  const std::map<std::string, int> kv_bits = {{"atom-w4a4", 4},    {"w4a8", 4},
+                                              {"w4a8-plain", 4},   {"w8a8", 8},
+                                              {"w4a16-plain", 16}, {"none", 16}};
   for (const auto& [recipe, bits] : kv_bits) {
     ModelOptions options = Tiny();
     options.recipe = recipe;

@@ -124,8 +124,8 @@ TEST_F(CudaRecipeTest, SimulatedRowsAreTheReferencesRounded) {
 }
 
 TEST_F(CudaRecipeTest, RowZeroNeverDependsOnTheOthers) {
-  for (const std::string_view preset :
-       {"atom-best", "atom-w4a8", "atom-w4a4", "w4a16", "w8a8", "w4a8-plain", "w4a16-plain"}) {
+  for (const std::string_view preset : {"atom-best", "atom-w4a8", "atom-w4a4", "w4a8", "w4a16",
+                                        "w8a8", "w4a8-plain", "w4a16-plain"}) {
     const PresetLinear linear{preset, 1152};
     const int64_t n = 320;
     const auto weight =
