@@ -226,7 +226,12 @@ void EngineCore::State::Submit(const std::vector<Chunk>& chunks) {
                     .chooses = wanted.last});
   }
   watch_.AddLap(stats_.schedule_seconds);
-  runner_.Submit(input_);
+  try {
+    runner_.Submit(input_);
+  } catch (const kernels::DeviceError&) {
+    in_flight_.pop_back();  // it never was
+    throw;
+  }
   watch_ = {};  // the runner counts its own time
   scheduler_.Advance();
   for (const Row& row : rows) {
