@@ -51,9 +51,12 @@ TEST(CudaPackedDense, ColumnsLieWhereWordsUnpack) {
   }
 }
 
-TEST(CudaPackedDense, ActivationsPadLowBitColumnsTo128) {
+TEST(CudaPackedDense, OutliersBeginBehindLowBitColumnsInAnEvenNumberOfBlocks) {
   const PackedDenseActivationLayout layout{11, 200, 40};
-  EXPECT_EQ(layout.bytes(), (4 + 1) * 2 * 1024);
+  EXPECT_EQ(layout.bytes(), (4 + 1 + 1) * 2 * 1024);
+  const PackedDenseActivationLayout split{11, 192, 64}, whole{11, 0, 256};
+  EXPECT_EQ(split.offset(3, 5, true), whole.offset(3, 192 + 5, true));
+  EXPECT_EQ(split.offset(3, 150, false), whole.offset(3, 150, true));
   const std::vector<uint16_t> values = RandomValues(11 * 240, 4);
   std::vector<uint16_t> packed(static_cast<size_t>(layout.bytes() / 2), 0xffff);
   PackDenseActivation(layout, values, packed);
