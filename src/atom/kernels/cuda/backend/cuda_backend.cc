@@ -161,7 +161,7 @@ std::unique_ptr<PackedWeight> CudaBackend::Prepack(const quant::QuantizedView& w
 
 std::unique_ptr<PackedWeight> CudaBackend::PrepackDense(const TensorView& weight,
                                                         std::span<const float> bias) {
-  const HostWeight packed = PackForDevice(weight, bias);
+  const HostWeight packed = PackForDevice(weight, bias, pool_);
   auto own = std::make_unique<CudaWeight>(weight.dim(0), weight.dim(1));
   own->dense = packed.dense;
   own->codes = Copy(std::span(packed.codes));
