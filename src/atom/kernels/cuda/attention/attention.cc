@@ -106,6 +106,11 @@ Status LaunchDecodeAttention(const DecodeAttention& call, cudaStream_t stream) {
 
 Status LaunchPrefillAttention(const PrefillAttention& call, cudaStream_t stream) {
   if (Status status = CheckShapes(call.params, call.kv); !status.ok()) return status;
+  const int group = call.params.heads / call.kv.kv_heads;
+  if (group > prefill::TileRows(call.kv.head_dim)) {
+    return MakeError("attention on CUDA: {} heads share a KV head of {} channels; up to {} can",
+                     group, call.kv.head_dim, prefill::TileRows(call.kv.head_dim));
+  }
   if (call.lists.sequences == 0 || call.max_queries == 0) return {};
   const auto launch = [&]() -> cudaError_t {
     switch (call.kv.head_dim) {

@@ -7,6 +7,9 @@
 
 namespace atom::kernels::cuda::prefill {
 
+/// Rows of a tile: a query of every head that shares a KV head has to fit.
+constexpr int TileRows(int head_dim) { return head_dim <= 128 ? 128 : 64; }
+
 /// Defined in prefill_d<head_dim>.cu.
 template <int kHeadDim>
 cudaError_t Launch(const PrefillAttention& call, cudaStream_t stream);

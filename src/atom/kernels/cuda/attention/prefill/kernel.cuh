@@ -12,7 +12,7 @@
 namespace atom::kernels::cuda::prefill {
 
 // Of 504 registers a thread of each warpgroup: what the launch gives three warpgroups.
-inline constexpr int kMultiplyingRegisters = 216, kUnpackingRegisters = 72;
+inline constexpr int kMultiplyingRegisters = 224, kUnpackingRegisters = 56;
 
 /// The rows of `sums` that never change: ones and zeros.
 template <class Sizes>

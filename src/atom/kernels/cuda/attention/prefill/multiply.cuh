@@ -19,7 +19,6 @@ class MultiplyingWarpgroup {
  public:
   using Sizes = Shape<kStorage, kHeadDim>;
   static constexpr int kFragments = Sizes::kFragments;
-  static constexpr int kEarlyTerms = 4;
   static constexpr bool kTurns = Sizes::kWarpgroups == 2;
   static constexpr uint32_t kOwnBarrier = 1, kTurnBarrier = 3;  // of warpgroup 0
   static constexpr bool kAhead = Sizes::kStages > 1;            // scores are computed a tile ahead
@@ -113,7 +112,7 @@ class MultiplyingWarpgroup {
     sums_.Begin();
     if constexpr (kAhead) {
       WaitForStage();
-      MultiplyKeys();
+      MultiplyKeys(Operand(stage_.index));
       LoadTerms(shared_ + stage_.index * Sizes::kStageBytes);
       ptx::WgmmaWait<0>();
     }
@@ -132,11 +131,11 @@ class MultiplyingWarpgroup {
     const char* stage = shared_ + index * Sizes::kStageBytes;
     if constexpr (!kAhead) {
       WaitForStage();
-      MultiplyKeys();
+      MultiplyKeys(Operand(stage_.index));
       ptx::WgmmaWait<0>();
     }
     if constexpr (!kAhead) LoadTerms(stage);
-    ScaleScores(stage);
+    ScaleScores();
     Mask(tile * kTilePositions);
     float largest[kStepsPerTile][2];  // of a step: rows g and g + 8
 #pragma unroll
@@ -175,19 +174,20 @@ class MultiplyingWarpgroup {
     // Seldom: the second step moves the maximum again, and has to wait for the first one's sums.
     const bool apart =
         ptx::BarrierAny(kOwnBarrier + warpgroup_, kWarpgroupThreads, raises[1].any());
+    const uint64_t values = Operand(index), keys = Operand(stage_.index);
     TakeTurn();
     if (apart) {
-      MultiplyValues<0, kStepPages>(stage);
+      MultiplyValues<0, kStepPages>(values);
       ptx::WgmmaCommit();
       ptx::WgmmaWait<0>();
       sums_.Rescale(raises[1]);
-      MultiplyValues<kStepPages, kTilePages>(stage);
+      MultiplyValues<kStepPages, kTilePages>(values);
     } else {
-      MultiplyValues<0, kTilePages>(stage);
+      MultiplyValues<0, kTilePages>(values);
     }
     sums_.empty = false;
     if constexpr (kAhead) {
-      MultiplyKeys();  // behind the last tile its own keys again: a branch here would cost more
+      MultiplyKeys(keys);  // behind the last tile its own keys again: a branch here would cost more
     } else {
       ptx::WgmmaCommit();
     }
@@ -198,17 +198,17 @@ class MultiplyingWarpgroup {
     if constexpr (!kAhead) stage_.Next();
   }
 
-  /// A descriptor of the stage, which the compiler knows to be the same in all lanes; `>> 4` bytes
-  /// can be added to it.
-  __device__ __forceinline__ uint64_t Operand(const char* stage) const {
-    return ptx::Swizzle128Descriptor(__shfl_sync(~0u, ptx::SharedAddress(stage), 0));
+  /// A descriptor of a stage, to which bytes >> 4 can be added. The shuffle says that all lanes
+  /// have the same, which wgmma wants to know.
+  __device__ __forceinline__ uint64_t Operand(int stage) const {
+    return ptx::Swizzle128Descriptor(
+        __shfl_sync(~0u, ptx::SharedAddress(shared_) + stage * Sizes::kStageBytes, 0));
   }
 
-  /// Of the stage that is next.
-  __device__ __forceinline__ void MultiplyKeys() {
+  /// scores = q · Kᵀ
+  __device__ __forceinline__ void MultiplyKeys(uint64_t stage) {
     using ptx::MmaTypes;
     using ptx::OperandA;
-    const uint64_t stage = Operand(shared_ + stage_.index * Sizes::kStageBytes);
     ptx::WgmmaFence();
 #pragma unroll
     for (int s = 0; s < kFragments; ++s) {
@@ -226,32 +226,23 @@ class MultiplyingWarpgroup {
     ptx::WgmmaCommit();
   }
 
-  /// (a, b) of KeyTerms of two positions, of this lane's columns 8 j + 2t, + 1.
-  static __device__ __forceinline__ float4 Terms(const char* stage, int j, int t) {
-    return reinterpret_cast<const float4*>(stage + Sizes::kTermsAt)[4 * j + t];
-  }
-
-  /// Those of the first columns, so that they are there when the scores are.
+  /// (a, b) of KeyTerms of two positions for each of this lane's columns; begun before the scores
+  /// are there.
   __device__ __forceinline__ void LoadTerms(const char* stage) {
     if constexpr (HasScales(kStorage)) {
 #pragma unroll
-      for (int j = 0; j < kEarlyTerms; ++j) terms_[j] = Terms(stage, j, t_);
+      for (int j = 0; j < kTilePositions / 8; ++j) {
+        terms_[j] = reinterpret_cast<const float4*>(stage + Sizes::kTermsAt)[4 * j + t_];
+      }
     }
   }
 
   /// Into units of log2(e).
-  __device__ __forceinline__ void ScaleScores(const char* stage) {
-    constexpr int kColumns = kTilePositions / 8;
-    float4 late[kColumns - kEarlyTerms];
-    if constexpr (HasScales(kStorage)) {
+  __device__ __forceinline__ void ScaleScores() {
 #pragma unroll
-      for (int j = kEarlyTerms; j < kColumns; ++j) late[j - kEarlyTerms] = Terms(stage, j, t_);
-    }
-#pragma unroll
-    for (int j = 0; j < kColumns; ++j) {
+    for (int j = 0; j < kTilePositions / 8; ++j) {
       float4 terms = {score_scale_, 0.0f, score_scale_, 0.0f};
-      if constexpr (HasScales(kStorage))
-        terms = j < kEarlyTerms ? terms_[j] : late[j - kEarlyTerms];
+      if constexpr (HasScales(kStorage)) terms = terms_[j];
       float* s = scores_ + 4 * j;
       s[0] = Score(s[0], terms.x, terms.y, queries_.sum[0]);
       s[1] = Score(s[1], terms.z, terms.w, queries_.sum[0]);
@@ -314,13 +305,12 @@ class MultiplyingWarpgroup {
 
   /// out += p · V, of pages [kFirst, kEnd) of the tile.
   template <int kFirst, int kEnd>
-  __device__ __forceinline__ void MultiplyValues(const char* stage) {
+  __device__ __forceinline__ void MultiplyValues(uint64_t stage) {
     using Values = ptx::Wgmma<ptx::MmaTypes::kF16F16, ptx::OperandA::kRegisters, kHeadDim>;
-    const uint64_t operand = Operand(stage);
     ptx::WgmmaFence();
 #pragma unroll
     for (int i = kFirst; i < kEnd; ++i) {
-      const uint64_t positions = operand + (i * 2 * kPagePositions >> 4);
+      const uint64_t positions = stage + (i * 2 * kPagePositions >> 4);
       const bool add = i > 0 || !sums_.empty;
       Values::Issue(sums_.out, HasScales(kStorage) ? weighted_[i] : p_[i],
                     positions + (Sizes::kValuesAt >> 4), add);
@@ -336,7 +326,7 @@ class MultiplyingWarpgroup {
   Barriers<Sizes> barriers_;
   Queries<kHeadDim> queries_;
   float scores_[kTilePositions / 2];  // [4 j + i]: row g + 8 (i/2), position 8 j + 2 t + i%2
-  float4 terms_[kEarlyTerms];
+  float4 terms_[kTilePositions / 8];
   uint32_t p_[kTilePages][4], weighted_[kTilePages][4];
   RingPosition<Sizes::kStages> stage_;
   int turns_ = 0;  // at the tensor cores, that are left

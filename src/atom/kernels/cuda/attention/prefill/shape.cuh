@@ -13,6 +13,7 @@
 #pragma once
 
 #include "atom/kernels/cuda/attention/fragments.cuh"
+#include "atom/kernels/cuda/attention/prefill.h"
 
 namespace atom::kernels::cuda::prefill {
 
@@ -32,8 +33,8 @@ template <KvStorage kStorage, int kHeadDim>
 struct Shape {
   static constexpr int kFragments = kHeadDim / 16;
   static constexpr bool kQueriesInShared = kHeadDim > 128;  // for want of registers
-  static constexpr int kWarpgroups = kHeadDim <= 128 ? 2 : 1;
-  static constexpr int kRows = kWarpgroups * kWarpgroupRows;
+  static constexpr int kRows = TileRows(kHeadDim);
+  static constexpr int kWarpgroups = kRows / kWarpgroupRows;
   static constexpr int kThreads = (kWarpgroups + 1) * kWarpgroupThreads;
 
   static constexpr int kKeyColumnBytes = kTilePositions * 128;  // of 64 channels
@@ -53,10 +54,9 @@ struct Shape {
     return stages * kStageBytes + kQueryBytes + kUnpackingWarps * slots * kPageBytes + kStateBytes +
            kBarrierBytes;
   }
-  static constexpr int kStages = Bytes(3, 2) <= kSharedBytes   ? 3
-                                 : Bytes(2, 2) <= kSharedBytes ? 2
-                                                               : 1;
-  static constexpr int kSlots = Bytes(kStages, 2) <= kSharedBytes ? 2 : 1;
+  static constexpr bool Fits(int stages, int slots) { return Bytes(stages, slots) <= kSharedBytes; }
+  static constexpr int kStages = Fits(3, 2) ? 3 : Fits(2, 2) ? 2 : 1;
+  static constexpr int kSlots = Fits(kStages, 2) ? 2 : 1;
   static constexpr int kBytes = Bytes(kStages, kSlots);
   static_assert(kBytes <= kSharedBytes);
 
