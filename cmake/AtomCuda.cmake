@@ -81,7 +81,9 @@ function(atom_cuda_programs folder)
     target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR})
     # What a program does not use need not be there where it runs.
     target_link_options(${program} PRIVATE -Wl,--as-needed)
-    set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN;$ORIGIN/../lib")
+    # Copied to a machine with a GPU, it finds what is copied beside it (scripts/gpu-check --install).
+    set_target_properties(${program} PROPERTIES BUILD_RPATH "$ORIGIN"
+                          INSTALL_RPATH "$ORIGIN;$ORIGIN/../lib")
   endforeach()
   add_custom_target(cuda_programs DEPENDS ${programs})
 endfunction()

@@ -130,6 +130,7 @@ TEST_F(SequentialLayerTest, EachSiteSeesTheLinearsQuantizedBeforeIt) {
                                     .samples = kSamples,
                                     .token_cap = recipe.weight.token_cap});
     for (std::vector<float> x : inputs) hessian.AddSample(x, {}, kLength);
+    hessian.Finish();
     for (const artifact::HostLinear& linear : result.host.linears) {
       if (artifact::InputSite(linear.name) != artifact::SiteName(site)) continue;
       const auto expected = quant::QuantizeWeight(exact[linear.name].ToFloats(), linear.n(), k,

@@ -56,6 +56,7 @@ TEST(SiteHessianTest, WeightsTokensByTheirEnergy) {
         }
         site.AddSample(x, exact, rows);
       }
+      site.Finish();
       double scale = 0.0;
       double cross_scale = 0.0;
       for (size_t i = 0; i < hessian.size(); ++i) {

@@ -125,7 +125,8 @@ Status RunAblate(const AblateFlags& flags) {
       eval::AblationRecord::Open(RecordPath(flags), RunIdentity(flags, *model, *data));
   if (!record.ok()) return record.error();
 
-  const std::unique_ptr<quant::DenseAlgebra> algebra = quant::MakeCpuAlgebra();
+  const Result<std::unique_ptr<quant::DenseAlgebra>> algebra = kernels::MakeAlgebra(**backend);
+  if (!algebra.ok()) return algebra.error();
   const bool table = flags.json != "-";
   const auto print = [table](const std::string& line) {
     if (table) fmt::print("{}", line);
@@ -135,7 +136,7 @@ Status RunAblate(const AblateFlags& flags) {
   for (const eval::EvalText& text : data->texts) names.push_back(text.dataset);
   print(eval::TableHead(names));
   const Result<std::vector<eval::AblationRow>> rows =
-      eval::RunAblation(model->files, *steps, *data, **backend, *algebra,
+      eval::RunAblation(model->files, *steps, *data, **backend, **algebra,
                         {.memory_limit = static_cast<int64_t>(flags.memory_gib * (1 << 30))},
                         *record, [&print](const std::vector<eval::AblationRow>& finished) {
                           print(eval::TableRow(finished));

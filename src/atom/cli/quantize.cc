@@ -142,10 +142,11 @@ Result<pipeline::QuantizeReport> QuantizeInto(artifact::ArtifactWriter& writer,
       .spill_folder = out.has_parent_path() ? out.parent_path() : std::filesystem::path("."),
       .plan = nullptr};
   PrintMemory(pipeline::PlanMemory(model.files, calibration, options));
-  const std::unique_ptr<quant::DenseAlgebra> algebra = quant::MakeCpuAlgebra();
+  const Result<std::unique_ptr<quant::DenseAlgebra>> algebra = kernels::MakeAlgebra(backend);
+  if (!algebra.ok()) return algebra.error();
   pipeline::ArtifactSink sink(writer);
   Result<pipeline::QuantizeReport> report =
-      pipeline::QuantizeModel(model.files, calibration, backend, *algebra, options, sink);
+      pipeline::QuantizeModel(model.files, calibration, backend, **algebra, options, sink);
   if (!report.ok()) return report;
   for (const pipeline::LayerReport& layer : report->layers) config.layers.push_back(layer.clips);
   config.bits_per_weight_linears = report->bits_per_weight_linears;

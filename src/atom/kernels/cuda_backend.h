@@ -7,9 +7,13 @@
 #include "atom/core/result.h"
 #include "atom/kernels/backend.h"
 #include "atom/kernels/registry.h"
+#include "atom/quant/dense_algebra.h"
 
 namespace atom::kernels {
 
 Result<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions& options);
+
+/// The dense algebra of quantization with sums of products on the GPU.
+Result<std::unique_ptr<quant::DenseAlgebra>> MakeCudaAlgebra();
 
 }  // namespace atom::kernels

@@ -39,4 +39,9 @@ Result<std::unique_ptr<Backend>> MakeBackend(std::string_view name, const Backen
   return MakeError("backend {}: unknown; known are {}", name, fmt::join(BackendNames(), ", "));
 }
 
+Result<std::unique_ptr<quant::DenseAlgebra>> MakeAlgebra(const Backend& backend) {
+  if (backend.name() == "cuda") return MakeCudaAlgebra();
+  return quant::MakeCpuAlgebra();
+}
+
 }  // namespace atom::kernels

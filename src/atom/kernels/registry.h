@@ -7,6 +7,7 @@
 
 #include "atom/core/result.h"
 #include "atom/kernels/backend.h"
+#include "atom/quant/dense_algebra.h"
 
 namespace atom::kernels {
 
@@ -18,5 +19,9 @@ struct BackendOptions {
 std::vector<std::string_view> BackendNames();
 /// An Error lists the known names, or says why a known one cannot run here.
 Result<std::unique_ptr<Backend>> MakeBackend(std::string_view name, const BackendOptions& options);
+
+/// The dense algebra of quantization beside a backend: the host's, with sums of products on the GPU
+/// beside "cuda".
+Result<std::unique_ptr<quant::DenseAlgebra>> MakeAlgebra(const Backend& backend);
 
 }  // namespace atom::kernels

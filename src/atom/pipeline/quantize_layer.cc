@@ -175,6 +175,7 @@ Status QuantizeAtOnce(const LayerContext& context, LayerResult& result, Progress
     const model::DeviceLayer device(context.transformer.backend(), context.spec, result.host);
     context.stream.RunLayer(device, context.stream.samples(), CalibrationStream::Keep::kInput,
                             &*hessians, nullptr, progress);
+    hessians->Finish();
     for (const artifact::SiteShape& site : context.shape.Sites()) {
       result.sites[site.name] = hessians->Of(site.name).statistics();
     }

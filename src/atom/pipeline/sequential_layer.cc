@@ -79,6 +79,7 @@ class SequentialLayer {
       hessian.AddSample(x, unquantized, stream.rows());
       if (progress_ != nullptr) progress_->Advance();
     }
+    hessian.Finish();
     return hessian;
   }
 

@@ -10,14 +10,22 @@
 namespace atom::pipeline {
 
 SiteHessian::SiteHessian(quant::DenseAlgebra& algebra, const Options& options)
-    : algebra_(algebra),
-      options_(options),
+    : options_(options),
       factor_(2.0f / static_cast<float>(options.samples)),
-      hessian_(static_cast<size_t>(options.k * options.k), 0.0f),
-      cross_(options.cross ? hessian_.size() : 0, 0.0f) {}
+      gram_sum_(algebra.MakeSum(quant::SumKind::kGram, options.k)),
+      cross_sum_(options.cross ? algebra.MakeSum(quant::SumKind::kCross, options.k) : nullptr) {}
+
+void SiteHessian::Finish() {
+  ATOM_CHECK(gram_sum_ != nullptr, "the Hessian was finished before");
+  hessian_ = gram_sum_->Take();
+  gram_sum_.reset();
+  if (cross_sum_ != nullptr) cross_ = cross_sum_->Take();
+  cross_sum_.reset();
+}
 
 void SiteHessian::AddSample(std::span<float> x, std::span<float> unquantized, int64_t rows) {
   const int64_t k = options_.k;
+  ATOM_CHECK(gram_sum_ != nullptr, "a sample behind the last");
   ATOM_CHECK(unquantized.size() == (options_.cross ? x.size() : 0), "{} unquantized values of {}",
              unquantized.size(), x.size());
   const quant::TokenEnergies energies = quant::MeasureTokens(x, rows, k);
@@ -43,8 +51,8 @@ void SiteHessian::AddSample(std::span<float> x, std::span<float> unquantized, in
     if (!options_.cross) continue;
     for (float& value : unquantized.subspan(first, token.size())) value *= root;
   }
-  algebra_.AddGram(x, rows, k, factor_, hessian_);
-  if (options_.cross) algebra_.AddCross(unquantized, x, rows, k, factor_, cross_);
+  gram_sum_->Add(x, x, rows, factor_);
+  if (options_.cross) cross_sum_->Add(unquantized, x, rows, factor_);
 }
 
 }  // namespace atom::pipeline

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -34,7 +35,9 @@ class SiteHessian {
   /// those of the unquantized model, else it is empty.
   void AddSample(std::span<float> x, std::span<float> unquantized, int64_t rows);
 
-  /// H[k][k] = (2 / samples) Σ w x·xᵀ, upper triangle.
+  /// Fetches the sums: no sample comes behind.
+  void Finish();
+  /// H[k][k] = (2 / samples) Σ w x·xᵀ, upper triangle. REQUIRES: finished.
   std::span<const float> hessian() const { return hessian_; }
   /// C[k][k] = (2 / samples) Σ w (x_fp − x)·xᵀ; empty without `cross` or after DropCross.
   std::span<const float> cross() const { return cross_; }
@@ -42,9 +45,10 @@ class SiteHessian {
   const SiteStatistics& statistics() const { return statistics_; }
 
  private:
-  quant::DenseAlgebra& algebra_;
   Options options_;
   float factor_;
+  std::unique_ptr<quant::ProductSum> gram_sum_;   // until Finish
+  std::unique_ptr<quant::ProductSum> cross_sum_;  // the same; null without `cross`
   std::vector<float> hessian_;
   std::vector<float> cross_;
   SiteStatistics statistics_;

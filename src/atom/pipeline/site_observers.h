@@ -34,6 +34,10 @@ class HessianObserver : public model::SiteObserver {
                   const quant::Recipe& recipe, const artifact::LayerShape& shape, int64_t samples);
   void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) override;
   bool done() const override { return last_shown_ == artifact::SiteRole::kDown; }
+  /// Once all samples were shown.
+  void Finish() {
+    for (auto& [name, site] : sites_) site.Finish();
+  }
   const SiteHessian& Of(const artifact::SiteName& site) const { return sites_.at(site); }
 
  private:

@@ -10,6 +10,24 @@
 namespace atom::quant {
 namespace {
 
+class HostSum final : public ProductSum {
+ public:
+  HostSum(DenseAlgebra& algebra, SumKind kind, int64_t k)
+      : algebra_(algebra), kind_(kind), k_(k), sum_(static_cast<size_t>(k * k), 0.0f) {}
+
+  void Add(std::span<const float> a, std::span<const float> b, int64_t rows, float alpha) override {
+    if (kind_ == SumKind::kGram) return algebra_.AddGram(a, rows, k_, alpha, sum_);
+    algebra_.AddCross(a, b, rows, k_, alpha, sum_);
+  }
+  std::vector<float> Take() override { return std::move(sum_); }
+
+ private:
+  DenseAlgebra& algebra_;
+  SumKind kind_;
+  int64_t k_;
+  std::vector<float> sum_;
+};
+
 class CpuAlgebra final : public DenseAlgebra {
  public:
   explicit CpuAlgebra(int threads) : pool_(threads) {}
@@ -94,6 +112,10 @@ class CpuAlgebra final : public DenseAlgebra {
 };
 
 }  // namespace
+
+std::unique_ptr<ProductSum> DenseAlgebra::MakeSum(SumKind kind, int64_t k) {
+  return std::make_unique<HostSum>(*this, kind, k);
+}
 
 std::unique_ptr<DenseAlgebra> MakeCpuAlgebra(int threads) {
   return std::make_unique<CpuAlgebra>(threads);

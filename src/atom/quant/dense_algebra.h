@@ -11,9 +11,27 @@
 
 namespace atom::quant {
 
+/// Σ alpha · aᵀ·b over many pairs of matrices [rows][k], kept where the algebra computes.
+class ProductSum {
+ public:
+  virtual ~ProductSum() = default;
+  virtual void Add(std::span<const float> a, std::span<const float> b, int64_t rows,
+                   float alpha) = 0;
+  /// The sum [k][k]; ends it.
+  virtual std::vector<float> Take() = 0;
+};
+
+enum class SumKind {
+  kGram,   ///< a is b; of the sum only the upper triangle is defined
+  kCross,  ///< a and b differ
+};
+
 class DenseAlgebra {
  public:
   virtual ~DenseAlgebra() = default;
+
+  /// Begins at 0. Unless an algebra knows better, on the host: what AddGram and AddCross give.
+  virtual std::unique_ptr<ProductSum> MakeSum(SumKind kind, int64_t k);
 
   /// h[K][K] += alpha * xᵀ·x, x[rows][k]. Only the upper triangle (column >= row) is defined;
   /// parts of the lower one are overwritten.

@@ -134,6 +134,30 @@ TEST_F(CudaKvFieldsTest, AttentionNeverDependsOnTheChunksOfAPrompt) {
   }
 }
 
+TEST_F(CudaKvFieldsTest, SimulatedPagesHoldTheReferencesValuesInFp16) {
+  const AttentionShape shape = {.heads = 4, .kv_heads = kKvHeads, .head_dim = 64};
+  const std::vector<float> qkv = Random(20 * 8 * 64);
+  for (const KvFormat& packed : Formats(64)) {
+    KvFormat format = packed.Simulated();
+    format.exact_window = 0;
+    std::vector<float> held[2];
+    for (Side* side : {&reference(), &cuda()}) {
+      const auto kv = (*side)->MakeKvLayer({format, kKvHeads, 64}, 4);
+      (*side)->BeginStep(SingleSequence(std::vector<int32_t>(20, 1), 0, 16));
+      const DeviceTensor in = side->Tensor(qkv, 20);
+      (*side)->RopeAppendKv(in, shape, {}, {}, *kv);
+      (*side)->Sync();
+      const UnpackedKvPage page = (*side)->Unpack(*kv, 0);
+      std::vector<float>& values = held[side == &cuda()];
+      values = page.keys;
+      values.insert(values.end(), page.values.begin(), page.values.end());
+    }
+    for (float& value : held[0]) value = ToFloat(ToHalf(value));
+    EXPECT_EQ(held[1], held[0]) << quant::Name(packed.storage) << ", "
+                                << quant::Name(packed.offset);
+  }
+}
+
 TEST_F(CudaKvFieldsTest, SomeChannelsRotateAsTheReferencesDo) {
   const AttentionShape shape = {.heads = 4, .kv_heads = kKvHeads, .head_dim = 80};
   const int64_t tokens = 20, cols = 8 * 80;

@@ -98,6 +98,31 @@ TEST_F(CudaRecipeTest, RotatedRowsOfSixteenBitsAreTheReferencesRounded) {
   EXPECT_EQ(values[1], values[0]);
 }
 
+TEST_F(CudaRecipeTest, SimulatedRowsAreTheReferencesRounded) {
+  for (const PresetLinear& linear :
+       {PresetLinear{"atom-best", 1536}, PresetLinear{"atom-w4a8", 1152},
+        PresetLinear{"atom-w4a4", 576}, PresetLinear{"w8a8", 300}}) {
+    const ActivationFormat format = quant::ActivationFormatFor(linear.recipe(), linear.k, true);
+    const int64_t m = 19, n = 70;
+    const std::vector<float> x = Random(m * linear.k, 3.0f), weight = Random(n * linear.k);
+    const TensorView view{
+        DType::kF32, {n, linear.k}, reinterpret_cast<const std::byte*>(weight.data())};
+    std::vector<float> values[2], y[2];
+    for (Side* side : {&reference(), &cuda()}) {
+      const bool which = side == &cuda();
+      const auto activation = (*side)->MakeActivation(format, linear.k, m);
+      (*side)->ReorderQuantize(side->Tensor(x, m), nullptr, *activation);
+      values[which] = (*side)->Unpack(*activation).dense;
+      const DeviceTensor out = side->Tensor(std::vector<float>(static_cast<size_t>(m * n), NAN), m);
+      (*side)->Linear(*activation, *(*side)->PrepackDense(view, {}), out, OutputMode::kOverwrite);
+      y[which] = side->Get(out);
+    }
+    for (float& value : values[0]) value = ToFloat(ToBFloat16(value));
+    EXPECT_EQ(values[1], values[0]) << linear.preset;
+    EXPECT_LT(RelativeError(y[1], y[0]), 0x1p-8) << linear.preset;
+  }
+}
+
 TEST_F(CudaRecipeTest, RowZeroNeverDependsOnTheOthers) {
   for (const std::string_view preset : {"atom-best", "atom-w4a8", "atom-w4a4", "w4a8", "w4a16",
                                         "w8a8", "w4a8-plain", "w4a16-plain"}) {

@@ -4,9 +4,12 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
+#include <utility>
 #include <vector>
 
 #include "atom/core/rng.h"
+#include "atom/kernels/cuda/backend/cuda_weight.h"
 
 #include "gtest/gtest.h"
 
@@ -51,9 +54,12 @@ TEST(CudaPackedDense, ColumnsLieWhereWordsUnpack) {
   }
 }
 
-TEST(CudaPackedDense, ActivationsPadLowBitColumnsTo128) {
+TEST(CudaPackedDense, OutliersBeginBehindLowBitColumnsInAnEvenNumberOfBlocks) {
   const PackedDenseActivationLayout layout{11, 200, 40};
-  EXPECT_EQ(layout.bytes(), (4 + 1) * 2 * 1024);
+  EXPECT_EQ(layout.bytes(), (4 + 1 + 1) * 2 * 1024);
+  const PackedDenseActivationLayout split{11, 192, 64}, whole{11, 0, 256};
+  EXPECT_EQ(split.offset(3, 5, true), whole.offset(3, 192 + 5, true));
+  EXPECT_EQ(split.offset(3, 150, false), whole.offset(3, 150, true));
   const std::vector<uint16_t> values = RandomValues(11 * 240, 4);
   std::vector<uint16_t> packed(static_cast<size_t>(layout.bytes() / 2), 0xffff);
   PackDenseActivation(layout, values, packed);
@@ -61,6 +67,25 @@ TEST(CudaPackedDense, ActivationsPadLowBitColumnsTo128) {
   EXPECT_EQ(packed[static_cast<size_t>(layout.offset(9, 130, false) / 2)], values[9 * 240 + 130]);
   EXPECT_EQ(layout.offset(0, 0, true), 4 * 2 * 1024);
   EXPECT_EQ(packed[static_cast<size_t>(layout.offset(0, 200, false) / 2)], 0);
+}
+
+TEST(CudaPackedDense, ThreadsPackARowBlockEach) {
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{200, 100}, {64, 576}, {3, 7}}) {
+    std::vector<float> values;
+    for (const uint16_t bits : RandomValues(n * k, 5)) {
+      values.push_back(static_cast<float>(bits) / 1000.0f - 20.0f);
+    }
+    std::vector<uint16_t> rounded;
+    for (const float value : values) rounded.push_back(ToBFloat16(value).bits);
+    const PackedDenseLayout layout{n, k};
+    std::vector<uint16_t> expected(static_cast<size_t>(layout.bytes() / 2));
+    PackDense(layout, rounded, expected);
+    ThreadPool pool(3);
+    const TensorView view{DType::kF32, {n, k}, reinterpret_cast<const std::byte*>(values.data())};
+    const HostWeight packed = PackForDevice(view, {}, pool);
+    ASSERT_EQ(packed.codes.size(), expected.size() * 2);
+    EXPECT_EQ(std::memcmp(packed.codes.data(), expected.data(), packed.codes.size()), 0);
+  }
 }
 
 }  // namespace

@@ -15,7 +15,8 @@ bool Unquantized(const quant::Recipe& recipe) {
 
 }  // namespace
 
-artifact::HostLayer RandomLayer(const model::ModelSpec& spec, const quant::Recipe& recipe) {
+artifact::HostLayer RandomLayer(const model::ModelSpec& spec, const quant::Recipe& recipe,
+                                quant::ScaleFormat scales) {
   Rng rng(5);
   const artifact::LayerShape shape = model::ShapeOfLayer(spec, 0);
   artifact::HostLayer layer(shape);
@@ -29,7 +30,7 @@ artifact::HostLayer RandomLayer(const model::ModelSpec& spec, const quant::Recip
     if (recipe.weight.bits == 16) {
       linear.weight = RandomDense(rng, DType::kBF16, of.n, of.k);
     } else {
-      linear.weight = RandomMatrix(rng, format, of.n, of.k);
+      linear.weight = RandomMatrix(rng, format, of.n, of.k, scales);
     }
     if (of.bias) linear.bias.assign(static_cast<size_t>(of.n), 0.0f);
   }
@@ -66,7 +67,9 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
     made.transformer->SetHead(norm, {}, table.view);
     made.cost.head_bytes = table.view.bytes();
   }
-  const artifact::HostLayer layer = RandomLayer(spec, recipe);
+  const bool two_level = backend.HasKernels(quant::Feature::kTwoLevelScales);
+  const artifact::HostLayer layer =
+      RandomLayer(spec, recipe, two_level ? recipe.weight.scales : quant::ScaleFormat::kFp16);
   Progress progress("packing", spec.num_layers());
   for (int64_t i = 0; i < spec.num_layers(); ++i) {
     made.transformer->AddLayer(layer);

@@ -13,7 +13,9 @@
 namespace atom::bench {
 
 /// One layer as `recipe` would store it. The recipe "none" gives bf16 weights and KV.
-artifact::HostLayer RandomLayer(const model::ModelSpec& spec, const quant::Recipe& recipe);
+/// `scales`: of the groups of packed weights.
+artifact::HostLayer RandomLayer(const model::ModelSpec& spec, const quant::Recipe& recipe,
+                                quant::ScaleFormat scales);
 
 /// Bytes and operations of a forward pass.
 struct ModelCost {

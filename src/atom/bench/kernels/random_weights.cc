@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "atom/core/check.h"
+#include "atom/quant/two_level.h"
 
 namespace atom::bench {
 namespace {
@@ -46,16 +47,23 @@ std::vector<float> RandomFloats(Rng& rng, int64_t count) {
 }
 
 quant::QuantizedMatrix RandomMatrix(Rng& rng, const quant::WeightFormat& format, int64_t n,
-                                    int64_t k) {
+                                    int64_t k, quant::ScaleFormat scales) {
   ATOM_CHECK(format.bits == 4 || format.bits == 8, "{} bits are not packed", format.bits);
   const int64_t outliers =
       format.bits == 8 ? k : std::clamp<int64_t>(format.OutlierColumns(k), 0, k);
   const int64_t low = k - outliers;
   const int64_t group = low == 0 ? 0 : format.group == 0 ? low : format.group;
-  quant::QuantizedMatrix matrix(n, low, outliers, group);
+  if (low == 0) scales = quant::ScaleFormat::kFp16;
+  quant::QuantizedMatrix matrix(n, low, outliers, group, scales);
   FillBytes(rng, matrix.codes4);
   FillBytes(rng, matrix.codes8);
   std::fill(matrix.scales4.begin(), matrix.scales4.end(), ScaleFor(4, k));
+  // 1 … 15 times a fifteenth.
+  const float step = ToFloat(ScaleFor(4, k));
+  std::fill(matrix.row_scales4.begin(), matrix.row_scales4.end(), quant::RowScale(step));
+  for (int64_t i = 0; !matrix.row_scales4.empty() && i < matrix.groups() * n; ++i) {
+    matrix.SetMultiplier4(i % n, i / n, static_cast<int>(1 + rng.Below(quant::kMaxMultiplier)));
+  }
   std::fill(matrix.scales8.begin(), matrix.scales8.end(), ScaleFor(8, k));
   return matrix;
 }
@@ -88,7 +96,8 @@ quant::Permutation RandomPermutation(Rng& rng, int64_t size) {
 
 int64_t WeightBytes(const quant::QuantizedMatrix& matrix) {
   const size_t codes = matrix.codes4.size() + matrix.codes8.size();
-  const size_t scales = (matrix.scales4.size() + matrix.scales8.size()) * sizeof(Half);
+  const size_t scales = (matrix.scales4.size() + matrix.scales8.size()) * sizeof(Half) +
+                        matrix.multipliers4.size() + matrix.row_scales4.size() * sizeof(float);
   return static_cast<int64_t>(codes + scales);
 }
 

@@ -16,8 +16,10 @@ namespace atom::bench {
 /// Uniform in [-1, 1).
 std::vector<float> RandomFloats(Rng& rng, int64_t count);
 /// Codes are uniform; scales make an output about as large as an input.
+/// `scales`: of low-bit groups.
 quant::QuantizedMatrix RandomMatrix(Rng& rng, const quant::WeightFormat& format, int64_t n,
-                                    int64_t k);
+                                    int64_t k,
+                                    quant::ScaleFormat scales = quant::ScaleFormat::kFp16);
 /// F32, F16 or BF16; a block of values repeats.
 artifact::DenseMatrix RandomDense(Rng& rng, DType dtype, int64_t n, int64_t k);
 

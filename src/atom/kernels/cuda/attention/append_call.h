@@ -32,6 +32,8 @@ struct AppendKv {
   int hadamard = 1;
   /// [2][kv_heads] factors of K's and V's ranges about their centres; null: 1.
   const float* clip = nullptr;
+  /// kF16 only, not 0: what codes of so many bits would give is stored.
+  int fake_bits = 0;
   /// Codes with an integer zero point, ranges that include 0, as published.
   bool integer_zero = false;
 };

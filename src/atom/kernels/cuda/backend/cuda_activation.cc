@@ -16,18 +16,11 @@ PackedActivationLayout CodeLayout(const quant::ActivationFormat& format, int64_t
   return {rows, k - format.outlier_columns, format.outlier_columns};
 }
 
-PackedDenseActivationLayout DenseLayout(const quant::ActivationFormat& format, int64_t k,
-                                        int64_t rows) {
-  const int64_t outliers = format.outlier_columns;
-  if (outliers == 0) return {rows, 0, k};
-  return {rows, k - outliers, outliers};
-}
-
 ActivationSizes SizesOf(const quant::ActivationFormat& format, int64_t k, int64_t capacity) {
   const int64_t padded = (capacity + kAtomTokens - 1) / kAtomTokens * kAtomTokens;
   const int64_t tokens = padded * static_cast<int64_t>(sizeof(TokenScales));
   if (format.dense()) {
-    return {.values = DenseLayout(format, k, padded).bytes(), .tokens = tokens};
+    return {.values = PackedDenseActivationLayout{padded, 0, k}.bytes(), .tokens = tokens};
   }
   return {.values = CodeLayout(format, k, padded).bytes(),
           .tokens = tokens,
@@ -35,9 +28,6 @@ ActivationSizes SizesOf(const quant::ActivationFormat& format, int64_t k, int64_
 }
 
 std::string WhyNotQuantized(const quant::ActivationFormat& format, int64_t k) {
-  if (format.simulated) {
-    return "the CUDA backend simulates no quantization; use --backend cpu for that";
-  }
   if (format.bits == 16) return "";
   const int64_t k4 = k - format.outlier_columns;
   if (format.number != quant::NumberFormat::kInt || !format.symmetric || format.bits > 8 ||
@@ -47,6 +37,10 @@ std::string WhyNotQuantized(const quant::ActivationFormat& format, int64_t k) {
         "kernels for symmetric integers up to 8 bits with INT8 outliers",
         format.bits, quant::Name(format.number), quant::Name(format.outlier_format));
   }
+  if (format.simulated && format.reference_parity) {
+    return "the published program's quirks: the CUDA backend does not have them; use --backend cpu";
+  }
+  if (format.simulated) return "";
   const bool two_level = format.scales == quant::ScaleFormat::kTwoLevel;
   const int64_t multiple = two_level ? kStepColumns : kBlockColumns;
   if (format.group % multiple != 0 || (format.group > 0 && k4 % format.group != 0)) {

@@ -22,8 +22,6 @@ struct ActivationSizes {
 int64_t GroupScaleRows(const quant::ActivationFormat& format, int64_t k);
 /// Values of so many rows.
 PackedActivationLayout CodeLayout(const quant::ActivationFormat& format, int64_t k, int64_t rows);
-PackedDenseActivationLayout DenseLayout(const quant::ActivationFormat& format, int64_t k,
-                                        int64_t rows);
 ActivationSizes SizesOf(const quant::ActivationFormat& format, int64_t k, int64_t capacity);
 
 /// Empty, or a sentence that says why no kernel reads such an activation.
@@ -40,9 +38,7 @@ struct CudaActivation final : PackedActivation {
   PackedActivationLayout code_layout(int64_t count) const {
     return CodeLayout(format(), k(), count);
   }
-  PackedDenseActivationLayout dense_layout(int64_t count) const {
-    return DenseLayout(format(), k(), count);
-  }
+  PackedDenseActivationLayout dense_layout(int64_t count) const { return {count, 0, k()}; }
   int64_t padded_rows() const { return (rows() + kAtomTokens - 1) / kAtomTokens * kAtomTokens; }
 
   DeviceBuffer values;        ///< by rows(): PackedActivationLayout or PackedDenseActivationLayout

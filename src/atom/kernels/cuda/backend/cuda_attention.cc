@@ -69,6 +69,7 @@ void CudaBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& sh
   call.key_mean = floats(&layer.key_mean);
   call.hadamard = format.hadamard ? static_cast<int>(shape.head_dim) : 1;
   call.clip = floats(&layer.clip);
+  call.fake_bits = format.fake_bits;
   call.integer_zero = format.offset == quant::KvOffset::kInteger;
   const OpKey key({Word(Op::kAppend), Word(call.qkv.data), Word(call.qkv.stride),
                    Word(call.tokens, call.heads), Word(call.kv.data), Word(call.slots),

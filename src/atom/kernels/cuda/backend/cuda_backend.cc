@@ -12,7 +12,7 @@
 
 namespace atom::kernels::cuda {
 
-Result<std::unique_ptr<Backend>> CudaBackend::Create() {
+Result<std::unique_ptr<Backend>> CudaBackend::Create(int threads) {
   Result<DeviceProperties> device = OpenDevice();
   if (!device.ok()) return MakeError("backend cuda: {}", device.error().message);
   if (device->compute_capability != 90) {
@@ -29,11 +29,15 @@ Result<std::unique_ptr<Backend>> CudaBackend::Create() {
     marks.push_back(std::move(mark).value());
   }
   return std::unique_ptr<Backend>(
-      new CudaBackend(*device, std::move(stream).value(), std::move(marks)));
+      new CudaBackend(threads, *device, std::move(stream).value(), std::move(marks)));
 }
 
-CudaBackend::CudaBackend(DeviceProperties device, Stream stream, std::vector<Event> marks)
-    : device_(std::move(device)), stream_(std::move(stream)), marks_(std::move(marks)) {}
+CudaBackend::CudaBackend(int threads, DeviceProperties device, Stream stream,
+                         std::vector<Event> marks)
+    : pool_(threads),
+      device_(std::move(device)),
+      stream_(std::move(stream)),
+      marks_(std::move(marks)) {}
 
 std::string CudaBackend::Description() const {
   return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {} GiB", device_.name,
@@ -157,7 +161,7 @@ std::unique_ptr<PackedWeight> CudaBackend::Prepack(const quant::QuantizedView& w
 
 std::unique_ptr<PackedWeight> CudaBackend::PrepackDense(const TensorView& weight,
                                                         std::span<const float> bias) {
-  const HostWeight packed = PackForDevice(weight, bias);
+  const HostWeight packed = PackForDevice(weight, bias, pool_);
   auto own = std::make_unique<CudaWeight>(weight.dim(0), weight.dim(1));
   own->dense = packed.dense;
   own->codes = Copy(std::span(packed.codes));
@@ -219,20 +223,23 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
   };
   if (own.format().dense()) {
     const PackedDenseActivationLayout layout = own.dense_layout(own.rows());
-    for (int64_t row = 0; row < own.rows(); ++row) {
+    unpacked.dense.resize(static_cast<size_t>(own.rows() * own.k()));
+    pool_.ParallelFor(own.rows(), [&](int64_t row, int) {
+      float* to = unpacked.dense.data() + row * own.k();
       for (int64_t column = 0; column < own.k(); ++column) {
         BFloat16 value;
         std::memcpy(&value, values.data() + at(layout, row, column), sizeof(value));
-        unpacked.dense.push_back(ToFloat(value));
+        to[column] = ToFloat(value);
       }
-    }
+    });
     return unpacked;
   }
   const PackedActivationLayout layout = own.code_layout(own.rows());
   const bool two_level = own.format().scales == quant::ScaleFormat::kTwoLevel;
   const int64_t groups =
       own.format().group == 0 ? (own.k4() > 0 ? 1 : 0) : own.k4() / own.format().group;
-  const auto scales = CopyBack<float>(own.group_scales, two_level ? 0 : groups * own.padded_rows());
+  const auto scales = CopyBack<float>(
+      own.group_scales, two_level || own.format().group == 0 ? 0 : groups * own.padded_rows());
   const auto tokens = CopyBack<TokenScales>(own.tokens, own.rows());
   for (int64_t row = 0; row < own.rows(); ++row) {
     for (int64_t column = 0; column < own.k(); ++column) {
@@ -244,8 +251,10 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
         unpacked.multipliers.push_back(1);  // the bytes are the products
         continue;
       }
-      unpacked.scales.push_back(
-          ToHalf(scales[static_cast<size_t>(group * own.padded_rows() + row)]));
+      const float scale = own.format().group == 0
+                              ? tokens[static_cast<size_t>(row)].scale
+                              : scales[static_cast<size_t>(group * own.padded_rows() + row)];
+      unpacked.scales.push_back(ToHalf(scale));
     }
     if (two_level) unpacked.row_scales.push_back(tokens[static_cast<size_t>(row)].scale);
     if (own.format().outlier_columns > 0) {
@@ -259,8 +268,8 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
 
 namespace atom::kernels {
 
-Result<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions&) {
-  return cuda::CudaBackend::Create();
+Result<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions& options) {
+  return cuda::CudaBackend::Create(options.threads);
 }
 
 }  // namespace atom::kernels

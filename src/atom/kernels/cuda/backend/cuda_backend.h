@@ -3,12 +3,14 @@
 //   op                            kernel                                   limits
 //   Embed, NormAdd, Gather,       rows/row_ops                             even widths
 //   Softcap
-//   …Quantize  a scale a group    rows/fused_quantize                      groups of 128, RMSNorm,
-//                                                                          SiLU
+//   …Quantize  integers in groups rows/fused_quantize                      fp16 scales: of 128;
+//                                                                          two-level: to 128;
+//                                                                          RMSNorm, SiLU
 //              all else           rows/plain_quantize                      one CTA a row
-//   Linear  4-bit × 8-bit         gemm/gemm_choice                         groups of 128 · n
+//   Linear  4-bit × 8-bit         gemm/gemm_choice                         groups of 128 · n, with
+//                                                                          two-level scales 32 · n
 //           8-bit × 8-bit         gemm/gemm_choice
-//           4-bit × 16-bit        gemm/gemm_choice                         groups of 128
+//           4-bit × 16-bit        gemm/gemm_choice                         groups of 64 and 128
 //           16-bit × 16-bit       gemm/gemm_choice                         bf16
 //   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96, 128
 //                                                                          or 256
@@ -23,6 +25,7 @@
 #include <memory>
 #include <vector>
 
+#include "atom/core/thread_pool.h"
 #include "atom/kernels/backend.h"
 #include "atom/kernels/cuda/attention/attention_call.h"
 #include "atom/kernels/cuda/backend/cuda_activation.h"
@@ -38,7 +41,8 @@ namespace atom::kernels::cuda {
 
 class CudaBackend final : public Backend {
  public:
-  static Result<std::unique_ptr<Backend>> Create();
+  /// `threads` of the host; 0: as many as it has.
+  static Result<std::unique_ptr<Backend>> Create(int threads);
 
   std::string_view name() const override { return "cuda"; }
   std::string Description() const override;
@@ -103,7 +107,7 @@ class CudaBackend final : public Backend {
  private:
   static constexpr size_t kMarks = 16;
 
-  CudaBackend(DeviceProperties device, Stream stream, std::vector<Event> marks);
+  CudaBackend(int threads, DeviceProperties device, Stream stream, std::vector<Event> marks);
   void Free(void* data) override;
   void FreeHost(void* data) override;
 
@@ -131,6 +135,7 @@ class CudaBackend final : public Backend {
   void LaunchCollected(const DeviceTensor& logits, DeviceSpan<int32_t> tokens);
   void AskAboutLogits(const DeviceTensor& logits, int64_t count, LogProbCall call);
 
+  mutable ThreadPool pool_;  ///< for what Unpack gives back
   DeviceProperties device_;
   Stream stream_;
   std::vector<Event> marks_;  ///< mark t has event t % kMarks

@@ -48,8 +48,10 @@ std::string WhyNotCached(const KvShape& shape) {
         "two",
         shape.head_dim);
   }
-  if (shape.format.fake_bits != 0) {
-    return "a simulated KV format: the CUDA backend simulates no quantization; use --backend cpu";
+  if (shape.format.fake_bits != 0 &&
+      (shape.format.fake_before_rope || shape.format.reference_parity)) {
+    return "KV quantized as published, before RoPE or with its quirks: the CUDA backend has no "
+           "kernel for that; use --backend cpu";
   }
   return "";
 }

@@ -32,18 +32,21 @@ GemmRecipe RecipeOf(const CudaActivation& x, const CudaWeight& w) {
   return GemmRecipe::kGroup;
 }
 
-/// Empty, or a sentence: columns of x lie where those of the weight do. K blocks of 128 begin anew
-/// behind the low-bit columns of either.
+/// Empty, or a sentence: columns of x lie where those of the weight do. K blocks of codes begin
+/// anew behind the low-bit columns of either, those of 16-bit values go on.
 std::string WhyNotAligned(const CudaActivation& x, const CudaWeight& w) {
-  const bool dense = x.format().dense();
   const int64_t k4 = w.is_dense() ? 0 : w.layout.k4;
-  const int64_t split = dense && x.format().outlier_columns == 0 ? 0 : x.k4();
-  const bool consecutive = split % kBlockColumns == 0 || (!dense && split == x.k());
-  if (split == k4 || (consecutive && k4 % kBlockColumns == 0)) return "";
+  if (x.format().dense()) {
+    if (k4 % kDenseColumns == 0) return "";
+    return fmt::format("16-bit activations times {} 4-bit columns: a multiple of {} is needed", k4,
+                       kDenseColumns);
+  }
+  const bool consecutive = x.k4() % kBlockColumns == 0 || x.k4() == x.k();
+  if (x.k4() == k4 || (consecutive && k4 % kBlockColumns == 0)) return "";
   return fmt::format(
       "{} low-bit columns of activations times {} of weights: where they differ, the CUDA backend "
       "has kernels for multiples of {}",
-      split, k4, kBlockColumns);
+      x.k4(), k4, kBlockColumns);
 }
 
 /// A GEMM may fetch weights while the op before it ends.
@@ -89,6 +92,11 @@ void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight
   operands.y_stride = y.stride;
   if (desc.m == 0) return;
   if (const std::string why = WhyNotChosen(desc); !why.empty()) throw DeviceError(why);
+  if (desc.recipe == GemmRecipe::kGroup && x.format().group == 0 && x.format().hadamard != 0) {
+    throw DeviceError(
+        "rotated activations with one scale a token times weights with fp16 scales: the CUDA "
+        "backend has kernels for two-level weights");
+  }
   if (const std::string why = WhyNotAligned(activation, first); !why.empty())
     throw DeviceError(why);
   // The rest follows from the weights, which their codes stand for, and the activation.

@@ -3,6 +3,7 @@
 
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
+#include "atom/kernels/cuda/device/check.h"
 #include "atom/kernels/cuda/rows/fused_quantize.h"
 #include "atom/kernels/cuda/rows/plain_quantize.h"
 #include "atom/kernels/cuda/rows/row_ops.h"
@@ -51,15 +52,23 @@ std::optional<FusedSource> FusedSourceOf(const PlainQuantizeCall& call) {
   }
 }
 
-/// The same as the fast kernel takes it, where it does: integers with a scale a group, in whole K
-/// blocks, which it does not pad.
+/// Groups as the fast kernel has them; 0 where it has none such. One scale a token needs rotated
+/// blocks to take their place.
+int FusedGroup(const PlainQuantizeCall& call) {
+  if (call.group == 0) {
+    return call.hadamard >= 16 && call.hadamard <= kBlockColumns ? call.hadamard : 0;
+  }
+  if (call.hadamard != 0 && call.hadamard != call.group) return 0;
+  const bool fits = call.two_level ? call.group <= kBlockColumns : call.group == kBlockColumns;
+  return fits ? call.group : 0;
+}
+
+/// The same as the fast kernel takes it, where it does: integers in groups.
 std::optional<FusedQuantizeCall> FusedOf(const PlainQuantizeCall& call) {
   const std::optional<FusedSource> source = FusedSourceOf(call);
-  const bool groups = call.two_level ? call.group <= kBlockColumns : call.group == kBlockColumns;
-  if (!source || call.bits == 16 || call.group == 0 || !groups ||
-      (call.columns - call.outliers) % kBlockColumns != 0 || call.columns > kMaxFusedColumns ||
-      call.columns % 16 != 0 || call.outliers % 16 != 0 ||
-      (call.hadamard != 0 && call.hadamard != call.group)) {
+  const int group = FusedGroup(call);
+  if (!source || call.bits == 16 || call.simulated || group == 0 ||
+      call.columns > kMaxFusedColumns || call.columns % 16 != 0 || call.outliers % 16 != 0) {
     return std::nullopt;
   }
   FusedQuantizeCall fused;
@@ -71,15 +80,30 @@ std::optional<FusedQuantizeCall> FusedOf(const PlainQuantizeCall& call) {
   fused.epsilon = call.epsilon;
   fused.permutation = call.permutation;
   fused.outliers = call.outliers;
-  fused.group = call.group;
+  fused.group = group;
   fused.bits = call.bits;
   fused.hadamard = call.hadamard != 0;
-  fused.scale = call.two_level ? FusedScale::kInteger : FusedScale::kGroup;
+  fused.scale = call.two_level    ? FusedScale::kInteger
+                : call.group == 0 ? FusedScale::kToken
+                                  : FusedScale::kGroup;
   fused.clip = call.clip;
   fused.codes = static_cast<int8_t*>(call.to);
   fused.tokens = call.tokens;
   fused.group_scales = call.group_scales;
   return fused;
+}
+
+/// The fast kernel writes columns, and not what pads their last K block: that is cleared before.
+Status QuantizeFused(const FusedQuantizeCall& call, cudaStream_t stream) {
+  const PackedActivationLayout layout{call.rows, call.columns - call.outliers, call.outliers};
+  if (layout.k4 % kBlockColumns != 0) {
+    const int64_t bytes = layout.block_bytes();
+    const Status cleared = Check(cudaMemsetAsync(call.codes + (layout.blocks4() - 1) * bytes, 0,
+                                                 static_cast<size_t>(bytes), stream),
+                                 "clear the columns that pad a K block");
+    if (!cleared.ok()) return cleared;
+  }
+  return LaunchFusedQuantize(call, stream);
 }
 
 template <class T = float>
@@ -140,6 +164,7 @@ void CudaBackend::Quantize(PlainQuantizeCall call, const DeviceBuffer* permutati
   call.columns = static_cast<int>(own.k());
   call.permutation = DataOf<int32_t>(permutation);
   call.bits = format.bits;
+  call.simulated = format.simulated;
   call.to = own.values.data();
   call.outliers = static_cast<int>(format.outlier_columns);
   call.hadamard = static_cast<int>(format.hadamard);
@@ -153,11 +178,12 @@ void CudaBackend::Quantize(PlainQuantizeCall call, const DeviceBuffer* permutati
   const OpKey key({Word(Op::kQuantize), Word(call.x.data), Word(call.x.stride),
                    Word(call.rows, call.columns), Word(static_cast<int>(call.source), call.gated),
                    Word(call.weight), Word(call.bias), Word(call.epsilon), Word(call.permutation),
-                   Word(call.to), Word(call.bits, call.outliers), Word(call.group, call.two_level),
+                   Word(call.to), Word(call.bits, call.outliers),
+                   Word(call.group, 2 * call.two_level + call.simulated),
                    Word(int64_t{call.hadamard}), Word(call.clip), Word(call.group_scales)});
   if (fused) {
     ops_.Add(key, true,
-             [call = *fused](cudaStream_t stream) { return LaunchFusedQuantize(call, stream); });
+             [call = *fused](cudaStream_t stream) { return QuantizeFused(call, stream); });
     return;
   }
   ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchPlainQuantize(call, stream); });

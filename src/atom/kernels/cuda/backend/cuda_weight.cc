@@ -52,16 +52,23 @@ Result<HostWeight> PackForDevice(const quant::QuantizedView& weight, std::span<c
   return packed;
 }
 
-HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias) {
+HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias, ThreadPool& pool) {
   HostWeight packed;
   packed.dense = {weight.dim(0), weight.dim(1)};
-  const std::vector<float> values = ToFloats(weight);
-  std::vector<uint16_t> rounded(values.size());
-  std::ranges::transform(values, rounded.begin(),
-                         [](float value) { return ToBFloat16(value).bits; });
   packed.codes.resize(static_cast<size_t>(packed.dense.bytes()));
-  PackDense(packed.dense, rounded,
-            std::span(reinterpret_cast<uint16_t*>(packed.codes.data()), packed.codes.size() / 2));
+  const int64_t k = packed.dense.k;
+  const auto block_bytes = static_cast<size_t>(packed.dense.blocks() * kDenseBlockBytes);
+  pool.ParallelFor(packed.dense.row_blocks(), [&](int64_t block, int) {
+    const int64_t first = block * kBlockRows;
+    const int64_t rows = std::min(kBlockRows, packed.dense.n - first);
+    std::vector<float> values(static_cast<size_t>(rows * k));
+    ReadFloats(weight, first * k, values);
+    std::vector<uint16_t> rounded(values.size());
+    std::ranges::transform(values, rounded.begin(),
+                           [](float value) { return ToBFloat16(value).bits; });
+    uint8_t* to = packed.codes.data() + static_cast<size_t>(block) * block_bytes;
+    PackDense({rows, k}, rounded, std::span(reinterpret_cast<uint16_t*>(to), block_bytes / 2));
+  });
   packed.rows = Rows(packed.dense.n, {}, {}, bias);
   return packed;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "atom/core/result.h"
+#include "atom/core/thread_pool.h"
 #include "atom/kernels/backend.h"
 #include "atom/kernels/cuda/gemm/gemm_desc.h"
 #include "atom/kernels/cuda/gemm/packed_dense.h"
@@ -22,7 +23,7 @@ struct HostWeight {
 /// Fails with a sentence where no kernel reads such a weight.
 Result<HostWeight> PackForDevice(const quant::QuantizedView& weight, std::span<const float> bias);
 /// F32 and F16 become bf16, rounded once.
-HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias);
+HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias, ThreadPool& pool);
 
 struct CudaWeight final : PackedWeight {
   CudaWeight(int64_t n, int64_t k) : PackedWeight(n, k) {}

@@ -12,7 +12,9 @@
 //
 // The order inside 16 columns is that in which 4-bit weights unpack into a wgmma operand
 // (streaming_fragments.cuh); a product needs the same order on both sides, so dense weights have it
-// too. Beside 4-bit weights (weight-only) X's low-bit columns are padded to 128.
+// too. Beside 4-bit weights (weight-only) the outliers' K blocks begin behind the low-bit columns,
+// a multiple of 64; where these end in the middle of a 4-bit K block of 128, its other half, whose
+// weights are 0, meets the K block that follows.
 #pragma once
 
 #include <cstdint>
@@ -40,10 +42,12 @@ struct PackedDenseActivationLayout {
   int64_t k8 = 0;  ///< outlier columns, or all columns beside dense weights
 
   constexpr int64_t token_atoms() const { return (m + kAtomTokens - 1) / kAtomTokens; }
-  constexpr int64_t blocks4() const { return (k4 + kBlockColumns - 1) / kBlockColumns * 2; }
+  constexpr int64_t blocks4() const { return (k4 + kDenseColumns - 1) / kDenseColumns; }
   constexpr int64_t blocks8() const { return (k8 + kDenseColumns - 1) / kDenseColumns; }
+  /// An even number: half of a 4-bit K block may lie behind the last column.
+  constexpr int64_t blocks() const { return (blocks4() + blocks8() + 1) / 2 * 2; }
   constexpr int64_t block_bytes() const { return token_atoms() * kAtomBytes; }
-  constexpr int64_t bytes() const { return (blocks4() + blocks8()) * block_bytes(); }
+  constexpr int64_t bytes() const { return blocks() * block_bytes(); }
 
   constexpr int64_t offset(int64_t token, int64_t column, bool outlier) const {
     const int64_t block = column / kDenseColumns + (outlier ? blocks4() : 0);

@@ -123,11 +123,11 @@ struct Scale {
     stored = __fmul_rn(token_scale, multiplier);
     inverse = __fdiv_rn(1.0f, stored);
   }
-  __device__ int Byte(float x) const {
+  __device__ float Code(float x) const {
     const float scaled = __fmul_rn(x, inverse);
-    if (isnan(scaled)) return 0;
-    return static_cast<int>(rintf(fminf(fmaxf(scaled, low), high)) * multiplier);
+    return isnan(scaled) ? 0.0f : rintf(fminf(fmaxf(scaled, low), high));
   }
+  __device__ int Byte(float x) const { return static_cast<int>(Code(x) * multiplier); }
 };
 
 /// Gathers the row into `to`, and rotates blocks of its low-bit columns there.
@@ -179,6 +179,12 @@ class Quantizer {
   }
   /// Returns the sum of this thread's bytes.
   __device__ int Write(int begin, int end, const Scale& scale, int thread, int threads) const {
+    if (call_.simulated) {
+      for (int i = begin + thread; i < end; i += threads) {
+        DenseAt(dense(), i) = __float2bfloat16_rn(__fmul_rn(scale.Code(Value(i)), scale.stored));
+      }
+      return 0;
+    }
     int sum = 0;
     for (int i = begin + 4 * thread; i < end; i += 4 * threads) {
       uint32_t word = 0;
@@ -196,8 +202,16 @@ class Quantizer {
   }
   /// Columns that pad the last K block of either kind.
   __device__ void WritePadding() const {
-    const PackedActivationLayout layout = codes();
     const int thread = static_cast<int>(threadIdx.x);
+    if (call_.simulated) {
+      const PackedDenseActivationLayout layout = dense();
+      const int end = static_cast<int>(layout.blocks() * kDenseColumns);
+      for (int i = call_.columns + thread; i < end; i += kThreads) {
+        DenseAt(layout, i) = __float2bfloat16_rn(0.0f);
+      }
+      return;
+    }
+    const PackedActivationLayout layout = codes();
     auto* to = static_cast<int8_t*>(call_.to);
     for (int64_t i = low_ + thread; i < layout.blocks4() * kBlockColumns; i += kThreads) {
       to[layout.offset(row_, i, false)] = 0;
@@ -208,23 +222,19 @@ class Quantizer {
   }
 
   __device__ void WriteDense() const {
-    const bool split = call_.outliers > 0;
-    const PackedDenseActivationLayout layout{call_.rows, split ? low_ : 0,
-                                             split ? call_.outliers : call_.columns};
-    const int end4 = static_cast<int>(layout.blocks4() * kDenseColumns);
-    const int end = end4 + static_cast<int>(layout.blocks8() * kDenseColumns);
-    auto* to = static_cast<char*>(call_.to);
+    const PackedDenseActivationLayout layout = dense();
+    const int end = static_cast<int>(layout.blocks() * kDenseColumns);
     for (int i = threadIdx.x; i < end; i += kThreads) {
-      const bool outlier = i >= end4;
-      const int column = outlier ? i - end4 : i;
-      const bool exists = column < (outlier ? layout.k8 : layout.k4);
-      const float value = exists ? Value(column + (outlier && split ? low_ : 0)) : 0.0f;
-      *reinterpret_cast<__nv_bfloat16*>(to + layout.offset(row_, column, outlier)) =
-          __float2bfloat16_rn(value);
+      DenseAt(layout, i) = __float2bfloat16_rn(i < call_.columns ? Value(i) : 0.0f);
     }
   }
 
  private:
+  __device__ PackedDenseActivationLayout dense() const { return {call_.rows, 0, call_.columns}; }
+  __device__ __nv_bfloat16& DenseAt(const PackedDenseActivationLayout& layout, int column) const {
+    return *reinterpret_cast<__nv_bfloat16*>(static_cast<char*>(call_.to) +
+                                             layout.offset(row_, column, true));
+  }
   __device__ PackedActivationLayout codes() const { return {call_.rows, low_, call_.outliers}; }
   __device__ int8_t* CodeAt(int column) const {
     const bool outlier = column >= low_;
@@ -252,7 +262,7 @@ __device__ float WriteLowBits(const PlainQuantizeCall& call, int64_t row,
     const Scale scale(BlockMax(scratch, quantizer.Largest(0, low, thread, kThreads)), call.clip,
                       call.bits);
     sum = quantizer.Write(0, low, scale, thread, kThreads);
-    for (int copy = thread; copy < call.scale_copies; copy += kThreads) {
+    for (int copy = thread; copy < call.scale_copies && !call.simulated; copy += kThreads) {
       call.group_scales[copy * padded_rows + row] = scale.stored;
     }
     token_scale = scale.stored;
@@ -276,7 +286,7 @@ __device__ float WriteLowBits(const PlainQuantizeCall& call, int64_t row,
       const int begin = group * call.group, end = begin + call.group;
       const Scale scale(WarpMax(quantizer.Largest(begin, end, lane, 32)), call.clip, call.bits);
       sum += quantizer.Write(begin, end, scale, lane, 32);
-      if (lane == 0) call.group_scales[group * padded_rows + row] = scale.stored;
+      if (lane == 0 && !call.simulated) call.group_scales[group * padded_rows + row] = scale.stored;
     }
   }
   sum = __reduce_add_sync(~0u, sum);

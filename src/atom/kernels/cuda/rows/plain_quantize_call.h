@@ -24,10 +24,11 @@ struct PlainQuantizeCall {
   const int32_t* permutation = nullptr;  ///< [K]: result j is value permutation[j]; null: identity
   int outliers = 0;                      ///< trailing columns
   int hadamard = 0;  ///< not 0: blocks of the columns before them are rotated; a power of two
-  // The result: bf16 values in PackedDenseActivationLayout where bits is 16 …
+  // The result: bf16 values in PackedDenseActivationLayout, all in k8, where bits is 16 or what is
+  // quantized is dequantized at once …
   int bits = 16;
-  /// … else codes in PackedActivationLayout. Both have the columns before the outliers in k4 and
-  /// these in k8; without outliers 16-bit values are all in k8, codes all in k4. Padding is 0.
+  bool simulated = false;
+  /// … else codes in PackedActivationLayout, the outliers in k8. Padding is 0.
   void* to = nullptr;
   // … codes and scales; the outliers are INT8 with a scale of their own.
   int group = 0;           ///< of the columns before them; a multiple of 4, or 0: all of them

@@ -59,12 +59,16 @@ __device__ __forceinline__ void AppendHead(const AppendKv& call, const Head& hea
   const int slot = __ldg(call.slots + token);
   if (slot < 0) return;
   const Place place = Place::Of<kStorage, kHeadDim>(call.kv, head.value, head.index, slot);
+  const int ratio = (head.value ? call.kv.kv_heads : 0) + head.index;
+  const Rounding rounding{call.clip != nullptr ? __ldg(call.clip + ratio) : 1.0f,
+                          call.integer_zero};
   if constexpr (kStorage == KvStorage::kF16) {
-    StoreHalves(x, place, lane);
+    if (call.fake_bits != 0) {
+      StoreSimulated(x, place, rounding, call.fake_bits, lane);
+    } else {
+      StoreHalves(x, place, lane);
+    }
   } else {
-    const int ratio = (head.value ? call.kv.kv_heads : 0) + head.index;
-    const Rounding rounding{call.clip != nullptr ? __ldg(call.clip + ratio) : 1.0f,
-                            call.integer_zero};
     StoreCodes<kStorage>(x, place, rounding, reinterpret_cast<unsigned char*>(scratch), lane);
   }
 }

@@ -80,11 +80,10 @@ struct Rounding {
   bool integer_zero;
 };
 
-/// `codes`: scratch of the warp, [head_dim].
-template <KvStorage kStorage, int kHeadDim>
-__device__ __forceinline__ void StoreCodes(const Channels<kHeadDim>& x, const Place& place,
-                                           const Rounding& rounding, unsigned char* codes,
-                                           int lane) {
+/// Of a head's channels, with the codes 0 … steps.
+template <int kHeadDim>
+__device__ __forceinline__ Grid GridOf(const Channels<kHeadDim>& x, const Rounding& rounding,
+                                       float steps, int lane) {
   float low = INFINITY, high = -INFINITY;
 #pragma unroll
   for (int j = 0; j < x.kPairs; ++j) {
@@ -92,16 +91,52 @@ __device__ __forceinline__ void StoreCodes(const Channels<kHeadDim>& x, const Pl
     low = fminf(low, fminf(fminf(x.low[j].x, x.low[j].y), fminf(x.high[j].x, x.high[j].y)));
     high = fmaxf(high, fmaxf(fmaxf(x.low[j].x, x.low[j].y), fmaxf(x.high[j].x, x.high[j].y)));
   }
-  constexpr float kSteps = kStorage == KvStorage::kInt4 ? 15.0f : 255.0f;
-  const Grid grid =
-      FitGrid(-WarpMax(-low), WarpMax(high), rounding.clip, rounding.integer_zero, kSteps);
-  // With an integer zero the code is round(x / scale) + zero, without rounding the sum anew.
-  const float zero = rounding.integer_zero ? rintf(-grid.offset * grid.inverse) : 0.0f;
-  const float from = rounding.integer_zero ? 0.0f : grid.offset;
-  const auto code = [&](float value) {
-    const float c = rintf(__fmul_rn(__fsub_rn(value, from), grid.inverse)) + zero;
-    return static_cast<unsigned char>(fminf(fmaxf(c, 0.0f), kSteps));
+  return FitGrid(-WarpMax(-low), WarpMax(high), rounding.clip, rounding.integer_zero, steps);
+}
+
+/// A value's code, as a float. With an integer zero it is round(x / scale) + zero, without rounding
+/// the sum anew.
+struct Coder {
+  float inverse, from, zero, steps;
+
+  __device__ __forceinline__ Coder(const Grid& grid, bool integer_zero, float most)
+      : inverse(grid.inverse),
+        from(integer_zero ? 0.0f : grid.offset),
+        zero(integer_zero ? rintf(-grid.offset * grid.inverse) : 0.0f),
+        steps(most) {}
+  __device__ __forceinline__ float operator()(float value) const {
+    const float code = rintf(__fmul_rn(__fsub_rn(value, from), inverse)) + zero;
+    return fminf(fmaxf(code, 0.0f), steps);
+  }
+};
+
+/// What codes of `bits` bits would give, as fp16.
+template <int kHeadDim>
+__device__ __forceinline__ void StoreSimulated(Channels<kHeadDim> x, const Place& place,
+                                               const Rounding& rounding, int bits, int lane) {
+  const float steps = static_cast<float>((1 << bits) - 1);
+  const Grid grid = GridOf(x, rounding, steps, lane);
+  const Coder code(grid, rounding.integer_zero, steps);
+  // A product of scale and code is exact, and so is a difference of codes.
+  const auto round = [&](float& value) {
+    value = __fmaf_rn(grid.scale, code(value) - code.zero, code.from);
   };
+#pragma unroll
+  for (int j = 0; j < x.kPairs; ++j) {
+    round(x.low[j].x), round(x.low[j].y), round(x.high[j].x), round(x.high[j].y);
+  }
+  StoreHalves(x, place, lane);
+}
+
+/// `codes`: scratch of the warp, [head_dim].
+template <KvStorage kStorage, int kHeadDim>
+__device__ __forceinline__ void StoreCodes(const Channels<kHeadDim>& x, const Place& place,
+                                           const Rounding& rounding, unsigned char* codes,
+                                           int lane) {
+  constexpr float kSteps = kStorage == KvStorage::kInt4 ? 15.0f : 255.0f;
+  const Grid grid = GridOf(x, rounding, kSteps, lane);
+  const Coder coder(grid, rounding.integer_zero, kSteps);
+  const auto code = [&](float value) { return static_cast<unsigned char>(coder(value)); };
   __syncwarp();
 #pragma unroll
   for (int j = 0; j < x.kPairs; ++j) {

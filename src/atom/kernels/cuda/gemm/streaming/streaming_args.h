@@ -20,6 +20,7 @@ struct StreamingArgs {
   int32_t weight_count = 0;
   int32_t row_blocks = 0;  ///< of all weights
   int32_t blocks4 = 0;     ///< 4-bit K blocks of 128 columns, or dense ones of 64
+  int32_t x_blocks4 = 0;   ///< K blocks of x that meet them
   int32_t steps8 = 0;      ///< 8-bit steps of 32 columns behind them
   int32_t m = 0;
   GemmOutput output = GemmOutput::kHalf;

@@ -139,6 +139,9 @@ Status LaunchStreamGemm(const GemmDesc& desc, const StreamPlan& plan, const Gemm
   }
   args.row_blocks = row_block;
   args.blocks4 = static_cast<int32_t>(Blocks(desc));
+  args.x_blocks4 = desc.recipe == GemmRecipe::kW4A16
+                       ? static_cast<int32_t>(DivideUp(desc.k4, kDenseColumns))
+                       : args.blocks4;
   args.steps8 = static_cast<int32_t>(Steps8(desc));
   args.m = static_cast<int32_t>(desc.m);
   args.output = desc.output;

@@ -103,7 +103,7 @@ class StreamProducer {
         const int end = first_step + min(kShape.steps8(), args_.steps8 - first_step);
         first_block = first_step / kStepsOfAtom;
         blocks = (end + kStepsOfAtom - 1) / kStepsOfAtom - first_block;
-        first_block += args_.blocks4 * kShape.x_atoms();
+        first_block += args_.x_blocks4;
         scales = false;
       } else if (kShape.units > 1) {
         blocks *= min(kShape.units, args_.blocks4 - slot * kShape.units);
