@@ -189,6 +189,7 @@ TEST_F(QuantizeModelTest, PermutedLayersComputeTheSameFunction) {
   const auto backend = Backend();
   const QuantizeOptions options{
       .recipe = Preset("atom-w4a4"), .spill_folder = folder_.path(), .plan = nullptr};
+  ThreadPool pool(2);
   const auto plan = MakePlan(*files_, calibration_, *backend, options);
   ASSERT_TRUE(plan.ok());
   ASSERT_FALSE((*plan)[0].at(artifact::SiteRole::kQkv).empty());
@@ -200,8 +201,8 @@ TEST_F(QuantizeModelTest, PermutedLayersComputeTheSameFunction) {
     for (int64_t i = 0; i < files_->spec.num_layers(); ++i) {
       const auto layer = files_->ReadLayer(i);
       ASSERT_TRUE(layer.ok());
-      transformer.AddLayer(permuted ? PermuteLayer(*layer, (*plan)[static_cast<size_t>(i)])
-                                    : PermuteLayer(*layer, {}));
+      transformer.AddLayer(permuted ? PermuteLayer(*layer, (*plan)[static_cast<size_t>(i)], pool)
+                                    : PermuteLayer(*layer, {}, pool));
     }
     perplexity[permuted ? 1 : 0] = eval::MeasurePerplexity(transformer, *text, nullptr).perplexity;
   }

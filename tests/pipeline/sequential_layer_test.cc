@@ -90,7 +90,8 @@ class SequentialLayerTest : public ::testing::Test {
     std::vector<std::vector<float>> inputs;
     for (int64_t sample = 0; sample < kSamples; ++sample) {
       stream.RunSample({.layer = device, .kv = *kv, .part = part}, sample, &observer, nullptr);
-      inputs.push_back(observer.Take());
+      const std::span<const float> input = observer.Take();  // the backend's memory is the host's
+      inputs.emplace_back(input.begin(), input.end());
     }
     return inputs;
   }
@@ -113,8 +114,10 @@ TEST_F(SequentialLayerTest, EachSiteSeesTheLinearsQuantizedBeforeIt) {
   const LayerResult result = QuantizeFirstLayer(recipe, stream, nullptr);
 
   // The whole quantized layer, run once more: a site's input depends on what is before it alone.
-  const artifact::HostLayer simulated = SimulatedLayer(recipe, result.clips, result.host);
-  const artifact::HostLayer exact = PrepareLayer(recipe, files_->ReadLayer(0).value(), {});
+  const artifact::HostLayer simulated =
+      SimulatedLayer(recipe, result.clips, result.host, algebra_->pool());
+  const artifact::HostLayer exact =
+      PrepareLayer(recipe, files_->ReadLayer(0).value(), {}, algebra_->pool());
   CalibrationStream again = NewStream();
   using artifact::SiteRole;
   using model::LayerPart;
@@ -168,7 +171,8 @@ TEST_F(SequentialLayerTest, ACorrectionOfRightInputsChangesNothing) {
   }
   // The unquantized stream went through the whole layer, in halves.
   CalibrationStream halves = NewStream();
-  const artifact::HostLayer exact = PrepareLayer(recipe, files_->ReadLayer(0).value(), {});
+  const artifact::HostLayer exact =
+      PrepareLayer(recipe, files_->ReadLayer(0).value(), {}, algebra_->pool());
   RunInHalves(halves, model::DeviceLayer(*backend_, files_->spec.layer(0), exact), nullptr);
   EXPECT_EQ(Inputs(exact, artifact::SiteRole::kQkv, halves, model::LayerPart::kAttention),
             Inputs(exact, artifact::SiteRole::kQkv, unquantized, model::LayerPart::kAttention));

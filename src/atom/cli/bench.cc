@@ -81,7 +81,8 @@ void AddModel(CLI::App& parent, int& exit_code) {
   bench::ModelOptions& options = flags->options;
   command->add_option("geometry", options.geometries, "Names, or paths of a config.json")
       ->capture_default_str();
-  AddList(*command, "--tests", options.tests, "ppN, tgN and tg@DEPTH, comma-separated");
+  AddList(*command, "--tests", options.tests,
+          "ppN, tgN, tg@DEPTH and tg@DEPTHxSEQUENCES, comma-separated");
   command->add_option("--recipe", options.recipe, "A preset's name or a JSON file; none: bf16")
       ->capture_default_str();
   command->add_option("--layers", options.layers, "Shorten the model to so many; 0: all")

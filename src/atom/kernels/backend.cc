@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "atom/core/check.h"
+#include "atom/quant/stats.h"
 
 namespace atom::kernels {
 
@@ -49,6 +50,20 @@ HostBuffer& HostBuffer::operator=(HostBuffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(bytes_, other.bytes_);
   return *this;
+}
+
+void Backend::UnpackDense(const PackedActivation& activation, const DeviceTensor& out) {
+  const UnpackedActivation x = Unpack(activation);
+  Upload(std::as_bytes(std::span(x.dense)), out.data);
+}
+
+void Backend::AddSample(const PackedActivation& activation, quant::Metric metric,
+                        DeviceSpan<double> sums) {
+  const UnpackedActivation x = Unpack(activation);
+  std::vector<double> values(static_cast<size_t>(sums.size));
+  Download(sums.data, std::as_writable_bytes(std::span(values)));
+  quant::AddSample(metric, x.dense, x.rows, values);
+  Upload(std::as_bytes(std::span(values)), sums.data);
 }
 
 }  // namespace atom::kernels

@@ -100,6 +100,15 @@ struct StepPlan {
   int64_t vocabulary = 0;                 ///< logits of a row; 0: none are sampled or measured
 };
 
+/// Hidden states [rows][cols] of many windows, kept between two layers of calibration where the
+/// backend has its memory, as pipeline/hidden_store.h keeps them on the host.
+class SampleStore {
+ public:
+  virtual ~SampleStore() = default;
+  virtual void Write(int64_t sample, const DeviceTensor& hidden) = 0;
+  virtual void Read(int64_t sample, const DeviceTensor& hidden) = 0;
+};
+
 enum class OutputMode {
   kOverwrite,
   kAdd,  ///< y += result: the residual stream
@@ -179,6 +188,19 @@ class Backend {
   virtual int64_t ActivationBytes(const quant::ActivationFormat& format, int64_t k,
                                   int64_t capacity) const = 0;
   virtual UnpackedActivation Unpack(const PackedActivation& activation) const = 0;
+
+  // Calibration.
+  /// out[M][K] = the values of an activation that is dense (16 bits, or fake-quantized), fp32.
+  virtual void UnpackDense(const PackedActivation& activation, const DeviceTensor& out);
+  /// What the statistic of such an activation's channels (quant/stats.h) makes of one more sample:
+  /// sums has [K].
+  virtual void AddSample(const PackedActivation& activation, quant::Metric metric,
+                         DeviceSpan<double> sums);
+  /// Null where hidden states are better kept on the host, or have no room.
+  virtual std::unique_ptr<SampleStore> MakeSampleStore(int64_t /*samples*/, int64_t /*rows*/,
+                                                       int64_t /*cols*/) {
+    return nullptr;
+  }
 
   // One step. BeginStep copies the arrays that the ops below read: the batch may change afterwards.
   // REQUIRES: CheckBatch has seen it, and the plan that was prepared has room for it.

@@ -6,9 +6,35 @@ namespace atom::pipeline {
 
 CalibrationStream::CalibrationStream(model::Transformer& transformer,
                                      const std::vector<TokenWindow>& windows, HiddenStore store)
-    : transformer_(transformer), windows_(windows), store_(std::move(store)) {
-  ATOM_CHECK(store_.samples() <= static_cast<int64_t>(windows.size()), "{} samples of {} windows",
-             store_.samples(), windows.size());
+    : transformer_(transformer),
+      windows_(windows),
+      samples_(store.samples()),
+      rows_(store.rows()),
+      on_host_(std::move(store)) {
+  ATOM_CHECK(samples_ <= std::ssize(windows), "{} samples of {} windows", samples_, windows.size());
+}
+
+CalibrationStream::CalibrationStream(model::Transformer& transformer,
+                                     const std::vector<TokenWindow>& windows, int64_t samples,
+                                     std::unique_ptr<kernels::SampleStore> store)
+    : transformer_(transformer),
+      windows_(windows),
+      samples_(samples),
+      rows_(windows.empty() ? 0 : std::ssize(windows.front())),
+      on_device_(std::move(store)) {
+  ATOM_CHECK(samples_ <= std::ssize(windows), "{} samples of {} windows", samples_, windows.size());
+}
+
+void CalibrationStream::Write(int64_t sample, const kernels::DeviceTensor& hidden) {
+  if (on_device_) return on_device_->Write(sample, hidden);
+  on_host_->Write(sample, Download(hidden));
+}
+
+void CalibrationStream::Read(int64_t sample, const kernels::DeviceTensor& hidden) {
+  if (on_device_) return on_device_->Read(sample, hidden);
+  input_.resize(static_cast<size_t>(hidden.rows * hidden.cols));
+  on_host_->Read(sample, input_);
+  transformer_.backend().Upload(std::as_bytes(std::span(input_)), hidden.data);
 }
 
 std::vector<float> CalibrationStream::Download(const kernels::DeviceTensor& hidden) const {
@@ -18,18 +44,18 @@ std::vector<float> CalibrationStream::Download(const kernels::DeviceTensor& hidd
 }
 
 void CalibrationStream::EmbedAll(Progress* progress) {
-  const kernels::PagePool pool = transformer_.SequencePool(store_.rows(), 0);
+  const kernels::PagePool pool = transformer_.SequencePool(rows_, 0);
   for (int64_t sample = 0; sample < samples(); ++sample) {
     const kernels::Batch batch =
         kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0, pool);
     transformer_.BeginStep(batch, pool);
-    store_.Write(sample, Download(model::RowRange(transformer_.Embed(), 0, batch.rows())));
+    Write(sample, model::RowRange(transformer_.Embed(), 0, batch.rows()));
     if (progress != nullptr) progress->Advance();
   }
 }
 
 kernels::PagePool CalibrationStream::PoolOf(const model::DeviceLayer& layer) const {
-  return transformer_.SequencePool(store_.rows(), layer.kv_format().exact_window);
+  return transformer_.SequencePool(rows_, layer.kv_format().exact_window);
 }
 
 std::unique_ptr<kernels::KvLayer> CalibrationStream::MakeKv(const model::DeviceLayer& layer) const {
@@ -45,15 +71,13 @@ void CalibrationStream::RunSample(const Step& step, int64_t sample, model::SiteO
   const kernels::Batch batch =
       kernels::SingleSequence(windows_[static_cast<size_t>(sample)], 0, pool);
   transformer_.BeginStep(batch, pool);
-  const kernels::DeviceTensor hidden = transformer_.Embed();  // its rows: the layer works there
-  input_.resize(static_cast<size_t>(store_.rows() * store_.hidden()));
-  store_.Read(sample, input_);
-  transformer_.backend().Upload(std::as_bytes(std::span(input_)), hidden.data);
-  transformer_.RunLayer(step.layer, step.kv, hidden, observer, step.part);
-  if (step.keep == Keep::kInput && !inspect) return;
-  const std::vector<float> output = Download(model::RowRange(hidden, 0, batch.rows()));
-  if (inspect) inspect(sample, input_, output);
-  if (step.keep == Keep::kOutput) store_.Write(sample, output);
+  const kernels::DeviceTensor padded = transformer_.Embed();  // its rows: the layer works there
+  const kernels::DeviceTensor hidden = model::RowRange(padded, 0, batch.rows());
+  Read(sample, hidden);
+  if (inspect) input_ = Download(hidden);
+  transformer_.RunLayer(step.layer, step.kv, padded, observer, step.part);
+  if (inspect) inspect(sample, input_, Download(hidden));
+  if (step.keep == Keep::kOutput) Write(sample, hidden);
 }
 
 void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "atom/core/progress.h"
@@ -18,9 +20,12 @@ class CalibrationStream {
   /// used. The transformer's limits must hold one window.
   CalibrationStream(model::Transformer& transformer, const std::vector<TokenWindow>& windows,
                     HiddenStore store);
+  /// The same with a store of the backend.
+  CalibrationStream(model::Transformer& transformer, const std::vector<TokenWindow>& windows,
+                    int64_t samples, std::unique_ptr<kernels::SampleStore> store);
 
-  int64_t samples() const { return store_.samples(); }
-  int64_t rows() const { return store_.rows(); }  ///< tokens of a sample
+  int64_t samples() const { return samples_; }
+  int64_t rows() const { return rows_; }  ///< tokens of a sample
 
   /// Puts the embeddings of every window into the store.
   void EmbedAll(Progress* progress);
@@ -52,10 +57,15 @@ class CalibrationStream {
   /// The pages of one sample.
   kernels::PagePool PoolOf(const model::DeviceLayer& layer) const;
   std::vector<float> Download(const kernels::DeviceTensor& hidden) const;
+  void Write(int64_t sample, const kernels::DeviceTensor& hidden);
+  void Read(int64_t sample, const kernels::DeviceTensor& hidden);
 
   model::Transformer& transformer_;
   const std::vector<TokenWindow>& windows_;
-  HiddenStore store_;
+  int64_t samples_;
+  int64_t rows_;
+  std::unique_ptr<kernels::SampleStore> on_device_;  // null: on the host
+  std::optional<HiddenStore> on_host_;
   std::vector<float> input_;  // of the sample under way
 };
 

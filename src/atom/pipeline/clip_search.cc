@@ -133,7 +133,8 @@ void SearchKvClip(const LayerContext& context, const artifact::HostLayer& layer,
         expected.emplace_back(output.begin(), output.end());
       },
       nullptr);
-  artifact::HostLayer candidate = PermuteLayer(layer, {});  // a copy; permutations do not matter
+  artifact::HostLayer candidate =
+      PermuteLayer(layer, {}, context.algebra.pool());  // a copy; permutations do not matter
   for (const artifact::HostSite& site : layer.sites) {
     candidate[site.name].permutation = site.permutation;
     candidate[site.name].format = site.format;

@@ -23,15 +23,17 @@ void AddOuter(std::span<const float> x, std::span<float> sum) {
   }
 }
 
-/// e^T * G * e.
-double WeightedError(std::span<const float> e, std::span<const float> gram) {
+/// e^T * G * e. G is symmetric, so that all dot products with its rows grow side by side; `dots`
+/// has room for them.
+double WeightedError(std::span<const float> e, std::span<const float> gram, std::span<float> dots) {
   const size_t d = e.size();
-  double sum = 0.0;
-  for (size_t i = 0; i < d; ++i) {
-    float dot = 0.0f;
-    for (size_t j = 0; j < d; ++j) dot += gram[i * d + j] * e[j];
-    sum += static_cast<double>(e[i]) * dot;
+  std::ranges::fill(dots, 0.0f);
+  for (size_t j = 0; j < d; ++j) {
+    const float* row = gram.data() + j * d;
+    for (size_t i = 0; i < d; ++i) dots[i] += row[i] * e[j];
   }
+  double sum = 0.0;
+  for (size_t i = 0; i < d; ++i) sum += static_cast<double>(e[i]) * dots[i];
   return sum;
 }
 
@@ -151,6 +153,7 @@ float SearchHeadClip(const quant::KvFormat& format, const HeadSample& sample, si
   float best = 1.0f;
   double least = std::numeric_limits<double>::infinity();
   std::vector<float> difference(d);
+  std::vector<float> dots(d);
   for (const float clip : ClipGrid()) {
     double error = 0.0;
     for (size_t at = 0; at < sample.rows.size(); at += d) {
@@ -158,7 +161,7 @@ float SearchHeadClip(const quant::KvFormat& format, const HeadSample& sample, si
       std::ranges::copy(row, difference.begin());
       quant::FakeQuantizeKv(format, clip, difference);
       for (size_t i = 0; i < d; ++i) difference[i] = row[i] - difference[i];
-      error += WeightedError(difference, sample.gram);
+      error += WeightedError(difference, sample.gram, dots);
     }
     if (error < least) {
       least = error;
@@ -191,18 +194,19 @@ KvCalibration CalibrateKv(const LayerContext& context, const artifact::HostLayer
   const auto d = static_cast<size_t>(spec.head_dim);
   quant::KvFormat format = quant::KvFormatFor(context.recipe, /*simulated=*/true);
   format.key_mean = result.key_mean;
-  int64_t kv_head = 0;
-  for (HeadSample& head : observer.keys()) {
-    for (size_t at = 0; at < head.rows.size(); at += d) {
-      quant::TransformKey(format, kv_head, std::span(head.rows).subspan(at, d));
-    }
-    result.head_clips.push_back(SearchHeadClip(format, head, d));
-    ++kv_head;
-  }
   WeighByOutput(spec, source, observer.values());
-  for (const HeadSample& head : observer.values()) {
-    result.head_clips.push_back(SearchHeadClip(format, head, d));
-  }
+  const int64_t heads = spec.kv_heads;
+  result.head_clips.resize(static_cast<size_t>(2 * heads));
+  context.algebra.pool().ParallelFor(2 * heads, [&](int64_t task, int /*worker*/) {
+    const bool of_keys = task < heads;
+    HeadSample& head =
+        (of_keys ? observer.keys()
+                 : observer.values())[static_cast<size_t>(of_keys ? task : task - heads)];
+    for (size_t at = 0; of_keys && at < head.rows.size(); at += d) {
+      quant::TransformKey(format, task, std::span(head.rows).subspan(at, d));
+    }
+    result.head_clips[static_cast<size_t>(task)] = SearchHeadClip(format, head, d);
+  });
   return result;
 }
 

@@ -24,23 +24,48 @@ const quant::Permutation* Find(const LayerPermutations& permutations,
   return found == permutations.end() || found->second.empty() ? nullptr : &found->second;
 }
 
+constexpr int64_t kRowsOfTask = 16;
+
+/// One row of a weight in fp32.
+void ReadRow(const artifact::HostLinear& linear, int64_t row, std::span<float> to) {
+  if (linear.packed()) {
+    std::get<artifact::PackedMatrix>(linear.weight).view.DequantizeRow(row, to);
+  } else {
+    ReadFloats(std::get<artifact::DenseMatrix>(linear.weight).view, row * linear.k(), to);
+  }
+}
+
+/// Calls task(row) for all rows, some at a time on each thread.
+template <class Task>
+void ForRows(ThreadPool& pool, int64_t rows, const Task& task) {
+  pool.ParallelFor((rows + kRowsOfTask - 1) / kRowsOfTask, [&](int64_t part, int /*worker*/) {
+    const int64_t first = part * kRowsOfTask;
+    for (int64_t row = first; row < std::min(first + kRowsOfTask, rows); ++row) task(row);
+  });
+}
+
 artifact::HostLinear PermuteLinear(const artifact::HostLinear& linear,
-                                   const LayerPermutations& permutations) {
+                                   const LayerPermutations& permutations, ThreadPool& pool) {
   const int64_t n = linear.n();
   const int64_t k = linear.k();
-  std::vector<float> values = linear.ToFloats();
-  std::vector<float> bias = linear.bias;
   const quant::Permutation* columns = Find(permutations, artifact::InputSite(linear.name));
-  if (columns != nullptr) columns->PermuteColumns(values, n);
   // f(gate)·up comes out in down's order when the rows of gate and up stand in it.
   const quant::Permutation* rows = Find(permutations, artifact::OutputSite(linear.name));
-  if (rows != nullptr) {
-    rows->PermuteRows(values, k);
-    if (!bias.empty()) rows->PermuteRows(bias, 1);
-  }
-  return {.name = linear.name,
-          .weight = artifact::DenseMatrix::FromFloats(values, n, k),
-          .bias = std::move(bias)};
+  artifact::DenseMatrix weight;
+  weight.owned = Buffer(static_cast<size_t>(n * k) * sizeof(float));
+  weight.view = TensorView{DType::kF32, {n, k}, weight.owned.data()};
+  const std::span<float> values = weight.owned.As<float>();
+  ForRows(pool, n, [&](int64_t row) {
+    const auto to = values.subspan(static_cast<size_t>(row * k), static_cast<size_t>(k));
+    const int64_t from = rows == nullptr ? row : rows->source()[static_cast<size_t>(row)];
+    if (columns == nullptr) return ReadRow(linear, from, to);
+    std::vector<float> whole(to.size());
+    ReadRow(linear, from, whole);
+    columns->Gather(whole, to);
+  });
+  std::vector<float> bias = linear.bias;
+  if (rows != nullptr && !bias.empty()) rows->PermuteRows(bias, 1);
+  return {.name = linear.name, .weight = std::move(weight), .bias = std::move(bias)};
 }
 
 /// The order of each site as the recipe deals it over the groups.
@@ -55,15 +80,18 @@ LayerPermutations Deal(const quant::Recipe& recipe, const LayerPermutations& ord
 }
 
 /// Rotates the columns of a permuted layer's weights, and its sites, as the recipe says.
-void Rotate(const quant::Recipe& recipe, HostLayer& layer) {
+void Rotate(const quant::Recipe& recipe, HostLayer& layer, ThreadPool& pool) {
   for (artifact::HostLinear& linear : layer.linears) {
     const int64_t n = linear.n();
     const int64_t k = linear.k();
     const quant::ActivationFormat format = quant::ActivationFormatFor(recipe, k, true);
     if (format.hadamard == 0) continue;
-    std::vector<float> values = linear.ToFloats();
-    quant::RotateColumns(format.hadamard, k - format.outlier_columns, n, values);
-    linear.weight = artifact::DenseMatrix::FromFloats(values, n, k);
+    const std::span<float> values =
+        std::get<artifact::DenseMatrix>(linear.weight).owned.As<float>();
+    ForRows(pool, n, [&](int64_t row) {
+      quant::RotateColumns(format.hadamard, k - format.outlier_columns, 1,
+                           values.subspan(static_cast<size_t>(row * k), static_cast<size_t>(k)));
+    });
     quant::ActivationFormat& input = layer[artifact::InputSite(linear.name)].format;
     input.hadamard = format.hadamard;
     input.outlier_columns = format.outlier_columns;
@@ -86,11 +114,12 @@ bool IsSequential(const quant::Recipe& recipe) {
   return recipe.weight.bits < 16 && recipe.weight.sequential;
 }
 
-HostLayer PermuteLayer(const HostLayer& source, const LayerPermutations& permutations) {
+HostLayer PermuteLayer(const HostLayer& source, const LayerPermutations& permutations,
+                       ThreadPool& pool) {
   HostLayer layer;
   layer.norms = source.norms;
   for (const artifact::HostLinear& linear : source.linears) {
-    layer.linears.push_back(PermuteLinear(linear, permutations));
+    layer.linears.push_back(PermuteLinear(linear, permutations, pool));
   }
   for (const artifact::HostSite& site : source.sites) {
     const quant::Permutation* permutation = Find(permutations, site.name);
@@ -117,15 +146,15 @@ void SetFormats(const quant::Recipe& recipe, const artifact::LayerClips& clips, 
 }
 
 HostLayer PrepareLayer(const quant::Recipe& recipe, const HostLayer& source,
-                       const LayerPermutations& permutations) {
-  HostLayer layer = PermuteLayer(source, Deal(recipe, permutations));
-  Rotate(recipe, layer);
+                       const LayerPermutations& permutations, ThreadPool& pool) {
+  HostLayer layer = PermuteLayer(source, Deal(recipe, permutations), pool);
+  Rotate(recipe, layer, pool);
   return layer;
 }
 
 HostLayer SimulatedLayer(const quant::Recipe& recipe, const artifact::LayerClips& clips,
-                         const HostLayer& layer) {
-  HostLayer copy = PermuteLayer(layer, {});  // a copy in fp32
+                         const HostLayer& layer, ThreadPool& pool) {
+  HostLayer copy = PermuteLayer(layer, {}, pool);  // a copy in fp32
   for (const artifact::HostSite& site : layer.sites) copy[site.name] = site;
   copy.kv = layer.kv;
   SetFormats(recipe, clips, /*simulated=*/true, copy);
@@ -200,7 +229,7 @@ Result<LayerResult> QuantizeLayer(const LayerContext& context, const HostLayer& 
   result.clips = artifact::LayerClips(context.shape, recipe.weight.clip.ratio,
                                       recipe.activation.clip.ratio, recipe.kv.clip.ratio);
   HostLayer& layer = result.host;
-  layer = PrepareLayer(recipe, source, permutations);
+  layer = PrepareLayer(recipe, source, permutations, context.algebra.pool());
   SearchActivationClips(context, layer, result.clips);
   KvCalibration kv = CalibrateKv(context, source, layer);
   layer.kv.key_mean = std::move(kv.key_mean);
@@ -211,7 +240,9 @@ Result<LayerResult> QuantizeLayer(const LayerContext& context, const HostLayer& 
   if (recipe.weight.bits < 16) {
     const Status status =
         IsSequential(recipe)
-            ? QuantizeInOrder(context, PrepareLayer(recipe, source, permutations), result, progress)
+            ? QuantizeInOrder(context,
+                              PrepareLayer(recipe, source, permutations, context.algebra.pool()),
+                              result, progress)
             : QuantizeAtOnce(context, result, progress);
     if (!status.ok()) return status.error();
   }

@@ -57,15 +57,15 @@ Status QuantizeLinear(const LayerContext& context, const LinearCalibration& cali
 
 /// The layer as it is quantized: what is done to its channels offline, in fp32, nothing rounded.
 artifact::HostLayer PrepareLayer(const quant::Recipe& recipe, const artifact::HostLayer& source,
-                                 const LayerPermutations& permutations);
+                                 const LayerPermutations& permutations, ThreadPool& pool);
 
 /// A copy that computes in fp32 what `layer` stands for, activations and KV fake-quantized.
 artifact::HostLayer SimulatedLayer(const quant::Recipe& recipe, const artifact::LayerClips& clips,
-                                   const artifact::HostLayer& layer);
+                                   const artifact::HostLayer& layer, ThreadPool& pool);
 
 /// The layer with its channels permuted, in fp32, quantized nowhere.
 artifact::HostLayer PermuteLayer(const artifact::HostLayer& source,
-                                 const LayerPermutations& permutations);
+                                 const LayerPermutations& permutations, ThreadPool& pool);
 
 /// Sets the formats of sites and KV that the recipe with these clips asks for.
 void SetFormats(const quant::Recipe& recipe, const artifact::LayerClips& clips, bool simulated,

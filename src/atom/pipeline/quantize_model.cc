@@ -32,6 +32,11 @@ std::unique_ptr<model::Transformer> MakeTransformer(const model::ModelFiles& fil
 Result<CalibrationStream> MakeStream(const model::ModelFiles& files, const Calibration& calibration,
                                      const QuantizeOptions& options, int64_t samples,
                                      model::Transformer& transformer) {
+  std::unique_ptr<kernels::SampleStore> on_device = transformer.backend().MakeSampleStore(
+      samples, calibration.record.sequence_length, files.spec.hidden_size);
+  if (on_device != nullptr) {
+    return CalibrationStream(transformer, calibration.windows, samples, std::move(on_device));
+  }
   Result<HiddenStore> store =
       HiddenStore::Create(samples, calibration.record.sequence_length, files.spec.hidden_size,
                           options.memory_limit / Streams(options.recipe), options.spill_folder);
@@ -108,13 +113,13 @@ class ModelQuantizer {
       return {};
     }
     const artifact::HostLayer simulated =
-        SimulatedLayer(options_.recipe, report_.layers.back().clips, *host);
+        SimulatedLayer(options_.recipe, report_.layers.back().clips, *host, algebra_.pool());
     RunInHalves(stream_, model::DeviceLayer(backend, spec, simulated), &progress_);
     if (unquantized_ == nullptr) return {};
     const Result<artifact::HostLayer> source = ReadSourceLayer(files_, options_.recipe.kv, i);
     if (!source.ok()) return source.error();
     const artifact::HostLayer exact =
-        PrepareLayer(options_.recipe, *source, plan[static_cast<size_t>(i)]);
+        PrepareLayer(options_.recipe, *source, plan[static_cast<size_t>(i)], algebra_.pool());
     RunInHalves(*unquantized_, model::DeviceLayer(backend, spec, exact), nullptr);
     return {};
   }
@@ -181,7 +186,7 @@ class ModelQuantizer {
     kernels::Backend& backend = transformer_.backend();
     if (IsSequential(options_.recipe)) {  // the stream stands before the FFN
       const artifact::HostLayer simulated =
-          SimulatedLayer(options_.recipe, result.clips, result.host);
+          SimulatedLayer(options_.recipe, result.clips, result.host, algebra_.pool());
       stream_.RunLayer(model::DeviceLayer(backend, spec, simulated), samples,
                        CalibrationStream::Keep::kOutput, nullptr, add_error(error), &progress_,
                        model::LayerPart::kFfn);
@@ -201,7 +206,7 @@ class ModelQuantizer {
         std::ranges::all_of(model::MissingKernels(options_.recipe, backend), quant::ConcernsKv)) {
       return {backend, spec, layer};
     }
-    return {backend, spec, SimulatedLayer(options_.recipe, clips, layer)};
+    return {backend, spec, SimulatedLayer(options_.recipe, clips, layer, algebra_.pool())};
   }
 
   artifact::QuantizationConfig Config() const {

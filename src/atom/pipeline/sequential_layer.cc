@@ -52,7 +52,13 @@ class SequentialLayer {
  private:
   kernels::Backend& Backend() const { return context_.transformer.backend(); }
   HostLayer Simulated() const {
-    return SimulatedLayer(context_.recipe, result_.clips, result_.host);
+    return SimulatedLayer(context_.recipe, result_.clips, result_.host, context_.algebra.pool());
+  }
+
+  /// The unquantized layer, the same at every site.
+  const model::DeviceLayer& Exact() {
+    if (!exact_on_device_) exact_on_device_.emplace(Backend(), context_.spec, exact_);
+    return *exact_on_device_;
   }
 
   SiteHessian SumUp(const SiteStep& step) {
@@ -72,11 +78,10 @@ class SequentialLayer {
     std::optional<UnquantizedRun> beside;
     if (context_.unquantized != nullptr) beside.emplace(*this, step);
     for (int64_t sample = 0; sample < stream.samples(); ++sample) {
-      std::vector<float> unquantized;
+      std::span<float> unquantized;
       if (beside) unquantized = beside->Input(sample);
       stream.RunSample({.layer = device, .kv = *kv, .part = step.part}, sample, &input, nullptr);
-      std::vector<float> x = input.Take();
-      hessian.AddSample(x, unquantized, stream.rows());
+      hessian.AddSample(input.Take(), unquantized, stream.rows());
       if (progress_ != nullptr) progress_->Advance();
     }
     hessian.Finish();
@@ -89,12 +94,12 @@ class SequentialLayer {
     UnquantizedRun(SequentialLayer& layer, const SiteStep& step)
         : stream_(*layer.context_.unquantized),
           step_(step),
-          device_(layer.Backend(), layer.context_.spec, layer.exact_),
+          device_(layer.Exact()),
           input_(layer.Backend(), step.site, /*wants_output=*/step.last_of_part) {
       layer.context_.transformer.Prepare(device_);
       kv_ = stream_.MakeKv(device_);
     }
-    std::vector<float> Input(int64_t sample) {
+    std::span<float> Input(int64_t sample) {
       stream_.RunSample({.layer = device_,
                          .kv = *kv_,
                          .part = step_.part,
@@ -106,7 +111,7 @@ class SequentialLayer {
    private:
     CalibrationStream& stream_;
     SiteStep step_;
-    model::DeviceLayer device_;
+    const model::DeviceLayer& device_;
     CaptureObserver input_;
     std::unique_ptr<kernels::KvLayer> kv_;
   };
@@ -155,6 +160,7 @@ class SequentialLayer {
 
   const LayerContext& context_;
   const HostLayer& exact_;
+  std::optional<model::DeviceLayer> exact_on_device_;
   LayerResult& result_;
   Progress* progress_;
 };

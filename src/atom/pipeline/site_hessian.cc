@@ -4,13 +4,13 @@
 #include <cmath>
 
 #include "atom/core/check.h"
-#include "atom/quant/group_quant.h"
 #include "atom/quant/token_weights.h"
 
 namespace atom::pipeline {
 
 SiteHessian::SiteHessian(quant::DenseAlgebra& algebra, const Options& options)
-    : options_(options),
+    : algebra_(algebra),
+      options_(options),
       factor_(2.0f / static_cast<float>(options.samples)),
       gram_sum_(algebra.MakeSum(quant::SumKind::kGram, options.k)),
       cross_sum_(options.cross ? algebra.MakeSum(quant::SumKind::kCross, options.k) : nullptr) {}
@@ -28,29 +28,22 @@ void SiteHessian::AddSample(std::span<float> x, std::span<float> unquantized, in
   ATOM_CHECK(gram_sum_ != nullptr, "a sample behind the last");
   ATOM_CHECK(unquantized.size() == (options_.cross ? x.size() : 0), "{} unquantized values of {}",
              unquantized.size(), x.size());
-  const quant::TokenEnergies energies = quant::MeasureTokens(x, rows, k);
-  if (rows > 0 && energies.median > 0.0) {
-    statistics_.first_token =
-        std::max(statistics_.first_token, energies.of.front() / energies.median);
+  const quant::TokenSizes sizes = algebra_.MeasureTokens(x, rows, k, options_.outliers);
+  const double median = quant::MedianEnergy(sizes.energies);
+  if (rows > 0 && median > 0.0) {
+    statistics_.first_token = std::max(statistics_.first_token, sizes.energies.front() / median);
   }
-  for (size_t i = 0; i < unquantized.size(); ++i) unquantized[i] -= x[i];
-  const auto low_bit = static_cast<size_t>(k - options_.outliers);
-  for (int64_t row = 0; row < rows; ++row) {
-    const auto first = static_cast<size_t>(row * k);
-    const std::span<float> token = x.subspan(first, static_cast<size_t>(k));
-    statistics_.largest_low_bit =
-        std::max<double>(statistics_.largest_low_bit, quant::AbsMax(token.first(low_bit)));
-    statistics_.largest_outlier =
-        std::max<double>(statistics_.largest_outlier, quant::AbsMax(token.subspan(low_bit)));
-    if (options_.token_cap == 0.0) continue;
-    const double weight = quant::TokenWeight(energies.of[static_cast<size_t>(row)], energies.median,
-                                             options_.token_cap);
-    if (weight == 1.0) continue;
-    const auto root = static_cast<float>(std::sqrt(weight));
-    for (float& value : token) value *= root;
-    if (!options_.cross) continue;
-    for (float& value : unquantized.subspan(first, token.size())) value *= root;
+  statistics_.largest_low_bit =
+      std::max<double>(statistics_.largest_low_bit, sizes.largest_low_bit);
+  statistics_.largest_outlier =
+      std::max<double>(statistics_.largest_outlier, sizes.largest_outlier);
+  std::vector<float> roots(static_cast<size_t>(rows), 1.0f);
+  if (options_.token_cap != 0.0) {
+    std::ranges::transform(sizes.energies, roots.begin(), [&](double energy) {
+      return static_cast<float>(std::sqrt(quant::TokenWeight(energy, median, options_.token_cap)));
+    });
   }
+  algebra_.WeighTokens(x, unquantized, k, roots);
   gram_sum_->Add(x, x, rows, factor_);
   if (options_.cross) cross_sum_->Add(unquantized, x, rows, factor_);
 }

@@ -31,8 +31,8 @@ class SiteHessian {
   };
   SiteHessian(quant::DenseAlgebra& algebra, const Options& options);
 
-  /// One window's inputs x[rows][k], which may be overwritten; with `cross`, `unquantized` has
-  /// those of the unquantized model, else it is empty.
+  /// One window's inputs x[rows][k] in the memory of the algebra's backend, which may be
+  /// overwritten; with `cross`, `unquantized` has those of the unquantized model, else it is empty.
   void AddSample(std::span<float> x, std::span<float> unquantized, int64_t rows);
 
   /// Fetches the sums: no sample comes behind.
@@ -45,6 +45,7 @@ class SiteHessian {
   const SiteStatistics& statistics() const { return statistics_; }
 
  private:
+  quant::DenseAlgebra& algebra_;
   Options options_;
   float factor_;
   std::unique_ptr<quant::ProductSum> gram_sum_;   // until Finish

@@ -1,34 +1,51 @@
 #include "atom/pipeline/site_observers.h"
 
-#include <utility>
-
 #include "atom/core/check.h"
 
 namespace atom::pipeline {
 
-StatisticObserver::StatisticObserver(const kernels::Backend& backend, quant::Metric metric,
+StatisticObserver::StatisticObserver(kernels::Backend& backend, quant::Metric metric,
                                      const artifact::LayerShape& shape)
-    : backend_(backend) {
+    : backend_(backend), metric_(metric) {
   for (const artifact::SiteShape& site : shape.Sites()) {
-    statistics_.emplace(site.name, quant::ChannelStatistic(metric, site.width));
+    const auto bytes = static_cast<size_t>(site.width) * sizeof(double);
+    sums_.emplace(site.name, Sums{.of_channels = backend.Allocate(bytes)});
   }
 }
 
 void StatisticObserver::OnSite(const artifact::SiteName& site,
                                const kernels::PackedActivation& input) {
   ATOM_CHECK(input.format().bits == 16, "statistics of a quantized input");
-  const kernels::UnpackedActivation x = backend_.Unpack(input);
-  statistics_.at(site).AddSample(x.dense, x.rows);
+  Sums& sums = sums_.at(site);
+  backend_.AddSample(input, metric_, {static_cast<double*>(sums.of_channels.data()), input.k()});
+  ++sums.samples;
 }
 
 std::vector<float> StatisticObserver::Finish(const artifact::SiteName& site) const {
-  return statistics_.at(site).Finish();
+  const Sums& sums = sums_.at(site);
+  std::vector<double> values(sums.of_channels.bytes() / sizeof(double));
+  backend_.Download(sums.of_channels.data(), std::as_writable_bytes(std::span(values)));
+  return quant::FinishStatistic(metric_, values, sums.samples);
 }
 
-HessianObserver::HessianObserver(const kernels::Backend& backend, quant::DenseAlgebra& algebra,
+std::span<float> ActivationCopy::Take(const kernels::PackedActivation& activation) {
+  const auto size = static_cast<size_t>(activation.rows() * activation.k());
+  if (values_.bytes() < size * sizeof(float)) {
+    values_ = {};
+    values_ = backend_.Allocate(size * sizeof(float));
+  }
+  backend_.UnpackDense(activation, {.data = values_.data(),
+                                    .rows = activation.rows(),
+                                    .cols = activation.k(),
+                                    .stride = activation.k()});
+  backend_.Sync();
+  return {static_cast<float*>(values_.data()), size};
+}
+
+HessianObserver::HessianObserver(kernels::Backend& backend, quant::DenseAlgebra& algebra,
                                  const quant::Recipe& recipe, const artifact::LayerShape& shape,
                                  int64_t samples)
-    : backend_(backend) {
+    : copy_(backend) {
   const quant::WeightFormat format = quant::WeightFormatFor(recipe);
   for (const artifact::SiteShape& site : shape.Sites()) {
     sites_.emplace(site.name, SiteHessian(algebra, {.k = site.width,
@@ -41,8 +58,7 @@ HessianObserver::HessianObserver(const kernels::Backend& backend, quant::DenseAl
 void HessianObserver::OnSite(const artifact::SiteName& site,
                              const kernels::PackedActivation& input) {
   ATOM_CHECK(input.format().dense(), "the Hessian of packed codes");
-  kernels::UnpackedActivation x = backend_.Unpack(input);
-  sites_.at(site).AddSample(x.dense, {}, x.rows);
+  sites_.at(site).AddSample(copy_.Take(input), {}, input.rows());
   last_shown_ = site;
 }
 
@@ -50,14 +66,14 @@ void CaptureObserver::OnSite(const artifact::SiteName& site,
                              const kernels::PackedActivation& input) {
   if (site != site_) return;
   ATOM_CHECK(input.format().dense(), "the input as packed codes");
-  input_ = backend_.Unpack(input).dense;
+  input_ = copy_.Take(input);
   captured_ = true;
 }
 
-std::vector<float> CaptureObserver::Take() {
+std::span<float> CaptureObserver::Take() {
   ATOM_CHECK(captured_, "the site {} was not reached", ToString(site_));
   captured_ = false;
-  return std::move(input_);
+  return input_;
 }
 
 }  // namespace atom::pipeline

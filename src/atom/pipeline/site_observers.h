@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <vector>
 
 #include "atom/model/transformer.h"
@@ -13,24 +14,41 @@
 
 namespace atom::pipeline {
 
-/// One ChannelStatistic a site; a step is one sample.
+/// The statistic of each site's channels; a step is one sample.
 class StatisticObserver : public model::SiteObserver {
  public:
-  StatisticObserver(const kernels::Backend& backend, quant::Metric metric,
+  StatisticObserver(kernels::Backend& backend, quant::Metric metric,
                     const artifact::LayerShape& shape);
   void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) override;
   std::vector<float> Finish(const artifact::SiteName& site) const;
 
  private:
-  const kernels::Backend& backend_;
-  std::map<artifact::SiteName, quant::ChannelStatistic> statistics_;
+  struct Sums {
+    kernels::DeviceBuffer of_channels;  ///< doubles
+    int64_t samples = 0;
+  };
+  kernels::Backend& backend_;
+  quant::Metric metric_;
+  std::map<artifact::SiteName, Sums> sums_;
+};
+
+/// A dense activation's values on the device, [rows][k] fp32; what it was shown last.
+class ActivationCopy {
+ public:
+  explicit ActivationCopy(kernels::Backend& backend) : backend_(backend) {}
+  /// Waits until the values are there.
+  std::span<float> Take(const kernels::PackedActivation& activation);
+
+ private:
+  kernels::Backend& backend_;
+  kernels::DeviceBuffer values_;
 };
 
 /// One SiteHessian a site. Inputs must be dense.
 class HessianObserver : public model::SiteObserver {
  public:
   /// `recipe` has the token cap and the outlier columns.
-  HessianObserver(const kernels::Backend& backend, quant::DenseAlgebra& algebra,
+  HessianObserver(kernels::Backend& backend, quant::DenseAlgebra& algebra,
                   const quant::Recipe& recipe, const artifact::LayerShape& shape, int64_t samples);
   void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) override;
   bool done() const override { return last_shown_ == artifact::SiteRole::kDown; }
@@ -41,7 +59,7 @@ class HessianObserver : public model::SiteObserver {
   const SiteHessian& Of(const artifact::SiteName& site) const { return sites_.at(site); }
 
  private:
-  const kernels::Backend& backend_;
+  ActivationCopy copy_;
   std::map<artifact::SiteName, SiteHessian> sites_;
   artifact::SiteName last_shown_;
 };
@@ -49,19 +67,19 @@ class HessianObserver : public model::SiteObserver {
 /// Keeps the input of one site, and wants no more.
 class CaptureObserver : public model::SiteObserver {
  public:
-  CaptureObserver(const kernels::Backend& backend, artifact::SiteName site, bool wants_output)
-      : backend_(backend), site_(site), wants_output_(wants_output) {}
+  CaptureObserver(kernels::Backend& backend, artifact::SiteName site, bool wants_output)
+      : copy_(backend), site_(site), wants_output_(wants_output) {}
   void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) override;
   bool done() const override { return captured_ && !wants_output_; }
-  /// [rows][k] of the step that ran last; the next step starts anew.
-  std::vector<float> Take();
+  /// [rows][k] of the step that ran last, on the device; the next step starts anew.
+  std::span<float> Take();
 
  private:
-  const kernels::Backend& backend_;
+  ActivationCopy copy_;
   artifact::SiteName site_;
   bool wants_output_;
   bool captured_ = false;
-  std::vector<float> input_;
+  std::span<float> input_;
 };
 
 }  // namespace atom::pipeline

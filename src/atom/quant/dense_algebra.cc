@@ -1,11 +1,13 @@
 #include "atom/quant/dense_algebra.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "atom/core/check.h"
-#include "atom/core/thread_pool.h"
+#include "atom/quant/group_quant.h"
 #include "atom/quant/inverse_cholesky.h"
 #include "atom/quant/sgemm.h"
+#include "atom/quant/token_weights.h"
 
 namespace atom::quant {
 namespace {
@@ -31,6 +33,8 @@ class HostSum final : public ProductSum {
 class CpuAlgebra final : public DenseAlgebra {
  public:
   explicit CpuAlgebra(int threads) : pool_(threads) {}
+
+  ThreadPool& pool() override { return pool_; }
 
   void AddGram(std::span<const float> x, int64_t rows, int64_t k, float alpha,
                std::span<float> h) override {
@@ -112,6 +116,45 @@ class CpuAlgebra final : public DenseAlgebra {
 };
 
 }  // namespace
+
+TokenSizes DenseAlgebra::MeasureTokens(std::span<const float> x, int64_t rows, int64_t k,
+                                       int64_t outliers) {
+  ATOM_CHECK(std::ssize(x) == rows * k, "{} values for {} x {}", x.size(), rows, k);
+  TokenSizes sizes{.energies = std::vector<double>(static_cast<size_t>(rows))};
+  std::vector<float> low_bit(sizes.energies.size());
+  std::vector<float> outlier(sizes.energies.size());
+  pool().ParallelFor(rows, [&](int64_t row, int /*worker*/) {
+    const auto at = static_cast<size_t>(row);
+    const auto token = x.subspan(at * static_cast<size_t>(k), static_cast<size_t>(k));
+    const auto split = static_cast<size_t>(k - outliers);
+    sizes.energies[at] = TokenEnergy(token);
+    low_bit[at] = AbsMax(token.first(split));
+    outlier[at] = AbsMax(token.subspan(split));
+  });
+  for (const float value : low_bit) {
+    sizes.largest_low_bit = std::max(sizes.largest_low_bit, value);
+  }
+  for (const float value : outlier) {
+    sizes.largest_outlier = std::max(sizes.largest_outlier, value);
+  }
+  return sizes;
+}
+
+void DenseAlgebra::WeighTokens(std::span<float> x, std::span<float> difference, int64_t k,
+                               std::span<const float> roots) {
+  ATOM_CHECK(std::ssize(x) == std::ssize(roots) * k &&
+                 (difference.empty() || difference.size() == x.size()),
+             "{} values, {} of a difference, for {} x {}", x.size(), difference.size(),
+             roots.size(), k);
+  pool().ParallelFor(std::ssize(roots), [&](int64_t row, int /*worker*/) {
+    const float root = roots[static_cast<size_t>(row)];
+    const auto first = static_cast<size_t>(row * k);
+    for (size_t i = first; i < first + static_cast<size_t>(k); ++i) {
+      if (!difference.empty()) difference[i] = (difference[i] - x[i]) * root;
+      x[i] *= root;
+    }
+  });
+}
 
 std::unique_ptr<ProductSum> DenseAlgebra::MakeSum(SumKind kind, int64_t k) {
   return std::make_unique<HostSum>(*this, kind, k);

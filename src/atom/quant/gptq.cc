@@ -270,6 +270,7 @@ void RoundByGptq(std::span<float> w, int64_t n, int64_t k, const WeightFormat& f
       for (int64_t row = 0; row < n; ++row) w[static_cast<size_t>(row * k + j)] = 0.0f;
     }
   }
+  if (algebra.RoundByGptq({w, n, k, format, factor.u, spread, scales})) return;
   const WeightGroups groups(n, k, format);
   ColumnLoop(w, groups, format, factor.u, spread, scales).Run(algebra);
 }

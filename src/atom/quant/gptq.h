@@ -27,6 +27,17 @@ enum class Spread {
 /// The ratios that a search for each group tries: 1, 0.975, … 0.5.
 std::span<const float> GroupClipGrid();
 
+/// A column loop's arguments, for an algebra that has one of its own (DenseAlgebra::RoundByGptq).
+struct GptqProblem {
+  std::span<float> w;  ///< [n][k]
+  int64_t n = 0;
+  int64_t k = 0;
+  const WeightFormat& format;
+  std::span<const float> u;  ///< [k][k], the factor
+  Spread spread = Spread::kToCome;
+  WeightScales& scales;
+};
+
 /// Replaces the low-bit columns of w[n][k] by points of their grids and the outlier columns by what
 /// they have absorbed, unrounded. Fills scales.groups, [groups][n], one group when format.group is
 /// 0; scales.rows are given. `hessian` as for QuantizeWeight, `factor` its damped factor.

@@ -10,7 +10,7 @@
 namespace atom::quant {
 namespace {
 
-constexpr int64_t kBlock = 128;
+constexpr int64_t kBlock = kCholeskyBlock;
 
 /// h seen as blocks of 128 rows and columns, the last one ragged.
 struct BlockMatrix {
@@ -58,27 +58,6 @@ void InvertBlock(std::vector<double>& r, int64_t size) {
   }
 }
 
-/// Replaces diagonal block j by R_jj⁻¹, zeros below its diagonal.
-bool InvertDiagonal(const BlockMatrix& h, int64_t j) {
-  const int64_t size = h.Size(j);
-  float* block = h.At(j, j);
-  std::vector<double> work(static_cast<size_t>(kBlock * kBlock), 0.0);
-  for (int64_t row = 0; row < size; ++row) {
-    for (int64_t column = row; column < size; ++column) {
-      work[static_cast<size_t>(row * kBlock + column)] = block[row * h.k + column];
-    }
-  }
-  if (!FactorBlock(work, size)) return false;
-  InvertBlock(work, size);
-  for (int64_t row = 0; row < size; ++row) {
-    for (int64_t column = 0; column < size; ++column) {
-      block[row * h.k + column] =
-          static_cast<float>(work[static_cast<size_t>(row * kBlock + column)]);
-    }
-  }
-  return true;
-}
-
 /// Copies the blocks above diagonal block j: [j·128][128].
 void CopyPanel(const BlockMatrix& h, int64_t j, std::vector<float>& panel) {
   const int64_t size = h.Size(j);
@@ -93,7 +72,7 @@ void CopyPanel(const BlockMatrix& h, int64_t j, std::vector<float>& panel) {
 Status Factor(const BlockMatrix& h, ThreadPool& pool) {
   std::vector<float> panel;
   for (int64_t j = h.blocks() - 1; j >= 0; --j) {
-    if (!InvertDiagonal(h, j)) {
+    if (!InvertDiagonalBlock(h.At(j, j), h.k, h.Size(j))) {
       return MakeError("the matrix of size {} is not positive definite (found in rows {} to {})",
                        h.k, j * kBlock, j * kBlock + h.Size(j) - 1);
     }
@@ -161,6 +140,26 @@ void Invert(const BlockMatrix& h, ThreadPool& pool) {
   }
 }
 
+}  // namespace
+
+bool InvertDiagonalBlock(float* block, int64_t stride, int64_t size) {
+  std::vector<double> work(static_cast<size_t>(kBlock * kBlock), 0.0);
+  for (int64_t row = 0; row < size; ++row) {
+    for (int64_t column = row; column < size; ++column) {
+      work[static_cast<size_t>(row * kBlock + column)] = block[row * stride + column];
+    }
+  }
+  if (!FactorBlock(work, size)) return false;
+  InvertBlock(work, size);
+  for (int64_t row = 0; row < size; ++row) {
+    for (int64_t column = 0; column < size; ++column) {
+      block[row * stride + column] =
+          static_cast<float>(work[static_cast<size_t>(row * kBlock + column)]);
+    }
+  }
+  return true;
+}
+
 Status CheckUpperFinite(std::span<const float> h, int64_t k) {
   for (int64_t row = 0; row < k; ++row) {
     for (int64_t column = row; column < k; ++column) {
@@ -173,8 +172,6 @@ Status CheckUpperFinite(std::span<const float> h, int64_t k) {
   }
   return {};
 }
-
-}  // namespace
 
 Status InverseCholeskyInPlace(std::span<float> h, int64_t k, ThreadPool& pool) {
   ATOM_CHECK(static_cast<int64_t>(h.size()) == k * k, "{} values for a matrix of size {}", h.size(),

@@ -71,9 +71,10 @@ OutputError MeasureOutputError(std::span<const float> w, std::span<const float> 
                  static_cast<int64_t>(hessian.size()) == k * k,
              "w has {} values, q {}, the Hessian {}, for {} x {}", w.size(), q.size(),
              hessian.size(), n, k);
+  OutputError result;
+  if (algebra.MeasureError(w, q, n, k, hessian, result)) return result;
   QuadraticForm form(hessian, k, algebra);
   std::vector<float> difference(static_cast<size_t>(std::min(kRows, n) * k));
-  OutputError result;
   for (int64_t row = 0; row < n; row += kRows) {
     const int64_t rows = std::min(kRows, n - row);
     const auto first = static_cast<size_t>(row * k);

@@ -60,10 +60,11 @@ WeightFormat WithPublishedLimits(WeightFormat format) {
 
 /// S of every row, from the largest step that one of its groups asks for.
 std::vector<float> FitRowScales(std::span<const float> w, const WeightGroups& groups,
-                                const WeightFormat& format) {
+                                const WeightFormat& format, ThreadPool& pool) {
   const GroupFormat group_format = ToGroupFormat(format);
   std::vector<float> scales(static_cast<size_t>(groups.n));
-  for (int64_t first = 0; first < groups.n; first += format.channel_group) {
+  pool.ParallelFor(groups.n / format.channel_group, [&](int64_t index, int /*worker*/) {
+    const int64_t first = index * format.channel_group;
     float largest = kHalfMin;
     for (int64_t group = 0; group < groups.groups(); ++group) {
       const ValueRange range = groups.Range(w, group, first, format.channel_group);
@@ -71,16 +72,18 @@ std::vector<float> FitRowScales(std::span<const float> w, const WeightGroups& gr
                                               : RoundToNearestStep(group_format, range));
     }
     std::fill_n(scales.begin() + first, format.channel_group, RowScale(largest));
-  }
+  });
   return scales;
 }
 
 /// Scales to be fitted to the groups of w; those of rows are.
 WeightScales PrepareScales(std::span<const float> w, const WeightGroups& groups,
-                           const WeightFormat& format) {
+                           const WeightFormat& format, ThreadPool& pool) {
   WeightScales scales;
   scales.groups.resize(static_cast<size_t>(groups.groups() * groups.n));
-  if (format.scales == ScaleFormat::kTwoLevel) scales.rows = FitRowScales(w, groups, format);
+  if (format.scales == ScaleFormat::kTwoLevel) {
+    scales.rows = FitRowScales(w, groups, format, pool);
+  }
   return scales;
 }
 
@@ -142,18 +145,19 @@ void PackScales(const WeightScales& scales, const WeightFormat& format, Quantize
 
 /// Codes of w, whose low-bit columns are points of their grids; outlier columns are rounded here.
 QuantizedMatrix Pack(std::span<const float> w, const WeightGroups& groups,
-                     const WeightFormat& format, const WeightScales& scales) {
+                     const WeightFormat& format, const WeightScales& scales, ThreadPool& pool) {
   const int64_t k4 = format.bits == 8 ? 0 : groups.low_bit;
   QuantizedMatrix packed(groups.n, k4, groups.k - k4, k4 == 0 ? 0 : groups.width, format.scales);
   const auto outliers = static_cast<size_t>(groups.k - groups.low_bit);
-  for (size_t row = 0; row < static_cast<size_t>(groups.n); ++row) {
+  pool.ParallelFor(groups.n, [&](int64_t index, int /*worker*/) {
+    const auto row = static_cast<size_t>(index);
     const auto columns = static_cast<size_t>(groups.k);
     const std::span<const float> values = w.subspan(row * columns, columns);
-    PackLowBits(values, groups, scales.groups, static_cast<int64_t>(row), packed);
-    if (outliers == 0) continue;
+    PackLowBits(values, groups, scales.groups, index, packed);
+    if (outliers == 0) return;
     packed.scales8[row] = QuantizeSymmetric(
         values.last(outliers), 1.0f, 8, std::span(packed.codes8).subspan(row * outliers, outliers));
-  }
+  });
   PackScales(scales, format, packed);
   return packed;
 }
@@ -174,14 +178,16 @@ namespace {
 
 /// Packs what was rounded but for its outliers, or rounds those where nothing can be packed.
 Status Finish(const WeightGroups& groups, const WeightFormat& format, const WeightScales& scales,
-              QuantizedWeight& result) {
+              ThreadPool& pool, QuantizedWeight& result) {
   const auto row_of = [&](int64_t row) {
     return std::span(result.dense)
         .subspan(static_cast<size_t>(row * groups.k), static_cast<size_t>(groups.k));
   };
   if (IsPackable(format)) {
-    result.packed = Pack(result.dense, groups, format, scales);
-    for (int64_t row = 0; row < groups.n; ++row) result.packed->DequantizeRow(row, row_of(row));
+    result.packed = Pack(result.dense, groups, format, scales, pool);
+    pool.ParallelFor(groups.n, [&](int64_t row, int /*worker*/) {
+      result.packed->DequantizeRow(row, row_of(row));
+    });
   } else {
     for (int64_t row = 0; row < groups.n; ++row) {
       FakeQuantizeOutliers(format.outlier_format,
@@ -198,9 +204,9 @@ Result<QuantizedWeight> Round(std::span<const float> w, const WeightGroups& grou
                               const DampedFactor& factor, Spread spread, DenseAlgebra& algebra) {
   QuantizedWeight result;
   result.dense.assign(w.begin(), w.end());
-  WeightScales scales = PrepareScales(w, groups, format);
+  WeightScales scales = PrepareScales(w, groups, format, algebra.pool());
   RoundByGptq(result.dense, groups.n, groups.k, format, hessian, factor, spread, algebra, scales);
-  if (Status status = Finish(groups, format, scales, result); !status.ok()) {
+  if (Status status = Finish(groups, format, scales, algebra.pool(), result); !status.ok()) {
     return status.error();
   }
   result.damping = factor.damping;
@@ -247,9 +253,9 @@ Result<QuantizedWeight> QuantizeWeight(std::span<const float> w, int64_t n, int6
     return QuantizeByGptq(w, groups, format, hessian, *own, algebra);
   }
   result.dense.assign(w.begin(), w.end());
-  WeightScales scales = PrepareScales(w, groups, format);
+  WeightScales scales = PrepareScales(w, groups, format, algebra.pool());
   RoundToNearest(result.dense, groups, format, scales);
-  if (Status status = Finish(groups, format, scales, result); !status.ok()) {
+  if (Status status = Finish(groups, format, scales, algebra.pool(), result); !status.ok()) {
     return status.error();
   }
   return result;

@@ -9,6 +9,12 @@
 
 namespace atom::quant {
 
+/// What one sample x[rows][channels] adds to sums[channels], which begin at 0: hessian: Σ x²;
+/// abs_mean: the larger one of the sum and the mean of |x|.
+void AddSample(Metric metric, std::span<const float> x, int64_t rows, std::span<double> sums);
+/// The statistic of that many samples.
+std::vector<float> FinishStatistic(Metric metric, std::span<const double> sums, int64_t samples);
+
 class ChannelStatistic {
  public:
   ChannelStatistic(Metric metric, int64_t channels);

@@ -2,29 +2,24 @@
 
 #include <algorithm>
 
-#include "atom/core/check.h"
 #include "atom/quant/rounding.h"
 
 namespace atom::quant {
 
-TokenEnergies MeasureTokens(std::span<const float> x, int64_t rows, int64_t k) {
-  ATOM_CHECK(static_cast<int64_t>(x.size()) == rows * k, "{} values for {} x {}", x.size(), rows,
-             k);
-  TokenEnergies energies;
-  if (rows == 0) return energies;
-  for (int64_t row = 0; row < rows; ++row) {
-    double energy = 0.0;
-    for (const float value : x.subspan(static_cast<size_t>(row * k), static_cast<size_t>(k))) {
-      const double finite = NanToZero(value);
-      energy += finite * finite;
-    }
-    energies.of.push_back(energy);
+double TokenEnergy(std::span<const float> token) {
+  double energy = 0.0;
+  for (const float value : token) {
+    const double finite = NanToZero(value);
+    energy += finite * finite;
   }
-  std::vector<double> sorted = energies.of;
-  const auto middle = sorted.begin() + (rows - 1) / 2;
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  energies.median = *middle;
-  return energies;
+  return energy;
+}
+
+double MedianEnergy(std::vector<double> energies) {
+  if (energies.empty()) return 0.0;
+  const auto middle = energies.begin() + (std::ssize(energies) - 1) / 2;
+  std::nth_element(energies.begin(), middle, energies.end());
+  return *middle;
 }
 
 double TokenWeight(double energy, double median, double cap) {

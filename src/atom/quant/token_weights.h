@@ -8,12 +8,11 @@
 
 namespace atom::quant {
 
-/// Of one window's inputs x[rows][k] of a linear.
-struct TokenEnergies {
-  std::vector<double> of;  ///< [rows]: Σ x², channels ascending; a NaN counts as 0
-  double median = 0.0;     ///< the lower one of the two in the middle
-};
-TokenEnergies MeasureTokens(std::span<const float> x, int64_t rows, int64_t k);
+/// Σ x², channels ascending; a NaN counts as 0.
+double TokenEnergy(std::span<const float> token);
+
+/// Of the energies of one window's tokens the lower one of the two in the middle; 0 of none.
+double MedianEnergy(std::vector<double> energies);
 
 /// min(1, cap · median / energy); 1 where the energy is 0. REQUIRES: cap > 0.
 double TokenWeight(double energy, double median, double cap);

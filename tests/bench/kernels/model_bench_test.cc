@@ -54,8 +54,13 @@ TEST(ModelTestNames, AreParsedOrRefused) {
   EXPECT_FALSE(deep.prefill);
   EXPECT_EQ(deep.tokens, 32);
   EXPECT_EQ(deep.depth, 2048);
-  for (const char* name :
-       {"", "p", "pp", "pp0", "pp-1", "pp5x", "pp@5", "tg@", "xx5", "tg9999999"}) {
+  EXPECT_EQ(deep.sequences, 1);
+  const ModelTest many = ParseModelTest("tg@1024x64").value();
+  EXPECT_EQ(many.depth, 1024);
+  EXPECT_EQ(many.tokens, 32);
+  EXPECT_EQ(many.sequences, 64);
+  for (const char* name : {"", "p", "tg@8x", "tg@8x0", "tg8x2", "pp8x2", "tg@x2", "pp", "pp0",
+                           "pp-1", "pp5x", "pp@5", "tg@", "xx5", "tg9999999"}) {
     EXPECT_FALSE(ParseModelTest(name).ok()) << name;
   }
 }
@@ -78,6 +83,8 @@ TEST(ModelCostTest, CountsBytesAndOperations) {
 
   EXPECT_EQ(cost.DecodeBytes(10, 2),
             2 * (cost.linear_bytes + cost.head_bytes) + (11 + 12) * cost.kv_bytes_per_position);
+  EXPECT_EQ(cost.DecodeBytes(10, 2, 3),
+            2 * (cost.linear_bytes + cost.head_bytes) + 3 * (11 + 12) * cost.kv_bytes_per_position);
   const double weights = 2.0 * (2 * 2048 * 2048 + 2 * 2048 * 256 + 3.0 * 2048 * 5632);
   EXPECT_EQ(cost.PrefillOperations(3), 2 * weights * 3 + 2 * 4.0 * 32 * 64 * (1 + 2 + 3));
 }

@@ -41,7 +41,8 @@ TEST_F(CudaRecipeTest, CodesAndProductsAreTheReferencesBitForBit) {
   // 1,536 = 1,472 + 64 columns are no whole K blocks; 1,152 = 1,088 + 64 neither.
   for (const PresetLinear& linear :
        {PresetLinear{"atom-best", 576}, PresetLinear{"atom-best", 1536},
-        PresetLinear{"atom-w4a8", 576}, PresetLinear{"atom-w4a8", 1152}}) {
+        PresetLinear{"atom-w4a8", 576}, PresetLinear{"atom-w4a8", 1152}, PresetLinear{"w4a8", 1216},
+        PresetLinear{"w4a8", 704}}) {
     const int64_t k = linear.k, n = 200;
     const QuantizedMatrix weight = WeightOf(
         linear, n, [&](auto... a) { return RandomTwoLevelWeight(a...); },

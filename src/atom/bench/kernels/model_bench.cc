@@ -4,6 +4,7 @@
 #include <charconv>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "atom/artifact/recipe_json.h"
 #include "atom/bench/kernels/kv_filling.h"
@@ -19,22 +20,60 @@ constexpr int64_t kDeepTokens = 32;
 /// bandwidth drifts.
 constexpr int64_t kSliceTokens = 8;
 
+/// The pages of as many sequences, side by side.
+kernels::PagePool Times(const kernels::PagePool& pool, int64_t sequences) {
+  kernels::PagePool all = pool;
+  all.pages *= sequences;
+  all.exact_pages *= sequences;
+  return all;
+}
+
+/// Behind `batch` one more sequence, whose pages come behind those of `before` others.
+void AddSequence(const kernels::Batch& sequence, const kernels::PagePool& pool, int64_t before,
+                 kernels::Batch& batch) {
+  const auto append = [](const std::vector<int32_t>& from, int64_t shift,
+                         std::vector<int32_t>& to) {
+    for (const int32_t value : from) to.push_back(value + static_cast<int32_t>(shift));
+  };
+  const auto end = [](const std::vector<int32_t>& values) { return std::ssize(values); };
+  const int64_t page = before * pool.pages;
+  const int64_t exact = before * pool.exact_pages;
+  batch.query_starts.push_back(static_cast<int32_t>(end(batch.tokens) + end(sequence.tokens)));
+  append(sequence.tokens, 0, batch.tokens);
+  append(sequence.positions, 0, batch.positions);
+  append(sequence.kv_lengths, 0, batch.kv_lengths);
+  append(sequence.kv_slots, page * pool.page_positions, batch.kv_slots);
+  append(sequence.exact_slots, exact * pool.page_positions, batch.exact_slots);
+  append(sequence.pages, page, batch.pages);
+  append(sequence.exact_pages, exact, batch.exact_pages);
+  batch.page_starts.push_back(static_cast<int32_t>(end(batch.pages)));
+  if (pool.exact_window > 0) {
+    batch.exact_starts.push_back(static_cast<int32_t>(end(batch.exact_pages)));
+  }
+}
+
 /// Runs the tests of one model.
 class ModelRunner {
  public:
-  ModelRunner(BenchContext& bench, RandomModel model, int64_t positions, bool integer, int repeats)
+  ModelRunner(BenchContext& bench, RandomModel model, int64_t positions, int64_t sequences,
+              bool integer, int repeats)
       : bench_(bench),
         model_(std::move(model)),
-        cache_(model_.transformer->MakeKvCache(positions)),
+        pool_(model_.transformer->SequencePool(
+            positions, model::ExactWindowOf(model_.transformer->KvShapes()))),
+        cache_(bench.backend(), model_.transformer->KvShapes(), Times(pool_, sequences)),
         integer_(integer),
         repeats_(repeats) {}
 
   const RandomModel& model() const { return model_; }
 
-  void FillCache(int64_t depth) {
+  /// With random rows, all pages of the sequences that are decoded at a depth.
+  void FillCache(int64_t depth, int64_t sequences) {
     std::vector<kernels::KvLayer*> layers;
     for (int64_t i = 0; i < model_.transformer->layers(); ++i) layers.push_back(&cache_.layer(i));
-    FillKv(bench_.backend(), model_.transformer->spec(), depth, layers);
+    const int64_t positions =
+        sequences == 1 ? depth : sequences * pool_.pages * pool_.page_positions;
+    if (depth > 0) FillKv(bench_.backend(), model_.transformer->spec(), positions, layers);
   }
 
   Measured Run(const ModelTest& test) {
@@ -58,7 +97,9 @@ class ModelRunner {
   }
 
   /// Memory is touched for the first time.
-  void Warm(const ModelTest& test) { test.prefill ? Step(0, test.tokens) : Step(test.depth, 1); }
+  void Warm(const ModelTest& test) {
+    test.prefill ? Step(0, test.tokens, 1) : Step(test.depth, 1, test.sequences);
+  }
 
   /// Seconds of the steps alone.
   double Repeat(const ModelTest& test, Ceiling ceiling, std::vector<Sample>& samples,
@@ -67,14 +108,15 @@ class ModelRunner {
     const int64_t slice = test.prefill ? test.tokens : std::min(kSliceTokens, test.tokens);
     for (int64_t done = 0; done < test.tokens; done += slice) {
       const int64_t tokens = std::min(slice, test.tokens - done);
-      const double work = test.prefill ? model_.cost.PrefillOperations(tokens)
-                                       : model_.cost.DecodeBytes(test.depth + done, tokens);
+      const double work = test.prefill
+                              ? model_.cost.PrefillOperations(tokens)
+                              : model_.cost.DecodeBytes(test.depth + done, tokens, test.sequences);
       Look(ceiling, rates);
       const Stopwatch clock;
       if (test.prefill) {
-        Step(0, tokens);
+        Step(0, tokens, 1);
       } else {
-        for (int64_t i = done; i < done + tokens; ++i) Step(test.depth + i, 1);
+        for (int64_t i = done; i < done + tokens; ++i) Step(test.depth + i, 1, test.sequences);
       }
       samples.push_back({work, clock.Seconds()});
       seconds += samples.back().seconds;
@@ -82,24 +124,38 @@ class ModelRunner {
     return seconds;
   }
 
-  /// One step of `tokens` tokens from `start` on, with the logits of the last one.
-  void Step(int64_t start, int64_t tokens) {
-    std::vector<int32_t> ids(static_cast<size_t>(tokens));
+  /// One step of `tokens` tokens of each sequence from `start` on, with the logits of the last one.
+  void Step(int64_t start, int64_t tokens, int64_t sequences) {
     const int64_t vocabulary = model_.transformer->spec().vocab_size;
-    for (int32_t& id : ids) id = static_cast<int32_t>(rng_.Below(vocabulary));
-    kernels::Batch batch = model_.transformer->OneSequence(std::move(ids), start);
-    batch.logit_rows = {static_cast<int32_t>(tokens - 1)};
+    kernels::Batch batch;
+    batch.Clear();
+    for (int64_t sequence = 0; sequence < sequences; ++sequence) {
+      std::vector<int32_t> ids(static_cast<size_t>(tokens));
+      for (int32_t& id : ids) id = static_cast<int32_t>(rng_.Below(vocabulary));
+      AddSequence(kernels::SingleSequence(std::move(ids), start, pool_), pool_, sequence, batch);
+      batch.logit_rows.push_back(static_cast<int32_t>(batch.rows() - 1));
+    }
     model_.transformer->Forward(batch, cache_);
     bench_.backend().Sync();
   }
 
   BenchContext& bench_;
   RandomModel model_;
+  kernels::PagePool pool_;  // of one sequence
   model::KvCache cache_;
   bool integer_;
   int repeats_;
   Rng rng_{7};
 };
+
+/// From 1 to kMaxTokens.
+std::optional<int64_t> ParseNumber(std::string_view digits) {
+  int64_t number = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [at, error] = std::from_chars(digits.data(), end, number);
+  if (error != std::errc() || at != end || number < 1 || number > kMaxTokens) return std::nullopt;
+  return number;
+}
 
 Result<quant::Recipe> FindRunnableRecipe(const std::string& name) {
   Result<quant::Recipe> recipe = artifact::LoadRecipe(name);
@@ -130,15 +186,17 @@ void RunGeometry(BenchContext& bench, const ModelOptions& options, const quant::
   if (options.layers > 0) spec.layers.resize(static_cast<size_t>(options.layers));
   model::Transformer::Limits limits{.rows = 1, .positions = 1};
   int64_t depth = 0;
+  int64_t sequences = 1;
   for (const ModelTest& test : tests) {
-    if (test.prefill) limits.rows = std::max(limits.rows, test.tokens);
+    limits.rows = std::max(limits.rows, test.prefill ? test.tokens : test.sequences);
+    sequences = std::max(sequences, test.sequences);
     limits.positions = std::max(limits.positions, test.depth + test.tokens);
     depth = std::max(depth, test.depth);
   }
   ModelRunner runner(bench, MakeRandomModel(bench.backend(), spec, recipe, options.head, limits),
-                     limits.positions, recipe.weight.bits < 16 && recipe.activation.bits < 16,
-                     options.repeats);
-  runner.FillCache(depth);
+                     limits.positions, sequences,
+                     recipe.weight.bits < 16 && recipe.activation.bits < 16, options.repeats);
+  runner.FillCache(depth, sequences);
   for (const ModelTest& test : tests) {
     ModelRow row{.geometry = geometry.name,
                  .test = test.name,
@@ -147,7 +205,8 @@ void RunGeometry(BenchContext& bench, const ModelOptions& options, const quant::
                  .model_layers = geometry.spec.num_layers(),
                  .kv_bits = quant::KvStorageBits(runner.model().kv.storage)};
     row.measured = runner.Run(test);
-    row.tokens_per_second = static_cast<double>(test.tokens) / row.measured.seconds;
+    row.tokens_per_second =
+        static_cast<double>(test.tokens * test.sequences) / row.measured.seconds;
     on_row(row);
   }
 }
@@ -157,16 +216,20 @@ void RunGeometry(BenchContext& bench, const ModelOptions& options, const quant::
 Result<ModelTest> ParseModelTest(std::string_view name) {
   ModelTest test{.name = std::string(name), .prefill = name.starts_with("pp")};
   const bool deep = name.starts_with("tg@");
-  const std::string_view digits = name.substr(std::min<size_t>(name.size(), deep ? 3 : 2));
-  int64_t number = 0;
-  const char* end = digits.data() + digits.size();
-  const auto [at, error] = std::from_chars(digits.data(), end, number);
   const bool known = test.prefill || name.starts_with("tg");
-  if (!known || error != std::errc() || at != end || number < 1 || number > kMaxTokens) {
-    return MakeError("bench model: test \"{}\": expected ppN, tgN or tg@DEPTH, e.g. pp512", name);
+  const std::string_view rest = name.substr(std::min<size_t>(name.size(), deep ? 3 : 2));
+  const size_t times = deep ? rest.find('x') : std::string_view::npos;
+  const std::optional<int64_t> number = ParseNumber(rest.substr(0, times));
+  const std::optional<int64_t> sequences =
+      times == std::string_view::npos ? 1 : ParseNumber(rest.substr(times + 1));
+  if (!known || !number || !sequences) {
+    return MakeError(
+        "bench model: test \"{}\": expected ppN, tgN, tg@DEPTH or tg@DEPTHxSEQUENCES, e.g. pp512",
+        name);
   }
-  test.depth = deep ? number : 0;
-  test.tokens = deep ? kDeepTokens : number;
+  test.depth = deep ? *number : 0;
+  test.tokens = deep ? kDeepTokens : *number;
+  test.sequences = *sequences;
   return test;
 }
 
@@ -203,12 +266,12 @@ nlohmann::json ToJson(const ModelRow& row, const BenchContext& bench) {
 }
 
 std::string ModelTableHeader() {
-  return fmt::format("{:<15} {:<10} {:>7} {:<8} {:>3} {:>10} {:>7} of {}", "geometry", "recipe",
+  return fmt::format("{:<15} {:<10} {:>7} {:<10} {:>3} {:>10} {:>7} of {}", "geometry", "recipe",
                      "layers", "test", "KV", "tokens/s", "share", "ceiling");
 }
 
 std::string TableLine(const ModelRow& row) {
-  return fmt::format("{:<15} {:<10} {:>7} {:<8} {:>3} {:>10.2f} {:>6.1f}% of {}", row.geometry,
+  return fmt::format("{:<15} {:<10} {:>7} {:<10} {:>3} {:>10.2f} {:>6.1f}% of {}", row.geometry,
                      row.recipe, fmt::format("{}/{}", row.layers, row.model_layers), row.test,
                      row.kv_bits, row.tokens_per_second, row.measured.ceiling_fraction * 100,
                      row.measured.ceiling);

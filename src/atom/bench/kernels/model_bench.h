@@ -1,6 +1,7 @@
 // `atom bench model`: the whole forward pass of a model of a given shape with random weights:
 // prefill (ppN: N tokens in one step), decoding from nothing (tgN: N tokens, one a step), and
-// decoding at a depth (tg@D), behind D positions of a cache that was filled with random rows.
+// decoding at a depth (tg@D), behind D positions of a cache that was filled with random rows; of S
+// sequences at once, each with pages of its own (tg@DxS).
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,10 @@ struct ModelTest {
   std::string name = {};
   bool prefill = false;
   int64_t depth = 0;   ///< positions in the cache before
-  int64_t tokens = 0;  ///< of one repeat
+  int64_t tokens = 0;  ///< of one repeat, and of one sequence
+  int64_t sequences = 1;
 };
-/// "pp512", "tg128", "tg@2048": numbers from 1 to 2^20. tg@D decodes 32 tokens.
+/// "pp512", "tg128", "tg@2048", "tg@1024x64": numbers from 1 to 2^20. tg@D decodes 32 tokens.
 Result<ModelTest> ParseModelTest(std::string_view name);
 
 struct ModelOptions {

@@ -48,11 +48,11 @@ double ModelCost::PrefillOperations(int64_t tokens) const {
          static_cast<double>(layers) * AttentionOperations(shape, 0, tokens);
 }
 
-double ModelCost::DecodeBytes(int64_t depth, int64_t tokens) const {
+double ModelCost::DecodeBytes(int64_t depth, int64_t tokens, int64_t sequences) const {
   // The token at position p reads p + 1 positions.
   const int64_t positions = tokens * depth + tokens * (tokens + 1) / 2;
   return static_cast<double>(linear_bytes + head_bytes) * static_cast<double>(tokens) +
-         static_cast<double>(kv_bytes_per_position) * static_cast<double>(positions);
+         static_cast<double>(kv_bytes_per_position) * static_cast<double>(positions * sequences);
 }
 
 RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& spec,

@@ -28,8 +28,8 @@ struct ModelCost {
 
   /// Of the linears and attention for the first `tokens` positions; lm_head is for one row only.
   double PrefillOperations(int64_t tokens) const;
-  /// Read to decode `tokens` tokens behind `depth` positions.
-  double DecodeBytes(int64_t depth, int64_t tokens) const;
+  /// Read to decode `tokens` tokens behind `depth` positions, of each of so many sequences at once.
+  double DecodeBytes(int64_t depth, int64_t tokens, int64_t sequences = 1) const;
 };
 
 struct RandomModel {

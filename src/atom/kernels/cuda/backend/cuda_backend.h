@@ -79,6 +79,11 @@ class CudaBackend final : public Backend {
   int64_t ActivationBytes(const quant::ActivationFormat& format, int64_t k,
                           int64_t capacity) const override;
   UnpackedActivation Unpack(const PackedActivation& activation) const override;
+  void UnpackDense(const PackedActivation& activation, const DeviceTensor& out) override;
+  void AddSample(const PackedActivation& activation, quant::Metric metric,
+                 DeviceSpan<double> sums) override;
+  std::unique_ptr<SampleStore> MakeSampleStore(int64_t samples, int64_t rows,
+                                               int64_t cols) override;
 
   void BeginStep(const Batch& batch) override;
   void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) override;
@@ -105,6 +110,7 @@ class CudaBackend final : public Backend {
                      DeviceSpan<int32_t> tokens, const DeviceLogProbs& out) override;
 
  private:
+  friend class CudaSampleStore;
   static constexpr size_t kMarks = 16;
 
   CudaBackend(int threads, DeviceProperties device, Stream stream, std::vector<Event> marks);

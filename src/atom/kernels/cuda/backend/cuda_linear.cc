@@ -1,7 +1,9 @@
 // Linear: which GEMM computes it.
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
+#include "atom/kernels/cuda/device/check.h"
 #include "atom/kernels/cuda/gemm/gemm_choice.h"
+#include "atom/kernels/cuda/rows/token_scales.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -49,6 +51,18 @@ std::string WhyNotAligned(const CudaActivation& x, const CudaWeight& w) {
       x.k4(), k4, kBlockColumns);
 }
 
+/// The fused quantizer of rotated rows leaves a token's scale once; nothing to do elsewhere.
+SpreadTokenScalesCall SpreadOf(const CudaActivation& x, const GemmDesc& desc) {
+  if (desc.recipe != GemmRecipe::kGroup || x.format().group != 0 || x.format().hadamard == 0) {
+    return {};
+  }
+  return {.tokens = static_cast<const TokenScales*>(x.tokens.data()),
+          .rows = x.rows(),
+          .padded = x.padded_rows(),
+          .groups = static_cast<int>(GroupScaleRows(x.format(), x.k())),
+          .to = static_cast<float*>(x.group_scales.data())};
+}
+
 /// A GEMM may fetch weights while the op before it ends.
 constexpr bool kOverlap = true;
 
@@ -92,11 +106,6 @@ void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight
   operands.y_stride = y.stride;
   if (desc.m == 0) return;
   if (const std::string why = WhyNotChosen(desc); !why.empty()) throw DeviceError(why);
-  if (desc.recipe == GemmRecipe::kGroup && x.format().group == 0 && x.format().hadamard != 0) {
-    throw DeviceError(
-        "rotated activations with one scale a token times weights with fp16 scales: the CUDA "
-        "backend has kernels for two-level weights");
-  }
   if (const std::string why = WhyNotAligned(activation, first); !why.empty())
     throw DeviceError(why);
   // The rest follows from the weights, which their codes stand for, and the activation.
@@ -106,7 +115,11 @@ void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight
                    Word(static_cast<int>(desc.recipe), static_cast<int>(mode)), Word(y.data),
                    Word(y.stride)});
   const GemmDevice device = gemm_device();
+  const SpreadTokenScalesCall spread = SpreadOf(activation, desc);
   ops_.Add(key, true, [=](cudaStream_t stream) -> Status {
+    const Status copied =
+        Check(EnqueueSpreadTokenScales(spread, stream), "launch the scales of tokens");
+    if (!copied.ok()) return copied;
     const GemmLaunch launch = {.stream = stream, .overlap_previous = kOverlap};
     return LaunchGemm(desc, ChooseGemm(desc, device), operands, launch);
   });

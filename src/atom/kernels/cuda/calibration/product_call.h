@@ -1,4 +1,5 @@
-// A product of calibration in fp32; plain data, for host and device code.
+// Products of calibration in fp32, and sums over their elements; plain data, for host and device
+// code.
 #pragma once
 
 #include <cstdint>
@@ -6,17 +7,45 @@
 
 namespace atom::kernels::cuda {
 
-/// c[k][k] += alpha · aᵀ·b.
-struct AddProductCall {
-  const float* a = nullptr;  ///< [rows][k]
-  const float* b = nullptr;  ///< [rows][k]
-  int64_t rows = 0;
+/// c[m][n] += alpha · op(a)·op(b): op(a) is [m][k], op(b) [k][n], all row-major; a transposed
+/// operand is stored as [k][m] or [n][k].
+struct ProductCall {
+  const float* a = nullptr;
+  int64_t lda = 0;
+  bool transpose_a = false;
+  const float* b = nullptr;
+  int64_t ldb = 0;
+  bool transpose_b = false;
+  int64_t m = 0;
+  int64_t n = 0;
   int64_t k = 0;
   float alpha = 1.0f;
   float* c = nullptr;
+  int64_t ldc = 0;
+  bool add = true;     ///< false: c is overwritten
   bool upper = false;  ///< tiles below the diagonal are left out
 };
+/// Each sum adds its products with k ascending: the same bits every time.
+cudaError_t EnqueueProduct(const ProductCall& call, cudaStream_t stream);
 
-cudaError_t EnqueueAddProduct(const AddProductCall& call, cudaStream_t stream);
+/// sums[i] = Σ over a's elements of row i of a · b, in double; both [m][n].
+struct RowDotsCall {
+  const float* a = nullptr;
+  const float* b = nullptr;
+  int64_t m = 0;
+  int64_t n = 0;
+  double* sums = nullptr;  ///< [m]
+};
+cudaError_t EnqueueRowDots(const RowDotsCall& call, cudaStream_t stream);
+
+/// a −= b, of so many elements.
+cudaError_t EnqueueSubtract(float* a, const float* b, int64_t count, cudaStream_t stream);
+
+/// What becomes of the lower triangle of a square matrix [k][k].
+enum class Triangle {
+  kMirror,  ///< the upper one, transposed
+  kZero,
+};
+cudaError_t EnqueueFillLower(float* matrix, int64_t k, Triangle with, cudaStream_t stream);
 
 }  // namespace atom::kernels::cuda
