@@ -150,5 +150,48 @@ TEST_F(CudaRecipeTest, RowZeroNeverDependsOnTheOthers) {
   }
 }
 
+// Every number of rows has a plan, a layout and a last tile of its own.
+TEST_F(CudaRecipeTest, AnyNumberOfRowsGivesTheSameRows) {
+  constexpr int64_t kMost = 2100;
+  for (const std::string_view preset : {"atom-w4a8", "atom-best", "w4a8", "atom-w4a4", "w8a8"}) {
+    for (const int64_t k : {576, 1536}) {
+      const PresetLinear linear{preset, k};
+      std::vector<std::unique_ptr<PackedWeight>> weights;
+      std::vector<const PackedWeight*> side_by_side;
+      int64_t n = 0;
+      for (const int64_t outputs : {576, 192, 192}) {
+        weights.push_back(cuda()->Prepack(
+            WeightOf(
+                linear, outputs, [&](auto... a) { return RandomTwoLevelWeight(a...); },
+                [&](auto... a) { return RandomWeight(a...); }),
+            {}));
+        side_by_side.push_back(weights.back().get());
+        n += outputs;
+      }
+      const std::vector<float> x = Random(kMost * k), norm = Random(k);
+      const DeviceNorm device_norm = {.weight = &cuda().Put(norm)};
+      const DeviceTensor all = cuda().Tensor(x, kMost);
+      const DeviceTensor y =
+          cuda().Tensor(std::vector<float>(static_cast<size_t>(kMost * n), NAN), kMost);
+      const auto activation = cuda()->MakeActivation(linear.input(), k, kMost);
+      const auto compute = [&](int64_t m) {
+        DeviceTensor rows = all, out = y;
+        rows.rows = out.rows = m;
+        cuda()->NormQuantize(rows, device_norm, nullptr, *activation);
+        cuda()->Linear(*activation, side_by_side, out, OutputMode::kOverwrite);
+        return cuda().Get(out);
+      };
+      const std::vector<float> expected = compute(kMost);
+      for (int64_t m = 1; m < kMost; m += m < 700 ? 1 : 97) {
+        const std::vector<float> found = compute(m);
+        ASSERT_TRUE(std::equal(found.begin(), found.end(), expected.begin()))
+            << preset << ", " << k << " inputs, " << m << " rows, the first other one is "
+            << (std::mismatch(found.begin(), found.end(), expected.begin()).first - found.begin()) /
+                   n;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace atom::kernels::cuda

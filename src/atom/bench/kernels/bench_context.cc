@@ -8,6 +8,23 @@
 #include "atom/kernels/registry.h"
 
 namespace atom::bench {
+namespace {
+
+/// What bounds the same work on a card (CudaCeilings).
+std::string_view CardCeiling(Ceiling ceiling) {
+  switch (ceiling) {
+    case Ceiling::kInteger:
+      return "wgmma_s8";
+    case Ceiling::kFma:
+    case Ceiling::kBf16:
+      return "wgmma_bf16";
+    case Ceiling::kDram:
+      return "dram";
+  }
+  return "";
+}
+
+}  // namespace
 
 Result<std::unique_ptr<BenchContext>> BenchContext::Make(const std::string& backend, int threads,
                                                          const Effort& effort) {
@@ -18,20 +35,38 @@ Result<std::unique_ptr<BenchContext>> BenchContext::Make(const std::string& back
   Result<std::unique_ptr<kernels::Backend>> made =
       kernels::MakeBackend(backend, {.threads = resolved});
   if (!made.ok()) return made.error();
-  return std::unique_ptr<BenchContext>(
+  std::unique_ptr<BenchContext> context(
       new BenchContext(std::move(made).value(), *isa, resolved, effort));
+  if (backend == "cuda") {
+    const Result<std::unique_ptr<kernels::CudaBench>> bench = kernels::MakeCudaBench();
+    if (!bench.ok()) return bench.error();
+    context->card_ = (*bench)->card();
+  }
+  return context;
+}
+
+std::string_view BenchContext::NameOf(Ceiling ceiling) const {
+  return card_ ? CardCeiling(ceiling) : ceilings_.Name(ceiling);
+}
+
+double BenchContext::MeasureOnce(Ceiling ceiling) {
+  if (!card_) return ceilings_.MeasureOnce(ceiling);
+  for (const auto& [name, rate] : card_->ceilings) {
+    if (name == CardCeiling(ceiling)) return rate;
+  }
+  ATOM_CHECK(false, "no ceiling {} of the card", CardCeiling(ceiling));
 }
 
 Measured BenchContext::Measure(Ceiling ceiling, double work, const std::function<void()>& call) {
-  const bool known = ceilings_.Has(ceiling);
+  const bool known = Has(ceiling);
   std::vector<Sample> samples;
   std::vector<double> rates;
   TimeRepeat(effort_.repeat_seconds / 4, call);  // scratch grows, spinning threads of others stop
   for (int i = 0; i < effort_.repeats; ++i) {
-    if (known) rates.push_back(ceilings_.MeasureOnce(ceiling));
+    if (known) rates.push_back(MeasureOnce(ceiling));
     samples.push_back({work, TimeRepeat(effort_.repeat_seconds, call)});
   }
-  if (known) rates.push_back(ceilings_.MeasureOnce(ceiling));
+  if (known) rates.push_back(MeasureOnce(ceiling));
   return Summarize(ceiling, samples, rates);
 }
 
@@ -47,8 +82,7 @@ Measured BenchContext::Summarize(Ceiling ceiling, const std::vector<Sample>& sam
     const double rate = (rates[i] + rates[i + 1]) / 2.0;
     shares.push_back(samples[i].work / samples[i].seconds / rate);
   }
-  Measured measured{.seconds = Median(std::move(seconds)),
-                    .ceiling = std::string(ceilings_.Name(ceiling))};
+  Measured measured{.seconds = Median(std::move(seconds)), .ceiling = std::string(NameOf(ceiling))};
   if (!rates.empty()) {
     measured.ceiling_rate = Median(rates);
     measured.ceiling_fraction = Median(std::move(shares));
@@ -61,6 +95,14 @@ std::string BenchContext::Header() {
       fmt::format("{}\nbackend {} ({}), {} {}\nceilings:", CpuModelName(), backend_->name(),
                   CpuIsaName(isa_), threads(), threads() == 1 ? "thread" : "threads");
   rates_.clear();
+  if (card_) {
+    text = fmt::format("{}, {} multiprocessors\nbackend cuda\nceilings:", card_->name,
+                       card_->multiprocessors);
+    rates_ = card_->ceilings;
+    for (const auto& [name, rate] : rates_)
+      text += fmt::format("  {} {:.1f} G/s", name, rate / 1e9);
+    return text + "\n";
+  }
   for (const Ceiling ceiling : kCeilings) {
     if (!ceilings_.Has(ceiling)) continue;
     const double rate = ceilings_.Measure(ceiling);
@@ -79,6 +121,7 @@ void BenchContext::Describe(nlohmann::json& row) const {
 
 nlohmann::json BenchContext::Report(nlohmann::json rows) const {
   nlohmann::json report = {{"cpu", CpuModelName()}, {"ceilings", nlohmann::json::object()}};
+  if (card_) report["card"] = card_->name;
   for (const auto& [name, rate] : rates_) report["ceilings"][name] = rate;
   Describe(report);
   report["rows"] = std::move(rows);

@@ -1,10 +1,11 @@
-// What every benchmark works on: a backend, the ceilings of the machine under it with the same
-// number of threads, and the clock. What it measures is said beside each row, so that rows can be
-// read alone.
+// What every benchmark works on: a backend, the ceilings of what it runs on (the machine with the
+// same number of threads, or the card, measured when the bench begins), and the clock. What it
+// measures is said beside each row, so that rows can be read alone.
 #pragma once
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "atom/bench/kernels/timing.h"
 #include "atom/core/result.h"
 #include "atom/kernels/backend.h"
+#include "atom/kernels/cuda_bench.h"
 
 namespace atom::bench {
 
@@ -40,7 +42,10 @@ class BenchContext {
                                                     const Effort& effort);
 
   kernels::Backend& backend() { return *backend_; }
-  Ceilings& ceilings() { return ceilings_; }
+  /// Whether there is a loop that measures it.
+  bool Has(Ceiling ceiling) const { return !NameOf(ceiling).empty(); }
+  /// One repeat of that loop; of a card what it gave when the bench began.
+  double MeasureOnce(Ceiling ceiling);
   const Effort& effort() const { return effort_; }
   CpuIsa isa() const { return isa_; }
   int threads() const { return ceilings_.threads(); }
@@ -67,7 +72,10 @@ class BenchContext {
                const Effort& effort)
       : backend_(std::move(backend)), isa_(isa), effort_(effort), ceilings_(isa, threads, effort) {}
 
+  std::string_view NameOf(Ceiling ceiling) const;
+
   std::unique_ptr<kernels::Backend> backend_;
+  std::optional<kernels::CudaCard> card_;  // of the cuda backend
   CpuIsa isa_;
   Effort effort_;
   Ceilings ceilings_;

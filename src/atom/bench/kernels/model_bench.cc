@@ -93,7 +93,7 @@ class ModelRunner {
 
  private:
   void Look(Ceiling ceiling, std::vector<double>& rates) {
-    if (bench_.ceilings().Has(ceiling)) rates.push_back(bench_.ceilings().MeasureOnce(ceiling));
+    if (bench_.Has(ceiling)) rates.push_back(bench_.MeasureOnce(ceiling));
   }
 
   /// Memory is touched for the first time.

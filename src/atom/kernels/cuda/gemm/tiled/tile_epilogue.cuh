@@ -72,7 +72,7 @@ class TileEpilogue {
   using Mma = ptx::Wgmma<ptx::MmaTypes::kS8S8, ptx::OperandA::kRegisters, kSliceTokens>;
 
   // INT32 sums of the outlier columns of one slice. All outlier stages are held until the last
-  // slice; steps behind the last multiply padding, 0, by whatever the shared memory holds.
+  // slice. Where the last block ends early, x holds anything behind it, and is multiplied by 0.
   __device__ __forceinline__ void OutlierSums(int slice, int32_t (&sums)[kSliceSums]) {
     uint32_t weights = wg_.buffers.Outliers() +
                        wg_.index * wg_.params.outlier_blocks * 4 * static_cast<int>(kStep8Bytes);
@@ -85,6 +85,7 @@ class TileEpilogue {
 #pragma unroll
       for (int step = 0; step < 4; ++step) {
         LoadStep8(weights + step * static_cast<int>(kStep8Bytes), wg_.thread, a[step]);
+        ClearUnless(4 * block + step < wg_.params.steps8, a[step]);
       }
       ptx::WgmmaFence();
 #pragma unroll

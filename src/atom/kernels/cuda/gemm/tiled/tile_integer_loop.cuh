@@ -95,8 +95,7 @@ class IntegerLoop {
   }
 
   // 8-bit weights. Nothing is unpacked: the other warpgroup's products fill the time
-  // in which this one waits. Steps behind the last have the last one's weights and multiply
-  // padding, 0.
+  // in which this one waits. Behind the last step x holds anything, and is multiplied by 0.
   __device__ __forceinline__ void EightBits(int32_t (&sums)[kSums]) {
     for (int block = 0; block < wg_.params.blocks; ++block) {
       wg_.WaitFull();
@@ -106,6 +105,7 @@ class IntegerLoop {
 #pragma unroll
       for (int step = 0; step < 4; ++step) {
         LoadStep8(weights + step * static_cast<int>(kStep8Bytes), wg_.thread, a[step]);
+        ClearUnless(4 * block + step < wg_.params.steps8, a[step]);
       }
       ptx::WgmmaFence();
 #pragma unroll

@@ -41,6 +41,12 @@ struct TileWarpgroup {
   }
 };
 
+/// The weights of a step that does not exist are 0: what lies in their place may be anything.
+__device__ __forceinline__ void ClearUnless(bool exists, uint32_t (&a)[4]) {
+#pragma unroll
+  for (uint32_t& word : a) word = exists ? word : 0;
+}
+
 /// All operands are in registers before the first product is issued: ptxas would move an unpacking
 /// between products, and then let each wait for the one before.
 __device__ __forceinline__ void PinOperand(uint32_t (&a)[4][4]) {
