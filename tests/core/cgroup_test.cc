@@ -12,8 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kV2Mount = "36 32 0:31 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n";
-constexpr const char* kV1Mounts =
+const std::string kV2Mount = "36 32 0:31 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n";
+const std::string kV1Mounts =
     "33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
     "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
 
@@ -36,7 +36,7 @@ TEST_F(CgroupTest, NothingThereIsNoLimit) {
   EXPECT_EQ(CgroupCpus(root_), std::nullopt);
   EXPECT_EQ(CgroupMemory(root_), std::nullopt);
   Put("proc/self/cgroup", "0::/\nnonsense\n7\n");
-  Put("proc/self/mountinfo", std::string("nonsense - \n - a b c\n") + kV2Mount);
+  Put("proc/self/mountinfo", "nonsense - \n - a b c\n" + kV2Mount);
   EXPECT_EQ(CgroupCpus(root_), std::nullopt);
   Put("sys/fs/cgroup/cpu.max", "max 100000\n");
   Put("sys/fs/cgroup/memory.max", "max\n");
@@ -101,8 +101,8 @@ TEST_F(CgroupTest, Version1MountedFromItsGroupOn) {
 
 TEST_F(CgroupTest, BothVersionsAtOnce) {
   Put("proc/self/cgroup", "4:cpu,cpuacct:/a\n0::/b\n");
-  Put("proc/self/mountinfo",
-      std::string(kV1Mounts) + "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
+  const std::string unified = "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+  Put("proc/self/mountinfo", kV1Mounts + unified);
   Put("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "300000\n");
   Put("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
   Put("sys/fs/cgroup/unified/b/memory.max", "77\n");
@@ -126,9 +126,9 @@ TEST_F(CgroupTest, ThreadsFit) {
 
 TEST(Cgroup, ThisProcessHasRoomInItsOwn) {
   const std::optional<double> cpus = CgroupCpus();
-  if (cpus) EXPECT_GT(*cpus, 0.0);
+  EXPECT_GT(cpus.value_or(1.0), 0.0);
   const std::optional<int64_t> memory = CgroupMemory();
-  if (memory) EXPECT_GT(*memory, 0);
+  EXPECT_GT(memory.value_or(1), 0);
   EXPECT_EQ(ThreadPool::DefaultThreads(), AllowedThreads());
 }
 

@@ -45,7 +45,7 @@ TEST(CpuInfo, EachProcessorGetsItsStrongestKernels) {
     for (const CpuIsa isa : AllCpuIsas()) {
       const Result<CpuIsa> pinned = ChooseCpuIsa(processor.features, CpuIsaName(isa));
       EXPECT_EQ(pinned.ok(), Supports(processor.features, isa)) << processor.name;
-      if (pinned.ok()) EXPECT_EQ(*pinned, isa);
+      EXPECT_EQ(pinned.ok() ? *pinned : isa, isa);
     }
   }
   // VNNI without BF16 is enough for the pin; AVX-VNNI is none of the 512-bit ones.
