@@ -107,6 +107,8 @@ class SampleStore {
   virtual ~SampleStore() = default;
   virtual void Write(int64_t sample, const DeviceTensor& hidden) = 0;
   virtual void Read(int64_t sample, const DeviceTensor& hidden) = 0;
+  /// False from the first Write on that had an infinity or a NaN. Waits.
+  virtual bool finite() const = 0;
 };
 
 enum class OutputMode {

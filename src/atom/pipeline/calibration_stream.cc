@@ -1,5 +1,8 @@
 #include "atom/pipeline/calibration_stream.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "atom/core/check.h"
 
 namespace atom::pipeline {
@@ -27,8 +30,12 @@ CalibrationStream::CalibrationStream(model::Transformer& transformer,
 
 void CalibrationStream::Write(int64_t sample, const kernels::DeviceTensor& hidden) {
   if (on_device_) return on_device_->Write(sample, hidden);
-  on_host_->Write(sample, Download(hidden));
+  const std::vector<float> values = Download(hidden);
+  finite_ &= std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
+  on_host_->Write(sample, values);
 }
+
+bool CalibrationStream::finite() const { return on_device_ ? on_device_->finite() : finite_; }
 
 void CalibrationStream::Read(int64_t sample, const kernels::DeviceTensor& hidden) {
   if (on_device_) return on_device_->Read(sample, hidden);

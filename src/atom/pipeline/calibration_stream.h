@@ -26,6 +26,8 @@ class CalibrationStream {
 
   int64_t samples() const { return samples_; }
   int64_t rows() const { return rows_; }  ///< tokens of a sample
+  /// False from the first output on that was kept and has an infinity or a NaN.
+  bool finite() const;
 
   /// Puts the embeddings of every window into the store.
   void EmbedAll(Progress* progress);
@@ -67,6 +69,7 @@ class CalibrationStream {
   std::unique_ptr<kernels::SampleStore> on_device_;  // null: on the host
   std::optional<HiddenStore> on_host_;
   std::vector<float> input_;  // of the sample under way
+  bool finite_ = true;  // of what is on the host
 };
 
 }  // namespace atom::pipeline

@@ -25,7 +25,8 @@ class CudaSampleStore final : public SampleStore {
         rows_(rows),
         cols_(cols),
         halves_(backend.Allocate(static_cast<size_t>(samples * rows * cols) * sizeof(uint16_t))),
-        exponents_(backend.Allocate(static_cast<size_t>(samples * rows))) {}
+        exponents_(backend.Allocate(static_cast<size_t>(samples * rows))),
+        not_finite_(backend.Allocate(sizeof(int32_t))) {}
 
   void Write(int64_t sample, const DeviceTensor& hidden) override {
     backend_.Flush();
@@ -36,6 +37,12 @@ class CudaSampleStore final : public SampleStore {
     backend_.Flush();
     Require(Check(EnqueueReadRows(CallOf(sample, hidden), backend_.stream_.get()),
                   "launch the copy of hidden states"));
+  }
+
+  bool finite() const override {
+    int32_t flag = 0;
+    backend_.Download(not_finite_.data(), std::as_writable_bytes(std::span(&flag, 1)));
+    return flag == 0;
   }
 
  private:
@@ -49,12 +56,13 @@ class CudaSampleStore final : public SampleStore {
             .count = rows_,
             .columns = cols_,
             .halves = static_cast<uint16_t*>(halves_.data()) + sample * rows_ * cols_,
-            .exponents = static_cast<int8_t*>(exponents_.data()) + sample * rows_};
+            .exponents = static_cast<int8_t*>(exponents_.data()) + sample * rows_,
+            .not_finite = static_cast<int32_t*>(not_finite_.data())};
   }
 
   CudaBackend& backend_;
   int64_t samples_, rows_, cols_;
-  DeviceBuffer halves_, exponents_;
+  DeviceBuffer halves_, exponents_, not_finite_;
 };
 
 void CudaBackend::UnpackDense(const PackedActivation& activation, const DeviceTensor& out) {

@@ -55,6 +55,7 @@ struct KeepRowsCall {
   int64_t columns = 0;
   uint16_t* halves = nullptr;   ///< [count][columns]
   int8_t* exponents = nullptr;  ///< [count]
+  int32_t* not_finite = nullptr;  ///< set to 1 where a kept value is infinite or NaN
 };
 cudaError_t EnqueueKeepRows(const KeepRowsCall& call, cudaStream_t stream);
 cudaError_t EnqueueReadRows(const KeepRowsCall& call, cudaStream_t stream);

@@ -95,7 +95,11 @@ __global__ void __launch_bounds__(kThreads)
   float largest = 0.0f;
   for (int64_t column = threadIdx.x; column < call.columns; column += kThreads) {
     const float magnitude = fabsf(row[column]);
-    if (isfinite(magnitude)) largest = Larger(magnitude, largest);
+    if (isfinite(magnitude)) {
+      largest = Larger(magnitude, largest);
+    } else {
+      *call.not_finite = 1;
+    }
   }
   largest = OfAll(largest, [](float a, float b) { return Larger(a, b); });
   constexpr float kLargestHalf = 65504.0f;
