@@ -1,5 +1,10 @@
 #include "atom/model/device_layer.h"
 
+#include <algorithm>
+#include <array>
+
+#include "atom/core/check.h"
+
 namespace atom::model {
 namespace {
 
@@ -83,6 +88,22 @@ DeviceLayer::DeviceLayer(kernels::Backend& backend, const LayerSpec& layer_spec,
                             .k = linear.k(),
                             .n = linear.n(),
                             .weight_group = GroupOf(linear)});
+  }
+}
+
+void DeviceLayer::ReplaceWeights(kernels::Backend& backend, SiteRole site,
+                                 std::span<const artifact::HostLinear> linears) {
+  const std::array sites = {&qkv, &o, &gate_up, &down};
+  const auto found = std::ranges::find_if(sites, [&](const DeviceSite* candidate) {
+    return candidate->name == artifact::SiteName(site);
+  });
+  ATOM_CHECK(found != sites.end(), "no site {}", ToString(artifact::SiteName(site)));
+  DeviceSite& replaced = **found;
+  ATOM_CHECK(linears.size() == replaced.weights.size(), "{} linears for {}", linears.size(),
+             replaced.weights.size());
+  for (size_t i = 0; i < linears.size(); ++i) {
+    replaced.weights[i] = Pack(backend, linears[i]);
+    replaced.readers[i] = replaced.weights[i].get();
   }
 }
 

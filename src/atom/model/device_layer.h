@@ -64,6 +64,10 @@ struct DeviceLayer {
   DeviceLayer(kernels::Backend& backend, const LayerSpec& layer_spec,
               const artifact::HostLayer& host);
 
+  /// Other weights of the same shapes in a site's linears, in their order.
+  void ReplaceWeights(kernels::Backend& backend, artifact::SiteRole site,
+                      std::span<const artifact::HostLinear> linears);
+
   const quant::KvFormat& kv_format() const { return kv; }
   kernels::HeadNorms head_norms() const;
   /// What steps must have room for.

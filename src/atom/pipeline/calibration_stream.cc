@@ -89,11 +89,12 @@ void CalibrationStream::RunSample(const Step& step, int64_t sample, model::SiteO
 
 void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
                                  model::SiteObserver* observer, const Inspect& inspect,
-                                 Progress* progress, model::LayerPart part) {
+                                 Progress* progress, model::LayerPart part, int64_t inspected) {
   const std::unique_ptr<kernels::KvLayer> kv = MakeKv(layer);
   transformer_.Prepare(layer);
   for (int64_t sample = 0; sample < count; ++sample) {
-    RunSample({.layer = layer, .kv = *kv, .part = part, .keep = keep}, sample, observer, inspect);
+    RunSample({.layer = layer, .kv = *kv, .part = part, .keep = keep}, sample, observer,
+              sample < inspected ? inspect : nullptr);
     if (progress != nullptr) progress->Advance();
   }
 }

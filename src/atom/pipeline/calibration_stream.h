@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -37,12 +38,13 @@ class CalibrationStream {
     kOutput,  ///< the store then holds the layer's output
   };
   /// Runs the layer over samples [0, count), one step a sample; the observer sees each. `inspect`,
-  /// if given, is shown (sample, input, output) [rows][hidden].
+  /// if given, is shown (sample, input, output) [rows][hidden] of the first `inspected`.
   using Inspect = std::function<void(int64_t sample, std::span<const float> input,
                                      std::span<const float> output)>;
   void RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,
                 model::SiteObserver* observer, const Inspect& inspect, Progress* progress,
-                model::LayerPart part = model::LayerPart::kBoth);
+                model::LayerPart part = model::LayerPart::kBoth,
+                int64_t inspected = std::numeric_limits<int64_t>::max());
 
   /// One sample of that. `kv` is MakeKv's, of the same layer, after Prepare.
   struct Step {
@@ -69,7 +71,7 @@ class CalibrationStream {
   std::unique_ptr<kernels::SampleStore> on_device_;  // null: on the host
   std::optional<HiddenStore> on_host_;
   std::vector<float> input_;  // of the sample under way
-  bool finite_ = true;  // of what is on the host
+  bool finite_ = true;        // of what is on the host
 };
 
 }  // namespace atom::pipeline

@@ -152,6 +152,16 @@ HostLayer PrepareLayer(const quant::Recipe& recipe, const HostLayer& source,
   return layer;
 }
 
+std::vector<artifact::HostLinear> DenseLinears(const HostLayer& layer, artifact::SiteRole site,
+                                               ThreadPool& pool) {
+  std::vector<artifact::HostLinear> linears;
+  for (const artifact::HostLinear& linear : layer.linears) {
+    if (artifact::InputSite(linear.name) != artifact::SiteName(site)) continue;
+    linears.push_back(PermuteLinear(linear, {}, pool));
+  }
+  return linears;
+}
+
 HostLayer SimulatedLayer(const quant::Recipe& recipe, const artifact::LayerClips& clips,
                          const HostLayer& layer, ThreadPool& pool) {
   HostLayer copy = PermuteLayer(layer, {}, pool);  // a copy in fp32

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <span>
+#include <vector>
 
 #include "atom/artifact/quantization_config.h"
 #include "atom/pipeline/calibration_stream.h"
@@ -62,6 +63,10 @@ artifact::HostLayer PrepareLayer(const quant::Recipe& recipe, const artifact::Ho
 /// A copy that computes in fp32 what `layer` stands for, activations and KV fake-quantized.
 artifact::HostLayer SimulatedLayer(const quant::Recipe& recipe, const artifact::LayerClips& clips,
                                    const artifact::HostLayer& layer, ThreadPool& pool);
+
+/// Copies in fp32 of a site's linears, in their order.
+std::vector<artifact::HostLinear> DenseLinears(const artifact::HostLayer& layer,
+                                               artifact::SiteRole site, ThreadPool& pool);
 
 /// The layer with its channels permuted, in fp32, quantized nowhere.
 artifact::HostLayer PermuteLayer(const artifact::HostLayer& source,

@@ -184,7 +184,6 @@ class ModelQuantizer {
                    const Expected& expected, int64_t samples) {
     const auto add_error = [&](double& error) {
       return [&](int64_t sample, std::span<const float>, std::span<const float> output) {
-        if (sample >= std::ssize(expected.outputs)) return;
         const std::vector<float>& want = expected.outputs[static_cast<size_t>(sample)];
         for (size_t j = 0; j < output.size(); ++j) {
           const double difference = static_cast<double>(output[j]) - want[j];
@@ -199,10 +198,11 @@ class ModelQuantizer {
           SimulatedLayer(options_.recipe, result.clips, result.host, algebra_.pool());
       stream_.RunLayer(model::DeviceLayer(backend, spec, simulated), samples,
                        CalibrationStream::Keep::kOutput, nullptr, add_error(error), &progress_,
-                       model::LayerPart::kFfn);
+                       model::LayerPart::kFfn, std::ssize(expected.outputs));
     } else {
       stream_.RunLayer(OnDevice(spec, result.host, result.clips), samples,
-                       CalibrationStream::Keep::kOutput, nullptr, add_error(error), &progress_);
+                       CalibrationStream::Keep::kOutput, nullptr, add_error(error), &progress_,
+                       model::LayerPart::kBoth, std::ssize(expected.outputs));
     }
     return expected.norm > 0.0 ? error / expected.norm : 0.0;
   }

@@ -40,10 +40,11 @@ class SequentialLayer {
       SiteHessian hessian = SumUp(step);
       result_.sites[step.site] = hessian.statistics();
       if (Status status = QuantizeSite(step.site, hessian); !status.ok()) return status;
+      simulated_->ReplaceWeights(Backend(), step.site,
+                                 DenseLinears(result_.host, step.site, context_.algebra.pool()));
       if (step.site == SiteRole::kO) {
-        const model::DeviceLayer device(Backend(), context_.spec, Simulated());
-        context_.stream.RunLayer(device, context_.stream.samples(), Keep::kOutput, nullptr, nullptr,
-                                 progress_, LayerPart::kAttention);
+        context_.stream.RunLayer(Simulated(), context_.stream.samples(), Keep::kOutput, nullptr,
+                                 nullptr, progress_, LayerPart::kAttention);
       }
     }
     return {};
@@ -51,8 +52,14 @@ class SequentialLayer {
 
  private:
   kernels::Backend& Backend() const { return context_.transformer.backend(); }
-  HostLayer Simulated() const {
-    return SimulatedLayer(context_.recipe, result_.clips, result_.host, context_.algebra.pool());
+  /// The layer as far as it is quantized, fake-quantized.
+  const model::DeviceLayer& Simulated() {
+    if (!simulated_) {
+      simulated_.emplace(
+          Backend(), context_.spec,
+          SimulatedLayer(context_.recipe, result_.clips, result_.host, context_.algebra.pool()));
+    }
+    return *simulated_;
   }
 
   /// The unquantized layer, the same at every site.
@@ -70,8 +77,7 @@ class SequentialLayer {
                          .samples = stream.samples(),
                          .token_cap = context_.recipe.weight.token_cap,
                          .cross = context_.unquantized != nullptr});
-    const HostLayer simulated = Simulated();
-    const model::DeviceLayer device(Backend(), context_.spec, simulated);
+    const model::DeviceLayer& device = Simulated();
     context_.transformer.Prepare(device);
     const std::unique_ptr<kernels::KvLayer> kv = stream.MakeKv(device);
     CaptureObserver input(Backend(), step.site, /*wants_output=*/false);
@@ -160,7 +166,8 @@ class SequentialLayer {
 
   const LayerContext& context_;
   const HostLayer& exact_;
-  std::optional<model::DeviceLayer> exact_on_device_;
+  // Uploaded once: of the quantized layer only what a site changes.
+  std::optional<model::DeviceLayer> exact_on_device_, simulated_;
   LayerResult& result_;
   Progress* progress_;
 };

@@ -27,6 +27,14 @@ void FillKv(kernels::Backend& backend, const model::ModelSpec& spec, int64_t pos
       .page_positions = backend.kv_page_positions(),
       .exact_pages = first.exact() == nullptr ? 0 : first.exact()->pages(),
       .exact_window = first.shape().format.exact_window};
+  // Once, not page by page.
+  backend.Prepare({.batch = {.rows = kStepRows,
+                             .sequences = 1,
+                             .pages = kernels::PagesFor(positions, pool.page_positions),
+                             .exact_pages = kernels::ExactPagesOfStep(pool, kStepRows, 1)},
+                   .attention = {},
+                   .linears = {},
+                   .vocabulary = 0});
   Rng rng(3);
   for (int64_t start = 0; start < positions; start += kStepRows) {
     const int64_t rows = std::min(kStepRows, positions - start);

@@ -53,8 +53,8 @@ struct KeepRowsCall {
   int64_t stride = 0;
   int64_t count = 0;
   int64_t columns = 0;
-  uint16_t* halves = nullptr;   ///< [count][columns]
-  int8_t* exponents = nullptr;  ///< [count]
+  uint16_t* halves = nullptr;     ///< [count][columns]
+  int8_t* exponents = nullptr;    ///< [count]
   int32_t* not_finite = nullptr;  ///< set to 1 where a kept value is infinite or NaN
 };
 cudaError_t EnqueueKeepRows(const KeepRowsCall& call, cudaStream_t stream);
