@@ -46,6 +46,10 @@ TEST_P(AppendTest, WritesTheReferenceCodes) {
           ASSERT_EQ(stored.offset, expected.offset) << s << " " << p << " " << head << " " << value;
           ASSERT_EQ(stored.codes, expected.codes) << s << " " << p << " " << head << " " << value;
           ASSERT_EQ(stored.values, expected.values) << s << " " << p << " " << head << " " << value;
+          if (c.exact_window == 0) continue;
+          ASSERT_EQ(cache.StoredExactly(s, p, head, value).values,
+                    cache.ExpectedExactly(s, p, head, value).values)
+              << s << " " << p << " " << head << " " << value;
         }
       }
       for (int head = 0; head < c.heads; ++head) {
@@ -67,8 +71,8 @@ std::vector<CacheCase> AppendCases() {
       plain.type = d == 64 ? RowType::kF16 : d == 128 ? RowType::kBF16 : RowType::kF32;
       cases.push_back(plain);
       CacheCase full = plain;
-      full.hadamard = d == 80 ? 8 : d == 96 ? 16 : d;
-      full.key_mean = full.clip = true;
+      full.hadamard = full.key_mean = full.clip = true;
+      full.exact_window = d == 96 || d == 256 ? 16 : 0;
       cases.push_back(full);
       if (storage == KvStorage::kF16) continue;
       full.integer_zero = true;

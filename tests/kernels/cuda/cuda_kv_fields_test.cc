@@ -80,7 +80,10 @@ class CudaKvFieldsTest : public CudaBackendTest {
 std::vector<AttentionShape> Shapes() {
   return {{.heads = 4, .kv_heads = kKvHeads, .head_dim = 64},
           {.heads = 6, .kv_heads = kKvHeads, .head_dim = 128},
-          {.heads = 4, .kv_heads = kKvHeads, .head_dim = 64, .window = 40}};
+          {.heads = 4, .kv_heads = kKvHeads, .head_dim = 64, .window = 40},
+          {.heads = 4, .kv_heads = kKvHeads, .head_dim = 80},
+          {.heads = 2, .kv_heads = kKvHeads, .head_dim = 96, .softcap = 30.0f},
+          {.heads = 4, .kv_heads = kKvHeads, .head_dim = 256, .softcap = 5.0f}};
 }
 
 TEST_F(CudaKvFieldsTest, AttentionIsTheReferences) {

@@ -11,7 +11,7 @@ namespace atom::kernels::cuda {
 ///   q, k   normalized head by head, if there are weights for it
 ///   q, k   rotated by RoPE
 ///   k      minus the constant mean of its head, if there is one (the shift cancels in the softmax)
-///   q, k   multiplied by the normalized Hadamard matrix of `hadamard` consecutive channels, if > 1
+///   q, k   multiplied by the normalized Hadamard matrix of head_dim channels, if it is asked for
 ///   q      written back in place; k, v written to the pages in their storage, and to exact pages
 struct AppendKv {
   Rows qkv;
@@ -28,8 +28,7 @@ struct AppendKv {
   const float* rope = nullptr;      ///< [positions][2][rotary_dim / 2], cos first; null: no RoPE
   int rotary_dim = 0;               ///< even; channels from there on stay
   const float* key_mean = nullptr;  ///< [kv_heads][head_dim]; null: none
-  /// A power of two that divides head_dim; above head_dim / 2 only head_dim itself.
-  int hadamard = 1;
+  bool hadamard = false;            ///< q, k by the matrix of docs/numerics.md, "Rotated heads"
   /// [2][kv_heads] factors of K's and V's ranges about their centres; null: 1.
   const float* clip = nullptr;
   /// kF16 only, not 0: what codes of so many bits would give is stored.
