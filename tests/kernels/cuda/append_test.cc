@@ -31,12 +31,9 @@ TEST(KvFragmentsTest, EveryCodeHasItsOwnPlace) {
 
 class AppendTest : public CudaTest, public ::testing::WithParamInterface<CacheCase> {};
 
-TEST_P(AppendTest, WritesTheReferenceCodes) {
-  const CacheCase& c = GetParam();
-  PagedCache cache(c, {1, 37, 16, 50}, 7);
-  const Status status = cache.Append(stream());
-  ASSERT_TRUE(status.ok()) << status.error().message;
-  for (int s = 0; s < 4; ++s) {
+/// Each position of each sequence, bit for bit.
+void ExpectReference(const PagedCache& cache, const CacheCase& c) {
+  for (int s = 0; s < cache.lists().sequences; ++s) {
     for (int p = 0; p < cache.lengths()[static_cast<size_t>(s)]; ++p) {
       for (int head = 0; head < c.kv_heads; ++head) {
         for (const bool value : {false, true}) {
@@ -59,6 +56,21 @@ TEST_P(AppendTest, WritesTheReferenceCodes) {
       }
     }
   }
+}
+
+TEST_P(AppendTest, WritesTheReferenceCodes) {
+  PagedCache cache(GetParam(), {1, 37, 16, 50}, 7);
+  const Status status = cache.Append(stream());
+  ASSERT_TRUE(status.ok()) << status.error().message;
+  ExpectReference(cache, GetParam());
+}
+
+/// Enough tokens for the kernel that gathers pages.
+TEST_P(AppendTest, WritesWholePagesAndPartsOfThem) {
+  PagedCache cache(GetParam(), {130, 1, 37, 16, 50, 64, 15}, 8);
+  const Status status = cache.Append(stream());
+  ASSERT_TRUE(status.ok()) << status.error().message;
+  ExpectReference(cache, GetParam());
 }
 
 std::vector<CacheCase> AppendCases() {

@@ -14,9 +14,14 @@ struct Head {
   int index;  // of its kind
   bool query, value;
 
-  __device__ Head(const AppendKv& call, int which)
-      : query(which < call.heads), value(which >= call.heads + call.kv.kv_heads) {
-    index = query ? which : which - call.heads - (value ? call.kv.kv_heads : 0);
+  static __device__ Head Of(const AppendKv& call, int which) {
+    const bool query = which < call.heads, value = which >= call.heads + call.kv.kv_heads;
+    return {query ? which : which - call.heads - (value ? call.kv.kv_heads : 0), query, value};
+  }
+  /// Elements of the row before it.
+  __device__ int64_t Column(const AppendKv& call) const {
+    const int before = query ? 0 : call.heads + (value ? call.kv.kv_heads : 0);
+    return static_cast<int64_t>(before + index) * call.kv.head_dim;
   }
 };
 
@@ -84,25 +89,23 @@ __device__ __forceinline__ Channels<kHeadDim> AnglesOf(const AppendKv& call, int
   return angles;
 }
 
-/// The first `count` of kHeads heads: which(i) is the i-th in the token's row.
-template <KvStorage kStorage, int kHeadDim, int kHeads, class Which>
+/// The first `count` of kHeads heads, head(0), head(1), …
+template <KvStorage kStorage, int kHeadDim, int kHeads, class HeadAt>
 __device__ __forceinline__ void AppendHeads(const AppendKv& call, int token, int count,
-                                            const Which& which, const Channels<kHeadDim>& angles,
+                                            const HeadAt& head, const Channels<kHeadDim>& angles,
                                             char* image, float* scratch, int lane) {
-  Channels<kHeadDim> heads[kHeads];
+  Channels<kHeadDim> x[kHeads];
 #pragma unroll
   for (int i = 0; i < kHeads; ++i) {
-    const int64_t column = static_cast<int64_t>(which(i < count ? i : 0)) * kHeadDim;
-    heads[i].Load(RowAt(call.qkv, token, column), call.qkv.type, lane);
+    x[i].Load(RowAt(call.qkv, token, head(i < count ? i : 0).Column(call)), call.qkv.type, lane);
   }
 #pragma unroll
   for (int i = 0; i < kHeads; ++i) {
     if (i >= count) break;
-    const int head = which(i);
-    AppendHead<kStorage, kHeadDim>(
-        call, Head(call, head), token,
-        MutableRowAt(call.qkv, token, static_cast<int64_t>(head) * kHeadDim), angles, heads[i],
-        image, scratch, lane);
+    const Head which = head(i);
+    AppendHead<kStorage, kHeadDim>(call, which, token,
+                                   MutableRowAt(call.qkv, token, which.Column(call)), angles, x[i],
+                                   image, scratch, lane);
   }
 }
 

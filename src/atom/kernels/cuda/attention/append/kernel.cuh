@@ -18,7 +18,8 @@ __global__ void __launch_bounds__(kWarps * 32) AppendKernel(const __grid_constan
   if (token >= call.tokens) return;
   const auto angles = AnglesOf<kHeadDim>(call, token, lane);
   AppendHeads<kStorage, kHeadDim, 1>(
-      call, token, 1, [&](int) { return head; }, angles, nullptr, scratch[warp], lane);
+      call, token, 1, [&](int) { return Head::Of(call, head); }, angles, nullptr, scratch[warp],
+      lane);
 }
 
 template <KvStorage kStorage, int kHeadDim>

@@ -48,19 +48,22 @@ __global__ void __launch_bounds__(kWarps * 32, 4)
   const int kv_head = blockIdx.y, group = call.heads / call.kv.kv_heads;
   const PageTokens tokens(call, static_cast<int>(blockIdx.x) * kPagePositions, lane);
   if (tokens.first >= tokens.end) return;
-  const auto head_at = [&](int i) {  // K, V, then the queries that share them
-    return i == 0   ? call.heads + kv_head
-           : i == 1 ? call.heads + call.kv.kv_heads + kv_head
-                    : kv_head * group + i - 2;
-  };
   for (int token = tokens.first + warp; token < tokens.end; token += kWarps) {
     const auto angles = AnglesOf<kHeadDim>(call, token, lane);
-    char* page = token >= tokens.filled ? image : nullptr;
-    constexpr int kAtOnce = kHeadDim <= 128 ? 3 : 2;
-    for (int first = 0; first < group + 2; first += kAtOnce) {
+    AppendHeads<kStorage, kHeadDim, 2>(
+        call, token, 2,
+        [&](int i) {
+          return Head{kv_head, false, i == 1};
+        },
+        angles, token >= tokens.filled ? image : nullptr, scratch[warp], lane);
+    constexpr int kAtOnce = kHeadDim <= 128 ? 4 : 2;
+    for (int first = 0; first < group; first += kAtOnce) {
       AppendHeads<kStorage, kHeadDim, kAtOnce>(
-          call, token, min(kAtOnce, group + 2 - first), [&](int i) { return head_at(first + i); },
-          angles, page, scratch[warp], lane);
+          call, token, min(kAtOnce, group - first),
+          [&](int i) {
+            return Head{kv_head * group + first + i, true, false};
+          },
+          angles, nullptr, scratch[warp], lane);
     }
   }
   if (tokens.filled >= tokens.end) return;
