@@ -20,7 +20,9 @@ struct AppendKv {
   KvPages kv;
   const int32_t* positions = nullptr;  ///< [tokens] rows of the RoPE table
   const int32_t* slots = nullptr;      ///< [tokens] page · 16 + place in it; below 0: nowhere
-  KvPages exact;                       ///< kF16; null data: none
+  /// As in DecodeAttention, of positions and slots; set by LaunchAppendKv.
+  bool lists_are_older = false;
+  KvPages exact;  ///< kF16; null data: none
   const int32_t* exact_slots = nullptr;
   const float* q_norm = nullptr;  ///< [head_dim] weights of RMSNorm; null: none
   const float* k_norm = nullptr;

@@ -49,6 +49,13 @@ void CheckExactWindow(const AttentionParams& params, const KvPages& exact) {
              quant::Name(exact.storage));
 }
 
+/// What is captured begins when everything has ended that the stream had before, copies too.
+bool IsCaptured(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  return cudaStreamIsCapturing(stream, &status) == cudaSuccess &&
+         status == cudaStreamCaptureStatusActive;
+}
+
 Result<int> Multiprocessors() {
   int device = 0, count = 0;
   if (Status status = Check(cudaGetDevice(&device), "find the current GPU"); !status.ok()) {
@@ -73,8 +80,10 @@ Status LaunchAppendKv(const AppendKv& call, cudaStream_t stream) {
   params.heads = call.heads;
   if (Status status = CheckShapes(params, call.kv); !status.ok()) return status;
   if (call.tokens == 0) return {};
-  const cudaError_t launched =
-      WithHeadDim(call.kv.head_dim, [&](auto d) { return append::Launch<d.value>(call, stream); });
+  AppendKv launch = call;
+  launch.lists_are_older = IsCaptured(stream);
+  const cudaError_t launched = WithHeadDim(
+      call.kv.head_dim, [&](auto d) { return append::Launch<d.value>(launch, stream); });
   return Check(launched, "launch the KV append");
 }
 
@@ -95,8 +104,10 @@ Status LaunchDecodeAttention(const DecodeAttention& call, cudaStream_t stream) {
   if (call.lists.sequences == 0) return {};
   const Result<int> multiprocessors = Multiprocessors();
   if (!multiprocessors.ok()) return multiprocessors.error();
+  DecodeAttention launch = call;
+  launch.lists_are_older = IsCaptured(stream);
   const cudaError_t launched = WithHeadDim(call.kv.head_dim, [&](auto d) {
-    return decode::Launch<d.value>(call, *multiprocessors, stream);
+    return decode::Launch<d.value>(launch, *multiprocessors, stream);
   });
   return Check(launched, "launch decode attention");
 }

@@ -56,8 +56,11 @@ struct DecodeAttention {
   const int32_t* rows = nullptr;
   KvPages kv;
   PageLists lists;
-  KvPages exact;                   ///< kF16
-  PageLists exact_lists;           ///< of exact pages: those beside each sequence's last pages
+  KvPages exact;          ///< kF16
+  PageLists exact_lists;  ///< of exact pages: those beside each sequence's last pages
+  /// Page lists and lengths were complete before the first kernel of this launch's graph; set by
+  /// LaunchDecodeAttention. The kernel may then look at them while the one before it still runs.
+  bool lists_are_older = false;
   std::byte* counters = nullptr;   ///< DecodeCounterBytes, all 0
   std::byte* workspace = nullptr;  ///< DecodeWorkspaceBytes
 };

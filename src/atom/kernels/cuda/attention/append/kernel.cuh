@@ -10,13 +10,14 @@ template <KvStorage kStorage, int kHeadDim>
 __global__ void __launch_bounds__(kWarps * 32) AppendKernel(const __grid_constant__ AppendKv call) {
   __shared__ __align__(16) float scratch[kWarps][kHeadDim];  // a head's channels, or its codes
   ptx::LaunchDependents();
-  ptx::WaitForPredecessors();
+  if (!call.lists_are_older) ptx::WaitForPredecessors();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int heads = call.heads + 2 * call.kv.kv_heads;
   const int task = static_cast<int>(blockIdx.x) * kWarps + warp;
   const int token = task / heads, head = task % heads;
+  const auto angles = AnglesOf<kHeadDim>(call, min(token, call.tokens - 1), lane);
+  if (call.lists_are_older) ptx::WaitForPredecessors();
   if (token >= call.tokens) return;
-  const auto angles = AnglesOf<kHeadDim>(call, token, lane);
   AppendHeads<kStorage, kHeadDim, 1>(
       call, token, 1, [&](int) { return Head::Of(call, head); }, angles, nullptr, scratch[warp],
       lane);

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/step.cuh"
-#include "atom/kernels/cuda/ptx/bulk_copy.h"
 
 namespace atom::kernels::cuda::decode {
 
@@ -20,13 +19,6 @@ class ExactWindow {
     // A sequence's list ends with its last page.
     indices_ = call.exact_lists.indices + __ldg(call.exact_lists.indptr + sequence + 1) - pages_;
     seen_ = {call.params.window > 0 ? length - call.params.window : 0, length};
-  }
-
-  /// Asks L2 to have them.
-  __device__ void Prefetch(int head, int lane) const {
-    for (int page = first_page_ + lane; page < pages_; page += 32) {
-      ptx::BulkPrefetchL2(Page(head, page), HeadPageBytes(kStorage, kHeadDim));
-    }
   }
 
   /// Adds the pages to `sums`, whose first fragment of values is `first`.

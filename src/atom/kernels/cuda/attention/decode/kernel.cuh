@@ -36,6 +36,7 @@ class Warp {
 
   /// `task`: its number where merges are spread.
   __device__ void Run(int worker, int workers, int task) {
+    ring_.Start();
     Cursor here;
     // Where merges are spread, they find exact windows themselves.
     int exact_head = spread_ || call_.params.exact_window == 0 ? 1 << 30 : worker;
@@ -74,9 +75,6 @@ class Warp {
   __device__ void AttendHead(Cursor& here) {
     const int sequence = here.sequence, head = here.head;
     const Segments segments(here);
-    if (call_.params.exact_window != 0 && !spread_) {
-      ExactWindow<kHeadDim>(call_, sequence).Prefetch(head, lane_);
-    }
     queries_.Load(call_, sequence, head, columns_, lane_);
     sums_.Begin();
     if (segments.count > 0) {
@@ -151,12 +149,13 @@ __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kWarps * 32, 1)
   using Sizes = Shape<kStorage, kHeadDim>;
   extern __shared__ __align__(128) char shared[];
   ptx::LaunchDependents();
-  ptx::WaitForPredecessors();
+  if (!call.lists_are_older) ptx::WaitForPredecessors();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
   // A CTA has neighbouring stretches, so that few segments, far between, come to many SMs.
   const Share share(call, block * Sizes::kWarps + warp, Sizes::kWarps * blocks);
   Warp<kStorage, kHeadDim> worker(call, shared + warp * Sizes::kWarpBytes, lane, blockIdx.y, share);
+  if (call.lists_are_older) ptx::WaitForPredecessors();
   // Neighbouring merges go to different SMs.
   worker.Run(share.worker, share.workers, warp * blocks + block);
 }

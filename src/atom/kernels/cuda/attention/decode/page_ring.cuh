@@ -54,11 +54,12 @@ class PageRing {
     }
     __syncwarp();
     ahead_.Seek(call_, share.Begin(share.worker), share.Begin(share.worker + 1), lane_);
-    if (ahead_.valid()) {
-      PushStretch();
-    } else {
-      NextStretch();
-    }
+    if (ahead_.valid()) PushStretch();
+  }
+
+  /// Asks for the first pages. Before this nothing but page lists was looked at.
+  __device__ void Start() {
+    if (!ahead_.valid()) NextStretch();
     for (int i = 0; i < Sizes::kRing; ++i) Fetch(i);
   }
 
