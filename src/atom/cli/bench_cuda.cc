@@ -83,9 +83,12 @@ void CudaGemmFlags::AddTo(CLI::App& command) {
   command.add_option("--outliers", outliers, "cuda: INT8 columns of 4-bit weights")
       ->check(CLI::Range(int64_t{0}, int64_t{4096}))
       ->capture_default_str();
+  command.add_option("--experts", experts, "cuda: grouped products, --m rows routed to so many")
+      ->check(CLI::Range(0, kernels::kMaxCudaExperts))
+      ->capture_default_str();
   command.add_flag("--ablation", ablation, "cuda: 4-bit recipes without outlier columns too");
   command.add_flag("--all-kernels", all_kernels, "cuda: every kernel that computes a case");
-  for (const char* name : {"--outliers", "--ablation", "--all-kernels"}) Own(name);
+  for (const char* name : {"--outliers", "--experts", "--ablation", "--all-kernels"}) Own(name);
 }
 
 void CudaAttentionFlags::AddTo(CLI::App& command) {

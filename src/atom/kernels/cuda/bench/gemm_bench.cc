@@ -74,7 +74,8 @@ class GemmBench {
     if (contenders.empty()) return {};
     for (const CublasType type : kCublasTypes) {
       // Its INT8 takes no products of a few tokens.
-      if (lt_ == nullptr || (type == CublasType::kInt8 && shape.m < 16)) continue;
+      if (lt_ == nullptr || options_.experts > 0 || (type == CublasType::kInt8 && shape.m < 16))
+        continue;
       if (Status status = AddCublas(type, shape, contenders.emplace_back()); !status.ok()) {
         return status;
       }
@@ -111,12 +112,18 @@ class GemmBench {
             (outliers == 0 && options_.outliers != 0 && !(options_.ablation && four_bits))) {
           continue;
         }
-        const GemmDesc desc = Describe(recipe, shape, outliers);
+        GemmDesc desc = Describe(recipe, shape, outliers);
+        std::vector<ExpertRows> rows;
+        if (options_.experts > 0) {
+          desc.experts = options_.experts;
+          rows = RouteRandomly(shape.m, desc.experts);
+          desc.m = GatheredRows(rows);
+        }
         if (const std::string why = WhyNotChosen(desc); !why.empty()) {
           return MakeError("bench gemm, {} {} x {}: {}", Name(recipe), shape.n, shape.k, why);
         }
         for (const GemmChoice& choice : Choices(desc, gemm_device_, options_.all_kernels)) {
-          Status status = AddKernel(desc, choice, contenders);
+          Status status = AddKernel(shape, desc, rows, choice, contenders);
           if (!status.ok()) return status;
         }
       }
@@ -124,23 +131,32 @@ class GemmBench {
     return {};
   }
 
-  Status AddKernel(const GemmDesc& desc, const GemmChoice& choice,
-                   std::deque<Contender>& contenders) {
+  Status AddKernel(const Shape& shape, const GemmDesc& desc, const std::vector<ExpertRows>& rows,
+                   const GemmChoice& choice, std::deque<Contender>& contenders) {
     const bool ablated = desc.k8 == 0 && options_.outliers != 0;
     const std::string name =
-        RowName(fmt::format("{}{}", Name(desc.recipe), ablated ? " without outliers" : ""),
-                {desc.m, desc.n[0], desc.k()});
+        RowName(fmt::format("{}{}{}", Name(desc.recipe),
+                            desc.experts > 0 ? fmt::format(" {} experts", desc.experts) : "",
+                            ablated ? " without outliers" : ""),
+                shape);
     if (name.find(options_.cases) == std::string::npos) return {};
     Contender& contender = contenders.emplace_back();
-    FillRow(name, {desc.m, desc.n[0], desc.k()}, contender.row);
+    FillRow(name, shape, contender.row);
     contender.row.kernel = ToString(choice);
     contender.row.sizes.emplace_back("outliers", static_cast<double>(desc.k4 == 0 ? 0 : desc.k8));
-    const int64_t bytes = WeightBytes(desc);
+    const int64_t weight_bytes = WeightBytes(desc);
+    int64_t bytes = weight_bytes;  // that are read: those of experts with rows
+    if (desc.experts > 0) {
+      contender.row.sizes.emplace_back("experts", static_cast<double>(desc.experts));
+      bytes = bytes / desc.experts *
+              std::ranges::count_if(rows, [](const ExpertRows& its) { return its.count > 0; });
+    }
     const bool wide = desc.recipe == GemmRecipe::kW4A16 || desc.recipe == GemmRecipe::kDense;
     if (wide) contender.ceiling = kBFloat16Ceiling;
     contender.row.bytes =
         static_cast<double>(bytes + desc.m * desc.k() * (wide ? 2 : 1) + 2 * desc.m * desc.n[0]);
-    const GemmInputs inputs(desc, RotatingCopies(bytes, device_.l2_bytes), contender.memory);
+    const GemmInputs inputs(desc, rows, RotatingCopies(weight_bytes, device_.l2_bytes),
+                            contender.memory);
     return Capture(contender, inputs.copies(), [=](int i, cudaStream_t stream) {
       return LaunchGemm(desc, choice, inputs.operands(i), {stream, true});
     });

@@ -108,19 +108,39 @@ int64_t WeightBytes(const GemmDesc& desc) {
     bytes += desc.recipe == GemmRecipe::kDense ? PackedDenseLayout{n, desc.k8}.bytes()
                                                : WeightLayout(desc, n).bytes();
   }
-  return bytes;
+  return bytes * std::max<int64_t>(desc.experts, 1);
+}
+
+std::vector<ExpertRows> RouteRandomly(int64_t rows, int64_t experts) {
+  Rng rng(11);
+  std::vector<ExpertRows> routed(static_cast<size_t>(experts));
+  for (int64_t i = 0; i < rows; ++i) {
+    ++routed[static_cast<size_t>(rng.Below(static_cast<int>(experts)))].count;
+  }
+  int32_t next = 0;
+  for (ExpertRows& its : routed) {
+    its.first = next;
+    next += (its.count + 7) / 8 * 8;
+  }
+  return routed;
+}
+
+int64_t GatheredRows(const std::vector<ExpertRows>& rows) {
+  return rows.empty() ? 0 : rows.back().first + (rows.back().count + 7) / 8 * 8;
 }
 
 int RotatingCopies(int64_t bytes, int64_t l2_bytes) {
   return static_cast<int>(std::max<int64_t>(2, (4 * l2_bytes + bytes - 1) / bytes));
 }
 
-GemmInputs::GemmInputs(const GemmDesc& desc, int copies, BenchMemory& memory)
+GemmInputs::GemmInputs(const GemmDesc& desc, const std::vector<ExpertRows>& expert_rows, int copies,
+                       BenchMemory& memory)
     : copies_(copies), weight_bytes_((WeightBytes(desc) + 255) / 256 * 256) {
   const std::vector<std::byte> pattern =
       desc.recipe == GemmRecipe::kDense ? DensePattern(desc.k8) : QuantizedPattern(desc);
   weights_ = static_cast<const uint8_t*>(memory.Fill(pattern, copies * weight_bytes_));
-  const int64_t rows = desc.total_n() + kMaxSegments * kBlockRows;
+  const int64_t rows =
+      (desc.total_n() + kMaxSegments * kBlockRows) * std::max<int64_t>(desc.experts, 1);
   const int64_t tokens = (desc.m + 7) / 8 * 8;
   const int64_t groups = desc.k4 == 0 ? 1 : desc.k4 / desc.group;
   const RowScales row{1e-3f, 1e-3f, 0, 0};
@@ -134,6 +154,7 @@ GemmInputs::GemmInputs(const GemmDesc& desc, int copies, BenchMemory& memory)
       memory.Upload(std::vector<float>(static_cast<size_t>(groups * tokens), 1e-2f));
   operands_.y = memory.Take<float>(desc.m * desc.total_n());
   operands_.y_stride = desc.total_n();
+  operands_.expert_rows = memory.Upload(expert_rows);
   for (GemmWeight& weight : operands_.weights) weight.rows = row_scales;
 }
 

@@ -11,15 +11,22 @@
 
 namespace atom::kernels::cuda {
 
-/// Codes and group scales of all of a product's weights, in bytes.
+/// Codes and group scales of all of a product's weights (all experts'), in bytes.
 int64_t WeightBytes(const GemmDesc& desc);
 
 /// Copies of `bytes` that are together larger than four times the L2, at least 2.
 int RotatingCopies(int64_t bytes, int64_t l2_bytes);
 
+/// Rows routed to experts at random, gathered as GemmDesc wants them.
+std::vector<ExpertRows> RouteRandomly(int64_t rows, int64_t experts);
+/// Rows that these take, padding included.
+int64_t GatheredRows(const std::vector<ExpertRows>& rows);
+
 class GemmInputs {
  public:
-  GemmInputs(const GemmDesc& desc, int copies, BenchMemory& memory);
+  /// With experts, `desc.m` is GatheredRows of `rows`.
+  GemmInputs(const GemmDesc& desc, const std::vector<ExpertRows>& rows, int copies,
+             BenchMemory& memory);
 
   int copies() const { return copies_; }
   GemmOperands operands(int copy) const;
