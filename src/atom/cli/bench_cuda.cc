@@ -103,7 +103,7 @@ Status RunCudaGemm(const BenchFlags& flags, CudaGemmFlags& cuda,
   if (cuda.Given("--kernels")) cuda.recipes = kernels;
   cuda.tokens = {1, 16, 64, 256, 1024, 4096};
   if (cuda.Given("--m")) cuda.tokens = rows;
-  cuda.shapes = {{8192, 8192}, {28672, 8192}, {4096, 4096}};
+  cuda.shapes = {{8192, 8192}, {28672, 8192}, {4096, 4096}, {5120, 5120}, {13824, 5120}};
   if (cuda.Given("--nk")) {
     cuda.shapes.clear();
     for (const std::string& text : shapes) {

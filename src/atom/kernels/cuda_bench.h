@@ -66,7 +66,8 @@ struct CudaGemmShape {
 };
 
 struct CudaGemmOptions : CudaBenchOptions {
-  std::vector<std::string> recipes;  ///< CudaGemmRecipes(); empty: all
+  /// "integer", "group", "int8", "w4a16", "dense"; empty: these. "s4": the kernel for older cards.
+  std::vector<std::string> recipes;
   std::vector<CudaGemmShape> shapes;
   std::vector<int64_t> tokens;
   int64_t outliers = 128;

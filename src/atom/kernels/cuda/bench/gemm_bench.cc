@@ -18,6 +18,9 @@ constexpr GemmRecipe kRecipes[] = {GemmRecipe::kInteger, GemmRecipe::kGroup, Gem
 /// A graph of small products is long enough to hide what its launch costs.
 constexpr double kGraphUs = 4000;
 
+/// The published recipe on 4-bit tensor cores, which Hopper emulates: measured where it is named.
+constexpr std::string_view kS4Name = "s4";
+
 struct Shape {
   int64_t m, n, k;
 };
@@ -71,6 +74,9 @@ class GemmBench {
   Status Run(const Shape& shape, const OnCudaRow& on_row) {
     std::deque<Contender> contenders;
     if (Status status = AddOurs(shape, contenders); !status.ok()) return status;
+    if (std::ranges::count(options_.recipes, kS4Name) > 0) {
+      if (Status status = AddS4(shape, contenders.emplace_back()); !status.ok()) return status;
+    }
     if (contenders.empty()) return {};
     for (const CublasType type : kCublasTypes) {
       // Its INT8 takes no products of a few tokens.
@@ -159,6 +165,22 @@ class GemmBench {
                             contender.memory);
     return Capture(contender, inputs.copies(), [=](int i, cudaStream_t stream) {
       return LaunchGemm(desc, choice, inputs.operands(i), {stream, true});
+    });
+  }
+
+  Status AddS4(const Shape& shape, Contender& contender) {
+    FillRow(RowName(kS4Name, shape), shape, contender.row);
+    const int64_t k8 = options_.outliers, k4 = shape.k - k8;
+    const S4Inputs inputs(shape.m, shape.n, k4, k8, device_.l2_bytes, contender.memory);
+    const S4GemmCall call = inputs.call(0);
+    if (const std::string why = WhyNotComputed(call); !why.empty()) {
+      return MakeError("bench gemm, {}: {}", contender.row.name, why);
+    }
+    contender.row.kernel = ToString(PlanS4Gemm(call, device_.compute_capability));
+    contender.row.bytes =
+        static_cast<double>((shape.m + shape.n) * (k4 / 2 + k8) + 2 * shape.m * shape.n);
+    return Capture(contender, inputs.copies(), [inputs](int i, cudaStream_t stream) {
+      return LaunchS4Gemm(inputs.call(i), stream);
     });
   }
 
@@ -256,12 +278,11 @@ class GemmBench {
 Status BenchGemm(const CudaGemmOptions& options, const DeviceProperties& device, const Timer& timer,
                  const CudaCard& card, const CublasLt* lt, const OnCudaRow& on_row) {
   for (const std::string& recipe : options.recipes) {
-    if (std::ranges::any_of(kRecipes, [&](GemmRecipe known) { return recipe == Name(known); })) {
-      continue;
-    }
+    const auto named = [&](GemmRecipe known) { return recipe == Name(known); };
+    if (recipe == kS4Name || std::ranges::any_of(kRecipes, named)) continue;
     return MakeError(
         "bench gemm: cuda has no kernels \"{}\"; known are integer, group, int8, "
-        "w4a16, dense",
+        "w4a16, dense, s4",
         recipe);
   }
   GemmBench bench(options, device, timer, card, lt);

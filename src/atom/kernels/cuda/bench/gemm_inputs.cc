@@ -164,6 +164,53 @@ GemmOperands GemmInputs::operands(int copy) const {
   return operands;
 }
 
+S4Inputs::S4Inputs(int64_t m, int64_t n, int64_t k4, int64_t k8, int64_t l2_bytes,
+                   BenchMemory& memory)
+    : copies_(RotatingCopies(n * (k4 / 2 + k8), l2_bytes)) {
+  Normals normals(7);
+  std::vector<uint8_t> nibbles(kPatternValues), codes(kPatternValues);
+  for (uint8_t& pair : nibbles) {
+    const int low = normals.Code(2.5f, 7) & 15, high = normals.Code(2.5f, 7) & 15;
+    pair = static_cast<uint8_t>(low | high << 4);
+  }
+  for (uint8_t& code : codes) code = static_cast<uint8_t>(normals.Code(32, 127));
+  const auto rows = [&](const std::vector<uint8_t>& pattern, int64_t count, int64_t stride) {
+    return CodeRows{static_cast<const uint8_t*>(memory.Fill(AsBytes(pattern), count * stride)),
+                    stride};
+  };
+  const auto scales = [&](int64_t count) {
+    return memory.Upload(std::vector<float>(static_cast<size_t>(count), 1e-2f));
+  };
+  const auto half_scales = [&](int64_t count) {
+    const std::vector<Half> values(static_cast<size_t>(count), ToHalf(1e-2f));
+    return reinterpret_cast<const __half*>(memory.Upload(values));
+  };
+  constexpr int64_t kGroup = 128;
+  call_.m = static_cast<int>(m);
+  call_.n = static_cast<int>(n);
+  call_.k4 = static_cast<int>(k4);
+  call_.k8 = static_cast<int>(k8);
+  call_.group = kGroup;
+  call_.x4 = rows(nibbles, m, k4 / 2);
+  call_.x8 = rows(codes, m, k8);
+  call_.w4 = rows(nibbles, n * copies_, k4 / 2);
+  call_.w8 = rows(codes, n * copies_, k8);
+  call_.x_scales = scales(k4 / kGroup * m);
+  call_.token_stride = m;
+  call_.x_outlier_scales = scales(m);
+  call_.w_scales = half_scales(k4 / kGroup * n);
+  call_.w_outlier_scales = half_scales(n);
+  call_.y = {memory.Take<uint16_t>(m * n), RowType::kF16, n};
+}
+
+S4GemmCall S4Inputs::call(int copy) const {
+  S4GemmCall call = call_;
+  const int64_t row = copy % copies_ * int64_t{call.n};
+  call.w4.data += row * call.w4.stride;
+  call.w8.data += row * call.w8.stride;
+  return call;
+}
+
 std::vector<std::byte> CublasPattern(CublasType type) {
   Normals normals(1);
   std::vector<std::byte> bytes(static_cast<size_t>(kPatternValues * Bytes(type)));

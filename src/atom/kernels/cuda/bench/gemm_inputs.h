@@ -8,6 +8,7 @@
 #include "atom/kernels/cuda/bench/bench_memory.h"
 #include "atom/kernels/cuda/bench/cublaslt.h"
 #include "atom/kernels/cuda/gemm/gemm_desc.h"
+#include "atom/kernels/cuda/gemm/s4/s4_gemm.h"
 
 namespace atom::kernels::cuda {
 
@@ -36,6 +37,19 @@ class GemmInputs {
   int64_t weight_bytes_;
   const uint8_t* weights_;
   GemmOperands operands_;
+};
+
+/// Random operands of the s4 kernel: plain rows, groups of 128.
+class S4Inputs {
+ public:
+  S4Inputs(int64_t m, int64_t n, int64_t k4, int64_t k8, int64_t l2_bytes, BenchMemory& memory);
+
+  int copies() const { return copies_; }
+  S4GemmCall call(int copy) const;
+
+ private:
+  int copies_;
+  S4GemmCall call_;
 };
 
 /// Values of a plain row-major operand, enough of them to be repeated.
