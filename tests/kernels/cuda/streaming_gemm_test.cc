@@ -1,5 +1,7 @@
 // The streaming GEMMs against a scalar loop, and the promise that no result depends on M.
+#include <algorithm>
 #include <cmath>
+#include <random>
 
 #include "tests/kernels/cuda/streaming_problem.h"
 
@@ -156,6 +158,34 @@ TEST_F(StreamingGemm, RowsDoNotDependOnTheirNumber) {
         const std::vector<float> first(y.values.begin(), y.values.begin() + desc.total_n());
         if (row0.empty()) row0 = first;
         EXPECT_EQ(row0, first) << info.name << ", M " << m;
+      }
+    }
+  }
+}
+
+// Every row of any M that a step may have, by the planned kernel of either family, on shapes that
+// no tile divides.
+TEST_F(StreamingGemm, AllRowsAreThoseOfTheLargestProduct) {
+  std::mt19937 random(std::random_device{}());
+  for (const auto [recipe, group] : kFamilies) {
+    for (const auto& [n, k4] : {std::pair(std::array<int64_t, 3>{576, 192, 192}, int64_t{448}),
+                                std::pair(std::array<int64_t, 3>{576, 0, 0}, int64_t{1408})}) {
+      // Groups of 128 need whole ones.
+      const bool grouped = recipe == GemmRecipe::kGroup || recipe == GemmRecipe::kW4A16;
+      const int64_t columns = grouped ? k4 / group * group : k4;
+      const GemmDesc largest = Desc(recipe, 2100, n, columns, 128, grouped ? group : 64);
+      const StreamingProblem problem(largest, random());
+      const std::vector<float> all =
+          problem.Run(largest, ChooseGemm(largest, card()), stream(), 0).values;
+      for (int64_t m = 1; m < largest.m; m += m < 700 ? 1 + random() % 24 : 1 + random() % 300) {
+        GemmDesc desc = largest;
+        desc.m = m;
+        const GemmChoice choice = ChooseGemm(desc, card());
+        const std::vector<float> some = problem.Run(desc, choice, stream(), 0).values;
+        const auto differs = std::mismatch(some.begin(), some.end(), all.begin()).first;
+        ASSERT_TRUE(differs == some.end())
+            << "M " << m << ", row " << (differs - some.begin()) / desc.total_n() << ", "
+            << ToString(choice);
       }
     }
   }
