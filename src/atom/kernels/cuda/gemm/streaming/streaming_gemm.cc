@@ -27,8 +27,9 @@ int64_t RowBlocks(const GemmDesc& desc) {
   return blocks;
 }
 
-constexpr double kMemory = 1900;  // bytes a clock, all multiprocessors
-constexpr double kStart = 5000;   // clocks of the launch, the first loads and the last stores
+constexpr double kMemory = 1900;        // bytes a clock, all multiprocessors
+constexpr double kExpertStart = 15000;  // clocks of each CTA of a grouped product
+constexpr double kStart = 5000;         // clocks of the launch, the first loads and the last stores
 
 // Clocks of the whole launch: the weights from device memory once, or the slowest multiprocessor's
 // CTAs one after the other, each at its own pace. Constants measured in docs/performance-gpu.md.
@@ -45,7 +46,9 @@ double EstimateClocks(const GemmDesc& desc, const GemmDevice& device, const Stre
   const double idle =
       shape.ctas_per_sm == 1 && waves > 1 ? waves * device.multiprocessors / ctas : 1.0;
   const double memory = weights * token_tiles / kMemory * idle;
-  const double pace = waves * blocks / shape.cluster * info.block_clocks;
+  // Finding an expert, and a start that no other CTA hides.
+  const double begin = shape.experts && shape.ctas_per_sm == 1 ? kExpertStart : 0;
+  const double pace = waves * (begin + blocks / shape.cluster * info.block_clocks);
   // Distributed shared memory is slow to read.
   const double reduce =
       shape.cluster > 1 ? 4000.0 + shape.partial_bytes() / 16.0 : shape.partial_bytes() / 128.0;
