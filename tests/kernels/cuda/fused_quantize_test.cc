@@ -178,6 +178,9 @@ TEST_P(FusedQuantizeTest, CodesAreTheNearest) {
       }
     }
     ASSERT_EQ(token.sum, byte_sum) << row;
+    for (int64_t j = low; j < layout.blocks4() * kBlockColumns; ++j) {
+      ASSERT_EQ(bytes[static_cast<size_t>(layout.offset(row, j, false))], 0) << row << " " << j;
+    }
   }
 }
 
