@@ -53,9 +53,9 @@ class CliTest : public ::testing::Test {
 };
 
 TEST_F(CliTest, EveryCommandHasHelp) {
-  for (const char* command :
-       {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize", "inspect", "bench",
-        "bench gemm", "bench attention", "bench model", "bench serve", "bench serving-recipes"}) {
+  for (const char* command : {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize",
+                              "inspect", "bench", "bench gemm", "bench attention", "bench rows",
+                              "bench model", "bench serve", "bench serving-recipes"}) {
     const Outcome run = Atom(std::string(command) + " --help");
     EXPECT_EQ(run.exit_code, 0) << command;
     EXPECT_NE(run.out.find("Usage"), std::string::npos) << command;
@@ -69,10 +69,10 @@ TEST_F(CliTest, WrongFlagsExitWithTwo) {
   for (const char* arguments :
        {"", "nonsense", "eval", "eval --nonsense x", "eval x --windows -3",
         "eval x --tasks piqa --limit -1", "generate x --prompt y --top-p 7", "bench",
-        "bench nonsense", "bench gemm --m 0", "bench model --layers -1",
-        "bench serve --url http://a --start b", "bench serve --trace x --published",
-        "bench serve --rate 1 --concurrency 2", "bench serving-recipes --batches 0",
-        "bench serving-recipes --budgets 2XB"}) {
+        "bench nonsense", "bench gemm --m 0", "bench gemm --rounds 0", "bench rows --seconds -1",
+        "bench model --layers -1", "bench serve --url http://a --start b",
+        "bench serve --trace x --published", "bench serve --rate 1 --concurrency 2",
+        "bench serving-recipes --batches 0", "bench serving-recipes --budgets 2XB"}) {
     const Outcome run = Atom(arguments);
     EXPECT_EQ(run.exit_code, 2) << arguments;
     EXPECT_NE(run.err.find("atom: "), std::string::npos) << arguments;
@@ -99,6 +99,11 @@ TEST_F(CliTest, BenchWritesRowsOrASentence) {
   ExpectOneSentence(Atom(gemm + "--nk 64"), "expected NxK");
   ExpectOneSentence(Atom("bench model --quick llama-9"), "tinyllama-1.1b");
   ExpectOneSentence(Atom("bench attention --backend tpu"), "tpu");
+  ExpectOneSentence(Atom(gemm + "--ablation"), "--backend cuda");
+  ExpectOneSentence(Atom("bench attention --backend cuda --depths 512"), "--cases");
+  ExpectOneSentence(Atom("bench rows --backend cpu"), "--backend cuda");
+  // Where there is a GPU, it is the kernel that is unknown.
+  ExpectOneSentence(Atom("bench gemm --backend cuda --kernels w2a2"), "");
 
   const Outcome run = Atom(gemm + "--kernels w4a4,f32 --threads 1 --json -");
   ASSERT_EQ(run.exit_code, 0) << run.err;
