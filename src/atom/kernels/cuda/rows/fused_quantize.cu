@@ -7,6 +7,9 @@ namespace {
 using fused::ActivatedRow;
 using fused::GatheredRow;
 
+/// What a team has warps for at 16 columns a thread.
+constexpr int kLongest = 16 * 32 * fused::kMaxWarps;
+
 /// Few rows of not too many columns: half as many a thread, for twice the threads.
 bool AreFew(const FusedQuantizeCall& call) { return call.rows <= 64 && call.columns <= 8192; }
 
@@ -21,9 +24,10 @@ cudaError_t LaunchType(const FusedQuantizeCall& call, cudaStream_t stream) {
       return few ? fused::Launch<GatheredRow<false, kType, 16>>(call, stream)
                  : fused::Launch<GatheredRow<false, kType, 32>>(call, stream);
     default:
-      return call.columns <= 16 * 32 * fused::kMaxWarps
-                 ? fused::Launch<ActivatedRow<kType, 16>>(call, stream)
-                 : fused::Launch<ActivatedRow<kType, 32>>(call, stream);
+      if (call.rows <= 32 && call.columns <= kLongest) {
+        return fused::Launch<ActivatedRow<kType, 16, 4>>(call, stream);
+      }
+      return fused::Launch<ActivatedRow<kType, 32, 1>>(call, stream);
   }
 }
 

@@ -7,20 +7,18 @@
 
 namespace atom::kernels::cuda::fused {
 
-template <RowType kType, int kColumns>
+template <RowType kType, int kColumns, int kCtas>
 class ActivatedRow {
  public:
-  static constexpr int kThreadColumns = kColumns;
+  static constexpr int kThreadColumns = kColumns, kCluster = kCtas;
   static constexpr bool kRequestsLate = false;
-  static constexpr int kTableBytes = 0;
-  static constexpr int RowBytes(bool) { return 2 * StagedRow<kType, kColumns>::kThreadBytes; }
+  static constexpr int Bytes(bool) { return 2 * StagedRow<kType, kColumns>::kThreadBytes; }
 
-  __device__ ActivatedRow(const Params& params, char* shared, const Team& team, int64_t first,
-                          int64_t step)
+  __device__ ActivatedRow(const Params& params, char* shared, const Team<kCluster>& team,
+                          int64_t first, int64_t step)
       : call_(params.call),
-        gate_(shared + team.index * team.threads * RowBytes(false), call_.columns, team),
-        up_(shared + team.threads * (team.index * RowBytes(false) + Staged::kThreadBytes),
-            call_.columns, team),
+        gate_(shared, call_.columns, team),
+        up_(shared + blockDim.x * Staged::kThreadBytes, call_.columns, team),
         pointer_(call_.x, gate_.first_vector() * 16, first, step) {}
 
   __device__ void BuildTables() {}

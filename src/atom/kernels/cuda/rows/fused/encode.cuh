@@ -18,15 +18,15 @@ __device__ __forceinline__ float WarpMax(float x) {
   return __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(x)));
 }
 
-template <int kColumns>
+template <int kColumns, int kCluster>
 class RowEncoder {
  public:
   static constexpr int kChunks = kColumns / kChunkColumns;
 
-  __device__ RowEncoder(const Params& params, const Team& team)
+  __device__ RowEncoder(const Params& params, const Team<kCluster>& team)
       : params_(params),
         call_(params.call),
-        thread_(static_cast<int>(team.thread)),
+        team_(team),
         warps_(static_cast<int>(team.threads) / 32),
         warp_(static_cast<int>(team.warp())),
         lane_(static_cast<int>(team.lane())) {
@@ -87,10 +87,11 @@ class RowEncoder {
       for (float& largest : largest_) largest = all;
     }
     low = WarpMax(low), high = WarpMax(high);
-    if (lane_ == 0) partials[warp_].low_max = low, partials[warp_].high_max = high;
+    team_.Tell(partials, &Partial::low_max, low);
+    team_.Tell(partials, &Partial::high_max, high);
   }
 
-  /// Behind a barrier: scales and bytes of the row, if there is such a row.
+  /// Behind a barrier: scales and bytes of the row.
   __device__ __forceinline__ void Encode(int row, const float (&y)[kColumns], bool twisted,
                                          const auto& twist, Partial* partials) {
     const bool mine = lane_ < warps_;
@@ -100,7 +101,6 @@ class RowEncoder {
     outlier_scale_ = RoundToHalf(ScaleOf(high_max, 1.0f, CodeRange(8)));
     token_scale_ =
         call_.scale == FusedScale::kInteger ? TwoLevelScale(low_scale) : RoundToHalf(low_scale);
-    const bool exists = row < call_.rows;
     Encoder encoder = EncoderOf(row, 0);
     const auto token = static_cast<uint32_t>(row), in_atom = token % 8;
     auto* atom = reinterpret_cast<uint4*>(call_.codes) + token * (kAtomBytes / kAtomTokens / 16);
@@ -117,11 +117,10 @@ class RowEncoder {
       }
       if (low_[h]) sum += chunk_sum;
       if (twisted) twist.Untwist(words);
-      if (exists && active_[h])
-        atom[chunk_[h] ^ in_atom] = {words[0], words[1], words[2], words[3]};
+      if (active_[h]) atom[chunk_[h] ^ in_atom] = {words[0], words[1], words[2], words[3]};
     }
     sum = __reduce_add_sync(~0u, sum);
-    if (lane_ == 0) partials[warp_].code_sum = sum;
+    team_.Tell(partials, &Partial::code_sum, sum);
   }
 
   /// Behind another barrier: the scales of the row that was encoded last, whose sum is complete
@@ -138,7 +137,7 @@ class RowEncoder {
 
  private:
   __device__ __forceinline__ int Column(int h) const {
-    return thread_ * kColumns + kChunkColumns * h;
+    return static_cast<int>(team_.thread) * kColumns + kChunkColumns * h;
   }
 
   /// What the low-bit columns leave of their last K block is 0.
@@ -180,7 +179,7 @@ class RowEncoder {
         scale = RoundToHalf(scale);
         const auto column = static_cast<uint32_t>(Column(h));
         const auto group = static_cast<uint32_t>(call_.group);
-        if (row < call_.rows && low_[h] && column % group == 0) {
+        if (low_[h] && column % group == 0) {
           call_.group_scales[static_cast<int64_t>(column / group) * padded_rows_ + row] = scale;
         }
       }
@@ -190,7 +189,8 @@ class RowEncoder {
 
   const Params& params_;
   const FusedQuantizeCall& call_;
-  int thread_, warps_, warp_, lane_, padded_rows_ = 0;
+  const Team<kCluster>& team_;
+  int warps_, warp_, lane_, padded_rows_ = 0;
   bool active_[kChunks], low_[kChunks], outlier_[kChunks];
   uint32_t chunk_[kChunks];                    ///< places of chunks in row 0, in 16 bytes
   float largest_[kChunks];                     ///< of the row's groups

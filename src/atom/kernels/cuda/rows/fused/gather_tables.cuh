@@ -16,14 +16,13 @@ namespace atom::kernels::cuda::fused {
 template <bool kNorm, RowType kType, int kColumns>
 class GatherTables {
  public:
-  static constexpr int kThreadBytes = 2 * kColumns + (kNorm ? 4 * kColumns : 0);
+  static constexpr int kThreadBytes = (kNorm ? 6 : 2) * kColumns;
 
-  __device__ GatherTables(char* shared, const Team& team)
+  __device__ GatherTables(char* shared, const Team<1>& team)
       : threads_(team.threads),
         weights_(reinterpret_cast<float*>(shared)),
-        places_(reinterpret_cast<uint16_t*>(shared + (kNorm ? 4 * kColumns * threads_ : 0))),
-        own_weights_(weights_ + team.warp() * 32 * kColumns + team.lane() * 4),
-        own_places_(places_ + team.warp() * 32 * kColumns + team.lane() * 8) {}
+        places_(reinterpret_cast<uint16_t*>(weights_ + (kNorm ? kColumns * threads_ : 0))),
+        own_(team.warp() * 32 * kColumns + team.lane() * 4) {}
 
   /// Ends with a barrier of the CTA.
   __device__ __forceinline__ void Build(const FusedQuantizeCall& call) {
@@ -38,9 +37,10 @@ class GatherTables {
   /// each(register, place in bytes).
   template <class Each>
   __device__ __forceinline__ void ForEachPlace(const Each& each) const {
+    const uint16_t* const own = places_ + own_ + threadIdx.x % 32 * 4;
 #pragma unroll
     for (int i = 0; i < kColumns / 8; ++i) {
-      const uint4 places = *reinterpret_cast<const uint4*>(own_places_ + 256 * i);
+      const uint4 places = *reinterpret_cast<const uint4*>(own + 256 * i);
       const uint32_t pairs[4] = {places.x, places.y, places.z, places.w};
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
@@ -51,7 +51,7 @@ class GatherTables {
   }
   /// Of registers 4i … 4i + 3.
   __device__ __forceinline__ float4 Weights(int i) const {
-    return *reinterpret_cast<const float4*>(own_weights_ + 128 * i);
+    return *reinterpret_cast<const float4*>(weights_ + own_ + 128 * i);
   }
 
  private:
@@ -98,47 +98,45 @@ class GatherTables {
     const bool straight = call.hadamard && column >= low;
     const auto twist = straight ? Twist<kType>{0} : Twist<kType>::template Of<kColumns>(column);
     const uint32_t warp = column / (32 * kColumns), lane = column / kColumns % 32;
-    uint16_t* const to = places_ + warp * 32 * kColumns + column % kColumns / 8 * 256 + lane * 8;
+    uint16_t* const to = places_ + warp * 32 * kColumns + lane * 8;
     const uint32_t columns_of[4] = {from.x, from.y, from.z, from.w};
 #pragma unroll
     for (uint32_t j = 0; j < 4; ++j) {
-      to[twist.RegisterOf(column % 8 + j)] = static_cast<uint16_t>(Staged::PlaceOf(columns_of[j]));
+      const uint32_t i = twist.RegisterOf(column % kColumns + j);
+      to[i / 8 * 256 + i % 8] = static_cast<uint16_t>(Staged::PlaceOf(columns_of[j]));
     }
   }
 
   /// Weights to the order of places: all are read before the first is written.
   __device__ __forceinline__ void OrderWeights() {
+    const uint32_t fours = threads_ * (kColumns / 4);
     float4 four[kColumns / 4];
-    ForEachFour([&](uint32_t i, uint32_t at, uint32_t places_at) {
-      const uint2 places = *reinterpret_cast<const uint2*>(places_ + places_at);
+#pragma unroll
+    for (uint32_t i = 0; i < kColumns / 4; ++i) {
+      const uint32_t at = threadIdx.x + i * blockDim.x;
+      if (at >= fours) break;
+      const uint32_t fours_before = at / 32, lane = at % 32;  // two of them are a vector of places
+      const uint2 places = *reinterpret_cast<const uint2*>(places_ + fours_before / 2 * 256 +
+                                                           lane * 8 + fours_before % 2 * 4);
       four[i] = {WeightAt(places.x & 0xFFFF), WeightAt(places.x >> 16), WeightAt(places.y & 0xFFFF),
                  WeightAt(places.y >> 16)};
-    });
+    }
     __syncthreads();
-    ForEachFour([&](uint32_t i, uint32_t at, uint32_t) {
-      *reinterpret_cast<float4*>(weights_ + at) = four[i];
-    });
+#pragma unroll
+    for (uint32_t i = 0; i < kColumns / 4; ++i) {
+      const uint32_t at = threadIdx.x + i * blockDim.x;
+      if (at >= fours) break;
+      reinterpret_cast<float4*>(weights_)[at] = four[i];
+    }
   }
   __device__ __forceinline__ float WeightAt(uint32_t place) const {
     return weights_[place / RowTypeBytes(kType)];
   }
-  /// each(i, index of four weights, index of their places); four weights a thread, then the next.
-  template <class Each>
-  __device__ __forceinline__ void ForEachFour(const Each& each) const {
-#pragma unroll
-    for (uint32_t i = 0; i < kColumns / 4; ++i) {
-      const uint32_t four = threadIdx.x + i * blockDim.x;
-      if (four >= threads_ * (kColumns / 4)) break;
-      const uint32_t lane = four % 32, rest = four / 32;  // of warps and their quarters of vectors
-      each(i, 4 * four, rest / 2 * 256 + lane * 8 + rest % 2 * 4);
-    }
-  }
 
-  uint32_t threads_;  ///< of a team
+  uint32_t threads_;
   float* weights_;
   uint16_t* places_;
-  const float* own_weights_;
-  const uint16_t* own_places_;
+  uint32_t own_;  ///< where this thread's weights begin
 };
 
 }  // namespace atom::kernels::cuda::fused

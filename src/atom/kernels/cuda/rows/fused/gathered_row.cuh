@@ -8,25 +8,27 @@ namespace atom::kernels::cuda::fused {
 template <bool kNorm, RowType kType, int kColumns>
 class GatheredRow {
  public:
-  static constexpr int kThreadColumns = kColumns;
+  static constexpr int kThreadColumns = kColumns, kCluster = 1;
   /// The next row is requested behind the barrier that follows Take; otherwise Take has requested
   /// it.
   static constexpr bool kRequestsLate = !kNorm;
-  /// Shared memory that a team's thread has in the CTA, and of its own.
+  /// Shared memory of a thread.
   static constexpr int kTableBytes = GatherTables<kNorm, kType, kColumns>::kThreadBytes;
-  static constexpr int RowBytes(bool residual) {
-    return (residual ? 2 : 1) * StagedRow<kType, kColumns>::kThreadBytes;
+  static constexpr int Bytes(bool residual) {
+    return kTableBytes +
+           (residual && kStagesResidual ? 2 : 1) * StagedRow<kType, kColumns>::kThreadBytes;
   }
 
   /// Rows are `first`, first + step, …
-  __device__ GatheredRow(const Params& params, char* shared, const Team& team, int64_t first,
+  __device__ GatheredRow(const Params& params, char* shared, const Team<1>& team, int64_t first,
                          int64_t step)
       : params_(params),
         call_(params.call),
         team_(team),
         tables_(shared, team),
-        x_(Rooms(shared), call_.columns, team),
-        residual_(Rooms(shared) + team.threads * Staged::kThreadBytes, call_.columns, team),
+        x_(shared + team.threads * kTableBytes, call_.columns, team),
+        residual_(shared + team.threads * (kTableBytes + Staged::kThreadBytes), call_.columns,
+                  team),
         pointer_(call_.x, x_.first_vector() * 16, first, step) {}
 
   __device__ __forceinline__ void BuildTables() { tables_.Build(call_); }
@@ -43,9 +45,8 @@ class GatheredRow {
   __device__ __forceinline__ void RequestNext(int row) {
     if (row < call_.rows) {
       x_.Request(pointer_.at());
-      if (kNorm && call_.residual.data != nullptr) {
-        const auto* from = static_cast<const char*>(RowAt(call_.residual, row, 0));
-        residual_.Request(from + residual_.first_vector() * 16);
+      if (kNorm && kStagesResidual && call_.residual.data != nullptr) {
+        residual_.Request(reinterpret_cast<const char*>(ResidualAt(row)));
       }
       pointer_.Advance();
     }
@@ -55,7 +56,7 @@ class GatheredRow {
   /// The row that was requested.
   __device__ __forceinline__ void Take(int row, int next, Partial* partials, float (&y)[kColumns]) {
     ptx::AsyncCopyWait<0>();
-    if (kNorm && call_.residual.data != nullptr && row < call_.rows) AddResidual(row);
+    if (kNorm && call_.residual.data != nullptr) AddResidual(row);
     __syncthreads();
     const uint32_t base = x_.Base();
     tables_.ForEachPlace([&](int i, uint32_t place) { y[i] = Staged::At(base, place); });
@@ -70,10 +71,12 @@ class GatheredRow {
  private:
   using Staged = StagedRow<kType, kColumns>;
 
-  /// Behind the tables each team has room for its row and residual.
-  __device__ char* Rooms(char* shared) const {
-    const auto bytes = static_cast<uint32_t>(RowBytes(call_.residual.data != nullptr));
-    return shared + team_.threads * (kTableBytes + team_.index * bytes);
+  /// A residual comes ahead of time where shared memory holds two of the longest rows.
+  static constexpr bool kStagesResidual = RowTypeBytes(kType) == 2;
+
+  /// This thread's first vector.
+  __device__ const uint4* ResidualAt(int row) const {
+    return static_cast<const uint4*>(RowAt(call_.residual, row, 0)) + x_.first_vector();
   }
 
   /// x += residual, rounded, in shared and in global memory; the norm is of what is stored.
@@ -84,7 +87,7 @@ class GatheredRow {
       if (!x_.Has(i)) continue;
       float sum[Staged::kPerVector], added[Staged::kPerVector];
       WidenVector<kType>(x_.OfRequest(i), sum);
-      WidenVector<kType>(residual_.OfRequest(i), added);
+      WidenVector<kType>(kStagesResidual ? residual_.OfRequest(i) : ResidualAt(row)[32 * i], added);
 #pragma unroll
       for (int j = 0; j < Staged::kPerVector; ++j) sum[j] = __fadd_rn(sum[j], added[j]);
       to[32 * i] = x_.OfRequest(i) = NarrowVector<kType>(sum);
@@ -112,7 +115,7 @@ class GatheredRow {
     for (int distance = 1; distance < 32; distance *= 2) {
       sum = __fadd_rn(sum, __shfl_xor_sync(~0u, sum, distance));
     }
-    if (team_.lane() == 0) partials[team_.warp()].squares = sum;
+    team_.Tell(partials, &Partial::squares, sum);
   }
 
   /// 1 / sqrt(mean of x² + epsilon), each rounded.
@@ -140,7 +143,7 @@ class GatheredRow {
 
   const Params& params_;
   const FusedQuantizeCall& call_;
-  const Team& team_;
+  const Team<1>& team_;
   GatherTables<kNorm, kType, kColumns> tables_;
   Staged x_, residual_;
   RowPointer pointer_;  ///< of x, the row that is requested next

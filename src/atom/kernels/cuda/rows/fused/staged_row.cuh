@@ -24,16 +24,18 @@ class StagedRow {
   static constexpr int kThreadBytes = kColumns * RowTypeBytes(kType);
   static_assert(kVectors % 2 == 0 && kVectors <= 8);
 
-  /// `shared`: kThreadBytes for each thread of the team, a multiple of 128 bytes from 0. Rows have
-  /// `columns` values.
-  __device__ StagedRow(char* shared, int columns, const Team& team)
+  /// `shared`: kThreadBytes for each thread of the CTA, a multiple of 128 bytes from
+  /// 0. Rows have `columns` values.
+  template <int kCluster>
+  __device__ StagedRow(char* shared, int columns, const Team<kCluster>& team)
       : shared_(shared),
         lane_(team.lane()),
-        first_(team.warp() * 32 * kVectors),
-        left_(columns / kPerVector - static_cast<int>(first_vector())) {}
+        first_(threadIdx.x / 32 * 32 * kVectors),
+        first_vector_(team.warp() * 32 * kVectors + lane_),
+        left_(columns / kPerVector - static_cast<int>(first_vector_)) {}
 
   /// The thread's vectors are this and those 32, 64, … behind it.
-  __device__ uint32_t first_vector() const { return first_ + lane_; }
+  __device__ uint32_t first_vector() const { return first_vector_; }
 
   /// `from` points to first_vector() of the row. Vectors past the last are 0.
   __device__ __forceinline__ void Request(const char* from) const {
@@ -87,8 +89,9 @@ class StagedRow {
 
   char* shared_;
   uint32_t lane_;
-  uint32_t first_;  ///< of the warp
-  int left_;        ///< vectors of the row from first_vector() on
+  uint32_t first_;         ///< of the warp, in shared memory
+  uint32_t first_vector_;  ///< of the thread, in the row
+  int left_;               ///< vectors of the row from first_vector() on
 };
 
 /// Where a thread's vectors of row after row of a tensor begin.
