@@ -92,7 +92,9 @@ Status RunServe(ServeFlags& flags) {
 
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
-  if (flags.memory.budget == 0) flags.memory.budget = server::AvailableMemory();
+  if (flags.memory.budget == 0) {
+    flags.memory.budget = server::DefaultBudget(server::AvailableMemory());
+  }
   const Result<server::MemoryPlan> plan =
       server::PlanMemory(opened->files, **backend, flags.memory);
   if (!plan.ok()) return plan.error();
@@ -180,7 +182,7 @@ void AddServiceFlags(CLI::App& command, ServeFlags& flags) {
 void AddEngineFlags(CLI::App& command, ServeFlags& flags) {
   command
       .add_option("--memory", flags.memory.budget,
-                  "Weights, scratch and KV in all, as 24GiB; 0: what the machine has left")
+                  "Weights, scratch and KV in all, as 24GiB; 0: nine tenths of what there is")
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
   command

@@ -37,6 +37,7 @@ Result<Generation> TextGenerator::Complete(
   bool listening = true;
   while (core_.HasWork()) {
     for (const Output& output : core_.Step(std::chrono::steady_clock::now())) {
+      if (output.finish == FinishReason::kError) return MakeError("{}", output.error);
       if (std::exchange(first, false)) generation.prefill_seconds = Lap(start);
       for (const TokenOutput& token : output.tokens) generation.tokens.push_back(token.id);
       generation.reused_tokens = output.cached_tokens;
