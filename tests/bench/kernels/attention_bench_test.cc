@@ -89,8 +89,7 @@ TEST(AttentionBenchTest, EveryStorageGivesRowsWithSoundNumbers) {
     EXPECT_EQ(json.at("depth"), 48);
     EXPECT_EQ(json.at("tokens"), row.test == "decode" ? 1 : 48);
     EXPECT_EQ(json.at("kv_bits"), row.kv == "int4" ? 4 : row.kv == "int8" ? 8 : 16);
-    EXPECT_EQ(json.at("ceiling"),
-              row.test == "decode" ? "dram" : bench->ceilings().Name(Ceiling::kFma));
+    EXPECT_EQ(json.at("ceiling"), row.test == "decode" ? "dram" : bench->Name(Ceiling::kFma));
     for (const char* field : {"seconds", "gops", "gbps", "ceiling_rate", "ceiling_fraction"}) {
       const double value = json.at(field).get<double>();
       EXPECT_TRUE(std::isfinite(value) && value > 0) << field << " " << value;

@@ -120,8 +120,8 @@ TEST(GemmBenchTest, EveryKernelGivesRowsWithSoundNumbers) {
     EXPECT_GT(json.at("ratio").at("onednn_f32").get<double>(), 0.0);
     const bool integer = row.kernel == "w4a4" || row.kernel == "w4a8" || row.kernel == "w8a8";
     EXPECT_EQ(json.at("ceiling"), row.m == 1 ? "dram"
-                                  : integer  ? bench->ceilings().Name(Ceiling::kInteger)
-                                             : bench->ceilings().Name(Ceiling::kFma));
+                                  : integer  ? bench->Name(Ceiling::kInteger)
+                                             : bench->Name(Ceiling::kFma));
     EXPECT_NE(TableLine(row).find(row.kernel), std::string::npos);
   }
 }

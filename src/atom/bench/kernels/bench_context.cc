@@ -45,7 +45,7 @@ Result<std::unique_ptr<BenchContext>> BenchContext::Make(const std::string& back
   return context;
 }
 
-std::string_view BenchContext::NameOf(Ceiling ceiling) const {
+std::string_view BenchContext::Name(Ceiling ceiling) const {
   return card_ ? CardCeiling(ceiling) : ceilings_.Name(ceiling);
 }
 
@@ -82,7 +82,7 @@ Measured BenchContext::Summarize(Ceiling ceiling, const std::vector<Sample>& sam
     const double rate = (rates[i] + rates[i + 1]) / 2.0;
     shares.push_back(samples[i].work / samples[i].seconds / rate);
   }
-  Measured measured{.seconds = Median(std::move(seconds)), .ceiling = std::string(NameOf(ceiling))};
+  Measured measured{.seconds = Median(std::move(seconds)), .ceiling = std::string(Name(ceiling))};
   if (!rates.empty()) {
     measured.ceiling_rate = Median(rates);
     measured.ceiling_fraction = Median(std::move(shares));

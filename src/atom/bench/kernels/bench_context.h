@@ -42,8 +42,9 @@ class BenchContext {
                                                     const Effort& effort);
 
   kernels::Backend& backend() { return *backend_; }
-  /// Whether there is a loop that measures it.
-  bool Has(Ceiling ceiling) const { return !NameOf(ceiling).empty(); }
+  /// Ceilings::Name, or what bounds the same work on a card; empty where nothing measures it.
+  std::string_view Name(Ceiling ceiling) const;
+  bool Has(Ceiling ceiling) const { return !Name(ceiling).empty(); }
   /// One repeat of that loop; of a card what it gave when the bench began.
   double MeasureOnce(Ceiling ceiling);
   const Effort& effort() const { return effort_; }
@@ -71,8 +72,6 @@ class BenchContext {
   BenchContext(std::unique_ptr<kernels::Backend> backend, CpuIsa isa, int threads,
                const Effort& effort)
       : backend_(std::move(backend)), isa_(isa), effort_(effort), ceilings_(isa, threads, effort) {}
-
-  std::string_view NameOf(Ceiling ceiling) const;
 
   std::unique_ptr<kernels::Backend> backend_;
   std::optional<kernels::CudaCard> card_;  // of the cuda backend
