@@ -194,6 +194,37 @@ TEST_P(RequestLife, TimesOutWhetherItRunsOrWaits) {
   }
 }
 
+TEST_P(RequestLife, WaitsNoLongerThanItMay) {
+  OwnCore core(model_, 64, {.max_sequences = 1}, GetParam());
+  const TimePoint start{};
+  for (const RequestId id : {1, 2}) {
+    Request request = Make(id);
+    request.stop = {.max_tokens = 10, .ignore_eos = true};
+    request.queue_timeout_seconds = 5.0;
+    core.Add(std::move(request), start);
+  }
+  Transcripts all;
+  StepInto(core, all, start);
+  StepInto(core, all, start + 4999ms);
+  EXPECT_FALSE(all.contains(2));
+  StepInto(core, all, start + 5s);
+  EXPECT_EQ(all.at(2).finishes, Once(FinishReason::kTimeout));
+  // Who is computed does not wait.
+  EXPECT_EQ(Drain(core, start + 100s).at(1).finishes, Once(FinishReason::kLength));
+}
+
+TEST_P(RequestLife, SpecialTokensAreTokensButNoText) {
+  for (const bool skips : {true, false}) {
+    Request request = Make(1);
+    request.constraint = std::make_unique<ScriptedConstraint>(std::vector<int32_t>{1, 100, 1, 101});
+    request.stop.max_tokens = 4;
+    request.skip_special_tokens = skips;
+    const Transcript result = RunAlone(std::move(request));
+    EXPECT_EQ(result.ids(), (std::vector<int32_t>{1, 100, 1, 101}));
+    EXPECT_EQ(result.text, skips ? "ab" : "<s>a<s>b");
+  }
+}
+
 TEST_P(RequestLife, NoTokensAreAPromptThatIsMeasured) {
   Request request = Make(1);
   request.stop.max_tokens = 0;

@@ -32,6 +32,8 @@ struct ServeFlags {
   engine::EngineOptions engine;
   bool no_prefix_cache = false;
   bool no_log = false;
+  int64_t request_seconds = 0;
+  int64_t queue_seconds = 0;
   int64_t drain_seconds = 30;
   int64_t stuck_seconds = 60;
 };
@@ -114,6 +116,8 @@ Status RunServe(ServeFlags& flags) {
   engine::Engine engine(runner, *opened->tokenizer, flags.engine);
   server::EngineThreadPort port(engine);
   flags.service.log = !flags.no_log;
+  flags.service.request_time = std::chrono::seconds(flags.request_seconds);
+  flags.service.queue_time = std::chrono::seconds(flags.queue_seconds);
   flags.service.drain_time = std::chrono::seconds(flags.drain_seconds);
   flags.service.stuck_after = std::chrono::seconds(flags.stuck_seconds);
   const int64_t vocab_size = opened->files.spec.vocab_size;
@@ -156,6 +160,8 @@ void AddServiceFlags(CLI::App& command, ServeFlags& flags) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
       ->capture_default_str();
   command.add_option("--cors", service.cors, "The origin whose pages may ask, or *");
+  command.add_option("--allow-host", service.hosts,
+                     "A name besides localhost by which clients may reach a loopback address");
   command
       .add_option("--max-connections", service.http.connections, "More are closed, idle ones first")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
@@ -165,8 +171,24 @@ void AddServiceFlags(CLI::App& command, ServeFlags& flags) {
       ->check(CLI::Range(int64_t{1024}, int64_t{1} << 30))
       ->capture_default_str();
   command
+      .add_option("--max-bodies", service.http.all_body_bytes,
+                  "Bytes of all requests' bodies together, while they are read")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(int64_t{1024}, int64_t{1} << 40))
+      ->capture_default_str();
+  command
+      .add_option("--request-timeout", flags.request_seconds,
+                  "Seconds from a request's arrival to the end of its answer; 0: no limit")
+      ->check(CLI::Range(int64_t{0}, int64_t{86400}))
+      ->capture_default_str();
+  command
+      .add_option("--queue-timeout", flags.queue_seconds,
+                  "Seconds that a request may wait before it is computed; 0: no limit")
+      ->check(CLI::Range(int64_t{0}, int64_t{86400}))
+      ->capture_default_str();
+  command
       .add_option("--drain-timeout", flags.drain_seconds,
-                  "Seconds after SIGTERM for what runs to end")
+                  "Seconds after SIGTERM or SIGINT for what runs to end")
       ->check(CLI::Range(int64_t{0}, int64_t{86400}))
       ->capture_default_str();
   command

@@ -73,6 +73,8 @@ class EngineCore::State {
   const EngineStats& stats() const { return stats_; }
 
  private:
+  using Deadlines = std::set<std::pair<TimePoint, RequestId>>;
+
   /// A row of logits of a step that was submitted.
   struct Row {
     ActiveRequest* request = nullptr;  ///< null: it has ended meanwhile, nobody wants the row
@@ -82,6 +84,8 @@ class EngineCore::State {
 
   std::vector<int32_t> EndIds(const StopConditions& stop) const;
   void EndOverdue(TimePoint now);
+  /// Who is computed does not wait any more.
+  void EndWaiting(const std::vector<Chunk>& chunks);
   void Submit(const std::vector<Chunk>& chunks);
   model::LogitRow TakeRow(const WantedLogits& wanted);
   void SubmitPrompt(ActiveRequest& request);
@@ -102,7 +106,8 @@ class EngineCore::State {
   BatchBuilder builder_;
   Rng seeds_;
   std::unordered_map<RequestId, std::unique_ptr<ActiveRequest>> requests_;
-  std::set<std::pair<TimePoint, RequestId>> deadlines_;  // of those that have one
+  Deadlines deadlines_;        // of those that have one
+  Deadlines queue_deadlines_;  // likewise, of those that wait to be computed
   int64_t arrivals_ = 0;
   model::StepInput input_;                  // of the step that is submitted
   std::deque<std::vector<Row>> in_flight_;  // submitted and not collected, oldest first
@@ -141,7 +146,7 @@ void EngineCore::State::Add(Request request, TimePoint now) {
   const RequestId id = request.id;
   std::vector<int32_t> end_ids = EndIds(request.stop);
   Penalties penalties(request, end_ids);
-  Answer answer(tokenizer_, request.stop, std::move(end_ids));
+  Answer answer(tokenizer_, request.stop, request.skip_special_tokens, std::move(end_ids));
   const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
   Sequence sequence{.id = id,
                     .priority = request.priority,
@@ -156,8 +161,11 @@ void EngineCore::State::Add(Request request, TimePoint now) {
     sequence.logits_below = prompt_tokens;
   }
   const uint64_t seed = request.sampling.seed ? *request.sampling.seed : seeds_.Next();
-  std::optional<TimePoint> deadline;
-  if (request.timeout_seconds > 0.0) deadline = Deadline(now, request.timeout_seconds);
+  const auto deadline_after = [now](double seconds) {
+    return seconds > 0.0 ? std::optional(Deadline(now, seconds)) : std::nullopt;
+  };
+  const std::optional<TimePoint> deadline = deadline_after(request.timeout_seconds);
+  const std::optional<TimePoint> queue_deadline = deadline_after(request.queue_timeout_seconds);
 
   auto active = std::make_unique<ActiveRequest>(ActiveRequest{.request = std::move(request),
                                                               .prompt_tokens = prompt_tokens,
@@ -165,10 +173,12 @@ void EngineCore::State::Add(Request request, TimePoint now) {
                                                               .penalties = std::move(penalties),
                                                               .random = Rng(seed),
                                                               .answer = std::move(answer),
-                                                              .deadline = deadline});
+                                                              .deadline = deadline,
+                                                              .queue_deadline = queue_deadline});
   const auto [place, added] = requests_.emplace(id, std::move(active));
   ATOM_CHECK(added, "two requests with the id {}", id);
   if (deadline) deadlines_.emplace(*deadline, id);
+  if (queue_deadline) queue_deadlines_.emplace(*queue_deadline, id);
   scheduler_.Add(place->second->sequence);
   Count();
 }
@@ -182,9 +192,20 @@ bool EngineCore::State::Cancel(RequestId id) {
 }
 
 void EngineCore::State::EndOverdue(TimePoint now) {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
-    const RequestId id = deadlines_.begin()->second;
-    Finish(*requests_.at(id), FinishReason::kTimeout, ended_.emplace_back());
+  for (const Deadlines* deadlines : {&deadlines_, &queue_deadlines_}) {
+    while (!deadlines->empty() && deadlines->begin()->first <= now) {
+      const RequestId id = deadlines->begin()->second;
+      Finish(*requests_.at(id), FinishReason::kTimeout, ended_.emplace_back());
+    }
+  }
+}
+
+void EngineCore::State::EndWaiting(const std::vector<Chunk>& chunks) {
+  if (queue_deadlines_.empty()) return;
+  for (const Chunk& chunk : chunks) {
+    ActiveRequest& request = *requests_.at(chunk.sequence->id);
+    const std::optional<TimePoint> deadline = std::exchange(request.queue_deadline, std::nullopt);
+    if (deadline) queue_deadlines_.erase({*deadline, chunk.sequence->id});
   }
 }
 
@@ -215,6 +236,7 @@ std::vector<Output> EngineCore::State::Abandon(const std::string& why) {
 }
 
 void EngineCore::State::Submit(const std::vector<Chunk>& chunks) {
+  EndWaiting(chunks);
   builder_.Build(chunks, input_.batch);
   input_.rows.clear();
   std::vector<Row>& rows = in_flight_.emplace_back(std::exchange(rows_, {}));
@@ -357,6 +379,7 @@ void EngineCore::State::Finish(ActiveRequest& request, FinishReason reason, Outp
   output.cached_tokens = request.cached_tokens;
   output.output_tokens = request.answer.tokens();
   if (request.deadline) deadlines_.erase({*request.deadline, output.id});
+  if (request.queue_deadline) queue_deadlines_.erase({*request.queue_deadline, output.id});
   for (std::vector<Row>& step : in_flight_) {
     for (Row& row : step) {
       if (row.request == &request) row.request = nullptr;
