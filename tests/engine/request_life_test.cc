@@ -213,6 +213,67 @@ TEST_P(RequestLife, WaitsNoLongerThanItMay) {
   EXPECT_EQ(Drain(core, start + 100s).at(1).finishes, Once(FinishReason::kLength));
 }
 
+/// Has no mask before it is told.
+class SlowConstraint final : public TokenConstraint {
+ public:
+  explicit SlowConstraint(MaskState& state) : state_(state), script_("ab") {}
+  MaskState state() override { return state_; }
+  std::string error() const override { return "too much"; }
+  std::span<const uint64_t> Allowed() override {
+    EXPECT_EQ(state_, MaskState::kReady);
+    return script_.Allowed();
+  }
+  void Accept(int32_t token) override {
+    script_.Accept(token);
+    state_ = MaskState::kPending;
+  }
+
+ private:
+  MaskState& state_;
+  ScriptedConstraint script_;
+};
+
+TEST_P(RequestLife, WhoHasNoMaskHoldsNobodyUp) {
+  MaskState state = MaskState::kPending;
+  Request slow = Make(1);
+  slow.constraint = std::make_unique<SlowConstraint>(state);
+  core_.Add(std::move(slow), {});
+  EXPECT_EQ(core_.stats().waiting, 1);
+  for (const RequestId id : {2, 3}) {
+    Request request = Make(id);
+    request.stop = {.max_tokens = 10, .ignore_eos = true};
+    core_.Add(std::move(request), {});
+  }
+  Transcripts all;
+  for (int i = 0; i < 4; ++i) StepInto(core_, all);
+  EXPECT_FALSE(all.contains(1));
+  EXPECT_GE(all.at(2).output_tokens, 2);
+  state = MaskState::kReady;
+  for (int i = 0; i < 3; ++i) StepInto(core_, all);
+  EXPECT_EQ(all.at(1).text, "a");  // and then its next mask is pending
+  for (int i = 0; i < 12; ++i) StepInto(core_, all);
+  EXPECT_EQ(all.at(3).finishes, Once(FinishReason::kLength));
+  EXPECT_EQ(all.at(1).text, "a");
+  state = MaskState::kFailed;
+  StepInto(core_, all);
+  EXPECT_EQ(all.at(1).finishes, Once(FinishReason::kError));
+  EXPECT_FALSE(core_.HasWork());
+  EXPECT_EQ(core_.stats().kv_pages_used, 0);
+}
+
+TEST_P(RequestLife, WithoutAnyMaskItEnds) {
+  MaskState state = MaskState::kFailed;
+  Request request = Make(1);
+  request.constraint = std::make_unique<SlowConstraint>(state);
+  EXPECT_EQ(RunAlone(std::move(request)).finishes, Once(FinishReason::kError));
+  state = MaskState::kPending;
+  Request cancelled = Make(2);
+  cancelled.constraint = std::make_unique<SlowConstraint>(state);
+  core_.Add(std::move(cancelled), {});
+  EXPECT_TRUE(core_.Cancel(2));
+  EXPECT_EQ(core_.stats().waiting, 0);
+}
+
 TEST_P(RequestLife, SpecialTokensAreTokensButNoText) {
   for (const bool skips : {true, false}) {
     Request request = Make(1);

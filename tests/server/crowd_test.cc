@@ -41,7 +41,9 @@ TEST(CrowdTest, TheLongestIdleMakesRoom) {
   const RunningService service(std::move(options));
   HttpClient first(service.port());
   HttpClient slow(service.port());
-  slow.Send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
+  slow.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nContent-Length: 100\r\n\r\n{");
   HttpClient third(service.port());
   for (HttpClient* client : {&third, &first}) {
     client->Send(Get("/health"));
@@ -83,8 +85,7 @@ TEST(CrowdTest, BodiesThatDoNotEndKeepToTheirBound) {
     clients.back()->Send(most);
     largest = std::max(largest, ResidentBytes() - before);
     if (i % 100 != 0) continue;
-    EXPECT_EQ(StatusOf(service.Ask(
-                  Post("/v1/completions", R"({"prompt": "x", "max_tokens": 1})"))),
+    EXPECT_EQ(StatusOf(service.Ask(Post("/v1/completions", R"({"prompt": "x", "max_tokens": 1})"))),
               200)
         << i;
   }

@@ -13,7 +13,8 @@ std::string Repeated(std::string_view text, int times) {
 
 std::vector<BadRequest> AllBadBytes() {
   constexpr size_t kHeader = 16 << 10;  // the limit
-  const std::string post = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+  const std::string post =
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
   const std::string chunked = post + "Transfer-Encoding: chunked\r\n\r\n";
   return {
       {"not HTTP", "hello\r\n\r\n", 400},
@@ -41,7 +42,10 @@ std::vector<BadRequest> AllBadBytes() {
        400},
       {"chunks and not",
        post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400},
-      {"chunks of old", "POST /v1/completions HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+      {"chunks of old",
+       "POST /v1/completions HTTP/1.0\r\nHost: localhost\r\nContent-Type: "
+       "application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+       400},
       {"chunk header of 1 MB", chunked + "1;" + std::string(1 << 20, 'x') + "\r\n", 431, "",
        post.size() + (200 << 10)},
       {"trailers of 1 MB", chunked + "0\r\n" + Repeated("X: y\r\n", 200000) + "\r\n", 431, "",
@@ -114,7 +118,8 @@ TEST(HttpFramingTest, ChunkedBodiesAndContinue) {
   const RunningService service;
   HttpClient client(service.port());
   client.Send(
-      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: Chunked\r\n"
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nTransfer-Encoding: Chunked\r\n"
       "Expect: 100-continue\r\n\r\n");
   EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   client.Send("9;x=y\r\n{\"prompt\"\r\n");
@@ -125,7 +130,9 @@ TEST(HttpFramingTest, ChunkedBodiesAndContinue) {
 TEST(HttpFramingTest, EndlessChunksAreCutOff) {
   const RunningService service;
   HttpClient client(service.port());
-  client.Send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+  client.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
   const std::string chunk = "10000\r\n" + std::string(65536, ' ') + "\r\n";
   for (int i = 0; i < 1000 && client.Send(chunk); ++i) {
   }
@@ -137,8 +144,10 @@ TEST(HttpFramingTest, OldClientsGetUnframedStreams) {
   const RunningService service;
   HttpClient client(service.port());
   const std::string body = R"({"prompt": "x", "max_tokens": 2, "stream": true})";
-  client.Send(fmt::format("POST /v1/completions HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
-                          body.size(), body));
+  client.Send(
+      fmt::format("POST /v1/completions HTTP/1.0\r\nHost: localhost\r\nContent-Type: "
+                  "application/json\r\nContent-Length: {}\r\n\r\n{}",
+                  body.size(), body));
   const std::string text = client.ReadToEnd();
   EXPECT_EQ(text.find("chunked"), std::string::npos);
   EXPECT_TRUE(text.ends_with("data: [DONE]\n\n")) << text;
@@ -155,10 +164,14 @@ TEST(HttpFramingTest, SlowClientsAreLetGo) {
   header.Send("GET /health HTTP/1.1\r\nX-Slow");
   EXPECT_EQ(StatusOf(header.ReadToEnd()), 408);
   HttpClient body(service.port());
-  body.Send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
+  body.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nContent-Length: 100\r\n\r\n{");
   EXPECT_EQ(StatusOf(body.ReadToEnd()), 408);
   HttpClient chunks(service.port());
-  chunks.Send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n");
+  chunks.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n");
   EXPECT_EQ(StatusOf(chunks.ReadToEnd()), 408);
   HttpClient drops(service.port());  // a byte now and then does not move the deadline
   for (int i = 0; i < 100 && drops.Send("x"); ++i) std::this_thread::sleep_for(Milliseconds(10));
@@ -183,7 +196,9 @@ TEST(HttpFramingTest, ReadersThatStopAreLetGo) {
 TEST(HttpFramingTest, HalfClosedConnections) {
   RunningService service;
   HttpClient cut(service.port());
-  cut.Send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
+  cut.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nContent-Length: 100\r\n\r\n{");
   cut.FinishSending();
   EXPECT_EQ(StatusOf(cut.ReadToEnd()), 400);
   HttpClient whole(service.port());

@@ -281,16 +281,16 @@ TEST(OpenAiRequestTest, FieldsThatChangeNothingPass) {
     std::string field;
     std::string param;
   };
-  for (const Changing& changing : std::vector<Changing>{
-           {R"("use_beam_search": true)", "use_beam_search"},
-           {R"("length_penalty": 2)", "length_penalty"},
-           {R"("bad_words": ["x"])", "bad_words"},
-           {R"("reasoning_effort": "maximal")", "reasoning_effort"},
-           {R"("verbosity": 3)", "verbosity"},
-           {R"("echo": true)", "echo"},
-           {R"("best_of": 2)", "best_of"},
-           {"\"tools\": " + tool, "tools"},
-           {"\"tool_choice\": \"auto\", \"tools\": " + tool, "tools"}}) {
+  for (const Changing& changing :
+       std::vector<Changing>{{R"("use_beam_search": true)", "use_beam_search"},
+                             {R"("length_penalty": 2)", "length_penalty"},
+                             {R"("bad_words": ["x"])", "bad_words"},
+                             {R"("reasoning_effort": "maximal")", "reasoning_effort"},
+                             {R"("verbosity": 3)", "verbosity"},
+                             {R"("echo": true)", "echo"},
+                             {R"("best_of": 2)", "best_of"},
+                             {"\"tools\": " + tool, "tools"},
+                             {"\"tool_choice\": \"auto\", \"tools\": " + tool, "tools"}}) {
     EXPECT_EQ(ChatParam(changing.field), changing.param) << changing.field;
   }
   EXPECT_EQ(CompletionParam(R"("logprobs": true)"), "logprobs");

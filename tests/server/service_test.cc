@@ -276,9 +276,10 @@ TEST(ServiceTest, PagesOfOthersMayNotAsk) {
   const RunningService closed;
   const std::string ask = R"({"prompt": "x", "max_tokens": 1})";
   const auto status = [&](const std::string& headers) {
-    return StatusOf(closed.Ask(fmt::format("POST /v1/completions HTTP/1.1\r\nContent-Type: "
-                                           "application/json\r\n{}Content-Length: {}\r\n\r\n{}",
-                                           headers, ask.size(), ask)));
+    return StatusOf(
+        closed.Ask(fmt::format("POST /v1/completions HTTP/1.1\r\nContent-Type: "
+                               "application/json\r\n{}Content-Length: {}\r\n\r\n{}",
+                               headers, ask.size(), ask)));
   };
   EXPECT_EQ(status("Host: localhost:8080\r\nOrigin: http://localhost:8080\r\n"), 200);
   EXPECT_EQ(status("Host: LOCALHOST\r\nOrigin: http://localhost:80\r\n"), 200);
@@ -373,7 +374,8 @@ TEST(ServiceTest, RequestIdsAndOrigins) {
   EXPECT_NE(reply.find("Access-Control-Allow-Origin: https://example.org\r\n"), std::string::npos);
   EXPECT_EQ(service.Ask(Get("/health", "X-Request-Id: a b\r\n")).find("a b"), std::string::npos);
   HttpClient client(service.port());
-  client.Send("OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://example.org\r\n\r\n");
+  client.Send(
+      "OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://example.org\r\n\r\n");
   EXPECT_EQ(StatusOf(client.ReadResponse()), 204);
   const RunningService closed;
   EXPECT_EQ(closed.Ask(Get("/health")).find("Access-Control"), std::string::npos);

@@ -95,6 +95,8 @@ Status RunServe(ServeFlags& flags) {
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
   if (flags.memory.budget == 0) flags.memory.budget = server::AvailableMemory();
+  const server::MaskLimits mask_limits;
+  flags.memory.server_bytes = flags.service.http.all_body_bytes + mask_limits.bytes();
   const Result<server::MemoryPlan> plan =
       server::PlanMemory(opened->files, **backend, flags.memory);
   if (!plan.ok()) return plan.error();
@@ -110,6 +112,7 @@ Status RunServe(ServeFlags& flags) {
                                          .sequences = flags.memory.max_sequences}});
   if (!transformer.ok()) return transformer.error();
 
+  server::MaskThreads mask_threads(mask_limits);  // requests in the engine use them
   model::LocalRunner runner(**transformer, {.kv_pages = plan->pages});
   flags.engine.max_sequences = flags.memory.max_sequences;
   flags.engine.prefix_cache = !flags.no_prefix_cache;
@@ -127,6 +130,7 @@ Status RunServe(ServeFlags& flags) {
       .tokenizer = opened->tokenizer.get(),
       .chat_template = &*chat_template,
       .trie = &trie,
+      .mask_threads = &mask_threads,
       .context = plan->context,
       .vocab_size = vocab_size,
       .created = std::time(nullptr)};

@@ -83,6 +83,12 @@ class EngineCore::State {
   };
 
   std::vector<int32_t> EndIds(const StopConditions& stop) const;
+  /// Whether the mask for the next token of a constrained request is ready; ends it if there will
+  /// be none.
+  bool TakeMask(RequestId id);
+  void TakeMasks();
+  /// Where there is nothing else to do.
+  void WaitForAMask();
   void EndOverdue(TimePoint now);
   /// Who is computed does not wait any more.
   void EndWaiting(const std::vector<Chunk>& chunks);
@@ -106,8 +112,10 @@ class EngineCore::State {
   BatchBuilder builder_;
   Rng seeds_;
   std::unordered_map<RequestId, std::unique_ptr<ActiveRequest>> requests_;
-  Deadlines deadlines_;        // of those that have one
-  Deadlines queue_deadlines_;  // likewise, of those that wait to be computed
+  Deadlines deadlines_;                  // of those that have one
+  Deadlines queue_deadlines_;            // likewise, of those that wait to be computed
+  std::set<RequestId> constrained_;      // known to the scheduler
+  std::set<RequestId> new_constrained_;  // not yet: without a first mask
   int64_t arrivals_ = 0;
   model::StepInput input_;                  // of the step that is submitted
   std::deque<std::vector<Row>> in_flight_;  // submitted and not collected, oldest first
@@ -179,7 +187,11 @@ void EngineCore::State::Add(Request request, TimePoint now) {
   ATOM_CHECK(added, "two requests with the id {}", id);
   if (deadline) deadlines_.emplace(*deadline, id);
   if (queue_deadline) queue_deadlines_.emplace(*queue_deadline, id);
-  scheduler_.Add(place->second->sequence);
+  if (place->second->request.constraint != nullptr) {
+    new_constrained_.insert(id);  // it joins the others when its first mask is ready
+  } else {
+    scheduler_.Add(place->second->sequence);
+  }
   Count();
 }
 
@@ -209,12 +221,48 @@ void EngineCore::State::EndWaiting(const std::vector<Chunk>& chunks) {
   }
 }
 
+bool EngineCore::State::TakeMask(RequestId id) {
+  ActiveRequest& request = *requests_.at(id);
+  TokenConstraint& constraint = *request.request.constraint;
+  const MaskState state = constraint.state();
+  request.sequence.awaits_mask = state == MaskState::kPending;
+  if (state == MaskState::kFailed) {
+    Output& output = ended_.emplace_back();
+    output.error = constraint.error();
+    Finish(request, FinishReason::kError, output);
+  }
+  return state == MaskState::kReady;
+}
+
+void EngineCore::State::TakeMasks() {
+  for (auto it = constrained_.begin(); it != constrained_.end();) TakeMask(*it++);
+  for (auto it = new_constrained_.begin(); it != new_constrained_.end();) {
+    const RequestId id = *it++;
+    if (!TakeMask(id)) continue;
+    new_constrained_.erase(id);
+    constrained_.insert(id);
+    scheduler_.Add(requests_.at(id)->sequence);
+  }
+}
+
+void EngineCore::State::WaitForAMask() {
+  constexpr std::chrono::milliseconds kTurn{1};
+  for (const std::set<RequestId>* ids : {&constrained_, &new_constrained_}) {
+    for (const RequestId id : *ids) {
+      ActiveRequest& request = *requests_.at(id);
+      if (request.sequence.awaits_mask) return request.request.constraint->WaitFor(kTurn);
+    }
+  }
+}
+
 std::vector<Output> EngineCore::State::Step(TimePoint now) {
   watch_ = {};
   EndOverdue(now);
+  TakeMasks();
   std::vector<Output> outputs = std::exchange(ended_, {});
   const std::vector<Chunk>& chunks = scheduler_.Schedule();
   if (!chunks.empty()) Submit(chunks);
+  if (chunks.empty() && in_flight_.empty()) WaitForAMask();
   // Whoever runs ahead leaves its last step for later; with nothing to submit, all wait for that.
   const size_t left = chunks.empty() ? 0 : static_cast<size_t>(runner_.steps_in_flight());
   while (in_flight_.size() > left) Collect(outputs);
@@ -386,12 +434,14 @@ void EngineCore::State::Finish(ActiveRequest& request, FinishReason reason, Outp
     }
   }
   scheduler_.Remove(request.sequence);
+  constrained_.erase(output.id);
+  new_constrained_.erase(output.id);
   requests_.erase(output.id);
 }
 
 void EngineCore::State::Count() {
   stats_.running = scheduler_.running();
-  stats_.waiting = scheduler_.waiting();
+  stats_.waiting = scheduler_.waiting() + std::ssize(new_constrained_);
   stats_.kv_pages = pages_.pages().pages();
   stats_.kv_pages_used = pages_.pages().used();
   stats_.preemptions = scheduler_.preemptions();

@@ -15,6 +15,8 @@ namespace atom::engine {
 struct GenerateOptions {
   Sampling sampling;
   StopConditions stop = {.max_tokens = 128};
+  /// Asked before each step; false ends the answer where it is. Null: it goes on.
+  std::function<bool()> keep_going = {};
 };
 
 struct Generation {
@@ -34,7 +36,7 @@ class TextGenerator {
   /// Generates what follows `prompt`; on_text is given whole UTF-8 sequences as they come, and
   /// returns false to stop. What the prompt has in common with earlier calls' tokens is not
   /// computed again, in whole KV pages: a conversation costs its new turn and at most a page.
-  /// Errors: what EngineCore::Validate refuses.
+  /// Errors: what EngineCore::Validate refuses, and what goes wrong in the engine.
   Result<Generation> Complete(const std::vector<int32_t>& prompt, const GenerateOptions& options,
                               const std::function<bool(const std::string& piece)>& on_text);
 

@@ -50,10 +50,10 @@ std::vector<engine::TokenOutput> ApiAnswer::Listed(const engine::Output& output)
 
 void ApiAnswer::TakeError(const engine::Output& output) {
   if (output.finish == engine::FinishReason::kError) {
-    error_ = {.status = 500,
-              .message = output.error.empty() ? "the engine failed" : output.error};
+    error_ = {.status = 500, .message = output.error.empty() ? "the engine failed" : output.error};
   } else if (output.finish == engine::FinishReason::kTimeout && output.output_tokens == 0) {
-    error_ = {.status = 503, .message = "the time for this request was over before its answer began"};
+    error_ = {.status = 503,
+              .message = "the time for this request was over before its answer began"};
   }
 }
 
@@ -247,10 +247,9 @@ ApiAnswer::Counts ApiAnswer::counts() const {
 
 std::string ApiAnswer::UsageJson() const {
   const Counts all = counts();
-  return fmt::format(
-      R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},)"
-      R"("prompt_tokens_details":{{"cached_tokens":{}}}}})",
-      all.prompt, all.output, all.prompt + all.output, all.cached);
+  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},)"
+                     R"("prompt_tokens_details":{{"cached_tokens":{}}}}})",
+                     all.prompt, all.output, all.prompt + all.output, all.cached);
 }
 
 std::string ApiAnswer::FinishNames() const {

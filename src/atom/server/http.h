@@ -24,9 +24,9 @@ struct HttpLimits {
   int64_t body_bytes = int64_t{8} << 20;
   int64_t unsent_bytes = int64_t{1} << 20;  ///< of a stream, waiting for a slow reader
   int64_t connections = 16384;
-  /// Of all bodies, from their heads until they have been parsed. Where a new one finds no room, the
-  /// one that has been on its way longest makes it.
-  int64_t all_body_bytes = int64_t{128} << 20;
+  /// Of all bodies, from their heads until they have been parsed. Where a new one finds no room,
+  /// the one that has been on its way longest makes it.
+  int64_t all_body_bytes = int64_t{64} << 20;
   Milliseconds idle_time{75'000};    ///< between two requests
   Milliseconds header_time{10'000};  ///< from a request's first byte to the end of its header
   Milliseconds body_time{60'000};

@@ -32,8 +32,8 @@ class ConnectionOwner {
   virtual void End(ExchangeId exchange) = 0;
   /// Until its next Begin it has no whole request: it may be closed to make room for another.
   virtual void MayClose(HttpConnection& connection) = 0;
-  /// Room for a body that now begins to arrive, which other connections may have to make; nullopt if
-  /// there is none even so. It is on its way until Begin.
+  /// Room for a body that now begins to arrive, which other connections may have to make; nullopt
+  /// if there is none even so. It is on its way until Begin.
   virtual std::optional<BodyRoom> MakeRoom(HttpConnection& connection, int64_t bytes) = 0;
   /// Destroys it.
   virtual void Remove(HttpConnection& connection) = 0;

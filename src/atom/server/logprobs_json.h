@@ -37,8 +37,8 @@ struct CompletionLogprobs {
            const tokenizer::Tokenizer& tokenizer);
 };
 
-/// Appends {"token", "logprob", "bytes", "top_logprobs"}, …: the list that chat answers have, without
-/// its brackets.
+/// Appends {"token", "logprob", "bytes", "top_logprobs"}, …: the list that chat answers have,
+/// without its brackets.
 void AddChatLogprobs(std::span<const engine::TokenOutput> tokens,
                      const tokenizer::Tokenizer& tokenizer, std::string& list);
 

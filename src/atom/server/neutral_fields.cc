@@ -51,14 +51,14 @@ constexpr auto kNeutralOfChat =
                                  {"add_special_tokens", "[false]"},
                                  {"documents", "[[]]"},
                                  {"mm_processor_kwargs", "[{}]"}});
-constexpr auto kNeutralOfMessage = std::to_array<NeutralField>({{"type", "[\"message\"]"},
-                                                                {"tool_calls", "[[]]"},
-                                                                {"images", "[[]]"},
-                                                                {"thinking_blocks", "[[]]"},
-                                                                {"citations", "[[]]"},
-                                                                {"prefix", "[false]"},
-                                                                {"provider_specific_fields",
-                                                                 "[{}]"}});
+constexpr auto kNeutralOfMessage =
+    std::to_array<NeutralField>({{"type", "[\"message\"]"},
+                                 {"tool_calls", "[[]]"},
+                                 {"images", "[[]]"},
+                                 {"thinking_blocks", "[[]]"},
+                                 {"citations", "[[]]"},
+                                 {"prefix", "[false]"},
+                                 {"provider_specific_fields", "[{}]"}});
 
 void Ignore(RequestFields& fields, std::span<const std::string_view> names) {
   for (const std::string_view name : names) fields.Ignore(name);

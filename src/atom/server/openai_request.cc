@@ -82,7 +82,8 @@ void RefuseTools(RequestFields& fields) {
     const io::Json* tools = fields.Array(pair.tools);
     if (tools != nullptr && !tools->empty() && !forbidden) {
       fields.Fail(pair.tools, fmt::format("tools are not supported, expected none or \"{}\": "
-                                          "\"none\"", pair.choice));
+                                          "\"none\"",
+                                          pair.choice));
     }
   }
 }

@@ -62,10 +62,11 @@ std::optional<ApiError> CheckOrigin(const HttpHead& head, const OriginRules& rul
   const std::string host = Lower(head.host);
   // HTTP/1.0 need not say.
   if (rules.loopback && !host.empty() && !IsOwnName(NameOf(host), rules)) {
-    return ApiError{.status = 421,
-                    .message = fmt::format("the Host {} is not one of this server's names, expected "
-                                           "localhost or an address; --allow-host adds others",
-                                           io::Quote(head.host))};
+    return ApiError{
+        .status = 421,
+        .message = fmt::format("the Host {} is not one of this server's names, expected "
+                               "localhost or an address; --allow-host adds others",
+                               io::Quote(head.host))};
   }
   const bool allowed = head.origin.empty() || rules.cors == "*" || rules.cors == head.origin ||
                        IsOwnPage(Lower(head.origin), host);

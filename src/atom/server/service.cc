@@ -52,10 +52,9 @@ class Service::State : public HttpHandler {
                  .loopback = IsLoopback(options_.address.host),
                  .hosts = options_.hosts},
         responder_(metrics_, options_.cors, options_.log),
-        answering_(engine, model_, metrics_, responder_,
-                   [this](ExchangeId exchange, const ApiAnswer& answer) {
-                     MakeBody(exchange, answer);
-                   }),
+        answering_(
+            engine, model_, metrics_, responder_,
+            [this](ExchangeId exchange, const ApiAnswer& answer) { MakeBody(exchange, answer); }),
         signals_(io_),
         drain_timer_(io_),
         preparing_(kPreparingThreads) {}

@@ -27,16 +27,16 @@ struct ServiceOptions {
   ListenAddress address;
   HttpLimits http;
   ApiLimits requests;
-  ApiKeys keys;                      ///< none: everybody may ask
-  std::string cors = {};             ///< the origin whose pages may ask; empty: none but our own
+  ApiKeys keys;                         ///< none: everybody may ask
+  std::string cors = {};                ///< the origin whose pages may ask; empty: none but our own
   std::vector<std::string> hosts = {};  ///< names of this server besides localhost
-  int64_t requests_per_key = 0;      ///< HTTP requests at once; 0: no limit
-  int64_t max_preparing = 256;       ///< bodies being parsed or waiting for it
-  Milliseconds request_time{0};      ///< of an engine request, from its arrival; 0: no limit
-  Milliseconds queue_time{0};        ///< likewise until it begins to be computed
-  Milliseconds drain_time{30'000};   ///< for what runs to end, once Drain was called
-  Milliseconds stuck_after{60'000};  ///< a step that takes longer is a failure
-  bool log = true;                   ///< a line on stderr for each request
+  int64_t requests_per_key = 0;         ///< HTTP requests at once; 0: no limit
+  int64_t max_preparing = 256;          ///< bodies being parsed or waiting for it
+  Milliseconds request_time{0};         ///< of an engine request, from its arrival; 0: no limit
+  Milliseconds queue_time{0};           ///< likewise until it begins to be computed
+  Milliseconds drain_time{30'000};      ///< for what runs to end, once Drain was called
+  Milliseconds stuck_after{60'000};     ///< a step that takes longer is a failure
+  bool log = true;                      ///< a line on stderr for each request
 };
 
 class Service {
