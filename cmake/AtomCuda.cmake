@@ -73,7 +73,6 @@ function(atom_cuda_programs folder)
   foreach(source ${benches})
     get_filename_component(name ${source} NAME_WE)
     add_executable(cuda_${name} ${source})
-    target_link_libraries(cuda_${name} PRIVATE CUDA::cublasLt)  # the baseline, where one is timed
     list(APPEND programs cuda_${name})
   endforeach()
   foreach(program ${programs})

@@ -48,6 +48,7 @@ struct TinyModel {
   int64_t vocab = 260;  // 3 specials, 256 bytes, "▁"
   bool attention_bias = false;
   bool mlp_bias = false;
+  int64_t overflow_layer = -1;  ///< its gate · up is beyond fp32, though all weights are finite
   uint64_t seed = 7;
 };
 
@@ -134,8 +135,9 @@ inline void WriteTinyModel(const TinyModel& m, const std::filesystem::path& dir)
     tensors.push_back({name, TensorView{DType::kBF16, shape, buffer.data()}});
     buffers.push_back(std::move(buffer));
   };
-  const auto linear = [&](const std::string& name, int64_t n, int64_t k, bool bias) {
-    add(name + ".weight", {n, k}, 1.0 / std::sqrt(static_cast<double>(k)), 0.0);
+  const auto linear = [&](const std::string& name, int64_t n, int64_t k, bool bias,
+                          double scale = 1.0) {
+    add(name + ".weight", {n, k}, scale / std::sqrt(static_cast<double>(k)), 0.0);
     if (bias) add(name + ".bias", {n}, 0.1, 0.0);
   };
   add("model.embed_tokens.weight", {m.vocab, m.hidden}, 0.15, 0.0);
@@ -149,8 +151,9 @@ inline void WriteTinyModel(const TinyModel& m, const std::filesystem::path& dir)
     linear(prefix + "self_attn.k_proj", kv, m.hidden, m.attention_bias);
     linear(prefix + "self_attn.v_proj", kv, m.hidden, m.attention_bias);
     linear(prefix + "self_attn.o_proj", m.hidden, q, m.attention_bias);
-    linear(prefix + "mlp.gate_proj", m.inner, m.hidden, m.mlp_bias);
-    linear(prefix + "mlp.up_proj", m.inner, m.hidden, m.mlp_bias);
+    const double inner_scale = i == m.overflow_layer ? 1e25 : 1.0;
+    linear(prefix + "mlp.gate_proj", m.inner, m.hidden, m.mlp_bias, inner_scale);
+    linear(prefix + "mlp.up_proj", m.inner, m.hidden, m.mlp_bias, inner_scale);
     linear(prefix + "mlp.down_proj", m.hidden, m.inner, m.mlp_bias);
   }
   add("model.norm.weight", {m.hidden}, 0.3, 1.0);

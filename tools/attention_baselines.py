@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Times PyTorch's fp16 attention, every backend, on the shapes of cuda_attention_bench.
+"""Times PyTorch's fp16 attention, every backend, on shapes of `atom bench attention --backend cuda`,
+which gives ratios to the fastest of each with --sdpa FILE.json.
 
 Needs PyTorch and a GPU. Prints a table and writes JSON:  attention_baselines.py [FILE.json]
 """
@@ -15,7 +16,7 @@ BACKENDS = {"cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTEN
 # sequences, queries, positions, heads, KV heads, head_dim
 CASES = [(128, 1, 1024, 32, 32, 128), (32, 1, 4096, 32, 8, 128), (1, 1, 4096, 32, 8, 128),
          (1, 1, 65536, 32, 8, 128), (1, 4096, 4096, 32, 8, 128), (4, 4096, 4096, 32, 8, 128),
-         (1, 4096, 4096, 32, 32, 128)]
+         (1, 4096, 4096, 32, 32, 128), (64, 1, 1024, 40, 40, 128), (1, 4096, 4096, 40, 40, 128)]
 
 
 def time_graph(function, launches=3, replays=9):
@@ -58,7 +59,9 @@ def main():
             except RuntimeError as error:
                 print(f"{label:<62} refused: {str(error).splitlines()[0][:60]}")
                 continue
-            results.append({"case": label, "us": round(us, 3)})
+            shape = (f"{'prefill' if queries > 1 else 'decode'} {sequences} x {positions} "
+                     f"heads {heads}/{kv_heads} d{head_dim}")
+            results.append({"case": label, "shape": shape, "us": round(us, 3)})
             print(f"{label:<62} {us:9.2f} us", flush=True)
         del q, k, v
     if len(sys.argv) > 1:

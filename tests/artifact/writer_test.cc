@@ -265,18 +265,44 @@ TEST_F(WriterTest, DamagedPartialShardsAreWrittenAgain) {
   EXPECT_EQ(FolderBytes(out_), golden);
 }
 
-TEST_F(WriterTest, AnotherIdentityStartsAnew) {
+TEST_F(WriterTest, AnotherIdentityIsRefusedByWhatDiffersAndRestartDiscardsIt) {
   ASSERT_EQ(Quantize(source_, out_, 4, 3), "");
+  const auto before = FolderBytes(partial_);
+  const auto other = ArtifactWriter::Open(out_, {{"recipe", "other"}}, kLayers);
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().message,
+            partial_.string() +
+                ": holds an unfinished run of atom quantize with /run/recipe of \"tiny\", expected "
+                "\"other\"; finish that run as it was begun, choose another output, or discard it "
+                "with --restart");
+  const auto more = ArtifactWriter::Open(out_, {{"recipe", "tiny"}}, kLayers + 1);
+  ASSERT_FALSE(more.ok());
+  EXPECT_THAT(more.error().message, HasSubstr("/layers of 3, expected 4"));
+  for (const char* broken : {"", "{", "[1, 2]", "\xff"}) {
+    PutFile(partial_ / "identity.json", broken);
+    EXPECT_FALSE(ArtifactWriter::Open(out_, {{"recipe", "tiny"}}, kLayers).ok()) << broken;
+  }
+  PutFile(partial_ / "identity.json", before.at("identity.json"));
+  EXPECT_EQ(FolderBytes(partial_), before) << "a refusal touches nothing";
   {
-    const auto writer = ArtifactWriter::Open(out_, {{"recipe", "other"}}, kLayers);
+    const auto writer = ArtifactWriter::Open(out_, {{"recipe", "other"}}, kLayers, true);
     ASSERT_TRUE(writer.ok()) << writer.error().message;
     EXPECT_FALSE(writer->resumed());
     EXPECT_EQ(writer->finished_layers(), 0);
     EXPECT_EQ(writer->ReadState("calibration").value(), std::nullopt);
     EXPECT_TRUE(FolderBytes(partial_ / "model").empty());
   }
-  const auto writer = ArtifactWriter::Open(out_, {{"recipe", "other"}}, kLayers + 1);
-  EXPECT_FALSE(writer->resumed());  // nor does another number of layers go on
+  EXPECT_TRUE(ArtifactWriter::Open(out_, {{"recipe", "other"}}, kLayers)->resumed());
+}
+
+TEST_F(WriterTest, AnIdentityThatCannotBeReadIsAnError) {
+  ASSERT_EQ(Quantize(source_, out_, 4, 3), "");
+  fs::remove(partial_ / "identity.json");
+  fs::create_directory(partial_ / "identity.json");  // root reads what others may not
+  const auto writer = ArtifactWriter::Open(out_, {{"recipe", "tiny"}}, kLayers);
+  ASSERT_FALSE(writer.ok());
+  EXPECT_THAT(writer.error().message, HasSubstr("--restart"));
+  EXPECT_FALSE(FolderBytes(partial_ / "model").empty());
 }
 
 TEST_F(WriterTest, TheOrderOfIdentityKeysDoesNotMatter) {

@@ -53,9 +53,9 @@ class CliTest : public ::testing::Test {
 };
 
 TEST_F(CliTest, EveryCommandHasHelp) {
-  for (const char* command :
-       {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize", "inspect", "bench",
-        "bench gemm", "bench attention", "bench model", "bench serve", "bench serving-recipes"}) {
+  for (const char* command : {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize",
+                              "inspect", "bench", "bench gemm", "bench attention", "bench rows",
+                              "bench model", "bench serve", "bench serving-recipes"}) {
     const Outcome run = Atom(std::string(command) + " --help");
     EXPECT_EQ(run.exit_code, 0) << command;
     EXPECT_NE(run.out.find("Usage"), std::string::npos) << command;
@@ -69,10 +69,10 @@ TEST_F(CliTest, WrongFlagsExitWithTwo) {
   for (const char* arguments :
        {"", "nonsense", "eval", "eval --nonsense x", "eval x --windows -3",
         "eval x --tasks piqa --limit -1", "generate x --prompt y --top-p 7", "bench",
-        "bench nonsense", "bench gemm --m 0", "bench model --layers -1",
-        "bench serve --url http://a --start b", "bench serve --trace x --published",
-        "bench serve --rate 1 --concurrency 2", "bench serving-recipes --batches 0",
-        "bench serving-recipes --budgets 2XB"}) {
+        "bench nonsense", "bench gemm --m 0", "bench gemm --rounds 0", "bench rows --seconds -1",
+        "bench model --layers -1", "bench serve --url http://a --start b",
+        "bench serve --trace x --published", "bench serve --rate 1 --concurrency 2",
+        "bench serving-recipes --batches 0", "bench serving-recipes --budgets 2XB"}) {
     const Outcome run = Atom(arguments);
     EXPECT_EQ(run.exit_code, 2) << arguments;
     EXPECT_NE(run.err.find("atom: "), std::string::npos) << arguments;
@@ -99,6 +99,11 @@ TEST_F(CliTest, BenchWritesRowsOrASentence) {
   ExpectOneSentence(Atom(gemm + "--nk 64"), "expected NxK");
   ExpectOneSentence(Atom("bench model --quick llama-9"), "tinyllama-1.1b");
   ExpectOneSentence(Atom("bench attention --backend tpu"), "tpu");
+  ExpectOneSentence(Atom(gemm + "--ablation"), "--backend cuda");
+  ExpectOneSentence(Atom("bench attention --backend cuda --depths 512"), "--cases");
+  ExpectOneSentence(Atom("bench rows --backend cpu"), "--backend cuda");
+  // Where there is a GPU, it is the kernel that is unknown.
+  ExpectOneSentence(Atom("bench gemm --backend cuda --kernels w2a2"), "");
 
   const Outcome run = Atom(gemm + "--kernels w4a4,f32 --threads 1 --json -");
   ASSERT_EQ(run.exit_code, 0) << run.err;
@@ -283,7 +288,7 @@ TEST_F(CliTest, TokenizeIsOneLineAndBack) {
       Atom("tokenize --decode " + model().string() + " " + (folder_ / "bad").string()), "\"x\"");
 }
 
-TEST_F(CliTest, AnErrorLeavesNothingBehind) {
+TEST_F(CliTest, AnErrorBeforeTheFirstLayerLeavesNothingBehind) {
   std::string bytes = ReadAll(model() / "model.safetensors");
   bytes[bytes.size() - 1] = '\x7f';  // the last bf16 of a tensor becomes a NaN
   bytes[bytes.size() - 2] = '\xff';
@@ -291,6 +296,74 @@ TEST_F(CliTest, AnErrorLeavesNothingBehind) {
   ExpectOneSentence(Atom(QuantizeArguments("q")), "nan");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "q"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "q.partial"));
+}
+
+TEST_F(CliTest, AFullDiskKeepsFinishedLayersAndTheNextRunResumes) {
+  tests::WriteTinyModel({.layers = 6}, model());
+  ASSERT_EQ(Atom(QuantizeArguments("whole")).exit_code, 0);
+  const auto layer_bytes = static_cast<int64_t>(
+      std::filesystem::file_size(folder_ / "whole" / "model-00001-of-00007.safetensors"));
+  // Beside the layers there are reports of them and the order of channels: a tenth of a layer each.
+  const Outcome full = RunProgram(
+      fmt::format("LD_PRELOAD={} ATOM_TEST_DISK_BYTES={}", ATOM_FULL_DISK, layer_bytes * 37 / 10),
+      QuantizeArguments("out"), folder_ / "stderr");
+  ExpectOneSentence(full, "No space left on device; 3 of 6 layers are kept in ");
+  EXPECT_NE(full.err.find("out.partial"), std::string::npos) << full.err;
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+
+  ExpectOneSentence(Atom(QuantizeArguments("out") + " --recipe atom-w4a4"), "with --restart");
+  const Outcome resumed = Atom(QuantizeArguments("out"));
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_NE(resumed.out.find("resuming: 3 of 6 layers were finished"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out.partial"));
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "whole")) {
+    EXPECT_EQ(ReadAll(entry.path()), ReadAll(folder_ / "out" / entry.path().filename()))
+        << entry.path();
+  }
+}
+
+TEST_F(CliTest, RestartDiscardsAnUnfinishedRun) {
+  const Outcome full =
+      RunProgram(fmt::format("LD_PRELOAD={} ATOM_TEST_DISK_BYTES={}", ATOM_FULL_DISK, 700000),
+                 QuantizeArguments("out"), folder_ / "stderr");
+  ExpectOneSentence(full, "1 of 2 layers are kept");
+  const Outcome again = Atom(QuantizeArguments("out") + " --recipe rtn-w4a4 --restart");
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(again.out.find("resuming"), std::string::npos);
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "out"));
+}
+
+TEST_F(CliTest, ATokenizerMayKnowMoreThanTheModel) {
+  nlohmann::json tokenizer = tests::TinyTokenizer();
+  nlohmann::json pad = tokenizer["added_tokens"][0];
+  pad["id"] = 260;
+  pad["content"] = "<pad>";
+  tokenizer["added_tokens"].push_back(pad);
+  tests::WriteText(model() / "tokenizer.json", tokenizer.dump());
+  const std::string generate = "generate " + model().string() + " -n 4 --special -p ";
+  EXPECT_EQ(Atom(generate + "hello").exit_code, 0);
+  ExpectOneSentence(Atom(generate + "'a<pad>b'"), "expected tokens of a vocabulary of 260");
+  EXPECT_EQ(Atom(QuantizeArguments("q") + " --recipe rtn-w4a4").exit_code, 0);
+  EXPECT_EQ(Atom("eval " + (folder_ / "q").string() + " --ppl " + text().string()).exit_code, 0);
+  tests::WriteText(text(), tests::TinyText(3000) + "<pad>" + tests::TinyText(3000));
+  ExpectOneSentence(Atom("eval " + model().string() + " --ppl " + text().string()),
+                    "expected tokens below the model's vocab_size of 260, found 260 ('<pad>')");
+}
+
+TEST_F(CliTest, ANullQuantizationConfigIsNone) {
+  nlohmann::json config = tests::TinyConfig({});
+  config["quantization_config"] = nullptr;
+  tests::WriteText(model() / "config.json", config.dump());
+  const Outcome run = Atom("inspect " + model().string());
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+}
+
+TEST_F(CliTest, AModelThatOverflowsSaysWhere) {
+  tests::WriteTinyModel({.overflow_layer = 1}, model());
+  const std::string sentence = "layer 1: its output is not finite";
+  ExpectOneSentence(Atom(QuantizeArguments("q")), sentence);
+  ExpectOneSentence(Atom("eval " + model().string() + " --ppl " + text().string()), sentence);
+  ExpectOneSentence(Atom("generate " + model().string() + " -n 4 -p hello"), sentence);
 }
 
 TEST_F(CliTest, AKilledRunIsResumedToTheSameBytes) {

@@ -56,7 +56,7 @@ TEST_F(AblationTest, RunsEveryRow) {
   const auto unquantized =
       model::LoadTransformer(*files_, *backend_, {.limits = {.rows = 90, .positions = 90}}).value();
   EXPECT_EQ(rows->front().texts[0].losses,
-            MeasurePerplexity(*unquantized, data_.texts[0], nullptr).window_losses);
+            MeasurePerplexity(*unquantized, data_.texts[0], nullptr)->window_losses);
   for (size_t i = 0; i < rows->size(); ++i) {
     for (const double loss : (*rows)[i].texts[0].losses) EXPECT_TRUE(std::isfinite(loss));
     EXPECT_EQ((*rows)[i].bits_per_weight.has_value(), i > 0);

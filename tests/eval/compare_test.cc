@@ -73,7 +73,7 @@ TEST_F(CompareTest, AgreesWithLogitsComputedApart) {
   const auto a = Load(0, 17);  // steps of 17 rows, 5 behind the last whole one
   const auto b = Load(1, 64);
   model::Transformer* const transformers[] = {a.get(), b.get()};
-  const TextComparison found = CompareOnText(transformers, text_, threads, nullptr);
+  const TextComparison found = CompareOnText(transformers, text_, threads, nullptr).value();
   ASSERT_EQ(found.windows, 3);
   for (size_t w = 0; w < 3; ++w) {
     const std::vector<int32_t>& window = text_.windows[w];
@@ -97,7 +97,7 @@ TEST_F(CompareTest, AgreesWithLogitsComputedApart) {
     EXPECT_DOUBLE_EQ(found.models[1].agreement[w], agree / predictions);
   }
   // The baseline is what MeasurePerplexity gives, and nothing beside itself.
-  EXPECT_NEAR(Judge(found, 0).perplexity, MeasurePerplexity(*a, text_, nullptr).perplexity, 1e-4);
+  EXPECT_NEAR(Judge(found, 0).perplexity, MeasurePerplexity(*a, text_, nullptr)->perplexity, 1e-4);
   EXPECT_EQ(Judge(found, 0).delta.mean, 0.0);
   EXPECT_EQ(Judge(found, 0).top1, 1.0);
   EXPECT_GT(Judge(found, 1).tokens_per_second, 0.0);
@@ -108,7 +108,7 @@ TEST_F(CompareTest, AModelBesideItselfLosesNothing) {
   const auto a = Load(0, 64);
   const auto b = Load(0, 64);
   model::Transformer* const transformers[] = {a.get(), b.get()};
-  const TextComparison found = CompareOnText(transformers, text_, threads, nullptr);
+  const TextComparison found = CompareOnText(transformers, text_, threads, nullptr).value();
   EXPECT_EQ(found.models[0].losses, found.models[1].losses);
   EXPECT_EQ(Judge(found, 1).kl.mean, 0.0);
   EXPECT_EQ(Judge(found, 1).top1, 1.0);

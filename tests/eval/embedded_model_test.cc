@@ -63,7 +63,7 @@ class EmbeddedModelSlowTest : public ::testing::TestWithParam<const char*> {
     const auto text =
         CutWindows(io::LoadEvalDataset("wikitext2-raw", Folders()).value(), *tokenizer_, 512, 1)
             .value();
-    return MeasurePerplexity(*transformer, text, nullptr).perplexity;
+    return MeasurePerplexity(*transformer, text, nullptr)->perplexity;
   }
 
   tests::TemporaryFolder folder_;

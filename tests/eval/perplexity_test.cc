@@ -3,6 +3,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
+#include "atom/eval/compare_text.h"
 #include "atom/kernels/registry.h"
 #include "atom/model/model_files.h"
 
@@ -45,7 +46,7 @@ TEST_F(PerplexityTest, CutsWholeWindowsWithOneBos) {
 TEST_F(PerplexityTest, IsTheMeanLossOfTheLogits) {
   const auto text = CutWindows(dataset_, *tokenizer_, 90, 2);
   const auto transformer = Load(90);
-  const PerplexityResult result = MeasurePerplexity(*transformer, *text, nullptr);
+  const PerplexityResult result = MeasurePerplexity(*transformer, *text, nullptr).value();
   double sum = 0.0;
   for (const std::vector<int32_t>& window : text->windows) {
     model::KvCache cache = transformer->MakeKvCache(90);
@@ -68,7 +69,7 @@ TEST_F(PerplexityTest, IsTheMeanLossOfTheLogits) {
 
 TEST_F(PerplexityTest, HasTheStandardErrorOfTheMeanLoss) {
   const auto text = CutWindows(dataset_, *tokenizer_, 90, 3);
-  const PerplexityResult result = MeasurePerplexity(*Load(90), *text, nullptr);
+  const PerplexityResult result = MeasurePerplexity(*Load(90), *text, nullptr).value();
   ASSERT_EQ(result.window_losses.size(), 3u);
   EXPECT_DOUBLE_EQ(result.perplexity, std::exp(result.loss->mean));
   EXPECT_EQ(result.loss->standard_error, MeanOf(result.window_losses).standard_error);
@@ -114,7 +115,7 @@ TEST_F(PerplexityTest, StridedWindowsCountNewTokensOnly) {
       prev_end = end;
       if (end == size) break;
     }
-    const PerplexityResult result = MeasurePerplexity(*transformer, *text, nullptr);
+    const PerplexityResult result = MeasurePerplexity(*transformer, *text, nullptr).value();
     EXPECT_NEAR(result.perplexity / std::exp(nll_sum / n_tokens), 1.0, 1e-6) << stride;
     EXPECT_FALSE(result.loss);
     EXPECT_FALSE(ToJson(result).contains("loss_stderr"));
@@ -126,10 +127,39 @@ TEST_F(PerplexityTest, StridedWindowsCountNewTokensOnly) {
   EXPECT_FALSE(CutStridedWindows(documents, *tokenizer_, 90, 45, 0).ok());
 }
 
+/// The error, or what was measured all the same.
+template <class T>
+std::string ErrorOf(const Result<T>& result) {
+  return result.ok() ? "no error" : result.error().message;
+}
+
+TEST(Overflow, NamesTheLayerWhateverTheSteps) {
+  const tests::TemporaryFolder folder;
+  tests::WriteTinyModel({.layers = 3, .overflow_layer = 1}, folder.path());
+  const auto files = model::ModelFiles::Open(folder.path()).value();
+  const auto tokenizer = tokenizer::Tokenizer::Load(folder.path()).value();
+  const auto backend = kernels::MakeBackend("cpu", {.threads = 2}).value();
+  const io::Dataset dataset = {
+      .name = "tiny", .file = {}, .text = tests::TinyText(300), .documents = {}};
+  const auto text = CutWindows(dataset, *tokenizer, 90, 2);
+  ThreadPool threads(1);
+  for (const int64_t rows : {90, 17}) {
+    const auto transformer =
+        model::LoadTransformer(files, *backend, {.limits = {.rows = rows, .positions = 100}})
+            .value();
+    const std::string sentence =
+        "layer 1: its output is not finite, expected activations that fp32 holds";
+    EXPECT_EQ(ErrorOf(MeasurePerplexity(*transformer, *text, nullptr)), "text tiny: " + sentence);
+    model::Transformer* const transformers[] = {transformer.get(), transformer.get()};
+    EXPECT_EQ(ErrorOf(CompareOnText(transformers, *text, threads, nullptr)),
+              "text tiny: model 1: " + sentence);
+  }
+}
+
 TEST_F(PerplexityTest, StepsChangeNothing) {
   const auto text = CutWindows(dataset_, *tokenizer_, 90, 2);
-  const double whole = MeasurePerplexity(*Load(90), *text, nullptr).perplexity;
-  EXPECT_EQ(MeasurePerplexity(*Load(17), *text, nullptr).perplexity, whole);
+  const double whole = MeasurePerplexity(*Load(90), *text, nullptr)->perplexity;
+  EXPECT_EQ(MeasurePerplexity(*Load(17), *text, nullptr)->perplexity, whole);
 }
 
 }  // namespace

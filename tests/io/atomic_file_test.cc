@@ -78,6 +78,24 @@ TEST(AtomicFileTest, HonoursTheUmaskAndFollowsLinks) {
   EXPECT_EQ(info.st_mode & 0777, 0640u);
 }
 
+TEST(AtomicFileTest, FollowsALinkToAnotherFileSystem) {
+  const TempFolder here;
+  std::string there = "/dev/shm/atom_io_XXXXXX";
+  if (mkdtemp(there.data()) == nullptr) GTEST_SKIP() << "there is no /dev/shm";
+  struct stat a {};
+  struct stat b {};
+  ASSERT_EQ(stat(here.path().c_str(), &a), 0);
+  ASSERT_EQ(stat(there.c_str(), &b), 0);
+  const std::filesystem::path target = std::filesystem::path(there) / "file";
+  std::ofstream(target) << "old";
+  std::filesystem::create_symlink(target, here / "link");
+  const Status written = WriteFileAtomically(here / "link", "new");
+  EXPECT_TRUE(written.ok()) << written.error().message;
+  EXPECT_EQ(Slurp(target), "new");
+  std::filesystem::remove_all(there);
+  if (a.st_dev == b.st_dev) GTEST_SKIP() << "the temporary folder is on the same file system";
+}
+
 TEST(AtomicFileTest, Refusals) {
   const TempFolder folder;
   EXPECT_THAT(WriteFileAtomically(folder / "absent/out", "x").error().message,

@@ -136,10 +136,8 @@ TEST_F(CheckpointTest, IndexThatLies) {
   WriteTwoShards();
   WriteIndex(R"({"a":"m-1.safetensors","b":"m-3.safetensors"})");
   EXPECT_THAT(ErrorOf(dir_), HasSubstr("names the shard 'm-3.safetensors', which is not in"));
-  WriteIndex(R"({"a":"m-1.safetensors","b":"m-1.safetensors"})");
-  EXPECT_THAT(ErrorOf(dir_), HasSubstr("m-1.safetensors: tensor 'b' is missing, though"));
   folder_.Write("model/m-2.safetensors", Pair("a"));
-  WriteIndex(R"({"a":"m-1.safetensors","c":"m-2.safetensors"})");
+  WriteIndex(R"({"b":"m-1.safetensors","c":"m-2.safetensors"})");
   EXPECT_THAT(ErrorOf(dir_), AllOf(HasSubstr("m-2.safetensors: tensor 'a' is in "),
                                    HasSubstr("m-1.safetensors already, expected it once")));
   WriteIndex("{}");
@@ -148,6 +146,47 @@ TEST_F(CheckpointTest, IndexThatLies) {
   EXPECT_THAT(ErrorOf(dir_), HasSubstr("'weight_map' is an array, expected an object"));
   WriteIndex(R"({"a":"m-1.safetensors","a":"m-2.safetensors"})");
   EXPECT_THAT(ErrorOf(dir_), HasSubstr("'a' appears twice"));
+}
+
+TEST_F(CheckpointTest, WhatAnIndexPromisesAndNobodyNeeds) {
+  WriteTwoShards();
+  WriteIndex(R"({"a":"m-1.safetensors","b":"m-2.safetensors","rotary":"m-1.safetensors"})");
+  const Result<Checkpoint> opened = Checkpoint::Open(dir_);
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_TRUE(opened->Tensor("b", {2}).ok());
+  EXPECT_FALSE(opened->Has("rotary"));
+  EXPECT_EQ(opened->Tensor("rotary", {2}).error().message,
+            (dir_ / "m-1.safetensors").string() +
+                ": tensor 'rotary' is missing, though model.safetensors.index.json says that it is "
+                "there");
+}
+
+// A shard that replaces some tensors of another, as fine-tunes are laid over a base.
+TEST_F(CheckpointTest, TheIndexDecidesWhichShardCounts) {
+  folder_.Write("model/base.safetensors", Pair("a"));
+  folder_.Write("model/overlay.safetensors",
+                SafetensorsBytes(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                                 R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+                                 std::string("\0\0\x80\x3f\0\0\0\xc0", 8)));
+  for (const auto& [shard, elements] :
+       {std::pair{"base.safetensors", 2}, std::pair{"overlay.safetensors", 1}}) {
+    WriteIndex(
+        fmt::format(R"({{"a":"{}","b":"overlay.safetensors","c":"base.safetensors"}})", shard));
+    const Result<Checkpoint> opened = Checkpoint::Open(dir_);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    EXPECT_TRUE(opened->Tensor("a", {elements}).ok()) << shard;
+    EXPECT_EQ(opened->SourceOf("a"), (dir_ / shard).string());
+  }
+}
+
+TEST_F(CheckpointTest, AGitLfsPointerIsNamed) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 2327\n";
+  folder_.Write("model/model.safetensors", pointer);
+  EXPECT_EQ(ErrorOf(dir_), (dir_ / "model.safetensors").string() +
+                               ": is a Git LFS pointer, not the file: fetch it with git lfs pull");
+  folder_.Write("model/config.json", pointer);
+  EXPECT_THAT(ErrorOf(dir_), HasSubstr("config.json: is a Git LFS pointer"));
 }
 
 TEST_F(CheckpointTest, IndexThatLeavesTheFolder) {
@@ -164,13 +203,13 @@ TEST_F(CheckpointTest, IndexThatLeavesTheFolder) {
 }
 
 TEST_F(CheckpointTest, LinksThatLeaveTheFolder) {
-  folder_.Write("outside.safetensors", Pair("a"));
-  fs::create_symlink("../outside.safetensors", dir_ / "m-1.safetensors");
+  folder_.Write("outside.txt", Pair("a"));
+  fs::create_symlink("../outside.txt", dir_ / "m-1.safetensors");
   WriteIndex(R"({"a":"m-1.safetensors"})");
   EXPECT_THAT(ErrorOf(dir_), AllOf(HasSubstr("m-1.safetensors: is a link to '"),
                                    HasSubstr("expected a file inside the folder")));
   fs::remove(dir_ / "model.safetensors.index.json");
-  fs::create_symlink("../outside.safetensors", dir_ / "model.safetensors");
+  fs::create_symlink("../outside.txt", dir_ / "model.safetensors");
   EXPECT_THAT(ErrorOf(dir_), HasSubstr("model.safetensors: is a link to '"));
   fs::remove(dir_ / "model.safetensors");
   fs::create_symlink("absent", dir_ / "model.safetensors");
@@ -182,6 +221,20 @@ TEST_F(CheckpointTest, LinksThatLeaveTheFolder) {
   EXPECT_TRUE(Checkpoint::Open(dir_).ok()) << "a link inside the folder is fine";
   fs::create_symlink("model", folder_ / "alias");
   EXPECT_TRUE(Checkpoint::Open(folder_ / "alias").ok()) << "the folder may be a link itself";
+}
+
+TEST_F(CheckpointTest, WeightsMayBeLinksToWeights) {
+  folder_.Write("elsewhere/w.safetensors", Pair("a"));
+  fs::create_symlink(folder_ / "elsewhere/w.safetensors", dir_ / "model.safetensors");
+  EXPECT_TRUE(Checkpoint::Open(dir_).ok());
+  fs::remove(dir_ / "model.safetensors");
+  folder_.Write("hub/models--x--y/blobs/0123", Pair("a"));
+  fs::create_symlink("../hub/models--x--y/blobs/0123", dir_ / "model.safetensors");
+  EXPECT_TRUE(Checkpoint::Open(dir_).ok());
+  fs::remove(dir_ / "config.json");
+  folder_.Write("elsewhere/config.safetensors", "{}");
+  fs::create_symlink("../elsewhere/config.safetensors", dir_ / "config.json");
+  EXPECT_THAT(ErrorOf(dir_), HasSubstr("config.json: is a link to"));
 }
 
 TEST_F(CheckpointTest, TheHuggingFaceCacheIsMadeOfLinks) {

@@ -79,7 +79,7 @@ TEST_F(DatasetTest, C4IsAListOfDocuments) {
 }
 
 TEST_F(DatasetTest, AFileIsReadAsItIs) {
-  const std::string bytes("no\0t \xff text\r\n\n", 14);
+  const std::string bytes("no\0t é text\r\n\n", 15);
   const fs::path path = folder_.Write("sub/my.txt", bytes);
   for (const auto& load : {LoadEvalDataset, LoadCalibrationDataset}) {
     const Result<Dataset> loaded = load(path.string(), folders_);
@@ -88,6 +88,29 @@ TEST_F(DatasetTest, AFileIsReadAsItIs) {
     EXPECT_EQ(loaded->name, "my.txt");
     EXPECT_EQ(loaded->file, path);
   }
+}
+
+TEST_F(DatasetTest, TextIsUtf8OrItsEncodingIsNamed) {
+  const auto error_of = [&](std::string_view bytes) {
+    const std::string path = folder_.Write("text", bytes).string();
+    const std::string error = ErrorOf(LoadEvalDataset(path, folders_));
+    EXPECT_EQ(ErrorOf(LoadCalibrationDataset(path, folders_)), error);
+    return error;
+  };
+  const auto wide = [](std::string_view text, std::string mark, bool little) {
+    for (const char c : text) mark += little ? std::string{c, '\0'} : std::string{'\0', c};
+    return mark;
+  };
+  const std::string_view text = "The quick brown fox jumps over the lazy dog.";
+  EXPECT_THAT(error_of(wide(text, "\xff\xfe", true)), HasSubstr("is UTF-16, expected UTF-8"));
+  EXPECT_THAT(error_of(wide(text, "\xfe\xff", false)), HasSubstr("is UTF-16, expected UTF-8"));
+  EXPECT_THAT(error_of(wide(text, "", true)), HasSubstr("is UTF-16, expected UTF-8"));
+  EXPECT_THAT(error_of(wide(text, "", false)), HasSubstr("is UTF-16, expected UTF-8"));
+  EXPECT_THAT(error_of(std::string("\xff\xfe\0\0T\0\0\0", 8)), HasSubstr("is UTF-32"));
+  EXPECT_THAT(error_of("caf\xe9 au lait"),
+              AllOf(HasSubstr("byte 0xe9 at offset 3"), HasSubstr("Latin-1")));
+  EXPECT_THAT(error_of("cut in the middle of \xe2\x82"), HasSubstr("offset 21"));
+  EXPECT_TRUE(LoadEvalDataset(folder_.Write("ok", "café € 😀").string(), folders_).ok());
 }
 
 TEST_F(DatasetTest, Refusals) {

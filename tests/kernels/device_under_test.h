@@ -32,7 +32,9 @@ inline bool SharesEveryRounding(const BackendCase& which) {
 }
 
 inline std::string CaseName(const BackendCase& which) {
-  return which.isa.empty() ? which.backend : which.backend + "_" + which.isa;
+  std::string name = which.isa.empty() ? which.backend : which.backend + "_" + which.isa;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
 }
 inline void PrintTo(const BackendCase& which, std::ostream* out) { *out << CaseName(which); }
 
@@ -47,8 +49,8 @@ inline std::vector<BackendCase> BackendsUnderTest() {
   std::vector<BackendCase> cases;
   for (const std::string_view name : BackendNames()) {
     if (name == "cpu") {
-      for (const CpuIsa isa : {CpuIsa::kScalar, CpuIsa::kAvx2, CpuIsa::kAvx512}) {
-        if (isa <= DetectCpuIsa()) cases.push_back({"cpu", std::string(CpuIsaName(isa))});
+      for (const CpuIsa isa : AllCpuIsas()) {
+        if (Supports(isa)) cases.push_back({"cpu", std::string(CpuIsaName(isa))});
       }
     } else if (name != "cuda") {
       // It takes fewer shapes: tests/kernels/cuda holds it to the reference.

@@ -150,7 +150,7 @@ TEST_F(KvRecipeTest, RotatedValuesComputeTheSameFunction) {
       if (rotated) layer->kv.hadamard = true;
       transformer.AddLayer(*layer);
     }
-    perplexity[rotated ? 1 : 0] = eval::MeasurePerplexity(transformer, *text, nullptr).perplexity;
+    perplexity[rotated ? 1 : 0] = eval::MeasurePerplexity(transformer, *text, nullptr)->perplexity;
   }
   EXPECT_NEAR(perplexity[1] / perplexity[0], 1.0, 1e-5);
   EXPECT_NE(perplexity[1], perplexity[0]);

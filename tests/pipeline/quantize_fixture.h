@@ -21,17 +21,17 @@ inline constexpr int64_t kLength = 96;
 /// A tiny checkpoint opened, with calibration windows.
 class QuantizeModelTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    tests::TinyModel model;
-    model.attention_bias = true;
-    model.mlp_bias = true;
-    std::filesystem::create_directory(folder_ / "model");
-    tests::WriteTinyModel(model, folder_ / "model");
-    Result<model::ModelFiles> files = model::ModelFiles::Open(folder_ / "model");
+  void SetUp() override { Open({.attention_bias = true, .mlp_bias = true}, "model"); }
+
+  /// Writes and opens another model, with windows of its tokenizer.
+  void Open(const tests::TinyModel& model, const std::string& name) {
+    std::filesystem::create_directory(folder_ / name);
+    tests::WriteTinyModel(model, folder_ / name);
+    Result<model::ModelFiles> files = model::ModelFiles::Open(folder_ / name);
     ASSERT_TRUE(files.ok()) << files.error().message;
     files_.emplace(std::move(files).value());
     Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer =
-        tokenizer::Tokenizer::Load(folder_ / "model");
+        tokenizer::Tokenizer::Load(folder_ / name);
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
     tokenizer_ = std::move(tokenizer).value();
     const io::Dataset text{
@@ -98,7 +98,7 @@ class QuantizeModelTest : public ::testing::Test {
     EXPECT_TRUE(transformer.ok()) << (transformer.ok() ? "" : transformer.error().message);
     if (!transformer.ok()) return NAN;
     const auto text = eval::CutWindows(text_, *tokenizer_, kLength, 4);
-    return eval::MeasurePerplexity(**transformer, *text, nullptr).perplexity;
+    return eval::MeasurePerplexity(**transformer, *text, nullptr)->perplexity;
   }
 
   tests::TemporaryFolder folder_;

@@ -203,9 +203,42 @@ TEST_F(QuantizeModelTest, PermutedLayersComputeTheSameFunction) {
       transformer.AddLayer(permuted ? PermuteLayer(*layer, (*plan)[static_cast<size_t>(i)])
                                     : PermuteLayer(*layer, {}));
     }
-    perplexity[permuted ? 1 : 0] = eval::MeasurePerplexity(transformer, *text, nullptr).perplexity;
+    perplexity[permuted ? 1 : 0] = eval::MeasurePerplexity(transformer, *text, nullptr)->perplexity;
   }
   EXPECT_NEAR(perplexity[1] / perplexity[0], 1.0, 1e-5);
+}
+
+// Some linears have outliers alone, some groups and outliers, some less than a group.
+TEST_F(QuantizeModelTest, NarrowModelsBecomeArtifactsThatRun) {
+  Open({.hidden = 192, .inner = 250, .heads = 3, .kv_heads = 3}, "narrow");
+  for (const char* name : {"atom-w4a4", "atom-best", "w4a8", "w4a16"}) {
+    Quantize(name, Preset(name), false, 2);
+    if (HasFatalFailure()) return;
+    const double packed = Perplexity(folder_ / name, false);
+    EXPECT_NEAR(Perplexity(folder_ / name, true) / packed, 1.0, 0.05) << name;
+    EXPECT_NEAR(Perplexity(folder_ / "narrow", false) / packed, 1.0, 0.2) << name;
+  }
+}
+
+TEST_F(QuantizeModelTest, AModelWhoseActivationsOverflowIsRefusedByItsLayer) {
+  Open({.layers = 3, .overflow_layer = 1}, "overflow");
+  // With an order of channels, in true order, neither.
+  for (const char* name : {"atom-w4a4", "w4a8", "rtn-w4a4"}) {
+    const quant::Recipe recipe = Preset(name);
+    const auto backend = Backend();
+    const auto algebra = quant::MakeCpuAlgebra();
+    Result<artifact::ArtifactWriter> writer = artifact::ArtifactWriter::Open(
+        folder_ / name, artifact::ToJson(ConfigOf(recipe, false)), files_->spec.num_layers());
+    ASSERT_TRUE(writer.ok()) << writer.error().message;
+    ArtifactSink sink(*writer);
+    const Result<QuantizeReport> report =
+        QuantizeModel(*files_, calibration_, *backend, *algebra,
+                      {.recipe = recipe, .spill_folder = folder_.path(), .plan = nullptr}, sink);
+    ASSERT_FALSE(report.ok()) << name;
+    EXPECT_EQ(report.error().message,
+              "layer 1: its output is not finite, expected activations that fp32 holds")
+        << name;
+  }
 }
 
 TEST_F(QuantizeModelTest, ReportAddsUpBits) {

@@ -63,6 +63,24 @@ TEST_P(MemoryPlanTest, PagesAreWhatIsLeftOrWhatIsWanted) {
   EXPECT_FALSE(PlanMemory(*files_, *backend_, small).ok());
 }
 
+TEST(AvailableMemory, IsThatOfTheControlGroup) {
+  const tests::TemporaryFolder root;
+  const auto put = [&](const std::string& path, const std::string& text) {
+    std::filesystem::create_directories((root / path).parent_path());
+    tests::WriteText(root / path, text);
+  };
+  put("proc/meminfo", "MemTotal: 64000000 kB\nMemAvailable:   33554432 kB\n");
+  EXPECT_EQ(AvailableMemory(root.path()), 32 * kGib);
+  put("proc/self/cgroup", "0::/\n");
+  put("proc/self/mountinfo", "36 32 0:31 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  put("sys/fs/cgroup/memory.max", "1073741824\n");
+  put("sys/fs/cgroup/memory.current", "73741824\n");
+  EXPECT_EQ(AvailableMemory(root.path()), 1000000000);
+  EXPECT_EQ(DefaultBudget(AvailableMemory(root.path())), 900000000);
+  put("sys/fs/cgroup/memory.max", "max\n");
+  EXPECT_EQ(AvailableMemory(root.path()), 32 * kGib);
+}
+
 /// The same model with quantized KV and an exact window, as an artifact would say it.
 artifact::QuantizationConfig ExactConfig(const model::ModelSpec& spec, int64_t window) {
   artifact::QuantizationConfig config;

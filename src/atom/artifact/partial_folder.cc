@@ -87,6 +87,30 @@ ShardChecksums ReadChecksums(const fs::path& path) {
   return checksums;
 }
 
+constexpr std::string_view kWayOut =
+    "finish that run as it was begun, choose another output, or discard it with --restart";
+
+/// Names the first field in which an unfinished run is not this one.
+Status DifferentRun(const fs::path& folder, const std::string& before, const std::string& now) {
+  const Result<io::Json> found = io::ParseJson(before, (folder / kIdentity).string());
+  if (!found.ok()) return MakeError("{}; {}", found.error().message, kWayOut);
+  const io::Json theirs = found->flatten();
+  const io::Json ours = io::Json::parse(now).flatten();
+  const auto value_of = [](const io::Json& run, const std::string& field) {
+    return run.contains(field) ? io::DumpJson(run.at(field), -1) : std::string("nothing");
+  };
+  io::Json fields = theirs;
+  fields.update(ours);
+  for (const auto& [field, value] : fields.items()) {
+    const std::string their_value = value_of(theirs, field);
+    const std::string our_value = value_of(ours, field);
+    if (their_value == our_value) continue;
+    return MakeError("{}: holds an unfinished run of atom quantize with {} of {}, expected {}; {}",
+                     folder.string(), field, their_value, our_value, kWayOut);
+  }
+  return MakeError("{}: holds an unfinished run spelled otherwise; {}", folder.string(), kWayOut);
+}
+
 }  // namespace
 
 Result<PartialFolder> PartialFolder::Lock(const fs::path& folder) {
@@ -113,31 +137,40 @@ Result<PartialFolder> PartialFolder::Lock(const fs::path& folder) {
   return MakeError("{}: cannot be locked: other processes keep removing it", folder.string());
 }
 
-Result<PartialFolder> PartialFolder::Acquire(const fs::path& folder, const std::string& identity) {
+Result<PartialFolder> PartialFolder::Acquire(const fs::path& folder, const std::string& identity,
+                                             Left left) {
   Result<PartialFolder> locked = Lock(folder);
   if (!locked.ok()) return locked;
-  if (Status status = locked->Resume(identity); !status.ok()) {
-    if (!locked->resumed()) locked->Remove();
-    return status.error();
-  }
+  if (Status status = locked->Resume(identity, left); !status.ok()) return status.error();
   return locked;
 }
 
-Status PartialFolder::Resume(const std::string& identity) {
-  const Result<std::string> before = io::ReadFile(folder_ / kIdentity, io::kMaxJsonBytes);
-  resumed_ = before.ok() && *before == identity;
-  if (resumed_) {
+Status PartialFolder::Begin(const std::string& identity) {
+  if (Status status = Discard(); !status.ok()) return status;
+  return io::WriteFileAtomically(folder_ / kIdentity, identity);
+}
+
+Status PartialFolder::Resume(const std::string& identity, Left left) {
+  const fs::path path = folder_ / kIdentity;
+  std::error_code failed;
+  // Without an identity nothing counts: a kill came before it was written, or while discarding.
+  const bool found = fs::exists(fs::symlink_status(path, failed));
+  if (left == Left::kDiscard || !found) {
+    if (Status status = Begin(identity); !status.ok()) {
+      Remove();
+      return status;
+    }
+  } else {
+    const Result<std::string> before = io::ReadFile(path, io::kMaxJsonBytes);
+    if (!before.ok()) return MakeError("{}; {}", before.error().message, kWayOut);
+    if (*before != identity) return DifferentRun(folder_, *before, identity);
+    resumed_ = true;
     checksums_ = ReadChecksums(folder_ / kChecksums);
     if (Status status = RemoveEntries(folder_, [](const auto& name) { return !IsTemporary(name); });
         !status.ok()) {
       return status;
     }
-  } else {
-    if (Status status = Discard(); !status.ok()) return status;
-    Status written = io::WriteFileAtomically(folder_ / kIdentity, identity);
-    if (!written.ok()) return written;
   }
-  std::error_code failed;
   fs::create_directory(model(), failed);
   if (failed) return MakeError("{}: cannot be made: {}", model().string(), failed.message());
   return io::SyncDirectory(folder_);

@@ -23,11 +23,16 @@ namespace atom::artifact {
 
 class PartialFolder {
  public:
-  /// Creates the folder or takes over a left one. With the same identity text as before everything
-  /// is kept; otherwise all but the lock is discarded. Errors: another process holds the lock; the
-  /// folder is not one of ours; it cannot be written.
+  /// What to do with a folder that another run has left.
+  enum class Left {
+    kResume,   ///< go on from it
+    kDiscard,  ///< begin anew, whatever it was
+  };
+  /// Creates the folder or takes over a left one. `identity` is a JSON object. Errors: another
+  /// process holds the lock; the folder is not one of ours; it cannot be written; to be resumed,
+  /// its identity cannot be read or is another, with what differs. Then nothing is touched.
   static Result<PartialFolder> Acquire(const std::filesystem::path& folder,
-                                       const std::string& identity);
+                                       const std::string& identity, Left left = Left::kResume);
   /// Removes what a kill between the final rename and Remove() left behind; never a model.
   static void RemoveLeftover(const std::filesystem::path& folder);
 
@@ -52,7 +57,8 @@ class PartialFolder {
   PartialFolder(std::filesystem::path folder, io::Descriptor lock)
       : folder_(std::move(folder)), lock_(std::move(lock)) {}
   static Result<PartialFolder> Lock(const std::filesystem::path& folder);
-  Status Resume(const std::string& identity);
+  Status Resume(const std::string& identity, Left left);
+  Status Begin(const std::string& identity);
   Status Discard();
 
   std::filesystem::path folder_;

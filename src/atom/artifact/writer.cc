@@ -34,9 +34,14 @@ Status CheckOutput(const fs::path& out) {
   return {};
 }
 
+// Counts up when the same input comes to give other bytes. Not the program's version: a release
+// that changes no arithmetic goes on with what the one before it has begun.
+constexpr int kBytesVersion = 1;
+
 // The identity as it stands in the file: everything that the shards' bytes depend on.
 std::string IdentityText(const Json& identity, int64_t layers) {
   const Json whole = {{"format_version", QuantizationConfig::kFormatVersion},
+                      {"bytes_version", kBytesVersion},
                       {"layers", layers},
                       {"run", identity}};
   return io::DumpJson(whole, 2) + "\n";  // keys sorted: the same content is the same text
@@ -92,7 +97,7 @@ ArtifactWriter& ArtifactWriter::operator=(ArtifactWriter&&) noexcept = default;
 ArtifactWriter::~ArtifactWriter() = default;
 
 Result<ArtifactWriter> ArtifactWriter::Open(const fs::path& path, const Json& identity,
-                                            int64_t layers) {
+                                            int64_t layers, bool restart) {
   const fs::path out = path.has_filename() ? path : path.parent_path();  // "OUT/" is "OUT"
   fs::path folder = out;
   folder += ".partial";
@@ -100,7 +105,9 @@ Result<ArtifactWriter> ArtifactWriter::Open(const fs::path& path, const Json& id
     PartialFolder::RemoveLeftover(folder);
     return status.error();
   }
-  Result<PartialFolder> partial = PartialFolder::Acquire(folder, IdentityText(identity, layers));
+  Result<PartialFolder> partial = PartialFolder::Acquire(
+      folder, IdentityText(identity, layers),
+      restart ? PartialFolder::Left::kDiscard : PartialFolder::Left::kResume);
   if (!partial.ok()) return partial.error();
   if (Status status = CheckOutput(out); !status.ok()) {  // another process has just finished it
     partial->Remove();

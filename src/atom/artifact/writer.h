@@ -7,8 +7,9 @@
 //   OUT/                                 was OUT.partial/model: appears by one rename, complete and
 //                                        synced
 //
-// OUT.partial (partial_folder.h) is left by a kill and picked up by the next run with the same
-// identity; Abandon removes it after an Error. The same input gives the same bytes, resumed or not.
+// OUT.partial (partial_folder.h) is left by a kill or an Error (a full disk) and picked up by the
+// next run with the same identity; Abandon removes it. The same input gives the same bytes, resumed
+// or not.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +29,11 @@ namespace atom::artifact {
 class ArtifactWriter {
  public:
   /// Starts or resumes. Errors: `out` exists (a finished artifact or anything else), its parent
-  /// does not, no permission, another process holds OUT.partial, or OUT.partial is something else.
-  /// A partial folder of another identity is discarded and started anew.
+  /// does not, no permission, another process holds OUT.partial, OUT.partial is something else, or
+  /// a run of another identity, which `restart` discards, as it does one of this identity.
   static Result<ArtifactWriter> Open(const std::filesystem::path& out,
-                                     const nlohmann::json& identity, int64_t layers);
+                                     const nlohmann::json& identity, int64_t layers,
+                                     bool restart = false);
   ArtifactWriter(ArtifactWriter&&) noexcept;
   ArtifactWriter& operator=(ArtifactWriter&&) noexcept;
   ~ArtifactWriter();  ///< leaves OUT.partial as it is

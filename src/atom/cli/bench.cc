@@ -1,11 +1,13 @@
 // `atom bench gemm|attention|model`: speed on this machine, each row beside the ceiling that bounds
-// it, measured in the same run. Serving is in bench_serve.cc and bench_serving_recipes.cc.
+// it, measured in the same run. Single kernels on a GPU are in bench_cuda.cc, serving in
+// bench_serve.cc and bench_serving_recipes.cc.
 #include <map>
 #include <memory>
 
 #include "atom/bench/kernels/attention_bench.h"
 #include "atom/bench/kernels/gemm_bench.h"
 #include "atom/bench/kernels/model_bench.h"
+#include "atom/cli/bench_cuda.h"
 #include "atom/cli/bench_flags.h"
 #include "atom/cli/commands.h"
 
@@ -15,10 +17,12 @@ namespace {
 struct GemmFlags : BenchFlags {
   bench::GemmOptions options;
   std::vector<std::string> shapes = {"4096x4096", "11008x4096"};
+  CudaGemmFlags cuda;
 };
 
 struct AttentionFlags : BenchFlags {
   bench::AttentionOptions options;
+  CudaAttentionFlags cuda;
 };
 
 struct ModelFlags : BenchFlags {
@@ -26,6 +30,11 @@ struct ModelFlags : BenchFlags {
 };
 
 Status RunGemmBench(GemmFlags& flags) {
+  if (flags.backend.backend == "cuda") {
+    flags.cuda.baselines = flags.options.baselines;
+    return RunCudaGemm(flags, flags.cuda, flags.options.kernels, flags.options.rows, flags.shapes);
+  }
+  if (Status status = flags.cuda.RefuseFor(flags.backend.backend); !status.ok()) return status;
   flags.options.shapes.clear();
   for (const std::string& text : flags.shapes) {
     const Result<bench::GemmShape> shape = bench::ParseGemmShape(text);
@@ -48,7 +57,8 @@ void AddGemm(CLI::App& parent, int& exit_code) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
   AddList(*command, "--nk", flags->shapes, "Shapes: outputs x inputs");
   command->add_flag("--baselines,!--no-baselines", options.baselines,
-                    "Run oneDNN's products beside each row (default)");
+                    "Run oneDNN's products (cuda: cuBLASLt's) beside each row (default)");
+  flags->cuda.AddTo(*command);
 }
 
 void AddAttention(CLI::App& parent, int& exit_code) {
@@ -56,6 +66,8 @@ void AddAttention(CLI::App& parent, int& exit_code) {
   CLI::App* command = AddBenchCommand<AttentionFlags>(
       parent, "attention", "Attention alone, over the KV cache", flags, exit_code,
       [](AttentionFlags& f) {
+        if (f.backend.backend == "cuda") return RunCudaAttention(f, f.cuda);
+        if (Status status = f.cuda.RefuseFor(f.backend.backend); !status.ok()) return status;
         return RunBench<bench::AttentionRow>(f, bench::AttentionTableHeader(),
                                              [&](bench::BenchContext& context, const auto& on_row) {
                                                return bench::RunAttention(context, f.options,
@@ -67,6 +79,7 @@ void AddAttention(CLI::App& parent, int& exit_code) {
   AddList(*command, "--kv", options.kv, "What the cache holds");
   AddList(*command, "--depths", options.depths, "Positions in the cache");
   AddList(*command, "--tests", options.tests, "One query, or the last 512");
+  flags->cuda.AddTo(*command);
 }
 
 void AddModel(CLI::App& parent, int& exit_code) {
@@ -104,6 +117,7 @@ void AddBench(CLI::App& app, int& exit_code) {
   command->require_subcommand(1);
   AddGemm(*command, exit_code);
   AddAttention(*command, exit_code);
+  AddBenchRows(*command, exit_code);
   AddModel(*command, exit_code);
   AddBenchServingRecipes(*command, exit_code);
   AddBenchServe(*command, exit_code);

@@ -71,6 +71,7 @@ CLI::Option* AddList(CLI::App& command, const char* name, T& values, const char*
   return command.add_option(name, values, text)->delimiter(',')->capture_default_str();
 }
 
+void AddBenchRows(CLI::App& parent, int& exit_code);
 void AddBenchServe(CLI::App& parent, int& exit_code);
 void AddBenchServingRecipes(CLI::App& parent, int& exit_code);
 

@@ -84,7 +84,10 @@ Status CompareTexts(const CompareFlags& flags, const OpenedModels& opened,
   ThreadPool threads(flags.backend.threads);
   for (const eval::EvalText& text : opened.texts) {
     Progress progress(text.dataset, std::ssize(text.windows));
-    report.texts.push_back(eval::CompareOnText(transformers, text, threads, &progress));
+    Result<eval::TextComparison> compared =
+        eval::CompareOnText(transformers, text, threads, &progress);
+    if (!compared.ok()) return compared.error();
+    report.texts.push_back(std::move(compared).value());
     if (flags.json == "-") continue;
     fmt::print("{}\n", eval::TextTable(report, report.texts.size() - 1));
     std::fflush(stdout);

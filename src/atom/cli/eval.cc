@@ -41,21 +41,24 @@ void PrintAccuracy(const std::string& metric, const eval::Accuracy& accuracy) {
   fmt::print(" {:>8} {:>8.4f} {:>8}", metric, accuracy.mean, error);
 }
 
-void RunTexts(const EvalFlags& flags, model::Transformer& transformer,
-              const std::vector<eval::EvalText>& texts, nlohmann::json& json) {
+Status RunTexts(const EvalFlags& flags, model::Transformer& transformer,
+                const std::vector<eval::EvalText>& texts, nlohmann::json& json) {
   if (flags.json != "-") {
     fmt::print("{:<24} {:>12} {:>8} {:>10} {:>9}\n", "text", "perplexity", "windows", "tokens",
                "seconds");
   }
   for (const eval::EvalText& text : texts) {
     Progress progress(text.dataset, static_cast<int64_t>(text.windows.size()));
-    const eval::PerplexityResult result = eval::MeasurePerplexity(transformer, text, &progress);
-    json["perplexity"].push_back(eval::ToJson(result));
+    const Result<eval::PerplexityResult> result =
+        eval::MeasurePerplexity(transformer, text, &progress);
+    if (!result.ok()) return result.error();
+    json["perplexity"].push_back(eval::ToJson(*result));
     if (flags.json == "-") continue;
-    fmt::print("{:<24} {:>12.4f} {:>8} {:>10} {:>9.1f}\n", result.dataset, result.perplexity,
-               result.windows, result.tokens, result.seconds);
+    fmt::print("{:<24} {:>12.4f} {:>8} {:>10} {:>9.1f}\n", result->dataset, result->perplexity,
+               result->windows, result->tokens, result->seconds);
     std::fflush(stdout);
   }
+  return {};
 }
 
 Status RunTasks(const EvalFlags& flags, model::Transformer& transformer,
@@ -135,7 +138,10 @@ Status RunEval(EvalFlags flags) {
   if (!transformer.ok()) return transformer.error();
 
   nlohmann::json json = nlohmann::json::object();
-  if (!texts->empty()) RunTexts(flags, **transformer, *texts, json);
+  if (!texts->empty()) {
+    const Status status = RunTexts(flags, **transformer, *texts, json);
+    if (!status.ok()) return status;
+  }
   if (!tasks->empty()) {
     const Status status = RunTasks(flags, **transformer, *model->tokenizer, window, *tasks, json);
     if (!status.ok()) return status;

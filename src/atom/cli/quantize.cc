@@ -12,6 +12,7 @@
 #include "atom/artifact/writer.h"
 #include "atom/cli/commands.h"
 #include "atom/cli/session.h"
+#include "atom/core/cpu_info.h"
 #include "atom/core/process.h"
 #include "atom/core/version.h"
 #include "atom/model/weights.h"
@@ -29,16 +30,36 @@ struct QuantizeFlags {
   double memory_gib = 8.0;
   bool simulate = false;
   bool parity = false;
+  bool restart = false;
   BackendFlags backend;
   CalibrationFlags calibration;
 };
 
 /// Everything that determines the artifact's bytes: a partial run is resumed only if it is the
-/// same.
-nlohmann::json Identity(const artifact::QuantizationConfig& config, const std::string& backend) {
+/// same. Sums of Hessians depend on the instruction set (quant/dense_algebra.h).
+nlohmann::json Identity(const artifact::QuantizationConfig& config,
+                        const kernels::Backend& backend) {
   artifact::QuantizationConfig head = config;
   head.layers.clear();
-  return {{"quantization_config", artifact::ToJson(head)}, {"backend", backend}};
+  nlohmann::json json = artifact::ToJson(head);
+  json.erase("tool_version");
+  const Result<CpuIsa> isa = ChooseCpuIsa();
+  return {{"quantization_config", std::move(json)},
+          {"backend", std::string(backend.name())},
+          {"isa", isa.ok() ? std::string(CpuIsaName(*isa)) : ""}};
+}
+
+/// After an error: finished layers stay for the next run, which goes on behind them.
+Error Interrupted(artifact::ArtifactWriter& writer, const std::string& out, int64_t layers,
+                  const Error& why) {
+  if (writer.finished_layers() == 0) {
+    writer.Abandon();
+    return why;
+  }
+  return MakeError(
+      "{}; {} of {} layers are kept in {}.partial: the same command goes on from there, with "
+      "--restart it begins anew",
+      why.message, writer.finished_layers(), layers, out);
 }
 
 /// Sites that the recipe wanted rotated and that are not: their groups are no power of two.
@@ -128,7 +149,7 @@ void PrintMemory(const pipeline::QuantizeMemory& memory) {
   std::fflush(stdout);
 }
 
-/// The work behind an open writer; on an Error the caller abandons it.
+/// The work behind an open writer.
 Result<pipeline::QuantizeReport> QuantizeInto(artifact::ArtifactWriter& writer,
                                               const QuantizeFlags& flags, const OpenedModel& model,
                                               const pipeline::Calibration& calibration,
@@ -174,9 +195,8 @@ Status RunQuantize(const QuantizeFlags& flags) {
   if (!calibration.ok()) return calibration.error();
   Result<artifact::QuantizationConfig> config = PlanConfig(flags, *model, *calibration);
   if (!config.ok()) return config.error();
-  Result<artifact::ArtifactWriter> writer =
-      artifact::ArtifactWriter::Open(flags.out, Identity(*config, std::string((*backend)->name())),
-                                     model->files.spec.num_layers());
+  Result<artifact::ArtifactWriter> writer = artifact::ArtifactWriter::Open(
+      flags.out, Identity(*config, **backend), model->files.spec.num_layers(), flags.restart);
   if (!writer.ok()) return writer.error();
 
   fmt::print("{}: recipe {}{}, calibrated on {} x {} tokens of {}\n", flags.model,
@@ -191,8 +211,7 @@ Status RunQuantize(const QuantizeFlags& flags) {
   const Result<pipeline::QuantizeReport> report =
       QuantizeInto(*writer, flags, *model, *calibration, *config, **backend);
   if (!report.ok()) {
-    writer->Abandon();
-    return report.error();
+    return Interrupted(*writer, flags.out, model->files.spec.num_layers(), report.error());
   }
   PrintReport(*report);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
@@ -227,6 +246,8 @@ void AddQuantize(CLI::App& app, int& exit_code) {
                     "Write dequantized weights, to run fake-quantized");
   command->add_flag("--reference-parity", flags->parity,
                     "Reproduce the published program's quirks");
+  command->add_flag("--restart", flags->restart,
+                    "Discard what an unfinished run left, instead of going on from it");
   command->add_option("--json", flags->json, "Write the report here; - for stdout");
   command->callback([flags, &exit_code] {
     const Status status = RunQuantize(*flags);

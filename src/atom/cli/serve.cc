@@ -94,7 +94,9 @@ Status RunServe(ServeFlags& flags) {
 
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
-  if (flags.memory.budget == 0) flags.memory.budget = server::AvailableMemory();
+  if (flags.memory.budget == 0) {
+    flags.memory.budget = server::DefaultBudget(server::AvailableMemory());
+  }
   const server::MaskLimits mask_limits;
   flags.memory.server_bytes = flags.service.http.all_body_bytes + mask_limits.bytes();
   const Result<server::MemoryPlan> plan =
@@ -206,7 +208,7 @@ void AddServiceFlags(CLI::App& command, ServeFlags& flags) {
 void AddEngineFlags(CLI::App& command, ServeFlags& flags) {
   command
       .add_option("--memory", flags.memory.budget,
-                  "Weights, scratch and KV in all, as 24GiB; 0: what the machine has left")
+                  "Weights, scratch and KV in all, as 24GiB; 0: nine tenths of what there is")
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
   command

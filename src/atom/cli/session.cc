@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "atom/io/atomic_file.h"
+#include "atom/io/quote.h"
 
 namespace atom::cli {
 
@@ -41,6 +42,24 @@ void CalibrationFlags::AddTo(CLI::App& command) {
       ->capture_default_str();
 }
 
+namespace {
+
+/// A tokenizer may know tokens that the model has no embedding for, as a <pad> added to it.
+Status CheckTokens(const std::string& source, const std::vector<std::vector<int32_t>>& windows,
+                   const OpenedModel& model) {
+  for (const std::vector<int32_t>& window : windows) {
+    for (const int32_t id : window) {
+      if (id < model.files.spec.vocab_size) continue;
+      return MakeError("{}: expected tokens below the model's vocab_size of {}, found {} ({})",
+                       source, model.files.spec.vocab_size, id,
+                       io::Quote(model.tokenizer->TokenBytes(id)));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<pipeline::Calibration> CalibrationFlags::Load(const std::string& data_folder,
                                                      const OpenedModel& model) const {
   const int64_t context = model.files.spec.max_position_embeddings;
@@ -50,8 +69,11 @@ Result<pipeline::Calibration> CalibrationFlags::Load(const std::string& data_fol
   }
   const Result<std::vector<pipeline::MixPart>> parts = pipeline::ParseMix(texts);
   if (!parts.ok()) return parts.error();
-  return pipeline::LoadCalibration(*parts, io::FindDataFolders(data_folder), *model.tokenizer,
-                                   model.dir, options);
+  Result<pipeline::Calibration> calibration = pipeline::LoadCalibration(
+      *parts, io::FindDataFolders(data_folder), *model.tokenizer, model.dir, options);
+  if (!calibration.ok()) return calibration;
+  if (Status s = CheckTokens("--calib", calibration->windows, model); !s.ok()) return s.error();
+  return calibration;
 }
 
 Result<OpenedModel> OpenModel(const std::string& dir) {
@@ -59,10 +81,6 @@ Result<OpenedModel> OpenModel(const std::string& dir) {
   if (!files.ok()) return files.error();
   Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = tokenizer::Tokenizer::Load(dir);
   if (!tokenizer.ok()) return tokenizer.error();
-  if ((*tokenizer)->vocab_size() > files->spec.vocab_size) {
-    return MakeError("{}: the tokenizer has {} tokens, config.json's vocab_size is {}", dir,
-                     (*tokenizer)->vocab_size(), files->spec.vocab_size);
-  }
   return OpenedModel{dir, std::move(files).value(), std::move(tokenizer).value()};
 }
 
@@ -94,6 +112,7 @@ Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& na
             ? eval::CutWindows(*dataset, *model.tokenizer, window, windows)
             : eval::CutStridedWindows(*dataset, *model.tokenizer, window, flags.stride, windows);
     if (!text.ok()) return text.error();
+    if (Status s = CheckTokens("text " + names[i], text->windows, model); !s.ok()) return s.error();
     texts.push_back(std::move(text).value());
   }
   return texts;

@@ -15,49 +15,91 @@ struct Row {
   std::string_view name;
 };
 constexpr std::array kTable = {Row{CpuIsa::kScalar, "scalar"}, Row{CpuIsa::kAvx2, "avx2"},
-                               Row{CpuIsa::kAvx512, "avx512"}};
+                               Row{CpuIsa::kAvxVnni, "avx-vnni"}, Row{CpuIsa::kAvx512, "avx512"}};
+constexpr std::array kIsas = {CpuIsa::kScalar, CpuIsa::kAvx2, CpuIsa::kAvxVnni, CpuIsa::kAvx512};
 
 #if defined(__x86_64__)
-// clang 14's __builtin_cpu_supports does not know "f16c".
-bool SupportsF16c() {
+struct Registers {
   unsigned eax = 0;
   unsigned ebx = 0;
   unsigned ecx = 0;
   unsigned edx = 0;
-  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+};
+Registers CpuId(unsigned leaf, unsigned subleaf) {
+  Registers r;
+  if (__get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx) == 0) return {};
+  return r;
 }
 #endif
 
 }  // namespace
 
+std::span<const CpuIsa> AllCpuIsas() { return kIsas; }
 std::string_view CpuIsaName(CpuIsa isa) { return kTable.at(static_cast<size_t>(isa)).name; }
 
-CpuIsa DetectCpuIsa() {
+// __builtin_cpu_supports asks the operating system, too, whether it saves the wide registers. What
+// clang 14's does not know is asked of the processor; registers of AVX2 are all that it needs.
+CpuFeatures DetectCpuFeatures() {
+  CpuFeatures features;
 #if defined(__x86_64__)
-  const bool avx2 =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && SupportsF16c();
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
-  if (avx2 && avx512) return CpuIsa::kAvx512;
-  if (avx2) return CpuIsa::kAvx2;
+  constexpr unsigned kAvxVnniBit = 1u << 4;  // leaf 7, subleaf 1, eax
+  features.avx2 = __builtin_cpu_supports("avx2") != 0;
+  features.fma = __builtin_cpu_supports("fma") != 0;
+  features.f16c = (CpuId(1, 0).ecx & bit_F16C) != 0;
+  features.avx_vnni = CpuId(7, 0).eax >= 1 && (CpuId(7, 1).eax & kAvxVnniBit) != 0;
+  features.avx512f = __builtin_cpu_supports("avx512f") != 0;
+  features.avx512bw = __builtin_cpu_supports("avx512bw") != 0;
+  features.avx512dq = __builtin_cpu_supports("avx512dq") != 0;
+  features.avx512vl = __builtin_cpu_supports("avx512vl") != 0;
+  features.avx512_vnni = __builtin_cpu_supports("avx512vnni") != 0;
+  features.avx512_bf16 = __builtin_cpu_supports("avx512bf16") != 0;
 #endif
-  return CpuIsa::kScalar;
+  return features;
 }
 
-Result<CpuIsa> ChooseCpuIsa() {
-  const CpuIsa best = DetectCpuIsa();
-  const char* pinned = std::getenv("ATOM_CPU_ISA");
-  if (pinned == nullptr || *pinned == '\0') return best;
-  for (const Row& row : kTable) {
-    if (row.name != pinned) continue;
-    if (row.isa > best) {
-      return MakeError("ATOM_CPU_ISA={} is more than this processor supports ({})", pinned,
-                       CpuIsaName(best));
-    }
-    return row.isa;
+bool Supports(const CpuFeatures& f, CpuIsa isa) {
+  const bool avx2 = f.avx2 && f.fma && f.f16c;
+  switch (isa) {
+    case CpuIsa::kAvx512:
+      return avx2 && f.avx512f && f.avx512bw && f.avx512dq && f.avx512vl && f.avx512_vnni;
+    case CpuIsa::kAvxVnni:
+      return avx2 && f.avx_vnni;
+    case CpuIsa::kAvx2:
+      return avx2;
+    case CpuIsa::kScalar:
+      break;
   }
-  return MakeError("ATOM_CPU_ISA={}: expected scalar, avx2 or avx512", pinned);
+  return true;
+}
+
+CpuIsa StrongestIsa(const CpuFeatures& features) {
+  CpuIsa strongest = CpuIsa::kScalar;
+  for (const CpuIsa isa : kIsas) {
+    if (Supports(features, isa)) strongest = isa;
+  }
+  return strongest;
+}
+
+Result<CpuIsa> ChooseCpuIsa(const CpuFeatures& features, std::string_view pinned) {
+  if (pinned.empty()) return StrongestIsa(features);
+  std::string known;
+  for (const Row& row : kTable) {
+    if (row.name == pinned) {
+      if (Supports(features, row.isa)) return row.isa;
+      return MakeError("ATOM_CPU_ISA={} is more than this processor supports ({})", pinned,
+                       CpuIsaName(StrongestIsa(features)));
+    }
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
+  }
+  return MakeError("ATOM_CPU_ISA={}: expected one of {}", pinned, known);
+}
+
+bool Supports(CpuIsa isa) { return Supports(DetectCpuFeatures(), isa); }
+CpuIsa DetectCpuIsa() { return StrongestIsa(DetectCpuFeatures()); }
+
+Result<CpuIsa> ChooseCpuIsa() {
+  const char* pinned = std::getenv("ATOM_CPU_ISA");
+  return ChooseCpuIsa(DetectCpuFeatures(), pinned == nullptr ? "" : pinned);
 }
 
 std::string CpuModelName() {

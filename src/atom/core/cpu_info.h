@@ -1,6 +1,7 @@
 // What the processor can do, asked once, and which instruction set the CPU kernels use.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -8,17 +9,44 @@
 
 namespace atom {
 
-/// The instruction sets that the CPU kernels are compiled for, weakest first.
+/// The instruction sets that the CPU kernels are compiled for, weakest first. A processor may have
+/// one without having all before it: AVX-VNNI came after AVX-512 VNNI.
 enum class CpuIsa {
-  kScalar,  ///< plain x86-64
-  kAvx2,    ///< AVX2, FMA, F16C
-  kAvx512,  ///< AVX-512 F/BW/DQ/VL, VNNI and BF16
+  kScalar,   ///< plain x86-64
+  kAvx2,     ///< AVX2, FMA, F16C
+  kAvxVnni,  ///< these and AVX-VNNI: vpdpbusd on 256 bits
+  kAvx512,   ///< these (not AVX-VNNI) and AVX-512 F/BW/DQ/VL and VNNI
 };
+/// All, weakest first.
+std::span<const CpuIsa> AllCpuIsas();
+std::string_view CpuIsaName(CpuIsa isa);  ///< "scalar", "avx2", "avx-vnni", "avx512"
 
-std::string_view CpuIsaName(CpuIsa isa);
-/// The strongest that this processor (and its operating system) supports.
+/// What kernels and benchmarks ask of a processor and its operating system.
+struct CpuFeatures {
+  bool avx2 = false;
+  bool fma = false;
+  bool f16c = false;
+  bool avx_vnni = false;
+  bool avx512f = false;
+  bool avx512bw = false;
+  bool avx512dq = false;
+  bool avx512vl = false;
+  bool avx512_vnni = false;
+  bool avx512_bf16 = false;  ///< no kernel needs it; a ceiling of `atom bench` does
+};
+CpuFeatures DetectCpuFeatures();
+
+bool Supports(const CpuFeatures& features, CpuIsa isa);
+/// The strongest that such a processor supports.
+CpuIsa StrongestIsa(const CpuFeatures& features);
+/// The strongest of these, or what `pinned` names unless it is empty: an Error if that is unknown
+/// or not supported.
+Result<CpuIsa> ChooseCpuIsa(const CpuFeatures& features, std::string_view pinned);
+
+// Of this processor:
+bool Supports(CpuIsa isa);
 CpuIsa DetectCpuIsa();
-/// DetectCpuIsa, or what ATOM_CPU_ISA=scalar|avx2|avx512 pins; an Error if that is not supported.
+/// DetectCpuIsa, or what ATOM_CPU_ISA pins.
 Result<CpuIsa> ChooseCpuIsa();
 /// The processor's name for humans, e.g. from /proc/cpuinfo.
 std::string CpuModelName();

@@ -1,8 +1,6 @@
 #include "atom/core/thread_pool.h"
 
-#include <algorithm>
-#include <sched.h>
-
+#include "atom/core/cgroup.h"
 #include "atom/core/check.h"
 
 namespace atom {
@@ -81,11 +79,6 @@ void ThreadPool::RunTasks(int worker) {
   }
 }
 
-int ThreadPool::DefaultThreads() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
+int ThreadPool::DefaultThreads() { return AllowedThreads(); }
 
 }  // namespace atom

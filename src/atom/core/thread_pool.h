@@ -25,7 +25,7 @@ class ThreadPool {
   /// all are done. One loop at a time: not to be called from inside a task.
   void ParallelFor(int64_t tasks, const std::function<void(int64_t task, int worker)>& task);
 
-  /// The processors this process may run on (its affinity mask), at least 1.
+  /// The processors that this process may use: AllowedThreads (cgroup.h).
   static int DefaultThreads();
 
  private:

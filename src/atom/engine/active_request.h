@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "atom/core/rng.h"
@@ -27,6 +28,7 @@ struct ActiveRequest {
   bool answering = false;                ///< the prompt is computed and told of
   int64_t cached_tokens = 0;             ///< of the prompt
   std::vector<TokenOutput> prompt = {};  ///< what is asked of it, as far as it is computed
+  std::string prompt_error = {};         ///< why that cannot be told, if it cannot
 
   TokenOutput& prompt_token(int64_t position) {
     return prompt.at(static_cast<size_t>(position - request.prompt_logprobs_from));

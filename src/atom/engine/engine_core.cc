@@ -370,6 +370,7 @@ void EngineCore::State::Collect(std::vector<Output>& outputs) {
       outputs.push_back(Publish(row, result));
     } else {
       row.request->prompt_token(row.position + 1) = TokenOf(result);
+      if (!result.error.empty()) row.request->prompt_error = result.error;
     }
   }
 }
@@ -380,7 +381,9 @@ Output EngineCore::State::Publish(const Row& row, const model::StepOutput::Row& 
   if (!request.answering) PublishPrompt(request, output);
   const std::optional<FinishReason> reason = AddToken(row, result, output);
   if (reason) {
-    if (*reason == FinishReason::kError) output.error = result.error;
+    if (*reason == FinishReason::kError) {
+      output.error = result.error.empty() ? request.prompt_error : std::string(result.error);
+    }
     Finish(request, *reason, output);
     return output;
   }
@@ -402,7 +405,7 @@ std::optional<FinishReason> EngineCore::State::AddToken(const Row& row,
                                                         const model::StepOutput::Row& result,
                                                         Output& output) {
   ActiveRequest& request = *row.request;
-  if (!result.error.empty()) return FinishReason::kError;
+  if (!result.error.empty() || !request.prompt_error.empty()) return FinishReason::kError;
   if (request.request.stop.max_tokens == 0) return FinishReason::kLength;
   request.penalties.Accept(result.token);
   if (request.request.constraint != nullptr) request.request.constraint->Accept(result.token);

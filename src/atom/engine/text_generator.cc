@@ -35,24 +35,22 @@ Result<Generation> TextGenerator::Complete(
   core_.Add(std::move(request), start);
   bool first = true;
   bool listening = true;
-  std::string error;
   while (core_.HasWork()) {
     if (listening && options.keep_going && !options.keep_going()) {
       listening = false;
       core_.Cancel(id);
     }
     for (const Output& output : core_.Step(std::chrono::steady_clock::now())) {
+      if (output.finish == FinishReason::kError) return MakeError("{}", output.error);
       if (std::exchange(first, false)) generation.prefill_seconds = Lap(start);
       for (const TokenOutput& token : output.tokens) generation.tokens.push_back(token.id);
       generation.reused_tokens = output.cached_tokens;
       if (output.finish) generation.reason = *output.finish;
-      if (generation.reason == FinishReason::kError) error = output.error;
       if (!listening || output.text.empty() || on_text(output.text)) continue;
       listening = false;
       core_.Cancel(id);
     }
   }
-  if (!error.empty()) return Error{error};
   generation.decode_seconds = Lap(start);
   return generation;
 }

@@ -36,7 +36,7 @@ class TextGenerator {
   /// Generates what follows `prompt`; on_text is given whole UTF-8 sequences as they come, and
   /// returns false to stop. What the prompt has in common with earlier calls' tokens is not
   /// computed again, in whole KV pages: a conversation costs its new turn and at most a page.
-  /// Errors: what EngineCore::Validate refuses, and what goes wrong in the engine.
+  /// Errors: what EngineCore::Validate refuses; what ends the request with FinishReason::kError.
   Result<Generation> Complete(const std::vector<int32_t>& prompt, const GenerateOptions& options,
                               const std::function<bool(const std::string& piece)>& on_text);
 

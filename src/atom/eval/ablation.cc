@@ -33,8 +33,9 @@ class Ablation {
     for (const EvalText& text : data_.texts) {
       Progress progress(fmt::format("{} on {}", step.label, text.dataset),
                         std::ssize(text.windows));
-      PerplexityResult result = MeasurePerplexity(transformer, text, &progress);
-      row.texts.push_back({text.dataset, std::move(result.window_losses)});
+      Result<PerplexityResult> result = MeasurePerplexity(transformer, text, &progress);
+      if (!result.ok()) return MakeError("row {}: {}", step.label, result.error().message);
+      row.texts.push_back({text.dataset, std::move(result->window_losses)});
     }
     return row;
   }

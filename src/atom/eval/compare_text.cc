@@ -6,6 +6,7 @@
 
 #include "atom/core/check.h"
 #include "atom/eval/divergence.h"
+#include "atom/model/overflow.h"
 
 namespace atom::eval {
 namespace {
@@ -43,7 +44,7 @@ class Comparison {
     weights_.resize(static_cast<size_t>(threads_.threads()) * static_cast<size_t>(vocab_));
   }
 
-  void Measure(const std::vector<int32_t>& window, TextComparison& result) {
+  Status Measure(const std::vector<int32_t>& window, TextComparison& result) {
     const auto size = static_cast<int64_t>(window.size());
     std::vector<Sums> sums(transformers_.size());
     for (int64_t start = 0; start < size; start += rows_) {
@@ -53,6 +54,7 @@ class Comparison {
       }
       const int64_t predictions = std::min(rows, size - 1 - start);  // the last predicts nothing
       Compare(std::span(window).subspan(static_cast<size_t>(start)), predictions, sums);
+      if (Status s = CheckFinite(window, start, rows, sums); !s.ok()) return s;
     }
     const auto predictions = static_cast<double>(size - 1);
     for (size_t m = 0; m < transformers_.size(); ++m) {
@@ -60,15 +62,33 @@ class Comparison {
       result.models[m].kl.push_back(sums[m].kl / predictions);
       result.models[m].agreement.push_back(sums[m].agreement / predictions);
     }
+    return {};
   }
 
  private:
+  kernels::Batch BatchOf(const model::Transformer& transformer, const std::vector<int32_t>& window,
+                         int64_t start, int64_t rows) const {
+    return transformer.OneSequence(
+        std::vector<int32_t>(window.begin() + start, window.begin() + start + rows), start);
+  }
+
+  /// What a step has added to the losses.
+  Status CheckFinite(const std::vector<int32_t>& window, int64_t start, int64_t rows,
+                     const std::vector<Sums>& sums) {
+    for (size_t m = 0; m < sums.size(); ++m) {
+      if (std::isfinite(sums[m].loss)) continue;
+      const kernels::Batch batch = BatchOf(*transformers_[m], window, start, rows);
+      return MakeError("model {}: {}", m + 1,
+                       model::ExplainOverflow(*transformers_[m], batch, caches_[m]));
+    }
+    return {};
+  }
+
   /// Gives the seconds that the model computed.
   double Step(size_t m, const std::vector<int32_t>& window, int64_t start, int64_t rows) {
     model::Transformer& transformer = *transformers_[m];
     const auto begin = std::chrono::steady_clock::now();
-    const kernels::Batch batch = transformer.OneSequence(
-        std::vector<int32_t>(window.begin() + start, window.begin() + start + rows), start);
+    const kernels::Batch batch = BatchOf(transformer, window, start, rows);
     const kernels::DeviceTensor hidden = transformer.ForwardHidden(batch, caches_[m]);
     const kernels::DeviceTensor logits = transformer.Head(model::RowRange(hidden, 0, rows));
     transformer.backend().Sync();
@@ -120,8 +140,9 @@ int64_t CompareBytes(int64_t models, int64_t vocab) {
   return models * model::kHeadRows * vocab * static_cast<int64_t>(sizeof(float));
 }
 
-TextComparison CompareOnText(std::span<model::Transformer* const> transformers,
-                             const EvalText& text, ThreadPool& threads, Progress* progress) {
+Result<TextComparison> CompareOnText(std::span<model::Transformer* const> transformers,
+                                     const EvalText& text, ThreadPool& threads,
+                                     Progress* progress) {
   const auto window = static_cast<int64_t>(text.windows.front().size());
   TextComparison result{.dataset = text.dataset,
                         .tokens = text.tokens,
@@ -130,7 +151,9 @@ TextComparison CompareOnText(std::span<model::Transformer* const> transformers,
                         .models = std::vector<ModelScores>(transformers.size())};
   Comparison comparison(transformers, window, threads);
   for (const std::vector<int32_t>& tokens : text.windows) {
-    comparison.Measure(tokens, result);
+    if (Status s = comparison.Measure(tokens, result); !s.ok()) {
+      return MakeError("text {}: {}", text.dataset, s.error().message);
+    }
     if (progress == nullptr) continue;
     const Verdict last = Judge(result, transformers.size() - 1);
     progress->Update(std::ssize(result.models.front().losses),

@@ -46,8 +46,9 @@ Verdict Judge(const TextComparison& text, size_t model);
 /// Of logits in memory beside the models' own.
 int64_t CompareBytes(int64_t models, int64_t vocab);
 
-/// REQUIRES: the transformers have one vocabulary, and limits that hold a window.
-TextComparison CompareOnText(std::span<model::Transformer* const> transformers,
-                             const EvalText& text, ThreadPool& threads, Progress* progress);
+/// REQUIRES: the transformers have one vocabulary, and limits that hold a window. Errors: the
+/// activations of a model overflow, with its number (the baseline is 1) and the layer.
+Result<TextComparison> CompareOnText(std::span<model::Transformer* const> transformers,
+                                     const EvalText& text, ThreadPool& threads, Progress* progress);
 
 }  // namespace atom::eval

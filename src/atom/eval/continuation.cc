@@ -101,6 +101,7 @@ Result<std::vector<std::vector<Likelihood>>> LogLikelihoods(engine::EngineCore& 
   if (Status s = run.Start(); !s.ok()) return s.error();
   while (core.HasWork()) {
     for (const engine::Output& output : core.Step(std::chrono::steady_clock::now())) {
+      if (output.finish == engine::FinishReason::kError) return MakeError("{}", output.error);
       const Result<bool> finished = run.Take(output);
       if (!finished.ok()) return finished.error();
       if (*finished) on_group();

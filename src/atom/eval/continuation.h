@@ -38,7 +38,8 @@ struct Likelihood {
 };
 
 /// In the order of `groups`, whose members begin alike. `on_group` is called as each group is
-/// finished. Errors: what EngineCore::Validate refuses.
+/// finished. Errors: what EngineCore::Validate refuses, and what ends
+/// a request early: the model's activations overflow.
 Result<std::vector<std::vector<Likelihood>>> LogLikelihoods(
     engine::EngineCore& core, const std::vector<std::vector<Continuation>>& groups,
     const std::function<void()>& on_group);

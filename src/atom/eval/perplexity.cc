@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "atom/kernels/step_results.h"
+#include "atom/model/overflow.h"
 #include "atom/pipeline/calibration.h"
 
 namespace atom::eval {
@@ -18,9 +19,9 @@ constexpr uint64_t kDocumentSeed = 0;
 
 /// Mean negative log-likelihood of one window's last `new_tokens`, without the first of the window,
 /// in steps of at most limits().rows.
-double WindowLoss(model::Transformer& transformer, model::KvCache& cache,
-                  kernels::StepResults& results, const std::vector<int32_t>& window,
-                  int64_t new_tokens) {
+Result<double> WindowLoss(model::Transformer& transformer, model::KvCache& cache,
+                          kernels::StepResults& results, const std::vector<int32_t>& window,
+                          int64_t new_tokens) {
   const auto size = static_cast<int64_t>(window.size());
   std::vector<double> losses(static_cast<size_t>(size - 1));
   for (int64_t start = 0; start < size; start += transformer.limits().rows) {
@@ -39,7 +40,11 @@ double WindowLoss(model::Transformer& transformer, model::KvCache& cache,
     }
     results.FetchLosses(predicted);
     transformer.backend().Sync();
-    std::copy_n(results.host_losses().begin(), predicted, losses.begin() + start);
+    const auto found = results.host_losses().first(static_cast<size_t>(predicted));
+    if (!std::ranges::all_of(found, [](double loss) { return std::isfinite(loss); })) {
+      return MakeError("{}", model::ExplainOverflow(transformer, batch, cache));
+    }
+    std::ranges::copy(found, losses.begin() + start);
   }
   const int64_t scored = std::min(new_tokens, size - 1);
   return std::accumulate(losses.end() - scored, losses.end(), 0.0) / static_cast<double>(scored);
@@ -113,8 +118,8 @@ Result<EvalText> CutStridedWindows(const io::Dataset& dataset,
   return text;
 }
 
-PerplexityResult MeasurePerplexity(model::Transformer& transformer, const EvalText& text,
-                                   Progress* progress) {
+Result<PerplexityResult> MeasurePerplexity(model::Transformer& transformer, const EvalText& text,
+                                           Progress* progress) {
   const auto start = std::chrono::steady_clock::now();
   model::KvCache cache = transformer.MakeKvCache(static_cast<int64_t>(text.windows.front().size()));
   kernels::StepResults results(transformer.backend(), transformer.limits().rows);
@@ -125,11 +130,13 @@ PerplexityResult MeasurePerplexity(model::Transformer& transformer, const EvalTe
   double weights = 0.0;
   for (size_t i = 0; i < text.windows.size(); ++i) {
     const int64_t new_tokens = strided ? text.new_tokens[i] : std::ssize(text.windows[i]);
-    const double loss = WindowLoss(transformer, cache, results, text.windows[i], new_tokens);
+    const Result<double> loss =
+        WindowLoss(transformer, cache, results, text.windows[i], new_tokens);
+    if (!loss.ok()) return MakeError("text {}: {}", text.dataset, loss.error().message);
     const double weight = strided ? static_cast<double>(new_tokens - 1) : 1.0;
-    sum += weight * loss;
+    sum += weight * *loss;
     weights += weight;
-    result.window_losses.push_back(loss);
+    result.window_losses.push_back(*loss);
     if (progress != nullptr) {
       progress->Update(static_cast<int64_t>(i) + 1,
                        fmt::format("perplexity so far {:.3f}", std::exp(sum / weights)));

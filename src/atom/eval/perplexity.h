@@ -53,9 +53,10 @@ struct PerplexityResult {
   std::optional<Estimate> loss = {};
 };
 
-/// REQUIRES: the transformer's limits hold one window of positions.
-PerplexityResult MeasurePerplexity(model::Transformer& transformer, const EvalText& text,
-                                   Progress* progress);
+/// REQUIRES: the transformer's limits hold one window of positions. Errors: the model's activations
+/// overflow, with the layer.
+Result<PerplexityResult> MeasurePerplexity(model::Transformer& transformer, const EvalText& text,
+                                           Progress* progress);
 
 /// The published window: 2,048 tokens, or the model's context where that is shorter.
 int64_t WindowFor(const model::ModelSpec& spec);

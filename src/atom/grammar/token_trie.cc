@@ -10,18 +10,26 @@
 namespace atom::grammar {
 namespace {
 
-std::vector<std::string> PlainBytes(const tokenizer::Tokenizer& tokenizer) {
-  std::vector<std::string> bytes(static_cast<size_t>(tokenizer.vocab_size()));
-  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+/// Of the tokens that the model can draw: a tokenizer may know more than it has logits.
+std::vector<std::string> PlainBytes(const tokenizer::Tokenizer& tokenizer, int64_t vocab_size) {
+  const int64_t tokens = std::min(tokenizer.vocab_size(), vocab_size);
+  std::vector<std::string> bytes(static_cast<size_t>(tokens));
+  for (int32_t id = 0; id < tokens; ++id) {
     if (!tokenizer.IsSpecial(id)) bytes[static_cast<size_t>(id)] = tokenizer.TokenBytes(id);
   }
   return bytes;
 }
 
+std::vector<int32_t> EndIds(const tokenizer::Tokenizer& tokenizer, int64_t vocab_size) {
+  std::vector<int32_t> ids = tokenizer.eos_ids();
+  std::erase_if(ids, [vocab_size](int32_t id) { return id >= vocab_size; });
+  return ids;
+}
+
 }  // namespace
 
 TokenTrie::TokenTrie(const tokenizer::Tokenizer& tokenizer, int64_t vocab_size)
-    : TokenTrie(PlainBytes(tokenizer), tokenizer.eos_ids(), vocab_size) {}
+    : TokenTrie(PlainBytes(tokenizer, vocab_size), EndIds(tokenizer, vocab_size), vocab_size) {}
 
 TokenTrie::TokenTrie(std::span<const std::string> bytes, std::vector<int32_t> end_ids,
                      int64_t vocab_size)

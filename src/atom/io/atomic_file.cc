@@ -45,7 +45,7 @@ Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path) {
   created.path_ = *std::move(destination);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const auto temporary =
-        FolderOf(path) /
+        FolderOf(created.path_) /  // of a link's target: a rename stays on one file system
         fmt::format(".{}.{}-{}.partial", created.path_.filename().string(), getpid(), attempt);
     created.file_ =
         Descriptor(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));

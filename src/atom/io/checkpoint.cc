@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "atom/io/checksum.h"
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kConfigFile = "config.json";
 constexpr std::string_view kSingleFile = "model.safetensors";
 constexpr std::string_view kIndexFile = "model.safetensors.index.json";
+constexpr std::string_view kWeights = ".safetensors";
 constexpr int64_t kMaxConfigBytes = int64_t{1} << 20;
 
 bool IsInside(const fs::path& path, const fs::path& folder) {
@@ -24,9 +26,17 @@ bool IsInside(const fs::path& path, const fs::path& folder) {
          folder.end();
 }
 
+// A blob of a Hugging Face cache: …/models--x/blobs/<hash>.
+bool IsCacheBlob(const fs::path& target) {
+  const fs::path blobs = target.parent_path();
+  return blobs.filename() == "blobs" &&
+         blobs.parent_path().filename().string().starts_with("models--");
+}
+
 // dir / file_name after the check that it is really there: a link out of the folder would let a
-// downloaded checkpoint read any file. The Hugging Face cache is the one layout made of such
-// links: models--x/snapshots/<revision>/file → models--x/blobs/<hash>.
+// downloaded checkpoint read any file. Links that people make of their weights lead from one
+// *.safetensors to another, or into the Hugging Face cache, which is made of such links itself:
+// models--x/snapshots/<revision>/file → models--x/blobs/<hash>.
 Result<fs::path> ResolveInside(const fs::path& dir, const std::string& file_name) {
   const fs::path path = dir / file_name;
   std::error_code failed;
@@ -34,11 +44,12 @@ Result<fs::path> ResolveInside(const fs::path& dir, const std::string& file_name
   if (failed) return MakeError("{}: cannot be opened: {}", path.string(), failed.message());
   const fs::path folder = fs::canonical(dir, failed);
   if (failed) return MakeError("{}: cannot be opened: {}", dir.string(), failed.message());
-  const bool cached = folder.parent_path().filename() == "snapshots" &&
-                      IsInside(target, folder.parent_path().parent_path() / "blobs");
-  if (!IsInside(target, folder) && !cached) {
-    return MakeError("{}: is a link to {}, expected a file inside the folder", path.string(),
-                     Quote(target.string()));
+  const bool weights = path.extension() == kWeights && target.extension() == kWeights;
+  if (!IsInside(target, folder) && !weights && !IsCacheBlob(target)) {
+    return MakeError(
+        "{}: is a link to {}, expected a file inside the folder, other *.safetensors, or a blob of "
+        "a Hugging Face cache",
+        path.string(), Quote(target.string()));
   }
   return path;
 }
@@ -163,6 +174,8 @@ Status Checkpoint::AddShard(const std::string& file_name) {
   shard_names_.push_back(file_name);
   const SafetensorsFile& shard = shards_.back();
   for (const TensorInfo& tensor : shard.tensors()) {
+    const auto indexed = index_.find(tensor.name);
+    if (indexed != index_.end() && indexed->second != file_name) continue;
     const auto [place, added] = places_.emplace(tensor.name, Place{shards_.size() - 1, &tensor});
     if (!added) {
       return MakeError("{}: tensor {} is in {} already, expected it once", shard.source(),
@@ -181,28 +194,23 @@ Status Checkpoint::AddIndexedShards(const fs::path& index_path) {
   Result<const Json*> weight_map = RequireObject(*index, "weight_map", source);
   if (!weight_map.ok()) return weight_map.error();
 
-  std::map<std::string, std::vector<std::string>> tensors_of;  // sorted: the order is defined
+  std::set<std::string> shards;  // sorted: the order is defined
   for (const auto& [tensor, shard] : (*weight_map)->items()) {
     if (!shard.is_string() || !IsPlainFileName(shard.get_ref<const std::string&>())) {
       return MakeError("{}: tensor {} is in {}, expected the plain name of a file in this folder",
                        source, Quote(tensor), DescribeJson(shard));
     }
-    tensors_of[shard.get<std::string>()].push_back(tensor);
+    index_[tensor] = shard.get<std::string>();
+    shards.insert(shard.get<std::string>());
   }
-  if (tensors_of.empty()) return MakeError("{}: weight_map names no tensor", source);
-  for (const auto& [shard_name, tensors] : tensors_of) {
+  if (shards.empty()) return MakeError("{}: weight_map names no tensor", source);
+  for (const std::string& shard_name : shards) {
     std::error_code failed;
     if (!fs::exists(fs::symlink_status(dir_ / shard_name, failed))) {
       return MakeError("{}: names the shard {}, which is not in the folder", source,
                        Quote(shard_name));
     }
     if (Status added = AddShard(shard_name); !added.ok()) return added;
-    for (const std::string& tensor : tensors) {
-      if (shards_.back().Find(tensor) == nullptr) {
-        return MakeError("{}: tensor {} is missing, though {} says that it is there",
-                         shards_.back().source(), Quote(tensor), kIndexFile);
-      }
-    }
   }
   return {};
 }
@@ -241,6 +249,10 @@ std::vector<std::string> Checkpoint::TensorNames() const {
 Result<Checkpoint::Place> Checkpoint::Find(std::string_view name, const Shape& expected) const {
   const auto found = places_.find(name);
   if (found == places_.end()) {
+    if (const auto indexed = index_.find(name); indexed != index_.end()) {
+      return MakeError("{}: tensor {} is missing, though {} says that it is there",
+                       (dir_ / indexed->second).string(), Quote(name), kIndexFile);
+    }
     return MakeError("{}: tensor {} is missing, expected one of shape {}", dir_.string(),
                      Quote(name), ShapeString(expected));
   }

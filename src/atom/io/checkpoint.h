@@ -3,9 +3,11 @@
 // stand for config.json. Where quantization, evaluation and inference get their weights; an
 // artifact's folder opens the same way.
 //
-// Open reads headers only. Nothing outside the folder is read: shards are plain file names, and a
-// symbolic link must stay inside (or lead to the blobs of the Hugging Face cache that the folder is
-// a snapshot of). Each complaint is one sentence with file, tensor, expected and found.
+// Open reads headers only. Shards are plain file names; a symbolic link must stay inside the
+// folder, lead from one *.safetensors to another, or to a blob of a Hugging Face cache. Of tensors
+// that are in several shards, the index says which counts. What an index promises and a shard lacks
+// is missing when it is asked for. Each complaint is one sentence with file, tensor, expected and
+// found.
 #pragma once
 
 #include <filesystem>
@@ -117,6 +119,7 @@ class Checkpoint {
   std::vector<SafetensorsFile> shards_;
   std::vector<std::string> shard_names_;  // file names, parallel to shards_
   std::map<std::string, Place, std::less<>> places_;
+  std::map<std::string, std::string, std::less<>> index_;  // tensor → shard, as the index has it
 };
 
 }  // namespace atom::io

@@ -8,6 +8,7 @@
 
 #include "atom/io/json.h"
 #include "atom/io/quote.h"
+#include "atom/io/utf8.h"
 
 namespace atom::io {
 namespace {
@@ -177,6 +178,8 @@ Result<std::string> ReadText(const fs::path& path) {
   if (text.ok() && text->empty()) {
     return MakeError("{}: is empty, expected text", path.string());
   }
+  if (!text.ok()) return text;
+  if (Status status = CheckUtf8(*text, path.string()); !status.ok()) return status.error();
   return text;
 }
 

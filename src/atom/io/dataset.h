@@ -70,8 +70,8 @@ struct DataFile {
 };
 Result<std::filesystem::path> FindDataFile(const DataFile& wanted, const DataFolders& folders);
 
-/// `name_or_file` is a name from the table or else a path ("./c4" for a file called c4). Bytes are
-/// passed through as they are, NUL and invalid UTF-8 too; an empty file is an Error.
+/// `name_or_file` is a name from the table or else a path ("./c4" for a file called c4). Text is
+/// passed through as it is, NUL too; a file that is empty or not UTF-8 is an Error.
 Result<Dataset> LoadEvalDataset(std::string_view name_or_file, const DataFolders& folders);
 Result<Dataset> LoadCalibrationDataset(std::string_view name_or_file, const DataFolders& folders);
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "atom/io/descriptor.h"
+#include "atom/io/lfs_pointer.h"
 #include "atom/io/quote.h"
 
 namespace atom::io {
@@ -140,12 +141,14 @@ Result<std::string> ReadFile(const std::filesystem::path& path, int64_t max_byte
     text.resize(filled + static_cast<size_t>(std::max<ssize_t>(got, 0)));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return MakeError("{}: cannot be read: {}", path.string(), std::strerror(errno));
-    if (got == 0) return text;
+    if (got == 0) break;
     if (text.size() > static_cast<size_t>(max_bytes)) {
       return MakeError("{}: is longer than {} bytes, the most that is read", path.string(),
                        max_bytes);
     }
   }
+  if (Status s = RefuseLfsPointer(text, path.string()); !s.ok()) return s.error();
+  return text;
 }
 
 std::string DumpJson(const Json& json, int indent) {

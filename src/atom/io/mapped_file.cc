@@ -8,6 +8,8 @@
 #include <unistd.h>
 #include <utility>
 
+#include "atom/io/lfs_pointer.h"
+
 namespace atom::io {
 namespace {
 
@@ -52,6 +54,8 @@ Result<MappedFile> MappedFile::Open(const std::filesystem::path& path) {
   }
   mapped.bytes_ = {static_cast<const std::byte*>(data), size};
   mapped.modified_ns_ = ModifiedNanoseconds(info);
+  const std::string_view text(static_cast<const char*>(data), size);
+  if (Status s = RefuseLfsPointer(text, path.string()); !s.ok()) return s.error();
   return mapped;
 }
 

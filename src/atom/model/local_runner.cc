@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "atom/core/check.h"
+#include "atom/model/overflow.h"
 
 namespace atom::model {
 namespace {
@@ -78,12 +79,14 @@ void LocalRunner::Submit(const StepInput& input) {
   step.rows.assign(input.rows.begin(), input.rows.end());
   step.refused.assign(input.rows.size(), false);
   step.query_of.assign(input.rows.size(), -1);
+  step.overflow.clear();
   step.queries = 0;
   step.model_seconds = 0.0;
   step.sample_seconds = 0.0;
 
   Clock::time_point start = Clock::now();
   const kernels::DeviceTensor hidden = transformer_.ForwardHidden(input.batch, cache_);
+  FindOverflow(input.batch, hidden, step);
   if (!step.rows.empty()) {
     const kernels::DeviceTensor wanted = transformer_.GatherLogitRows(hidden);
     for (int64_t first = 0; first < wanted.rows; first += transformer_.head_rows()) {
@@ -99,6 +102,25 @@ void LocalRunner::Submit(const StepInput& input) {
   }
   step.ticket = transformer_.backend().Mark();
   AddLap(start, step.model_seconds);
+}
+
+// A device has the next step enqueued by the time the host sees anything of this one, and to wait
+// would cost more than the look: there the losses of `atom eval` show it.
+void LocalRunner::FindOverflow(const kernels::Batch& batch, const kernels::DeviceTensor& hidden,
+                               Step& step) {
+  if (steps_in_flight() > 0 || AllFinite(transformer_.backend(), hidden, batch.rows())) return;
+  const std::vector<int64_t> first = FirstOverflows(transformer_, batch, cache_);
+  step.overflow.resize(step.rows.size());
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    // Of its own sequence: the rows before it are what it attends to.
+    const auto row = batch.logit_rows[i];
+    const auto sequence = std::ranges::upper_bound(batch.query_starts, row) - 1;
+    const auto from = first.begin() + *sequence;
+    const int64_t layer = *std::min_element(from, first.begin() + row + 1);
+    if (layer < transformer_.layers()) {
+      step.overflow[i] = OverflowSentence(layer, transformer_.layers());
+    }
+  }
 }
 
 void LocalRunner::Choose(const kernels::DeviceTensor& logits, int64_t first, Step& step) {
@@ -145,6 +167,7 @@ const StepOutput& LocalRunner::Collect() {
     StepOutput::Row& out = output_.rows.emplace_back();
     out.token = row.chooses ? step.results.host_tokens()[i] : row.target;
     if (step.refused[i]) out.error = kNothingAllowed;
+    if (!step.overflow.empty() && !step.overflow[i].empty()) out.error = step.overflow[i];
     if (step.query_of[i] < 0) continue;
     const auto top = static_cast<size_t>(std::min<int64_t>(row.logprobs, info_.vocabulary));
     out.logprob = step.results.host_log_probs()[static_cast<size_t>(step.query_of[i])];

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "atom/kernels/step_results.h"
@@ -35,12 +36,15 @@ class LocalRunner final : public Runner {
     kernels::StepResults results;
     kernels::Backend::Ticket ticket = 0;
     std::vector<LogitRow> rows;
-    std::vector<bool> refused;      // by row: its mask allows nothing
-    std::vector<int64_t> query_of;  // by row; -1: none
+    std::vector<bool> refused;          // by row: its mask allows nothing
+    std::vector<std::string> overflow;  // by row: where its hidden states overflow; or empty
+    std::vector<int64_t> query_of;      // by row; -1: none
     int64_t queries = 0;
     double model_seconds = 0.0;
     double sample_seconds = 0.0;
   };
+  /// Fills step.overflow, where hidden states of the batch are not finite.
+  void FindOverflow(const kernels::Batch& batch, const kernels::DeviceTensor& hidden, Step& step);
   /// The rows [first, first + logits.rows) of a step.
   void Choose(const kernels::DeviceTensor& logits, int64_t first, Step& step);
   void Measure(const kernels::DeviceTensor& logits, int64_t first, Step& step);

@@ -45,7 +45,8 @@ struct StepOutput {
     int32_t token = 0;                              ///< chosen; else the target
     float logprob = 0.0f;                           ///< if asked for
     std::span<const kernels::TokenValue> top = {};  ///< likeliest first
-    /// Not empty: a sentence why no token could be chosen for this row. Others are not touched.
+    /// Not empty: a sentence why no token could be chosen or measured for this row: nothing is
+    /// allowed, or the model's activations overflow. Others are not touched.
     std::string_view error = {};
   };
   std::vector<Row> rows;

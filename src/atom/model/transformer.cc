@@ -258,11 +258,14 @@ DeviceTensor Transformer::Head(const DeviceTensor& hidden) {
   return logits;
 }
 
-DeviceTensor Transformer::ForwardHidden(const kernels::Batch& batch, KvCache& cache) {
+DeviceTensor Transformer::ForwardHidden(const kernels::Batch& batch, KvCache& cache,
+                                        const AfterLayer& after_layer) {
   BeginStep(batch, cache.pool());
   const DeviceTensor hidden = Embed();
+  if (after_layer) after_layer(-1, hidden);
   for (int64_t i = 0; i < layers(); ++i) {
     RunLayer(layers_[static_cast<size_t>(i)], cache.layer(i), hidden, nullptr);
+    if (after_layer) after_layer(i, hidden);
   }
   return hidden;
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -82,8 +83,11 @@ class Transformer {
   kernels::DeviceTensor Head(const kernels::DeviceTensor& hidden);
   int64_t head_rows() const { return logits_.tensor.rows; }
 
-  /// A whole step: the hidden states after the last layer, [T][hidden].
-  kernels::DeviceTensor ForwardHidden(const kernels::Batch& batch, KvCache& cache);
+  /// A whole step: the hidden states after the last layer, [T][hidden]. `after_layer`, if given, is
+  /// shown those after each layer, and as layer -1 the embeddings.
+  using AfterLayer = std::function<void(int64_t layer, const kernels::DeviceTensor& hidden)>;
+  kernels::DeviceTensor ForwardHidden(const kernels::Batch& batch, KvCache& cache,
+                                      const AfterLayer& after_layer = {});
   /// A whole step: the logits of batch.logit_rows, at most head_rows() of them.
   kernels::DeviceTensor Forward(const kernels::Batch& batch, KvCache& cache);
 

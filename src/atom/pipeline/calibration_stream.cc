@@ -1,5 +1,8 @@
 #include "atom/pipeline/calibration_stream.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "atom/core/check.h"
 
 namespace atom::pipeline {
@@ -53,7 +56,9 @@ void CalibrationStream::RunSample(const Step& step, int64_t sample, model::SiteO
   if (step.keep == Keep::kInput && !inspect) return;
   const std::vector<float> output = Download(model::RowRange(hidden, 0, batch.rows()));
   if (inspect) inspect(sample, input_, output);
-  if (step.keep == Keep::kOutput) store_.Write(sample, output);
+  if (step.keep != Keep::kOutput) return;
+  finite_ &= std::ranges::all_of(output, [](float value) { return std::isfinite(value); });
+  store_.Write(sample, output);
 }
 
 void CalibrationStream::RunLayer(const model::DeviceLayer& layer, int64_t count, Keep keep,

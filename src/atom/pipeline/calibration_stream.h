@@ -21,6 +21,8 @@ class CalibrationStream {
 
   int64_t samples() const { return store_.samples(); }
   int64_t rows() const { return store_.rows(); }  ///< tokens of a sample
+  /// False from the first output on that was kept and has an infinity or a NaN.
+  bool finite() const { return finite_; }
 
   /// Puts the embeddings of every window into the store.
   void EmbedAll(Progress* progress);
@@ -57,6 +59,7 @@ class CalibrationStream {
   const std::vector<TokenWindow>& windows_;
   HiddenStore store_;
   std::vector<float> input_;  // of the sample under way
+  bool finite_ = true;
 };
 
 }  // namespace atom::pipeline

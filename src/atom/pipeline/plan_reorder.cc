@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "atom/model/overflow.h"
 #include "atom/model/weights.h"
 #include "atom/pipeline/site_observers.h"
 #include "atom/pipeline/value_rotation.h"
@@ -23,6 +24,8 @@ Result<std::vector<LayerPermutations>> PlanReorder(const model::ModelFiles& file
     StatisticObserver observer(transformer.backend(), recipe.metric, shape);
     stream.RunLayer(layer, stream.samples(), CalibrationStream::Keep::kOutput, &observer, nullptr,
                     progress);
+    if (!stream.finite())
+      return MakeError("{}", model::OverflowSentence(i, files.spec.num_layers()));
     LayerPermutations permutations;
     for (const artifact::SiteShape& site : shape.Sites()) {
       permutations[site.name] = quant::OrderByStatistic(observer.Finish(site.name));

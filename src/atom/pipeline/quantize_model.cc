@@ -1,8 +1,10 @@
 #include "atom/pipeline/quantize_model.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "atom/io/json.h"
+#include "atom/model/overflow.h"
 #include "atom/model/weights.h"
 #include "atom/pipeline/kv_calibration.h"
 #include "atom/pipeline/layer_report.h"
@@ -132,14 +134,22 @@ class ModelQuantizer {
                                .stream = stream_,
                                .unquantized = unquantized_};
     const Expected expected = RunUnquantized(context.spec, *source);
+    if (Status s = CheckFinite(i, std::isfinite(expected.norm)); !s.ok()) return s;
     Result<LayerResult> result =
         QuantizeLayer(context, *source, plan[static_cast<size_t>(i)], &progress_);
     if (!result.ok()) return MakeError("layer {}: {}", i, result.error().message);
     LayerReport report = ReportOf(options_.recipe, shape, *result);
     report.error = Propagate(context.spec, *result, expected, Propagated(i));
+    const bool finite = stream_.finite() && (unquantized_ == nullptr || unquantized_->finite());
+    if (Status s = CheckFinite(i, finite); !s.ok()) return s;
     if (Status s = sink_.WriteState(StateName(i), DumpLayerReport(report)); !s.ok()) return s;
     report_.layers.push_back(report);
     return sink_.WriteLayer(i, std::move(result->host));
+  }
+
+  Status CheckFinite(int64_t layer, bool finite) const {
+    if (finite) return {};
+    return MakeError("{}", model::OverflowSentence(layer, files_.spec.num_layers()));
   }
 
   /// What the unquantized layer makes of the stream's first samples.

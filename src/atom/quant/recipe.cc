@@ -418,9 +418,13 @@ ActivationFormat ActivationFormatFor(const Recipe& recipe, int64_t k, bool simul
   if (activation.bits == 16) return format;
   format.bits = activation.bits;
   format.number = activation.number;
-  format.group = activation.group;
   format.symmetric = activation.symmetric;
-  format.scales = activation.scales;
+  // A linear too narrow for a group beside its outliers has nothing but outliers: no groups, as its
+  // weight has none.
+  if (split.low_bit > 0) {
+    format.group = activation.group;
+    format.scales = activation.scales;
+  }
   format.clip = activation.clip.ratio;
   format.outlier_format = recipe.outlier_format;
   format.simulated = simulated || !HasKernels(recipe);

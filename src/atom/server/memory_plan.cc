@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "atom/artifact/layer_tensors.h"
+#include "atom/core/cgroup.h"
 #include "atom/model/kv_cache.h"
 #include "atom/model/step_plan.h"
 #include "atom/model/weights.h"
@@ -136,14 +137,19 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
   return plan;
 }
 
-int64_t AvailableMemory() {
+int64_t AvailableMemory(const std::filesystem::path& root) {
   // "MemAvailable:   22012345 kB"
-  std::ifstream file("/proc/meminfo");
+  int64_t available = 0;
+  std::ifstream file(root / "proc/meminfo");
   for (std::string word; file >> word;) {
     int64_t kib = 0;
-    if (word == "MemAvailable:" && file >> kib) return kib * 1024;
+    if (word != "MemAvailable:" || !(file >> kib)) continue;
+    available = kib * 1024;
+    break;
   }
-  return 0;
+  return std::min(available, CgroupMemory(root).value_or(available));
 }
+
+int64_t DefaultBudget(int64_t available) { return available / 10 * 9; }
 
 }  // namespace atom::server

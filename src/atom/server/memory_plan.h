@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "atom/core/result.h"
@@ -41,7 +42,11 @@ struct MemoryPlan {
 Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Backend& backend,
                               const MemoryQuestion& question);
 
-/// What the machine has left now, in bytes.
-int64_t AvailableMemory();
+/// Bytes that the machine, and the control groups of this process, have left now. `root` stands for
+/// "/".
+int64_t AvailableMemory(const std::filesystem::path& root = "/");
+/// What a server takes of it unless told: the rest is for what others, and the kernel, do
+/// meanwhile.
+int64_t DefaultBudget(int64_t available);
 
 }  // namespace atom::server

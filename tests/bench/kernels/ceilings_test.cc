@@ -10,8 +10,8 @@ namespace atom::bench {
 namespace {
 
 TEST(CeilingsTest, EveryLoopOfEveryInstructionSetGivesARate) {
-  for (const CpuIsa isa : {CpuIsa::kScalar, CpuIsa::kAvx2, CpuIsa::kAvx512}) {
-    if (isa > DetectCpuIsa()) continue;
+  for (const CpuIsa isa : AllCpuIsas()) {
+    if (!Supports(isa)) continue;
     for (const int threads : {1, 2}) {
       Ceilings ceilings(isa, threads, QuickEffort());
       EXPECT_EQ(ceilings.threads(), threads);
@@ -30,6 +30,8 @@ TEST(CeilingsTest, EveryLoopOfEveryInstructionSetGivesARate) {
 TEST(CeilingsTest, LoopsAreNamedByTheirInstructions) {
   EXPECT_STREQ(Avx512Loops().integer.name, "vnni");
   EXPECT_STREQ(Avx2Loops().integer.name, "vpmaddubsw");
+  EXPECT_STREQ(AvxVnniLoops().integer.name, "avx-vnni");
+  EXPECT_EQ(AvxVnniLoops().integer.work, 12 * 8 * 4 * 2);
   EXPECT_STREQ(ScalarLoops().integer.name, "pmaddwd");
   EXPECT_EQ(Avx2Loops().bf16.name, nullptr);
   // 16 sums of 16 int32, 4 products and 4 additions each.

@@ -4,11 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "atom/kernels/cuda/bench/bench_inputs.h"
+#include "atom/kernels/cuda/bench/bench_memory.h"
+#include "atom/kernels/cuda/bench/timer.h"
 #include "atom/kernels/cuda/device/check.h"
 #include "atom/kernels/cuda/sampling/sampling.h"
-
-#include "tests/kernels/cuda/bench_inputs.h"
-#include "tests/kernels/cuda/timing.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -18,29 +18,28 @@ constexpr int64_t kPoolBytes = int64_t{1} << 29;  // of logits, larger than L2
 
 class Bench {
  public:
-  explicit Bench(const DeviceProperties& device) : device_(device), timer_(device) {
+  explicit Bench(const DeviceProperties& device)
+      : device_(device), timer_(Timer::Create(device).value()) {
     std::mt19937_64 random(1);
     std::normal_distribution<float> normal(0.0f, 3.0f);
     std::vector<float> logits(1 << 20);
     for (float& z : logits) z = normal(random);
-    logits_ = BenchAllocate<float>(kPoolBytes / 4);
-    for (int64_t at = 0; at < kPoolBytes / 4; at += std::ssize(logits)) {
-      Timer::Require(
-          cudaMemcpy(logits_ + at, logits.data(), logits.size() * 4, cudaMemcpyHostToDevice));
-    }
-    tokens_ = BenchAllocate<int32_t>(kMaxRows);
-    workspace_ = BenchAllocate<std::byte>(
-        static_cast<size_t>(std::max(SampleWorkspaceBytes(kMaxVocabulary, device.multiprocessors),
-                                     LogProbWorkspaceBytes(kMaxVocabulary, kMaxRows))));
-    results_ = BenchAllocate<std::byte>(kMaxRows * kMaxTop * sizeof(TokenValue) * 2);
-    const Timing timing = timer_.Measure(4, [&](int, cudaStream_t stream) -> Status {
+    logits_ = static_cast<float*>(memory_.Fill(std::as_bytes(std::span(logits)), kPoolBytes));
+    tokens_ = memory_.Take<int32_t>(kMaxRows);
+    workspace_ = memory_.Take<std::byte>(
+        std::max(SampleWorkspaceBytes(kMaxVocabulary, device.multiprocessors),
+                 LogProbWorkspaceBytes(kMaxVocabulary, kMaxRows)));
+    results_ = memory_.Take<std::byte>(kMaxRows * kMaxTop * sizeof(TokenValue) * 2);
+    ATOM_CHECK(memory_.status().ok(), "{}", memory_.status().error().message);
+    const auto read = [&](int, cudaStream_t stream) -> Status {
       return Check(ReadAll(logits_, kPoolBytes, device_.multiprocessors,
                            reinterpret_cast<uint32_t*>(workspace_), stream),
                    "read");
-    });
-    bandwidth_ = static_cast<double>(kPoolBytes) / timing.microseconds / 1e3;
+    };
+    const CudaTiming timing = timer_.Measure(4, read).value();
+    bandwidth_ = static_cast<double>(kPoolBytes) / timing.short_us / 1e3;
     fmt::print("{}: read bandwidth {:.0f} GB/s at {} MHz\n", device.name, bandwidth_,
-               timing.card.sm_clock_mhz);
+               timing.sm_clock_mhz);
   }
 
   void Sample(const char* name, const SamplingParams& params, int rows, int vocabulary) {
@@ -90,30 +89,29 @@ class Bench {
   }
   template <class T>
   T* Upload(std::span<const T> values) {
-    T* data = BenchAllocate<T>(std::max<size_t>(values.size(), 1));
-    Timer::Require(cudaMemcpy(data, values.data(), values.size_bytes(), cudaMemcpyHostToDevice));
-    return data;
+    return memory_.Upload(std::vector<T>(values.begin(), values.end()));
   }
   void Report(const char* name, int rows, int vocabulary,
               const std::function<Status(int, cudaStream_t)>& enqueue) {
-    const Timing timing = timer_.Measure(16, enqueue, 30);
-    const double rate = 4.0 * rows * vocabulary / timing.microseconds / 1e3;
+    const CudaTiming timing = timer_.Measure(16, enqueue).value();
+    const double rate = 4.0 * rows * vocabulary / timing.short_us / 1e3;
     fmt::print("{:24} {:4} rows x {:6}: {:8.1f} us, {:6.0f} GB/s, {:3.0f} % of reading, {} MHz\n",
-               name, rows, vocabulary, timing.microseconds, rate, 100 * rate / bandwidth_,
-               timing.card.sm_clock_mhz);
+               name, rows, vocabulary, timing.short_us, rate, 100 * rate / bandwidth_,
+               timing.sm_clock_mhz);
     results_json_.push_back({{"op", name},
                              {"rows", rows},
                              {"vocabulary", vocabulary},
-                             {"us", timing.microseconds},
+                             {"us", timing.short_us},
                              {"gb_per_s", rate},
                              {"share_of_read", rate / bandwidth_},
-                             {"sm_mhz", timing.card.sm_clock_mhz},
-                             {"watts", timing.card.power_watts},
+                             {"sm_mhz", timing.sm_clock_mhz},
+                             {"watts", timing.power_watts},
                              {"card", device_.name}});
   }
 
   DeviceProperties device_;
   Timer timer_;
+  BenchMemory memory_;
   double bandwidth_ = 0;
   float* logits_ = nullptr;
   int32_t* tokens_ = nullptr;

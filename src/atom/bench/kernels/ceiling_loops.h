@@ -26,6 +26,7 @@ struct CeilingLoops {
 
 const CeilingLoops& ScalarLoops();
 const CeilingLoops& Avx2Loops();
-const CeilingLoops& Avx512Loops();
+const CeilingLoops& AvxVnniLoops();
+const CeilingLoops& Avx512Loops();  ///< bf16 needs AVX512_BF16 besides
 
 }  // namespace atom::bench

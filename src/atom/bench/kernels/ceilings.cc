@@ -15,10 +15,19 @@ constexpr int64_t kPieceIterations = 2000;         // some 10 µs
 constexpr int64_t kPieceBytes = int64_t{1} << 20;  // read between two looks at the clock
 constexpr size_t kHugePage = size_t{1} << 21;
 
+CeilingLoops WithoutBf16(CeilingLoops loops) {
+  loops.bf16 = {};
+  return loops;
+}
+
 const CeilingLoops& LoopsFor(CpuIsa isa) {
   switch (isa) {
-    case CpuIsa::kAvx512:
-      return Avx512Loops();
+    case CpuIsa::kAvx512: {
+      static const CeilingLoops kWithoutBf16 = WithoutBf16(Avx512Loops());
+      return DetectCpuFeatures().avx512_bf16 ? Avx512Loops() : kWithoutBf16;
+    }
+    case CpuIsa::kAvxVnni:
+      return AvxVnniLoops();
     case CpuIsa::kAvx2:
       return Avx2Loops();
     case CpuIsa::kScalar:

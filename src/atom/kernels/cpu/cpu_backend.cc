@@ -14,6 +14,8 @@ const cpu::KernelTable& KernelsFor(CpuIsa isa) {
   switch (isa) {
     case CpuIsa::kAvx512:
       return cpu::Avx512Kernels();
+    case CpuIsa::kAvxVnni:
+      return cpu::AvxVnniKernels();
     case CpuIsa::kAvx2:
       return cpu::Avx2Kernels();
     case CpuIsa::kScalar:

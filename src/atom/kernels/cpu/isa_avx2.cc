@@ -1,6 +1,6 @@
 // The kernels for AVX2, FMA and F16C, compiled with the flags that src/atom/CMakeLists.txt gives
 // this file.
-#include "atom/kernels/cpu/vec_avx2.h"
+#include "atom/kernels/cpu/dot_avx2.h"
 // after the vocabulary:
 #include "atom/kernels/cpu/kernels_inl.h"
 

@@ -1,13 +1,16 @@
-// Times decode and prefill attention and the append kernel, and the card's read bandwidth beside
-// them: cuda_attention_bench [FILE.json [WORD]]; WORD: only cases whose name holds it.
-#include <cmath>
+#include "atom/kernels/cuda/bench/attention_bench.h"
 
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+
+#include "atom/core/check.h"
 #include "atom/kernels/cuda/attention/attention.h"
 #include "atom/kernels/cuda/attention/kv_fragments.h"
+#include "atom/kernels/cuda/bench/bench_inputs.h"
+#include "atom/kernels/cuda/bench/bench_memory.h"
+#include "atom/kernels/cuda/bench/row_share.h"
 #include "atom/kernels/cuda/device/check.h"
-
-#include "tests/kernels/cuda/bench_inputs.h"
-#include "tests/kernels/cuda/timing.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -20,29 +23,20 @@ struct Case {
 
 class Bench {
  public:
-  Bench(const DeviceProperties& device, std::string word)
-      : device_(device), timer_(device), word_(std::move(word)) {
-    words_ = int64_t{3} << 28;  // 3 GiB of cache at most
-    memory_ = BenchAllocate<uint32_t>(static_cast<size_t>(words_));
-    FillRandom(memory_, words_);
-    rows_ = BenchAllocate<uint16_t>(kRowValues);
-    FillHalf(rows_, kRowValues);
-    out_ = BenchAllocate<uint16_t>(kRowValues);
-    workspace_ = BenchAllocate<std::byte>(kWorkspace);
-    counters_ = BenchAllocate<std::byte>(kCounters);
-    Timer::Require(cudaMemset(counters_, 0, kCounters));
-    Timer::Require(cudaDeviceSynchronize());
+  Bench(const CudaAttentionOptions& options, const Timer& timer, const CudaCard& card,
+        const OnCudaRow& on_row)
+      : options_(options), timer_(timer), card_(card), on_row_(on_row) {
+    memory_ = device_.Take<uint32_t>(kWords);
+    rows_ = device_.Take<uint16_t>(kRowValues);
+    out_ = device_.Take<uint16_t>(kRowValues);
+    workspace_ = device_.Take<std::byte>(kWorkspace);
+    counters_ = static_cast<std::byte*>(device_.Fill(std::vector<std::byte>(64), kCounters));
+    if (device_.status().ok()) FillHalf(rows_, kRowValues);
   }
 
-  void ReadBandwidth() {
-    auto* sink = reinterpret_cast<uint32_t*>(out_);
-    const Timing timing = timer_.Measure(4, [&](int, cudaStream_t stream) -> Status {
-      return Check(ReadAll(memory_, 4 * words_, device_.multiprocessors, sink, stream), "read");
-    });
-    bandwidth_ = 4.0 * static_cast<double>(words_) / timing.microseconds / 1e3;
-    Report("read bandwidth, GB/s", timing, bandwidth_, 0);
-  }
+  const Status& status() const { return status_.ok() ? device_.status() : status_; }
 
+  /// One query of each sequence.
   void Decode(const Case& c) {
     const std::string name = fmt::format("decode {} {} x {} heads {}/{} d{}", c.name, c.sequences,
                                          c.length, c.heads, c.kv_heads, c.head_dim);
@@ -59,13 +53,12 @@ class Bench {
     ATOM_CHECK(DecodeCounterBytes(cache.kv, call.params, c.sequences) <= kCounters, "counters");
     ATOM_CHECK(DecodeWorkspaceBytes(cache.kv, call.params, c.sequences, cache.pages) <= kWorkspace,
                "workspace");
-    const Timing timing = timer_.Measure(
-        10, [&](int, cudaStream_t stream) { return LaunchDecodeAttention(call, stream); });
-    const double bytes = static_cast<double>(cache.pages) * cache.kv.PageBytes();
-    const double rate = bytes / timing.microseconds / 1e3;
-    Report(name, timing, rate, rate / bandwidth_);
+    CudaBenchRow row{.name = name, .sizes = SizesOf(c)};
+    row.bytes = static_cast<double>(cache.pages * cache.kv.PageBytes());
+    Measure(row, 10, [&](int, cudaStream_t stream) { return LaunchDecodeAttention(call, stream); });
   }
 
+  /// All tokens of each sequence, causal.
   void Prefill(const Case& c) {
     const std::string name = fmt::format("prefill {} {} x {} heads {}/{} d{}", c.name, c.sequences,
                                          c.length, c.heads, c.kv_heads, c.head_dim);
@@ -81,10 +74,11 @@ class Bench {
     call.max_queries = c.length;
     call.kv = cache.kv;
     call.lists = cache.lists;
-    const Timing timing = timer_.Measure(
-        3, [&](int, cudaStream_t stream) { return LaunchPrefillAttention(call, stream); });
-    const double flop = 4.0 * c.sequences * c.heads * c.head_dim * 0.5 * c.length * c.length;
-    Report(name, timing, flop / timing.microseconds / 1e6, 0);
+    CudaBenchRow row{.name = name, .sizes = SizesOf(c)};
+    row.operations = 4.0 * c.sequences * c.heads * c.head_dim * 0.5 * c.length * c.length;
+    row.bytes = static_cast<double>(cache.pages * cache.kv.PageBytes()) +
+                4.0 * c.sequences * c.length * c.heads * c.head_dim;
+    Measure(row, 3, [&](int, cudaStream_t stream) { return LaunchPrefillAttention(call, stream); });
   }
 
   /// A step that appends `length` tokens to each sequence.
@@ -114,21 +108,19 @@ class Bench {
         static_cast<size_t>(c.length * c.head_dim), 0x3F3504F3)));  // cos = sin = 1/√2
     call.rotary_dim = c.head_dim;
     call.hadamard = hadamard;
-    const Timing timing =
-        timer_.Measure(10, [&](int, cudaStream_t stream) { return LaunchAppendKv(call, stream); });
-    const double bytes = 2.0 * tokens * columns + 2.0 * tokens * c.heads * c.head_dim +
-                         static_cast<double>(cache.pages) * cache.kv.PageBytes();
-    const double rate = bytes / timing.microseconds / 1e3;
-    Report(name, timing, rate, rate / bandwidth_);
+    CudaBenchRow row{.name = name, .sizes = SizesOf(c)};
+    row.bytes = 2.0 * tokens * static_cast<double>(columns) + 2.0 * tokens * c.heads * c.head_dim +
+                static_cast<double>(cache.pages * cache.kv.PageBytes());
+    Measure(row, 10, [&](int, cudaStream_t stream) { return LaunchAppendKv(call, stream); });
   }
-
-  const std::string& json() const { return json_; }
 
  private:
   static constexpr size_t kRowValues = size_t{1} << 27;
   static constexpr int64_t kWorkspace = int64_t{1} << 29, kCounters = int64_t{1} << 20;
 
-  bool Wanted(const std::string& name) const { return name.find(word_) != std::string::npos; }
+  bool Wanted(const std::string& name) const {
+    return status().ok() && name.find(options_.cases) != std::string::npos;
+  }
 
   struct Cache {
     KvPages kv;
@@ -143,11 +135,7 @@ class Bench {
     return params;
   }
 
-  const int32_t* Upload(const std::vector<int32_t>& values) {
-    auto* device = BenchAllocate<int32_t>(values.size());
-    Timer::Require(cudaMemcpy(device, values.data(), 4 * values.size(), cudaMemcpyHostToDevice));
-    return device;
-  }
+  const int32_t* Upload(const std::vector<int32_t>& values) { return device_.Upload(values); }
 
   Cache MakeCache(const Case& c) {
     Cache cache;
@@ -157,7 +145,7 @@ class Bench {
     cache.kv.head_dim = c.head_dim;
     const int each = (c.length + 15) / 16;
     cache.pages = int64_t{each} * c.sequences;
-    ATOM_CHECK(cache.pages * cache.kv.PageBytes() <= 4 * words_, "{} pages", cache.pages);
+    ATOM_CHECK(cache.pages * cache.kv.PageBytes() <= 4 * kWords, "{} pages", cache.pages);
     std::vector<int32_t> indptr, indices, lengths;
     for (int s = 0; s <= c.sequences; ++s) indptr.push_back(s * each);
     for (int64_t i = 0; i < cache.pages; ++i) {  // a permutation: 7919 is prime
@@ -167,84 +155,83 @@ class Bench {
     cache.lists = {Upload(indptr), Upload(indices), Upload(lengths), c.sequences};
     const int head_bytes = HeadPageBytes(c.storage, c.head_dim);
     if (HasScales(c.storage)) {
-      FillRandom(memory_, words_);
+      FillRandom(memory_, kWords);
       const float steps = c.storage == KvStorage::kInt4 ? 15 : 255;
       FillScales(memory_, cache.pages * c.kv_heads, head_bytes, ScaleOffset(c.storage, c.head_dim),
                  2 / steps, -1.0f);
     } else {
-      FillHalf(memory_, 2 * words_);
+      FillHalf(memory_, 2 * kWords);
     }
-    Timer::Require(cudaDeviceSynchronize());
+    status_ = Check(cudaDeviceSynchronize(), "fill a KV cache");
     return cache;
   }
 
-  void Report(const std::string& name, const Timing& timing, double rate, double share) {
-    fmt::print("{:<58} {:>9.2f} us  {:>8.1f}  {:>5.1f} %  {:>5} MHz {:>4.0f} W\n", name,
-               timing.microseconds, rate, 100 * share, timing.card.sm_clock_mhz,
-               timing.card.power_watts);
-    std::fflush(stdout);
-    json_ += fmt::format(
-        "{}{{\"case\": \"{}\", \"us\": {:.3f}, \"fastest_us\": {:.3f}, \"rate\": {:.2f}, "
-        "\"share_of_read_bandwidth\": {:.4f}, \"sm_clock_mhz\": {}, \"power_w\": {:.0f}}}",
-        json_.empty() ? "" : ",\n  ", name, timing.microseconds, timing.fastest, rate, share,
-        timing.card.sm_clock_mhz, timing.card.power_watts);
+  static std::vector<std::pair<std::string, double>> SizesOf(const Case& c) {
+    return {{"sequences", c.sequences}, {"length", c.length},     {"heads", c.heads},
+            {"kv_heads", c.kv_heads},   {"head_dim", c.head_dim}, {"kv_bits", BitsOf(c.storage)}};
+  }
+  static int BitsOf(KvStorage storage) {
+    return storage == KvStorage::kInt4 ? 4 : storage == KvStorage::kInt8 ? 8 : 16;
   }
 
-  DeviceProperties device_;
-  Timer timer_;
-  std::string word_;
-  int64_t words_ = 0;
+  void Measure(CudaBenchRow& row, int launches, const Enqueue& enqueue) {
+    if (!status().ok()) return;
+    const Result<CudaTiming> timing =
+        timer_.Measure(launches, enqueue, options_.seconds, options_.rounds > 0 ? 1 : 0);
+    if (!timing.ok()) {
+      status_ = timing.error();
+      return;
+    }
+    row.timing = *timing;
+    FillShare(card_, kBFloat16Ceiling, row);
+    // "decode int4 128 x 1024 heads …" beside "decode 128 x 1024 heads …" of a 16-bit cache.
+    const size_t word = row.name.find(' '), rest = row.name.find(' ', word + 1);
+    const std::string shape = row.name.substr(0, word) + row.name.substr(rest);
+    for (const auto& [name, us] : options_.baselines) {
+      if (name == shape) row.ratio.emplace_back("sdpa_fp16", us / row.timing.us());
+    }
+    on_row_(row);
+  }
+
+  static constexpr int64_t kWords = int64_t{3} << 28;  // 3 GiB of cache at most
+
+  const CudaAttentionOptions& options_;
+  const Timer& timer_;
+  const CudaCard& card_;
+  const OnCudaRow& on_row_;
+  BenchMemory device_;
+  Status status_;
   uint32_t* memory_ = nullptr;
   uint16_t *rows_ = nullptr, *out_ = nullptr;
   std::byte *workspace_ = nullptr, *counters_ = nullptr;
-  double bandwidth_ = 1;
-  std::string json_;
 };
 
-int Main(int argc, char** argv) {
-  const Result<DeviceProperties> device = OpenDevice();
-  if (!device.ok()) {
-    fmt::print(stderr, "{}\n", device.error().message);
-    return 1;
-  }
-  fmt::print(
-      "{}, {} multiprocessors. us a launch; GB/s (prefill: TFLOP/s); share of the read "
-      "bandwidth\n",
-      device->name, device->multiprocessors);
-  Bench bench(*device, argc > 2 ? argv[2] : "");
-  bench.ReadBandwidth();
+}  // namespace
+
+Status BenchAttention(const CudaAttentionOptions& options, const Timer& timer, const CudaCard& card,
+                      const OnCudaRow& on_row) {
+  Bench bench(options, timer, card, on_row);
   constexpr KvStorage kInt4 = KvStorage::kInt4, kInt8 = KvStorage::kInt8, kF16 = KvStorage::kF16;
   for (const Case& c :
        {Case{"int4", kInt4, 128, 1024, 32, 32, 128}, Case{"int4", kInt4, 32, 4096, 32, 8, 128},
         Case{"int8", kInt8, 128, 1024, 32, 32, 128}, Case{"int8", kInt8, 32, 4096, 32, 8, 128},
         Case{"f16", kF16, 128, 1024, 32, 32, 128}, Case{"f16", kF16, 32, 4096, 32, 8, 128},
         Case{"int4", kInt4, 1, 4096, 32, 8, 128}, Case{"int4", kInt4, 1, 65536, 32, 8, 128},
-        Case{"int4", kInt4, 128, 1024, 9, 3, 64}, Case{"int4", kInt4, 64, 2048, 4, 1, 256}}) {
+        Case{"int4", kInt4, 128, 1024, 9, 3, 64}, Case{"int4", kInt4, 64, 2048, 4, 1, 256},
+        Case{"int4", kInt4, 64, 1024, 40, 40, 128}}) {
     bench.Decode(c);
   }
   for (const Case& c :
        {Case{"int4", kInt4, 1, 4096, 32, 8, 128}, Case{"int8", kInt8, 1, 4096, 32, 8, 128},
         Case{"f16", kF16, 1, 4096, 32, 8, 128}, Case{"int4", kInt4, 4, 4096, 32, 8, 128},
         Case{"int4", kInt4, 1, 4096, 32, 32, 128}, Case{"int4", kInt4, 4, 2048, 9, 3, 64},
-        Case{"int4", kInt4, 1, 4096, 4, 1, 256}}) {
+        Case{"int4", kInt4, 1, 4096, 4, 1, 256}, Case{"int4", kInt4, 1, 4096, 40, 40, 128}}) {
     bench.Prefill(c);
   }
   bench.Append(Case{"int4", kInt4, 1, 4096, 32, 8, 128}, 1);
   bench.Append(Case{"int4", kInt4, 1, 4096, 32, 8, 128}, 128);
   bench.Append(Case{"int4", kInt4, 128, 1, 32, 8, 128}, 128);
-  if (argc > 1) {
-    std::FILE* file = std::fopen(argv[1], "w");
-    if (file == nullptr) {
-      fmt::print(stderr, "{}: cannot be written\n", argv[1]);
-      return 1;
-    }
-    fmt::print(file, "{{\"device\": \"{}\", \"cases\": [\n  {}\n]}}\n", device->name, bench.json());
-    std::fclose(file);
-  }
-  return 0;
+  return bench.status();
 }
 
-}  // namespace
 }  // namespace atom::kernels::cuda
-
-int main(int argc, char** argv) { return atom::kernels::cuda::Main(argc, argv); }

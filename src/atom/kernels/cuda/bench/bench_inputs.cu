@@ -1,6 +1,6 @@
 #include <cuda_fp16.h>
 
-#include "tests/kernels/cuda/bench_inputs.h"
+#include "atom/kernels/cuda/bench/bench_inputs.h"
 
 namespace atom::kernels::cuda {
 namespace {

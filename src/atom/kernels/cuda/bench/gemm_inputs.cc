@@ -1,0 +1,162 @@
+#include "atom/kernels/cuda/bench/gemm_inputs.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "atom/core/half.h"
+#include "atom/core/rng.h"
+#include "atom/kernels/cuda/gemm/packed_dense.h"
+
+namespace atom::kernels::cuda {
+namespace {
+
+constexpr int64_t kPatternRows = 4 * kBlockRows;  // of a weight; the others repeat them
+constexpr int64_t kPatternValues = (int64_t{1} << 20) - 24;
+
+class Normals {
+ public:
+  explicit Normals(uint64_t seed) : rng_(seed) {}
+  float Next() { return static_cast<float>(rng_.Normal()); }
+  int Code(float deviation, int most) {
+    const auto value = static_cast<int>(std::lround(deviation * Next()));
+    return std::clamp(value, -most - 1, most);
+  }
+
+ private:
+  Rng rng_;
+};
+
+template <class T>
+std::vector<std::byte> AsBytes(const std::vector<T>& values) {
+  const auto bytes = std::as_bytes(std::span(values));
+  return {bytes.begin(), bytes.end()};
+}
+
+std::vector<std::byte> DensePattern(int64_t k) {
+  const PackedDenseLayout layout{kPatternRows, k};
+  Normals normals(3);
+  std::vector<uint16_t> values(static_cast<size_t>(kPatternRows * k));
+  for (uint16_t& value : values) value = ToBFloat16(normals.Next()).bits;
+  std::vector<uint16_t> packed(static_cast<size_t>(layout.bytes() / 2));
+  PackDense(layout, values, packed);
+  return AsBytes(packed);
+}
+
+PackedWeightLayout WeightLayout(const GemmDesc& desc, int64_t n) {
+  const bool integer = desc.recipe == GemmRecipe::kInteger || desc.recipe == GemmRecipe::kInt8;
+  return {n, desc.k4, desc.k8, desc.group, integer ? GroupScale::kInteger : GroupScale::kHalf};
+}
+
+std::vector<std::byte> QuantizedPattern(const GemmDesc& desc) {
+  const PackedWeightLayout layout = WeightLayout(desc, kPatternRows);
+  const bool integer = layout.scale == GroupScale::kInteger;
+  const auto groups = static_cast<size_t>(desc.k4 == 0 ? 0 : desc.k4 / desc.group * kPatternRows);
+  Normals normals(3);
+  std::vector<uint8_t> codes4(static_cast<size_t>(kPatternRows * desc.k4 / 2));
+  std::vector<uint8_t> multipliers(integer ? groups : 0);
+  std::vector<Half> scales(integer ? 0 : groups, ToHalf(0.01f));
+  std::vector<int8_t> codes8(static_cast<size_t>(kPatternRows * desc.k8));
+  for (uint8_t& pair : codes4) {
+    const int low = normals.Code(2.5f, 7) & 15, high = normals.Code(2.5f, 7) & 15;
+    pair = static_cast<uint8_t>(low | high << 4);
+  }
+  for (uint8_t& k : multipliers) k = static_cast<uint8_t>(8 + std::abs(normals.Code(3, 7)) % 8);
+  for (int8_t& code : codes8) code = static_cast<int8_t>(normals.Code(32, 127));
+  std::vector<uint8_t> packed(static_cast<size_t>(layout.bytes()));
+  PackWeight(layout, {codes4, multipliers, scales, codes8}, packed);
+  return AsBytes(packed);
+}
+
+// Atoms need no order here: any value may be anywhere.
+std::vector<std::byte> ActivationPattern(const GemmDesc& desc) {
+  Normals normals(4);
+  if (desc.recipe == GemmRecipe::kW4A16 || desc.recipe == GemmRecipe::kDense) {
+    std::vector<uint16_t> values(kPatternValues);
+    for (uint16_t& value : values) value = ToBFloat16(normals.Next()).bits;
+    return AsBytes(values);
+  }
+  const bool low = desc.k4 > 0;
+  std::vector<int8_t> values(kPatternValues);
+  int k = 1;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i % 128 == 0)
+      k = desc.recipe == GemmRecipe::kInteger ? 8 + static_cast<int>(i / 128 % 8) : 1;
+    values[i] = static_cast<int8_t>(low ? k * normals.Code(2.5f, 7) : normals.Code(32, 127));
+  }
+  return AsBytes(values);
+}
+
+uint8_t ToE4M3(float value) {
+  const float magnitude = std::min(std::fabs(value), 448.0f);
+  const uint8_t sign = value < 0 ? 0x80 : 0;
+  if (magnitude < 0x1p-6f) {
+    return static_cast<uint8_t>(sign | static_cast<int>(std::lround(magnitude * 512)));
+  }
+  int exponent = 0;
+  const float fraction = std::frexp(magnitude, &exponent);  // in [0.5, 1)
+  const int eighths = static_cast<int>(std::lround(fraction * 16)) - 8;
+  return static_cast<uint8_t>(sign | std::min(((exponent + 6) << 3) + eighths, 0x7e));
+}
+
+}  // namespace
+
+int64_t WeightBytes(const GemmDesc& desc) {
+  int64_t bytes = 0;
+  for (const int64_t n : desc.n) {
+    if (n == 0) continue;
+    bytes += desc.recipe == GemmRecipe::kDense ? PackedDenseLayout{n, desc.k8}.bytes()
+                                               : WeightLayout(desc, n).bytes();
+  }
+  return bytes;
+}
+
+int RotatingCopies(int64_t bytes, int64_t l2_bytes) {
+  return static_cast<int>(std::max<int64_t>(2, (4 * l2_bytes + bytes - 1) / bytes));
+}
+
+GemmInputs::GemmInputs(const GemmDesc& desc, int copies, BenchMemory& memory)
+    : copies_(copies), weight_bytes_((WeightBytes(desc) + 255) / 256 * 256) {
+  const std::vector<std::byte> pattern =
+      desc.recipe == GemmRecipe::kDense ? DensePattern(desc.k8) : QuantizedPattern(desc);
+  weights_ = static_cast<const uint8_t*>(memory.Fill(pattern, copies * weight_bytes_));
+  const int64_t rows = desc.total_n() + kMaxSegments * kBlockRows;
+  const int64_t tokens = (desc.m + 7) / 8 * 8;
+  const int64_t groups = desc.k4 == 0 ? 1 : desc.k4 / desc.group;
+  const RowScales row{1e-3f, 1e-3f, 0, 0};
+  const TokenScales token{1e-3f, 1e-3f, 5, 0};
+  const RowScales* row_scales =
+      memory.Upload(std::vector<RowScales>(static_cast<size_t>(rows), row));
+  operands_.x = static_cast<const int8_t*>(
+      memory.Fill(ActivationPattern(desc), tokens * (desc.k() + 512) * 2));
+  operands_.tokens = memory.Upload(std::vector<TokenScales>(static_cast<size_t>(tokens), token));
+  operands_.group_scales =
+      memory.Upload(std::vector<float>(static_cast<size_t>(groups * tokens), 1e-2f));
+  operands_.y = memory.Take<float>(desc.m * desc.total_n());
+  operands_.y_stride = desc.total_n();
+  for (GemmWeight& weight : operands_.weights) weight.rows = row_scales;
+}
+
+GemmOperands GemmInputs::operands(int copy) const {
+  GemmOperands operands = operands_;
+  operands.weights[0].codes = weights_ + copy % copies_ * weight_bytes_;
+  return operands;
+}
+
+std::vector<std::byte> CublasPattern(CublasType type) {
+  Normals normals(1);
+  std::vector<std::byte> bytes(static_cast<size_t>(kPatternValues * Bytes(type)));
+  for (size_t i = 0; i < static_cast<size_t>(kPatternValues); ++i) {
+    if (type == CublasType::kHalf) {
+      const Half half = ToHalf(normals.Next());
+      std::memcpy(&bytes[2 * i], &half.bits, 2);
+    } else {
+      bytes[i] = static_cast<std::byte>(type == CublasType::kInt8
+                                            ? static_cast<uint8_t>(normals.Code(32, 127))
+                                            : ToE4M3(normals.Next()));
+    }
+  }
+  return bytes;
+}
+
+}  // namespace atom::kernels::cuda

@@ -1,0 +1,85 @@
+#include "atom/model/overflow.h"
+
+#include <algorithm>
+
+#include "atom/artifact/finite.h"
+#include "atom/core/check.h"
+
+namespace atom::model {
+namespace {
+
+using kernels::DeviceTensor;
+
+constexpr int64_t kRowsAtOnce = 32;  // looked at on the host
+
+/// Calls on_rows(first row, values [rows][cols]) until it gives false.
+template <class OnRows>
+void ForRows(kernels::Backend& backend, const DeviceTensor& hidden, int64_t rows, OnRows on_rows) {
+  ATOM_CHECK(hidden.dtype == DType::kF32 && hidden.stride == hidden.cols, "hidden states of {}",
+             DTypeName(hidden.dtype));
+  backend.Sync();
+  std::vector<float> values(static_cast<size_t>(std::min(kRowsAtOnce, rows) * hidden.cols));
+  for (int64_t first = 0; first < rows; first += kRowsAtOnce) {
+    const int64_t count = std::min(kRowsAtOnce, rows - first);
+    const std::span<float> part = std::span(values).first(static_cast<size_t>(count * hidden.cols));
+    backend.Download(RowRange(hidden, first, count).data, std::as_writable_bytes(part));
+    if (!on_rows(first, part)) return;
+  }
+}
+
+bool IsFinite(std::span<const float> values) {
+  return artifact::FirstNonFinite({DType::kF32,
+                                   {std::ssize(values)},
+                                   reinterpret_cast<const std::byte*>(values.data())}) < 0;
+}
+
+}  // namespace
+
+std::vector<bool> FiniteRows(kernels::Backend& backend, const DeviceTensor& hidden) {
+  std::vector<bool> finite(static_cast<size_t>(hidden.rows), true);
+  const auto width = static_cast<size_t>(hidden.cols);
+  ForRows(backend, hidden, hidden.rows, [&](int64_t first, std::span<const float> values) {
+    if (IsFinite(values)) return true;
+    for (size_t row = 0; row * width < values.size(); ++row) {
+      finite[static_cast<size_t>(first) + row] = IsFinite(values.subspan(row * width, width));
+    }
+    return true;
+  });
+  return finite;
+}
+
+bool AllFinite(kernels::Backend& backend, const DeviceTensor& hidden, int64_t rows) {
+  bool finite = true;
+  ForRows(backend, hidden, rows, [&](int64_t, std::span<const float> values) {
+    finite = IsFinite(values);
+    return finite;
+  });
+  return finite;
+}
+
+std::vector<int64_t> FirstOverflows(Transformer& transformer, const kernels::Batch& batch,
+                                    KvCache& cache) {
+  std::vector<int64_t> first(static_cast<size_t>(batch.rows()), transformer.layers());
+  transformer.ForwardHidden(batch, cache, [&](int64_t layer, const DeviceTensor& hidden) {
+    const std::vector<bool> finite =
+        FiniteRows(transformer.backend(), RowRange(hidden, 0, batch.rows()));
+    for (size_t row = 0; row < finite.size(); ++row) {
+      if (!finite[row]) first[row] = std::min(first[row], layer);
+    }
+  });
+  return first;
+}
+
+std::string OverflowSentence(int64_t layer, int64_t layers) {
+  const std::string where = layer < 0         ? std::string("the embedding")
+                            : layer >= layers ? std::string("lm_head")
+                                              : fmt::format("layer {}", layer);
+  return where + ": its output is not finite, expected activations that fp32 holds";
+}
+
+std::string ExplainOverflow(Transformer& transformer, const kernels::Batch& batch, KvCache& cache) {
+  const std::vector<int64_t> first = FirstOverflows(transformer, batch, cache);
+  return OverflowSentence(*std::ranges::min_element(first), transformer.layers());
+}
+
+}  // namespace atom::model
