@@ -142,7 +142,8 @@ std::vector<BadRequest> Chats() {
       {"a tool that refers to itself", Chat("\"tools\": [" + tool + "]"), 400, "tools"},
       {"1,000 tools", Chat("\"tools\": " + Array(1000, tool)), 400, "tools"},
       {"a template of one's own", Chat(R"("chat_template": "{{ 1 }}")")},
-      {"template variables", Chat(R"("chat_template_kwargs": {"x": 1})")},
+      {"template variables that are taken", Chat(R"("chat_template_kwargs": {"messages": 1})"), 400,
+       "chat_template_kwargs"},
       {"logprobs of 129 tokens", Chat(R"("logprobs": true, "top_logprobs": 129)"), 400,
        "top_logprobs"},
   };

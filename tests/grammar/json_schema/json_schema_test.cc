@@ -267,12 +267,12 @@ TEST(JsonSchema, AnnotationsAreNoRules) {
 }
 
 TEST(JsonSchema, Multiples) {
-  struct Case {
+  struct Numbers {
     std::string schema;
     std::vector<std::string> good;
     std::vector<std::string> bad;
   };
-  for (const Case& one : std::vector<Case>{
+  for (const Numbers& one : std::vector<Numbers>{
            {R"("type": "integer", "multipleOf": 5)",
             {"0", "5", "-10", "12345"},
             {"1", "-3", "5.0", "05", "-0", "12344"}},
@@ -385,7 +385,6 @@ TEST(JsonSchemaRefuses, WhatIsNotEnforced) {
            {R"({"type": 1})", "type"},
            {R"({"items": [{}]})", "items"},
            {R"({"type": "number", "minimum": 0.5})", "minimum"},
-           {R"({"type": "integer", "maximum": -1e30})", "maximum"},
            {R"({"minimum": "1"})", "minimum"},
            {R"({"properties": []})", "properties"},
            {R"({"required": [1]})", "required"},
@@ -425,6 +424,7 @@ TEST(JsonSchemaRefuses, Contradictions) {
             "no finite JSON value"},
            {R"({"type": "array", "minItems": 1, "items": false})", "no finite JSON value"},
            {R"({"type": "string", "pattern": "a$b"})", "no finite JSON value"},
+           {R"({"type": "integer", "maximum": -1e30})", "no finite JSON value"},
            {R"({"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2})",
             "no finite JSON value"}}) {
     ExpectRefused({schema, {word}});
@@ -516,13 +516,12 @@ TEST(JsonSchemaRefuses, Masses) {
   for (int i = 0; i < 100'000; ++i) numbers += ",0";
   ExpectRefused({"{\"enum\": [" + numbers + "]}", {"enum", "values"}});
   ExpectRefused({R"({"type": "array", "minItems": 1000000000})", {"minItems", "1000000000"}});
-  ExpectRefused({R"({"type": "string", "maxLength": 1000000000})", {"maxLength", "1000000000"}});
-  ExpectRefused({R"({"type": "array", "items": {"type": "array", "items": {"type": "string",
-      "minLength": 9999}, "minItems": 9999}, "minItems": 9999, "prefixItems": [
-      {"type": "string", "minLength": 9998}, {"type": "string", "minLength": 9997},
-      {"type": "string", "minLength": 9996}, {"type": "string", "minLength": 9995},
-      {"type": "string", "minLength": 9994}, {"type": "string", "minLength": 9993},
-      {"type": "string", "minLength": 9992}, {"type": "string", "minLength": 9991}]})",
+  ExpectRefused({R"({"type": "string", "maxLength": 1000000001})", {"maxLength", "1000000000"}});
+  ExpectRefused({R"({"type": "array", "prefixItems": [
+      {"type": "array", "minItems": 9998}, {"type": "array", "minItems": 9997},
+      {"type": "array", "minItems": 9996}, {"type": "array", "minItems": 9995},
+      {"type": "array", "minItems": 9994}, {"type": "array", "minItems": 9993},
+      {"type": "array", "minItems": 9992}, {"type": "array", "minItems": 9991}]})",
                  {"more than 131072 states"}});
   // Every level doubles what must be told apart.
   std::string branches = R"({"type": "object")";
