@@ -45,9 +45,20 @@ if(ATOM_CUDA_DEBUG)
 endif()
 target_compile_options(atom_cuda_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_options}>")
 
+# The s4 tile is compiled for the cards that have 4-bit tensor cores, too.
+set(ATOM_CUDA_S4_ARCHITECTURES "80-real;86-real;89-real" CACHE STRING
+    "architectures besides that the s4 GEMM is compiled for")
+
 function(atom_cuda_sources target)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/*.cu)
-  target_sources(${target} PRIVATE ${sources})
+  set(s4_sources ${sources})
+  list(FILTER s4_sources INCLUDE REGEX "/gemm/s4/")
+  list(REMOVE_ITEM sources ${s4_sources})
+  add_library(atom_s4 OBJECT ${s4_sources})
+  target_link_libraries(atom_s4 PRIVATE atom_flags atom_cuda_flags)
+  set_target_properties(atom_s4 PROPERTIES CUDA_ARCHITECTURES
+                        "${ATOM_CUDA_S4_ARCHITECTURES};${ATOM_CUDA_ARCHITECTURES}")
+  target_sources(${target} PRIVATE ${sources} $<TARGET_OBJECTS:atom_s4>)
   target_link_libraries(${target} PUBLIC atom_cuda_flags)
 endfunction()
 

@@ -83,9 +83,12 @@ void CudaGemmFlags::AddTo(CLI::App& command) {
   command.add_option("--outliers", outliers, "cuda: INT8 columns of 4-bit weights")
       ->check(CLI::Range(int64_t{0}, int64_t{4096}))
       ->capture_default_str();
+  command.add_option("--experts", experts, "cuda: grouped products, --m rows routed to so many")
+      ->check(CLI::Range(0, kernels::kMaxCudaExperts))
+      ->capture_default_str();
   command.add_flag("--ablation", ablation, "cuda: 4-bit recipes without outlier columns too");
   command.add_flag("--all-kernels", all_kernels, "cuda: every kernel that computes a case");
-  for (const char* name : {"--outliers", "--ablation", "--all-kernels"}) Own(name);
+  for (const char* name : {"--outliers", "--experts", "--ablation", "--all-kernels"}) Own(name);
 }
 
 void CudaAttentionFlags::AddTo(CLI::App& command) {
@@ -100,7 +103,7 @@ Status RunCudaGemm(const BenchFlags& flags, CudaGemmFlags& cuda,
   if (cuda.Given("--kernels")) cuda.recipes = kernels;
   cuda.tokens = {1, 16, 64, 256, 1024, 4096};
   if (cuda.Given("--m")) cuda.tokens = rows;
-  cuda.shapes = {{8192, 8192}, {28672, 8192}, {4096, 4096}};
+  cuda.shapes = {{8192, 8192}, {28672, 8192}, {4096, 4096}, {5120, 5120}, {13824, 5120}};
   if (cuda.Given("--nk")) {
     cuda.shapes.clear();
     for (const std::string& text : shapes) {

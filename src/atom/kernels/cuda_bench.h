@@ -58,16 +58,22 @@ struct CudaBenchOptions {
   int rounds = 3;
 };
 
+inline constexpr int kMaxCudaExperts = 256;
+
 struct CudaGemmShape {
   int64_t n = 0;
   int64_t k = 0;
 };
 
 struct CudaGemmOptions : CudaBenchOptions {
-  std::vector<std::string> recipes;  ///< CudaGemmRecipes(); empty: all
+  /// "integer", "group", "int8", "w4a16", "dense"; empty: these. "s4": the kernel for older cards.
+  std::vector<std::string> recipes;
   std::vector<CudaGemmShape> shapes;
   std::vector<int64_t> tokens;
   int64_t outliers = 128;
+  /// 0: one product. Otherwise grouped products of so many experts, to which `tokens` rows are
+  /// routed at random; without a baseline.
+  int64_t experts = 0;
   bool baselines = true;     ///< cuBLASLt, where it is found
   bool all_kernels = false;  ///< every kernel that computes a case, not only the planned one
   bool ablation = false;     ///< 4-bit recipes without outlier columns too

@@ -31,12 +31,9 @@ TEST(KvFragmentsTest, EveryCodeHasItsOwnPlace) {
 
 class AppendTest : public CudaTest, public ::testing::WithParamInterface<CacheCase> {};
 
-TEST_P(AppendTest, WritesTheReferenceCodes) {
-  const CacheCase& c = GetParam();
-  PagedCache cache(c, {1, 37, 16, 50}, 7);
-  const Status status = cache.Append(stream());
-  ASSERT_TRUE(status.ok()) << status.error().message;
-  for (int s = 0; s < 4; ++s) {
+/// Each position of each sequence, bit for bit.
+void ExpectReference(const PagedCache& cache, const CacheCase& c) {
+  for (int s = 0; s < cache.lists().sequences; ++s) {
     for (int p = 0; p < cache.lengths()[static_cast<size_t>(s)]; ++p) {
       for (int head = 0; head < c.kv_heads; ++head) {
         for (const bool value : {false, true}) {
@@ -46,6 +43,10 @@ TEST_P(AppendTest, WritesTheReferenceCodes) {
           ASSERT_EQ(stored.offset, expected.offset) << s << " " << p << " " << head << " " << value;
           ASSERT_EQ(stored.codes, expected.codes) << s << " " << p << " " << head << " " << value;
           ASSERT_EQ(stored.values, expected.values) << s << " " << p << " " << head << " " << value;
+          if (c.exact_window == 0) continue;
+          ASSERT_EQ(cache.StoredExactly(s, p, head, value).values,
+                    cache.ExpectedExactly(s, p, head, value).values)
+              << s << " " << p << " " << head << " " << value;
         }
       }
       for (int head = 0; head < c.heads; ++head) {
@@ -55,6 +56,21 @@ TEST_P(AppendTest, WritesTheReferenceCodes) {
       }
     }
   }
+}
+
+TEST_P(AppendTest, WritesTheReferenceCodes) {
+  PagedCache cache(GetParam(), {1, 37, 16, 50}, 7);
+  const Status status = cache.Append(stream());
+  ASSERT_TRUE(status.ok()) << status.error().message;
+  ExpectReference(cache, GetParam());
+}
+
+/// Enough tokens for the kernel that gathers pages.
+TEST_P(AppendTest, WritesWholePagesAndPartsOfThem) {
+  PagedCache cache(GetParam(), {130, 1, 37, 16, 50, 64, 15}, 8);
+  const Status status = cache.Append(stream());
+  ASSERT_TRUE(status.ok()) << status.error().message;
+  ExpectReference(cache, GetParam());
 }
 
 std::vector<CacheCase> AppendCases() {
@@ -67,8 +83,8 @@ std::vector<CacheCase> AppendCases() {
       plain.type = d == 64 ? RowType::kF16 : d == 128 ? RowType::kBF16 : RowType::kF32;
       cases.push_back(plain);
       CacheCase full = plain;
-      full.hadamard = d == 80 ? 8 : d == 96 ? 16 : d;
-      full.key_mean = full.clip = true;
+      full.hadamard = full.key_mean = full.clip = true;
+      full.exact_window = d == 96 || d == 256 ? 16 : 0;
       cases.push_back(full);
       if (storage == KvStorage::kF16) continue;
       full.integer_zero = true;

@@ -1,6 +1,7 @@
 // Decode and prefill attention against softmax in double, over the codes that the cache really
 // holds; and what the contract promises of bits: a row does not depend on who shares its step, on
 // where its pages lie, or on the kernel that computes it.
+#include "tests/kernels/cuda/disturbance.h"
 #include "tests/kernels/cuda/paged_cache.h"
 
 namespace atom::kernels::cuda {
@@ -26,6 +27,7 @@ AttentionParams ParamsOf(const AttentionCase& c) {
   params.scale = 1.0f / std::sqrt(static_cast<float>(c.cache.head_dim));
   params.window = c.window;
   params.softcap = c.softcap;
+  params.exact_window = c.cache.exact_window;
   return params;
 }
 
@@ -43,11 +45,23 @@ Reference Attend(const PagedCache& cache, const AttentionCase& c, int sequence, 
   const int first = c.window > 0 ? std::max(0, position + 1 - c.window) : 0;
   const double centre = c.cache.storage == KvStorage::kInt4 ? 8 : 128;
   const double scale = ParamsOf(c).scale;
-  const bool coded = c.cache.storage != KvStorage::kF16;
+  const int window = c.cache.exact_window;
+  const int first_exact = window > 0 ? 16 * std::max(0, position / 16 - window / 16) : position + 1;
+  const auto is_coded = [&](int j) {
+    return c.cache.storage != KvStorage::kF16 && j < first_exact;
+  };
+  const auto stored = [&](int j, bool value) {
+    return j < first_exact ? cache.Stored(sequence, j, kv_head, value)
+                           : cache.StoredExactly(sequence, j, kv_head, value);
+  };
+  // With a softcap the mean of all keys does not cancel.
+  std::vector<float> mean(static_cast<size_t>(d));
+  if (c.softcap > 0 && c.cache.key_mean) mean = cache.RotatedMean(kv_head);
   double max = -1e300;
   std::vector<double> scores, score_errors;
   for (int j = first; j <= position; ++j) {
-    const QuantizedHead k = cache.Stored(sequence, j, kv_head, false);
+    const QuantizedHead k = stored(j, false);
+    const bool coded = is_coded(j);
     double score = 0, magnitude = 0;
     for (int i = 0; i < d; ++i) {
       const auto at = static_cast<size_t>(i);
@@ -55,8 +69,8 @@ Reference Attend(const PagedCache& cache, const AttentionCase& c, int sequence, 
       const double parts =
           coded ? k.scale * std::abs(k.codes[at] - centre) + std::abs(k.offset + centre * k.scale)
                 : std::abs(x);
-      score += q[at] * x;
-      magnitude += std::abs(q[at]) * parts;
+      score += q[at] * (x + mean[at]);
+      magnitude += std::abs(q[at]) * (parts + std::abs(mean[at]));
     }
     score *= scale;
     if (c.softcap > 0) score = c.softcap * std::tanh(score / c.softcap);
@@ -78,7 +92,8 @@ Reference Attend(const PagedCache& cache, const AttentionCase& c, int sequence, 
     // the rounding of p to fp16 half a unit of it, relative or of the smallest fp16 number.
     const double error = score_errors[at] + 8 * kUnit + std::abs(scores[at] - max) * 2 * kUnit;
     relative = std::max(relative, error);
-    const QuantizedHead v = cache.Stored(sequence, j, kv_head, true);
+    const QuantizedHead v = stored(j, true);
+    const bool coded = is_coded(j);
     for (int i = 0; i < d; ++i) {
       const auto channel = static_cast<size_t>(i);
       const double x = coded ? v.scale * v.codes[channel] + v.offset : v.values[channel];
@@ -122,6 +137,11 @@ class AttentionTest : public CudaTest, public ::testing::WithParamInterface<Atte
     }
   };
 
+  /// Exact positions are merged with rows in fp32.
+  static RowType OutType(const AttentionCase& c) {
+    return c.cache.exact_window > 0 ? RowType::kF32 : RowType::kF16;
+  }
+
   std::vector<float> Decode(const PagedCache& cache, const AttentionCase& c) {
     return Decode(cache, c, 0, Scratch(cache, c));
   }
@@ -131,7 +151,8 @@ class AttentionTest : public CudaTest, public ::testing::WithParamInterface<Atte
   std::vector<float> Decode(const PagedCache& cache, const AttentionCase& c, int first,
                             const Scratch& scratch) {
     const int64_t columns = static_cast<int64_t>(c.cache.heads) * c.cache.head_dim;
-    DeviceArray<std::byte> out(static_cast<size_t>(cache.tokens() * columns * 2));
+    const RowType type = OutType(c);
+    DeviceArray<std::byte> out(static_cast<size_t>(cache.tokens() * columns * RowTypeBytes(type)));
     std::vector<int32_t> rows;
     for (int s = first; s < cache.lists().sequences; ++s) {
       rows.push_back(cache.Row(s, cache.lengths()[static_cast<size_t>(s)] - 1));
@@ -139,49 +160,83 @@ class AttentionTest : public CudaTest, public ::testing::WithParamInterface<Atte
     DeviceArray<int32_t> device_rows(rows);
     DecodeAttention call;
     call.params = ParamsOf(c);
+    call.params.key_mean = cache.rotated_mean();
     call.q = cache.rows();
-    call.out = {out.data(), RowType::kF16, columns};
+    call.out = {out.data(), type, columns};
     call.rows = device_rows.data();
     call.kv = cache.pages();
     call.lists = cache.lists();
     call.lists.indptr += first;
     call.lists.kv_lengths += first;
     call.lists.sequences -= first;
+    if (c.cache.exact_window > 0) {
+      call.exact = cache.exact();
+      call.exact_lists = call.lists;
+    }
     call.counters = scratch.counters.data();
     call.workspace = scratch.workspace.data();
     cudaDeviceSynchronize();
     std::vector<float> values;
-    for (int run = 0; run < 2; ++run) {  // the second finds the counters as the first left them
-      const Status status = LaunchDecodeAttention(call, stream().get());
+    for (int run = 0; run < 3; ++run) {  // the second finds the counters as the first left them
+      Disturb();
+      const Status status = run < 2 ? LaunchDecodeAttention(call, stream().get()) : Replay(call);
       EXPECT_TRUE(status.ok()) << status.error().message;
       const Status ended = stream().Synchronize();
       EXPECT_TRUE(ended.ok()) << ended.error().message;
-      std::vector<float> again = cuda::Decode(RowType::kF16, out.Download());
-      if (run == 1) {
-        EXPECT_EQ(std::memcmp(values.data(), again.data(), 4 * again.size()), 0);
+      std::vector<float> again = cuda::Decode(type, out.Download());
+      if (run > 0) {
+        EXPECT_EQ(std::memcmp(values.data(), again.data(), 4 * again.size()), 0) << run;
       }
       values = std::move(again);
     }
     return values;
   }
 
+  /// Two launches as a graph: the second looks at page lists while the first one runs.
+  Status Replay(const DecodeAttention& call) {
+    EXPECT_EQ(cudaStreamBeginCapture(stream().get(), cudaStreamCaptureModeThreadLocal),
+              cudaSuccess);
+    Status status = LaunchDecodeAttention(call, stream().get());
+    if (status.ok()) status = LaunchDecodeAttention(call, stream().get());
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t exec = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(stream().get(), &graph), cudaSuccess);
+    EXPECT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+    EXPECT_EQ(cudaGraphLaunch(exec, stream().get()), cudaSuccess);
+    const Status ended = stream().Synchronize();
+    EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+    return status.ok() ? ended : status;
+  }
+
   std::vector<float> Prefill(const PagedCache& cache, const AttentionCase& c) {
     const int64_t columns = static_cast<int64_t>(c.cache.heads) * c.cache.head_dim;
-    DeviceArray<std::byte> out(static_cast<size_t>(cache.tokens() * columns * 2));
+    const RowType type = OutType(c);
+    DeviceArray<std::byte> out(static_cast<size_t>(cache.tokens() * columns * RowTypeBytes(type)));
     PrefillAttention call;
     call.params = ParamsOf(c);
+    call.params.key_mean = cache.rotated_mean();
     call.q = cache.rows();
-    call.out = {out.data(), RowType::kF16, columns};
+    call.out = {out.data(), type, columns};
     call.query_starts = cache.device_starts();
     call.max_queries = *std::ranges::max_element(cache.lengths());
     call.kv = cache.pages();
     call.lists = cache.lists();
+    DeviceArray<SoftmaxEnds> ends(static_cast<size_t>(cache.tokens() * c.cache.heads));
+    call.ends = ends.data();
     cudaDeviceSynchronize();
-    const Status status = LaunchPrefillAttention(call, stream().get());
+    Disturb();
+    Status status = LaunchPrefillAttention(call, stream().get());
     EXPECT_TRUE(status.ok()) << status.error().message;
+    if (c.cache.exact_window > 0) {
+      status = LaunchExactAttention({call.params, call.q, call.out, call.query_starts,
+                                     call.max_queries, cache.exact(), call.lists, call.ends},
+                                    stream().get());
+      EXPECT_TRUE(status.ok()) << status.error().message;
+    }
     const Status ended = stream().Synchronize();
     EXPECT_TRUE(ended.ok()) << ended.error().message;
-    return cuda::Decode(RowType::kF16, out.Download());
+    return cuda::Decode(type, out.Download());
   }
 
   /// Fails at the first value that is further from the reference than its bound.
@@ -211,7 +266,31 @@ class AttentionTest : public CudaTest, public ::testing::WithParamInterface<Atte
     return {first, first + columns};
   }
 
+  /// From now on every launch of Decode and Prefill has company on the card.
+  void BeginDisturbing() {
+    Result<Stream> other = Stream::Create();
+    ASSERT_TRUE(other.ok()) << other.error().message;
+    disturbing_.emplace(std::move(other).value());
+    disturbed_.emplace(size_t{1} << 24);
+  }
+
   double worst_ = 0;
+
+ private:
+  void Disturb() {
+    if (!disturbing_) return;
+    for (int i = 0; i < 3; ++i, ++seed_) {
+      const cudaError_t launched =
+          cuda::Disturb(seed_, 1 + static_cast<int>(seed_ * 7919 % 1000), disturbed_->data(),
+                        static_cast<int>(disturbed_->size()) - 1,
+                        disturbed_->data() + disturbed_->size() - 1, disturbing_->get());
+      ASSERT_EQ(launched, cudaSuccess) << cudaGetErrorString(launched);
+    }
+  }
+
+  uint32_t seed_ = 0;
+  std::optional<Stream> disturbing_;
+  std::optional<DeviceArray<uint32_t>> disturbed_;
 };
 
 TEST_P(AttentionTest, DecodeIsWithinItsBound) {
@@ -263,13 +342,23 @@ std::vector<AttentionCase> AttentionCases() {
       c.cache.head_dim = d;
       c.cache.kv_heads = d == 64 ? 1 : d == 80 ? 8 : 2;
       c.cache.heads = d == 64 ? 12 : d == 96 ? 6 : 8;
-      c.cache.hadamard = d == 128 ? d : 1;
+      c.cache.hadamard = d == 128;
       c.cache.type = d == 256 ? RowType::kBF16 : d == 128 ? RowType::kF16 : RowType::kF32;
       cases.push_back(c);
+      AttentionCase full = c;  // every field of a recipe
+      full.cache.hadamard = full.cache.key_mean = full.cache.clip = true;
+      full.cache.exact_window = d == 96 ? 48 : 16;
+      full.softcap = 5;
+      cases.push_back(full);
       if (d != 128) continue;
       c.window = 100;
       cases.push_back(c);
+      c.cache.exact_window = 128;  // all that is seen
+      cases.push_back(c);
       c.window = 0;
+      c.cache.exact_window = 32;
+      cases.push_back(c);
+      c.cache.exact_window = 0;
       c.softcap = 5;
       cases.push_back(c);
     }
@@ -313,9 +402,47 @@ TEST_P(AttentionInvarianceTest, RunsOfSequencesShareTheirScratch) {
   }
 }
 
+/// Where heads are many, a warp merges all segments of one; prefill never shares a head.
+TEST_P(AttentionInvarianceTest, ManySequencesDecodeToThePrefillsBits) {
+  const AttentionCase& c = GetParam();
+  std::vector<int> lengths;
+  for (int s = 0; s < 220; ++s) lengths.push_back(1 + s * 37 % 80 + (s % 40 == 0 ? 1000 : 0));
+  PagedCache cache(c.cache, lengths, 24);
+  ASSERT_TRUE(cache.Append(stream()).ok());
+  const std::vector<float> decoded = Decode(cache, c), prefilled = Prefill(cache, c);
+  for (int s = 0; s < cache.lists().sequences; ++s) {
+    const int last = lengths[static_cast<size_t>(s)] - 1;
+    ASSERT_EQ(RowOf(cache, c, decoded, s, last), RowOf(cache, c, prefilled, s, last)) << s;
+  }
+}
+
+TEST_P(AttentionInvarianceTest, RepeatedRunsUnderLoadAgree) {
+  const AttentionCase& c = GetParam();
+  std::vector<int> many{2000, 17, 600, 90, 1, 4000};
+  for (int s = 0; s < 220; ++s) many.push_back(1 + s * 37 % 60);
+  const std::vector<std::vector<int>> steps{{5000}, {2000, 17, 600, 90, 1, 4000}, many};
+  for (const std::vector<int>& lengths : steps) {
+    PagedCache cache(c.cache, lengths, 25);
+    ASSERT_TRUE(cache.Append(stream()).ok());
+    const std::vector<float> decoded = Decode(cache, c), prefilled = Prefill(cache, c);
+    BeginDisturbing();
+    for (int run = 0; run < 20; ++run) {
+      const std::vector<float> decoded_again = Decode(cache, c);
+      ASSERT_EQ(std::memcmp(decoded.data(), decoded_again.data(), 4 * decoded.size()), 0) << run;
+      const std::vector<float> prefilled_again = Prefill(cache, c);
+      ASSERT_EQ(std::memcmp(prefilled.data(), prefilled_again.data(), 4 * prefilled.size()), 0)
+          << run;
+    }
+  }
+}
+
 std::vector<AttentionCase> InvarianceCases() {
   AttentionCase c;
+  c.cache.heads = 4;
   std::vector<AttentionCase> cases{c};
+  c.cache.exact_window = 32;
+  cases.push_back(c);
+  c.cache.exact_window = 0;
   c.cache.storage = KvStorage::kF16;
   cases.push_back(c);
   return cases;

@@ -80,7 +80,10 @@ class CudaKvFieldsTest : public CudaBackendTest {
 std::vector<AttentionShape> Shapes() {
   return {{.heads = 4, .kv_heads = kKvHeads, .head_dim = 64},
           {.heads = 6, .kv_heads = kKvHeads, .head_dim = 128},
-          {.heads = 4, .kv_heads = kKvHeads, .head_dim = 64, .window = 40}};
+          {.heads = 4, .kv_heads = kKvHeads, .head_dim = 64, .window = 40},
+          {.heads = 4, .kv_heads = kKvHeads, .head_dim = 80},
+          {.heads = 2, .kv_heads = kKvHeads, .head_dim = 96, .softcap = 30.0f},
+          {.heads = 4, .kv_heads = kKvHeads, .head_dim = 256, .softcap = 5.0f}};
 }
 
 TEST_F(CudaKvFieldsTest, AttentionIsTheReferences) {
@@ -123,7 +126,7 @@ TEST_F(CudaKvFieldsTest, AttentionNeverDependsOnTheChunksOfAPrompt) {
       std::vector<int> tail = {265};
       for (int i = 265; i < kTokens; ++i) tail.push_back(1);
       for (const std::vector<int>& chunks :
-           {std::vector<int>{64, 85, 1, 150}, {1, 100, 49, 150}, {16, 15, 1, 268}, tail}) {
+           {std::vector<int>{64, 85, 1, 150}, {1, 100, 49, 150}, {16, 15, 6, 263}, tail}) {
         const std::vector<float> all = Feed(cuda(), shape, format, qkv, chunks, {});
         int64_t different = 0;
         for (size_t i = 0; i < all.size(); ++i) different += !(all[i] == whole[i]);

@@ -114,7 +114,9 @@ TEST_F(CudaRecipeTest, SimulatedRowsAreTheReferencesRounded) {
       (*side)->ReorderQuantize(side->Tensor(x, m), nullptr, *activation);
       values[which] = (*side)->Unpack(*activation).dense;
       const DeviceTensor out = side->Tensor(std::vector<float>(static_cast<size_t>(m * n), NAN), m);
-      (*side)->Linear(*activation, *(*side)->PrepackDense(view, {}), out, OutputMode::kOverwrite);
+      // Ops run later: the weight must be there until the result is.
+      const auto packed = (*side)->PrepackDense(view, {});
+      (*side)->Linear(*activation, *packed, out, OutputMode::kOverwrite);
       y[which] = side->Get(out);
     }
     for (float& value : values[0]) value = ToFloat(ToBFloat16(value));

@@ -43,11 +43,13 @@ class DeviceArray {
     arena_.emplace(std::move(arena).value());
     data_ = arena_->Take<T>("array", static_cast<int64_t>(count)).value();
     ATOM_CHECK(cudaMemset(data_, 0xFF, count * sizeof(T)) == cudaSuccess, "memset");
+    Settle();
   }
   explicit DeviceArray(const std::vector<T>& values) : DeviceArray(values.size()) {
     ATOM_CHECK(
         cudaMemcpy(data_, values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice) == cudaSuccess,
         "upload of {} bytes", count_ * sizeof(T));
+    Settle();
   }
 
   T* data() const { return data_; }
@@ -65,6 +67,10 @@ class DeviceArray {
   }
 
  private:
+  /// Clearing and copies from pageable memory may still be on their way when they return, and the
+  /// tests' streams do not wait for them.
+  static void Settle() { ATOM_CHECK(cudaDeviceSynchronize() == cudaSuccess, "settle"); }
+
   size_t count_;
   std::optional<DeviceArena> arena_;
   T* data_ = nullptr;

@@ -12,6 +12,7 @@
 #include "atom/core/rng.h"
 #include "atom/kernels/cuda/attention/attention.h"
 #include "atom/kernels/cuda/attention/kv_fragments.h"
+#include "atom/quant/head_hadamard.h"
 
 #include "tests/kernels/cuda/cuda_test.h"
 
@@ -22,17 +23,19 @@ struct CacheCase {
   int head_dim = 128;
   int heads = 8;
   int kv_heads = 2;
-  int hadamard = 1;
+  bool hadamard = false;
   bool key_mean = false;
   bool clip = false;
   bool integer_zero = false;
+  int exact_window = 0;
   RowType type = RowType::kF32;  ///< of qkv
 };
 
 inline std::string CaseName(const CacheCase& c) {
-  return fmt::format("{}_d{}_{}of{}{}{}{}{}", quant::Name(c.storage), c.head_dim, c.heads,
-                     c.kv_heads, c.hadamard > 1 ? "_hadamard" : "", c.key_mean ? "_mean" : "",
-                     c.clip ? "_clip" : "", c.integer_zero ? "_zero" : "");
+  return fmt::format("{}_d{}_{}of{}{}{}{}{}{}", quant::Name(c.storage), c.head_dim, c.heads,
+                     c.kv_heads, c.hadamard ? "_hadamard" : "", c.key_mean ? "_mean" : "",
+                     c.clip ? "_clip" : "", c.integer_zero ? "_zero" : "",
+                     c.exact_window > 0 ? fmt::format("_exact{}", c.exact_window) : "");
 }
 
 inline float RoundTo(RowType type, float x) {
@@ -101,21 +104,6 @@ inline void RotateReference(std::vector<float>& x, const float* table) {
     x[i] = ac - bs;
     x[i + half] = bc + as;
   }
-}
-
-inline void HadamardReference(std::vector<float>& x, int size) {
-  if (size <= 1) return;
-  const auto n = static_cast<int>(x.size());
-  for (int distance = 1; distance < size; distance *= 2) {
-    for (int i = 0; i < n; ++i) {
-      if (i % (2 * distance) >= distance) continue;
-      const float a = x[static_cast<size_t>(i)], b = x[static_cast<size_t>(i + distance)];
-      x[static_cast<size_t>(i)] = a + b;
-      x[static_cast<size_t>(i + distance)] = a - b;
-    }
-  }
-  const float norm = 1.0f / std::sqrt(static_cast<float>(size));
-  for (float& v : x) v *= norm;
 }
 
 inline QuantizedHead QuantizeReference(const std::vector<float>& x, const CacheCase& c,
@@ -206,6 +194,9 @@ class PagedCache {
     device_rope_.emplace(rope_);
     device_mean_.emplace(mean_);
     device_clip_.emplace(clip_);
+    std::vector<float> rotated = mean_;
+    if (which_.hadamard) quant::RotateHeadColumns(which_.head_dim, rotated);
+    device_rotated_mean_.emplace(rotated);
     pages_.data = nullptr;
     pages_.storage = which_.storage;
     pages_.kv_heads = which_.kv_heads;
@@ -225,16 +216,36 @@ class PagedCache {
     call.hadamard = which_.hadamard;
     call.clip = which_.clip ? device_clip_->data() : nullptr;
     call.integer_zero = which_.integer_zero;
+    if (which_.exact_window > 0) {  // pages of the same numbers
+      exact_ = pages_;
+      exact_.storage = KvStorage::kF16;
+      device_exact_.emplace(static_cast<size_t>(spare_pages_ * exact_.PageBytes()));
+      exact_.data = device_exact_->data();
+      call.exact = exact_;
+      call.exact_slots = call.slots;
+    }
     cudaDeviceSynchronize();
     if (Status status = LaunchAppendKv(call, stream.get()); !status.ok()) return status;
     if (Status status = stream.Synchronize(); !status.ok()) return status;
     page_bytes_ = device_pages_->Download();
+    if (which_.exact_window > 0) exact_bytes_ = device_exact_->Download();
     rotated_ = cuda::Decode(which_.type, device_rows_->Download());
     return {};
   }
 
   /// What the kernel must have written for a position: value = 0 for K, 1 for V.
   QuantizedHead Expected(int sequence, int position, int head, bool value) const {
+    return ExpectedAs(which_, sequence, position, head, value);
+  }
+  /// The same of exact pages.
+  QuantizedHead ExpectedExactly(int sequence, int position, int head, bool value) const {
+    CacheCase exact = which_;
+    exact.storage = KvStorage::kF16;
+    return ExpectedAs(exact, sequence, position, head, value);
+  }
+
+  QuantizedHead ExpectedAs(const CacheCase& as, int sequence, int position, int head,
+                           bool value) const {
     const int which = which_.heads + head + (value ? which_.kv_heads : 0);
     std::vector<float> x = HeadOf(rows_, Row(sequence, position), which);
     if (!value) {
@@ -244,40 +255,57 @@ class PagedCache {
           x[i] -= mean_[static_cast<size_t>(head * which_.head_dim) + i];
         }
       }
-      HadamardReference(x, which_.hadamard);
+      if (which_.hadamard) quant::RotateHead(x);
     }
     const size_t ratio = static_cast<size_t>(head + (value ? which_.kv_heads : 0));
-    return QuantizeReference(x, which_, which_.clip ? clip_[ratio] : 1.0f);
+    return QuantizeReference(x, as, which_.clip ? clip_[ratio] : 1.0f);
   }
 
   /// A query head as the kernel must have left it, before rounding to the row's type.
   std::vector<float> ExpectedQuery(int sequence, int position, int head) const {
     std::vector<float> x = HeadOf(rows_, Row(sequence, position), head);
     RotateReference(x, rope_.data() + static_cast<size_t>(position * which_.head_dim));
-    HadamardReference(x, which_.hadamard);
+    if (which_.hadamard) quant::RotateHead(x);
     return x;
   }
 
   /// What the pages hold.
   QuantizedHead Stored(int sequence, int position, int head, bool value) const {
+    return StoredIn(pages_, page_bytes_, sequence, position, head, value);
+  }
+  /// What the exact pages hold.
+  QuantizedHead StoredExactly(int sequence, int position, int head, bool value) const {
+    return StoredIn(exact_, exact_bytes_, sequence, position, head, value);
+  }
+
+  /// The mean of a head's keys as they are kept.
+  std::vector<float> RotatedMean(int head) const {
+    const auto first = mean_.begin() + head * which_.head_dim;
+    std::vector<float> mean(first, first + which_.head_dim);
+    if (which_.hadamard) quant::RotateHead(mean);
+    return mean;
+  }
+
+  QuantizedHead StoredIn(const KvPages& pages, const std::vector<std::byte>& all, int sequence,
+                         int position, int head, bool value) const {
     const int page = indices_[static_cast<size_t>(indptr_[static_cast<size_t>(sequence)] +
                                                   position / kPagePositions)];
-    const std::byte* bytes =
-        page_bytes_.data() + static_cast<int64_t>(page) * pages_.PageBytes() +
-        static_cast<int64_t>(head) * HeadPageBytes(which_.storage, which_.head_dim);
+    const KvStorage storage = pages.storage;
+    const std::byte* bytes = all.data() + static_cast<int64_t>(page) * pages.PageBytes() +
+                             static_cast<int64_t>(head) * HeadPageBytes(storage, which_.head_dim);
     const int place = position % kPagePositions;
     QuantizedHead out;
     for (int i = 0; i < which_.head_dim; ++i) {
-      const FragmentByte at = LocateCode(which_.storage, which_.head_dim, value, place, i);
-      if (which_.storage == KvStorage::kF16) {
+      const FragmentByte at = LocateCode(storage, which_.head_dim, value, place, i);
+      if (storage == KvStorage::kF16) {
         out.values.push_back(ReadHalf(bytes + at.offset));
       } else {
         const int code = std::to_integer<int>(bytes[at.offset]);
-        out.codes.push_back(which_.storage == KvStorage::kInt4 ? (code >> at.shift) & 15 : code);
+        out.codes.push_back(storage == KvStorage::kInt4 ? (code >> at.shift) & 15 : code);
       }
     }
-    if (which_.storage != KvStorage::kF16) {
-      const std::byte* scales = bytes + ScaleOffset(which_.storage, which_.head_dim) +
+    if (storage != KvStorage::kF16) {
+      const std::byte* scales = bytes + ScaleOffset(storage, which_.head_dim) +
                                 (value ? 4 * kPagePositions + 2 * place : 4 * place);
       out.scale = ReadHalf(scales);
       out.offset = ReadHalf(scales + (value ? 2 * kPagePositions : 2));
@@ -296,6 +324,11 @@ class PagedCache {
   }
   Rows rows() const { return {device_rows_->data(), which_.type, columns()}; }
   const KvPages& pages() const { return pages_; }
+  const KvPages& exact() const { return exact_; }
+  /// [kv_heads][head_dim], or null.
+  const float* rotated_mean() const {
+    return which_.key_mean ? device_rotated_mean_->data() : nullptr;
+  }
   int64_t page_count() const { return indptr_.back(); }
   int tokens() const { return tokens_; }
   const std::vector<int>& lengths() const { return lengths_; }
@@ -346,12 +379,12 @@ class PagedCache {
   int tokens_ = 0, spare_pages_ = 0;
   std::vector<int32_t> indptr_, indices_, starts_;
   std::vector<float> rows_, rotated_, rope_, mean_, clip_;
-  std::vector<std::byte> page_bytes_;
-  KvPages pages_;
+  std::vector<std::byte> page_bytes_, exact_bytes_;
+  KvPages pages_, exact_;
   std::optional<DeviceArray<int32_t>> device_positions_, device_slots_, device_indptr_,
       device_indices_, device_lengths_, device_starts_;
-  std::optional<DeviceArray<std::byte>> device_rows_, device_pages_;
-  std::optional<DeviceArray<float>> device_rope_, device_mean_, device_clip_;
+  std::optional<DeviceArray<std::byte>> device_rows_, device_pages_, device_exact_;
+  std::optional<DeviceArray<float>> device_rope_, device_mean_, device_clip_, device_rotated_mean_;
 };
 
 }  // namespace atom::kernels::cuda

@@ -178,6 +178,23 @@ TEST_F(S4GemmTest, ATokenNeverDependsOnTheOthers) {
   for (int n = 0; n < 300; ++n) EXPECT_EQ(y[static_cast<size_t>(n)], one.Expected(0, n));
 }
 
+TEST(S4GemmShapeTest, PlanIsPrintableAndKnowsWhoMultipliesNibbles) {
+  S4GemmCall call;
+  call.m = 300;
+  call.n = 4096;
+  call.k4 = 3968;
+  call.k8 = 128;
+  call.group = 128;
+  const S4GemmPlan plan = PlanS4Gemm(call, 86);
+  EXPECT_EQ(
+      ToString(plan),
+      "s4: 3 × 32 tiles of 128 × 128, 33 blocks of K in 4 stages, 256 threads, 65536 bytes of "
+      "shared memory, native 4-bit products");
+  EXPECT_TRUE(PlanS4Gemm(call, 80).native);
+  EXPECT_TRUE(PlanS4Gemm(call, 89).native);
+  EXPECT_FALSE(PlanS4Gemm(call, 90).native);
+}
+
 TEST(S4GemmShapeTest, SaysWhatItDoesNotCompute) {
   S4GemmCall call;
   call.m = call.n = 1;

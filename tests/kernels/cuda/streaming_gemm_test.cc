@@ -1,5 +1,7 @@
 // The streaming GEMMs against a scalar loop, and the promise that no result depends on M.
+#include <algorithm>
 #include <cmath>
+#include <random>
 
 #include "tests/kernels/cuda/streaming_problem.h"
 
@@ -69,6 +71,7 @@ GemmDesc Desc(GemmRecipe recipe, int64_t m, std::array<int64_t, 3> n, int64_t k4
 TEST_F(StreamingGemm, EveryKernelAtItsEdges) {
   uint64_t seed = 1;
   for (const StreamKernelInfo& info : kStreamKernels) {
+    if (info.shape.experts) continue;
     const int64_t tile = info.shape.tile_tokens();
     for (const int64_t m : {int64_t{1}, tile - 3, tile, tile + 5}) {
       Check(Desc(info.shape.recipe, m, {200, 0, 0}, 128 * 5, 128, info.shape.group), info.kernel,
@@ -81,6 +84,7 @@ TEST_F(StreamingGemm, EveryKernelAtItsEdges) {
 TEST_F(StreamingGemm, EveryKernelAtOddDepths) {
   uint64_t seed = 100;
   for (const StreamKernelInfo& info : kStreamKernels) {
+    if (info.shape.experts) continue;
     const int64_t m = std::min(info.shape.tile_tokens(), 40) - 1;
     for (const auto [k4, k8] : {std::array<int64_t, 2>{128, 0},
                                 {384, 64},
@@ -109,7 +113,7 @@ TEST_F(StreamingGemm, GroupsOfIntegerScales) {
 
 TEST_F(StreamingGemm, GroupsWithOneScaleAToken) {
   for (const StreamKernelInfo& info : kStreamKernels) {
-    if (info.shape.recipe != GemmRecipe::kGroup) continue;
+    if (info.shape.recipe != GemmRecipe::kGroup || info.shape.experts) continue;
     Check(Desc(GemmRecipe::kGroup, info.shape.tile_tokens() - 1, {130, 0, 0}, 640, 64), info.kernel,
           9, true);
   }
@@ -117,6 +121,7 @@ TEST_F(StreamingGemm, GroupsWithOneScaleAToken) {
 
 TEST_F(StreamingGemm, SideBySideTypesAndAddition) {
   for (const StreamKernelInfo& info : kStreamKernels) {
+    if (info.shape.experts) continue;
     for (const GemmOutput output : {GemmOutput::kHalf, GemmOutput::kBFloat16, GemmOutput::kFloat}) {
       GemmDesc desc = Desc(info.shape.recipe, std::min(info.shape.tile_tokens(), 20),
                            {200, 72, 130}, 384, 64, info.shape.group);
@@ -143,7 +148,7 @@ TEST_F(StreamingGemm, RowsDoNotDependOnTheirNumber) {
     const StreamingProblem problem(largest, 3);
     std::vector<float> row0;
     for (const StreamKernelInfo& info : kStreamKernels) {
-      if (info.shape.recipe != recipe || info.shape.group != group) continue;
+      if (info.shape.recipe != recipe || info.shape.group != group || info.shape.experts) continue;
       for (const int64_t m : {1, 17, 64, 256, 4096}) {
         GemmDesc desc = largest;
         desc.m = m;
@@ -158,6 +163,34 @@ TEST_F(StreamingGemm, RowsDoNotDependOnTheirNumber) {
   }
 }
 
+// Every row of any M that a step may have, by the planned kernel of either family, on shapes that
+// no tile divides.
+TEST_F(StreamingGemm, AllRowsAreThoseOfTheLargestProduct) {
+  std::mt19937 random(std::random_device{}());
+  for (const auto [recipe, group] : kFamilies) {
+    for (const auto& [n, k4] : {std::pair(std::array<int64_t, 3>{576, 192, 192}, int64_t{448}),
+                                std::pair(std::array<int64_t, 3>{576, 0, 0}, int64_t{1408})}) {
+      // Groups of 128 need whole ones.
+      const bool grouped = recipe == GemmRecipe::kGroup || recipe == GemmRecipe::kW4A16;
+      const int64_t columns = grouped ? k4 / group * group : k4;
+      const GemmDesc largest = Desc(recipe, 2100, n, columns, 128, grouped ? group : 64);
+      const StreamingProblem problem(largest, random());
+      const std::vector<float> all =
+          problem.Run(largest, ChooseGemm(largest, card()), stream(), 0).values;
+      for (int64_t m = 1; m < largest.m; m += m < 700 ? 1 + random() % 24 : 1 + random() % 300) {
+        GemmDesc desc = largest;
+        desc.m = m;
+        const GemmChoice choice = ChooseGemm(desc, card());
+        const std::vector<float> some = problem.Run(desc, choice, stream(), 0).values;
+        const auto differs = std::mismatch(some.begin(), some.end(), all.begin()).first;
+        ASSERT_TRUE(differs == some.end())
+            << "M " << m << ", row " << (differs - some.begin()) / desc.total_n() << ", "
+            << ToString(choice);
+      }
+    }
+  }
+}
+
 // A race shows as bits that differ from run to run: more CTAs than fit, rings that go round many
 // times, and launches that overlap.
 TEST_F(StreamingGemm, RepeatedRunsUnderLoadAgree) {
@@ -166,7 +199,7 @@ TEST_F(StreamingGemm, RepeatedRunsUnderLoadAgree) {
     const StreamingProblem problem(largest, 11);
     std::vector<float> tokens_of_first;
     for (const StreamKernelInfo& info : kStreamKernels) {
-      if (info.shape.recipe != recipe || info.shape.group != group) continue;
+      if (info.shape.recipe != recipe || info.shape.group != group || info.shape.experts) continue;
       GemmDesc desc = largest;
       desc.m = std::min(info.shape.tile_tokens(), 64);
       const std::optional<StreamPlan> plan = PlanStream(desc, card(), info.kernel);
@@ -197,6 +230,7 @@ TEST(StreamingPlan, IsPrintableAndNamesWhatItCannot) {
 
 TEST(StreamingPlan, EveryKernelFitsItsMultiprocessor) {
   for (const StreamKernelInfo& info : kStreamKernels) {
+    if (info.shape.experts) continue;
     for (const int64_t m : {1, 8, 33, 64, 4096}) {
       for (const int64_t k4 : {128, 4096, 28672}) {
         const GemmDesc desc = Desc(info.shape.recipe, m, {8192, 0, 0}, k4, 128, info.shape.group);

@@ -77,6 +77,39 @@ void StreamingProblem::MakeTokens(uint64_t seed) {
   }
 }
 
+StreamingProblem::StreamingProblem(const GemmDesc& desc, std::span<const StreamingProblem> experts,
+                                   const std::vector<ExpertRows>& rows)
+    : desc_(desc), expert_rows_(std::make_unique<DeviceArray<ExpertRows>>(rows)) {
+  const auto m = static_cast<size_t>(desc.m), k = static_cast<size_t>(desc.k());
+  const auto scales = static_cast<size_t>(groups());
+  x_.assign(m * k, 77);
+  x16_.assign(m * k, 0x3f80);
+  tokens_.assign(m, {NAN, NAN, 0, 0});
+  group_scales_.assign(m * scales, NAN);
+  for (size_t e = 0; e < experts.size(); ++e) {
+    const auto first = static_cast<size_t>(rows[e].first),
+               count = static_cast<size_t>(rows[e].count);
+    std::copy_n(experts[e].x_.begin(), count * k, x_.begin() + static_cast<long>(first * k));
+    std::copy_n(experts[e].x16_.begin(), count * k, x16_.begin() + static_cast<long>(first * k));
+    std::copy_n(experts[e].tokens_.begin(), count, tokens_.begin() + static_cast<long>(first));
+    std::copy_n(experts[e].group_scales_.begin(), count * scales,
+                group_scales_.begin() + static_cast<long>(first * scales));
+  }
+  for (size_t w = 0; w < static_cast<size_t>(desc.segments()); ++w) {
+    std::vector<uint8_t> codes;
+    std::vector<RowScales> row_scales;
+    for (const StreamingProblem& expert : experts) {
+      const std::vector<uint8_t> packed = expert.weights_[w].packed->Download();
+      codes.insert(codes.end(), packed.begin(), packed.end());
+      const std::vector<RowScales>& its = expert.weights_[w].rows;
+      row_scales.insert(row_scales.end(), its.begin(), its.end());
+    }
+    StreamingProblemWeight& weight = weights_.emplace_back();
+    weight.packed = std::make_unique<DeviceArray<uint8_t>>(codes);
+    weight.device_rows = std::make_unique<DeviceArray<RowScales>>(row_scales);
+  }
+}
+
 StreamingProblem::Output StreamingProblem::Run(const GemmDesc& desc, const GemmChoice& plan,
                                                const Stream& stream, float start,
                                                int launches) const {
@@ -132,6 +165,7 @@ StreamingProblem::Output StreamingProblem::Run(const GemmDesc& desc, const GemmC
   for (size_t w = 0; w < weights_.size(); ++w) {
     operands.weights[w] = {weights_[w].packed->data(), weights_[w].device_rows->data()};
   }
+  if (expert_rows_) operands.expert_rows = expert_rows_->data();
   operands.x = x.data();
   operands.tokens = device_tokens.data();
   operands.group_scales = one_scale_a_token_ ? nullptr : device_groups.data();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "atom/core/half.h"
@@ -38,6 +39,11 @@ class StreamingProblem {
     }
     MakeTokens(seed * 8 + 7);
   }
+
+  /// Grouped: products of the same shape, whose rows lie at `rows` of `desc.m`; the others' scales
+  /// are NaN.
+  StreamingProblem(const GemmDesc& desc, std::span<const StreamingProblem> experts,
+                   const std::vector<ExpertRows>& rows);
 
   /// kGroup: x has one scale a token instead of one a group.
   void UseTokenScales() { one_scale_a_token_ = true; }
@@ -76,6 +82,7 @@ class StreamingProblem {
   std::vector<uint16_t> x16_;        ///< [M][K4 + K8], bf16
   std::vector<TokenScales> tokens_;  ///< [M]
   std::vector<float> group_scales_;  ///< [groups][M]
+  std::unique_ptr<DeviceArray<ExpertRows>> expert_rows_;
 };
 
 }  // namespace atom::kernels::cuda

@@ -11,7 +11,7 @@ namespace atom::kernels::cuda {
 ///   q, k   normalized head by head, if there are weights for it
 ///   q, k   rotated by RoPE
 ///   k      minus the constant mean of its head, if there is one (the shift cancels in the softmax)
-///   q, k   multiplied by the normalized Hadamard matrix of `hadamard` consecutive channels, if > 1
+///   q, k   multiplied by the normalized Hadamard matrix of head_dim channels, if it is asked for
 ///   q      written back in place; k, v written to the pages in their storage, and to exact pages
 struct AppendKv {
   Rows qkv;
@@ -20,7 +20,9 @@ struct AppendKv {
   KvPages kv;
   const int32_t* positions = nullptr;  ///< [tokens] rows of the RoPE table
   const int32_t* slots = nullptr;      ///< [tokens] page · 16 + place in it; below 0: nowhere
-  KvPages exact;                       ///< kF16; null data: none
+  /// As in DecodeAttention, of positions and slots; set by LaunchAppendKv.
+  bool lists_are_older = false;
+  KvPages exact;  ///< kF16; null data: none
   const int32_t* exact_slots = nullptr;
   const float* q_norm = nullptr;  ///< [head_dim] weights of RMSNorm; null: none
   const float* k_norm = nullptr;
@@ -28,8 +30,7 @@ struct AppendKv {
   const float* rope = nullptr;      ///< [positions][2][rotary_dim / 2], cos first; null: no RoPE
   int rotary_dim = 0;               ///< even; channels from there on stay
   const float* key_mean = nullptr;  ///< [kv_heads][head_dim]; null: none
-  /// A power of two that divides head_dim; above head_dim / 2 only head_dim itself.
-  int hadamard = 1;
+  bool hadamard = false;            ///< q, k by the matrix of docs/numerics.md, "Rotated heads"
   /// [2][kv_heads] factors of K's and V's ranges about their centres; null: 1.
   const float* clip = nullptr;
   /// kF16 only, not 0: what codes of so many bits would give is stored.

@@ -2,6 +2,7 @@
 
 #include "atom/kernels/cuda/attention/append.h"
 #include "atom/kernels/cuda/attention/decode.h"
+#include "atom/kernels/cuda/attention/dispatch.h"
 #include "atom/kernels/cuda/attention/exact.h"
 #include "atom/kernels/cuda/attention/kv_fragments.h"
 #include "atom/kernels/cuda/attention/prefill.h"
@@ -41,6 +42,20 @@ Status CheckShapes(const AttentionParams& params, const KvPages& kv) {
   return {};
 }
 
+void CheckExactWindow(const AttentionParams& params, const KvPages& exact) {
+  const bool complete = exact.data != nullptr && exact.storage == KvStorage::kF16;
+  ATOM_CHECK(params.exact_window % kPagePositions == 0 && (params.exact_window == 0 || complete),
+             "an exact window of {} in pages of {}", params.exact_window,
+             quant::Name(exact.storage));
+}
+
+/// What is captured begins when everything has ended that the stream had before, copies too.
+bool IsCaptured(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  return cudaStreamIsCapturing(stream, &status) == cudaSuccess &&
+         status == cudaStreamCaptureStatusActive;
+}
+
 Result<int> Multiprocessors() {
   int device = 0, count = 0;
   if (Status status = Check(cudaGetDevice(&device), "find the current GPU"); !status.ok()) {
@@ -64,11 +79,12 @@ Status LaunchAppendKv(const AppendKv& call, cudaStream_t stream) {
   AttentionParams params;
   params.heads = call.heads;
   if (Status status = CheckShapes(params, call.kv); !status.ok()) return status;
-  const int size = call.hadamard, d = call.kv.head_dim;
-  ATOM_CHECK(size >= 1 && (size & (size - 1)) == 0 && (size == d || d / 2 % size == 0),
-             "a Hadamard transform of {} channels in a head of {}", size, d);
   if (call.tokens == 0) return {};
-  return Check(EnqueueAppendKv(call, stream), "launch the KV append");
+  AppendKv launch = call;
+  launch.lists_are_older = IsCaptured(stream);
+  const cudaError_t launched = WithHeadDim(
+      call.kv.head_dim, [&](auto d) { return append::Launch<d.value>(launch, stream); });
+  return Check(launched, "launch the KV append");
 }
 
 int64_t DecodeCounterBytes(const KvPages& kv, const AttentionParams& params, int sequences) {
@@ -84,24 +100,16 @@ int64_t DecodeWorkspaceBytes(const KvPages& kv, const AttentionParams& params, i
 
 Status LaunchDecodeAttention(const DecodeAttention& call, cudaStream_t stream) {
   if (Status status = CheckShapes(call.params, call.kv); !status.ok()) return status;
+  CheckExactWindow(call.params, call.exact);
   if (call.lists.sequences == 0) return {};
   const Result<int> multiprocessors = Multiprocessors();
   if (!multiprocessors.ok()) return multiprocessors.error();
-  const auto launch = [&]() -> cudaError_t {
-    switch (call.kv.head_dim) {
-      case 64:
-        return decode::Launch<64>(call, *multiprocessors, stream);
-      case 80:
-        return decode::Launch<80>(call, *multiprocessors, stream);
-      case 96:
-        return decode::Launch<96>(call, *multiprocessors, stream);
-      case 128:
-        return decode::Launch<128>(call, *multiprocessors, stream);
-      default:
-        return decode::Launch<256>(call, *multiprocessors, stream);
-    }
-  };
-  return Check(launch(), "launch decode attention");
+  DecodeAttention launch = call;
+  launch.lists_are_older = IsCaptured(stream);
+  const cudaError_t launched = WithHeadDim(call.kv.head_dim, [&](auto d) {
+    return decode::Launch<d.value>(launch, *multiprocessors, stream);
+  });
+  return Check(launched, "launch decode attention");
 }
 
 Status LaunchPrefillAttention(const PrefillAttention& call, cudaStream_t stream) {
@@ -112,29 +120,16 @@ Status LaunchPrefillAttention(const PrefillAttention& call, cudaStream_t stream)
                      group, call.kv.head_dim, prefill::TileRows(call.kv.head_dim));
   }
   if (call.lists.sequences == 0 || call.max_queries == 0) return {};
-  const auto launch = [&]() -> cudaError_t {
-    switch (call.kv.head_dim) {
-      case 64:
-        return prefill::Launch<64>(call, stream);
-      case 80:
-        return prefill::Launch<80>(call, stream);
-      case 96:
-        return prefill::Launch<96>(call, stream);
-      case 128:
-        return prefill::Launch<128>(call, stream);
-      default:
-        return prefill::Launch<256>(call, stream);
-    }
-  };
-  return Check(launch(), "launch prefill attention");
+  const cudaError_t launched =
+      WithHeadDim(call.kv.head_dim, [&](auto d) { return prefill::Launch<d.value>(call, stream); });
+  return Check(launched, "launch prefill attention");
 }
 
 Status LaunchExactAttention(const ExactAttention& call, cudaStream_t stream) {
   if (Status status = CheckShapes(call.params, call.kv); !status.ok()) return status;
-  ATOM_CHECK(call.kv.storage == KvStorage::kF16 && call.params.ends != nullptr &&
-                 call.params.exact_window > 0 && call.params.exact_window % kPagePositions == 0,
-             "an exact window of {} in pages of {}", call.params.exact_window,
-             quant::Name(call.kv.storage));
+  CheckExactWindow(call.params, call.kv);
+  ATOM_CHECK(call.ends != nullptr && call.out.type == RowType::kF32,
+             "exact positions are merged with rows in fp32, and their ends");
   if (call.lists.sequences == 0 || call.max_queries == 0) return {};
   return Check(EnqueueExactAttention(call, stream), "launch attention to the exact window");
 }

@@ -42,26 +42,33 @@ struct AttentionParams {
   float scale = 0;    ///< of the scores: usually 1 / sqrt(head_dim)
   int window = 0;     ///< positions that a query sees, itself included; 0: all before it
   float softcap = 0;  ///< cap · tanh(score / cap); 0: none
-  /// Not 0: pages from FirstExactPage on are left to LaunchExactAttention, for which the ends of
-  /// the softmax over those before them are kept. A row that sees none of these leaves anything.
-  int exact_window = 0;
-  SoftmaxEnds* ends = nullptr;  ///< [rows of out][heads]
+  /// [kv_heads][head_dim] what was taken from all keys, rotated as they are; only a softcap needs
+  /// it. Null: nothing was.
+  const float* key_mean = nullptr;
+  int exact_window = 0;  ///< positions that are read in 16 bits: a multiple of 16; 0: none
 };
 
 /// One query a sequence, its newest position: out[s] = attention of q[s]. `rows` maps a sequence to
-/// its row of q and out; null: row s.
+/// its row of q and out; null: row s. With an exact window its pages are read too.
 struct DecodeAttention {
   AttentionParams params;
   Rows q, out;
   const int32_t* rows = nullptr;
   KvPages kv;
   PageLists lists;
+  KvPages exact;          ///< kF16
+  PageLists exact_lists;  ///< of exact pages: those beside each sequence's last pages
+  /// Page lists and lengths were complete before the first kernel of this launch's graph; set by
+  /// LaunchDecodeAttention. The kernel may then look at them while the one before it still runs.
+  bool lists_are_older = false;
   std::byte* counters = nullptr;   ///< DecodeCounterBytes, all 0
   std::byte* workspace = nullptr;  ///< DecodeWorkspaceBytes
 };
 
 /// Chunks of queries: rows query_starts[s] … query_starts[s + 1] − 1 of q are the newest positions
-/// of sequence s, in order. `max_queries` is the longest chunk (it sizes the grid).
+/// of sequence s, in order. `max_queries` is the longest chunk (it sizes the grid). With an exact
+/// window its pages are left to LaunchExactAttention, for which `ends` are kept; a row that sees no
+/// position before them leaves anything.
 struct PrefillAttention {
   AttentionParams params;
   Rows q, out;
@@ -69,10 +76,11 @@ struct PrefillAttention {
   int max_queries = 0;
   KvPages kv;
   PageLists lists;
+  SoftmaxEnds* ends = nullptr;  ///< [rows of out][heads]; null: not wanted
 };
 
-/// The pages that queries read in 16 bits, and the merge with what `out` and `ends` have of those
-/// before them. Decode and prefill alike; rows as in PrefillAttention.
+/// Behind prefill: the pages that queries read in 16 bits, and the merge with what `out`, of fp32,
+/// and `ends` have of those before them. Rows as in PrefillAttention.
 struct ExactAttention {
   AttentionParams params;
   Rows q, out;
@@ -80,6 +88,7 @@ struct ExactAttention {
   int max_queries = 0;
   KvPages kv;       ///< kF16
   PageLists lists;  ///< of exact pages: those beside each sequence's last pages
+  const SoftmaxEnds* ends = nullptr;
 };
 
 }  // namespace atom::kernels::cuda

@@ -4,10 +4,11 @@
 //
 //   row = query · group + head of the group
 //
-// in the arithmetic of prefill, page by page straight from device memory. Decode and prefill both
-// come here, which makes their bits the same.
+// in the arithmetic of prefill, page by page straight from device memory. A decode step's queries
+// read theirs in the decode kernel (decode/exact_window.cuh), with the same bits.
+#include "atom/kernels/cuda/attention/dispatch.h"
 #include "atom/kernels/cuda/attention/exact.h"
-#include "atom/kernels/cuda/attention/fragments.cuh"
+#include "atom/kernels/cuda/attention/key_mean.cuh"
 #include "atom/kernels/cuda/rows/row_values.cuh"
 
 namespace atom::kernels::cuda {
@@ -75,6 +76,13 @@ class ExactRows {
       const float2 pair = LoadPair(from[i % 2], call_.q.type, column);
       q_[i / 4][i % 4] = used_[i % 2] ? Bits(__floats2half2_rn(pair.x, pair.y)) : 0;
     }
+    if (call_.params.key_mean == nullptr) return;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const int kv_head = heads[h] / (call_.params.heads / call_.kv.kv_heads);
+      mean_[h] = MeanProduct<kHeadDim>(call_.params.key_mean + kv_head * kHeadDim, t_,
+                                       [&](int i) { return q_[i / 2][2 * (i % 2) + h]; });
+    }
   }
 
   /// Positions [first, first + 16).
@@ -91,9 +99,11 @@ class ExactRows {
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
       float& s = scores[j / 4][j % 4];
-      s = Score(s, scale, 0.0f, 0.0f);
-      if (call_.params.softcap > 0) s = Softcap(s, call_.params.softcap * 1.4426950408889634f);
       const int position = first + 8 * (j / 4) + 2 * t_ + j % 2, h = j / 2 % 2;
+      s = Score(s, scale, 0.0f, 0.0f);
+      if (call_.params.softcap > 0) {
+        s = Softcap(s, __fmul_rn(mean_[h], scale), call_.params.softcap * 1.4426950408889634f);
+      }
       if (position > position_[h] || position < seen_[h]) s = -INFINITY;
     }
     RaiseMax(scores);
@@ -152,7 +162,7 @@ class ExactRows {
       void* out = MutableRowAt(call_.out, rows[h], static_cast<int64_t>(heads[h]) * kHeadDim);
       const bool merges = seen_[h] < first_exact;
       SoftmaxEnds before = {kNoScore, 0.0f};
-      if (merges) before = call_.params.ends[rows[h] * call_.params.heads + heads[h]];
+      if (merges) before = call_.ends[rows[h] * call_.params.heads + heads[h]];
       const MergeFactors factors(before.max, max_[h]);
       const float inverse = __frcp_rn(factors(before.sum, sum));
       const float weight = __fmul_rn(before.sum, factors.old_factor);  // of what was normalized
@@ -173,6 +183,7 @@ class ExactRows {
   bool used_[2];
   int position_[2], seen_[2];  // of rows g and g + 8: the query's, and the first that it sees
   uint32_t q_[kFragments][4];
+  float mean_[2] = {0.0f, 0.0f};  // q · mean of the keys, with a softcap
   float out_[2 * kFragments][4] = {};
   float sums_[4] = {};
   float max_[2] = {kNoScore, kNoScore};
@@ -200,18 +211,7 @@ cudaError_t Launch(const ExactAttention& call, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t EnqueueExactAttention(const ExactAttention& call, cudaStream_t stream) {
-  switch (call.kv.head_dim) {
-    case 64:
-      return Launch<64>(call, stream);
-    case 80:
-      return Launch<80>(call, stream);
-    case 96:
-      return Launch<96>(call, stream);
-    case 128:
-      return Launch<128>(call, stream);
-    default:
-      return Launch<256>(call, stream);
-  }
+  return WithHeadDim(call.kv.head_dim, [&](auto d) { return Launch<d.value>(call, stream); });
 }
 
 }  // namespace atom::kernels::cuda

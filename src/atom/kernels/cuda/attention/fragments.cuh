@@ -86,19 +86,23 @@ struct KeyTerms {
   }
 };
 
-/// cap · tanh(x / cap), all in units of log2(e).
-__device__ __forceinline__ float Softcap(float x, float cap_log2e) {
+/// cap · tanh((x + mean) / cap), all in units of log2(e); mean: q · mean of the keys.
+__device__ __forceinline__ float Softcap(float x, float mean, float cap_log2e) {
+  x = __fadd_rn(x, mean);
   const float e = ptx::Exp2(__fmul_rn(__fdividef(x, cap_log2e), 2.0f * 1.4426950408889634f));
   return __fmul_rn(cap_log2e, 1.0f - __fdividef(2.0f, __fadd_rn(e, 1.0f)));
 }
 
-/// Merge of a segment's (max, sums) into the state of those before it: the two factors.
+/// Merge of a segment's (max, sums) into the state of those before it: the two factors, of which
+/// one is 1.
 struct MergeFactors {
   float max, old_factor, new_factor;
   __device__ __forceinline__ MergeFactors(float old_max, float new_max) {
-    max = fmaxf(old_max, new_max);
-    old_factor = ptx::Exp2(old_max - max);
-    new_factor = ptx::Exp2(new_max - max);
+    const bool raised = new_max > old_max;
+    const float factor = ptx::Exp2(raised ? old_max - new_max : new_max - old_max);
+    max = raised ? new_max : old_max;
+    old_factor = raised ? factor : 1.0f;
+    new_factor = raised ? 1.0f : factor;
   }
   __device__ __forceinline__ float operator()(float old_sum, float new_sum) const {
     return __fmaf_rn(new_sum, new_factor, __fmul_rn(old_sum, old_factor));

@@ -117,4 +117,18 @@ constexpr FragmentByte LocateCode(KvStorage storage, int head_dim, bool value, i
   return {WordOffset(per_lane, first + pair, lane) + 2 * odd, 0};
 }
 
+/// Bytes from where position 0 has its code of a channel to where `position` has it, for all
+/// channels. REQUIRES: HasWholeGroups.
+constexpr int PositionOffset(KvStorage storage, bool value, int position) {
+  const int words = WordsPerFragment(storage);
+  const int half = words == 1 ? 1 : 2 * words;  // from positions 0 … 7 to 8 … 15
+  const int odd = words == 2 ? 1 : 2;           // of V: from even to odd positions
+  const int within = position % 8;
+  return position / 8 * half + (value ? within / 2 * 16 + within % 2 * odd : within * 64);
+}
+/// No group of words is a last one of two.
+constexpr bool HasWholeGroups(KvStorage storage, int head_dim) {
+  return WordsPerLane(storage, head_dim) % 4 == 0;
+}
+
 }  // namespace atom::kernels::cuda

@@ -1,5 +1,5 @@
 // RopeAppendKv and Attention: chunks of one query go to the decode kernel, longer ones to the
-// prefill kernel, in runs of sequences; where there is an exact window, its kernel comes behind.
+// prefill kernel, in runs of sequences; behind prefill comes the kernel of the exact window.
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/attention/attention.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
@@ -25,6 +25,13 @@ PageLists ListsOf(const StepView& step, const SequenceRun& run) {
   return lists;
 }
 
+PageLists ExactListsOf(const StepView& step, const SequenceRun& run) {
+  PageLists lists = ListsOf(step, run);
+  lists.indptr = step.exact_starts.data() + run.first;
+  lists.indices = step.exact_pages.data();
+  return lists;
+}
+
 /// Rows of a run, the others left out.
 Rows From(const Rows& rows, int first) {
   Rows from = rows;
@@ -37,11 +44,6 @@ Rows From(const Rows& rows, int first) {
 void CudaBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape,
                                const HeadNorms& norms, const RopeTable& rope, KvLayer& kv) {
   const quant::KvFormat& format = kv.shape().format;
-  if (shape.softcap != 0.0f && !format.key_mean.empty()) {
-    throw DeviceError(
-        "scores with a softcap over keys without their mean: the CUDA backend has no "
-        "kernel that puts it back");
-  }
   const StepView& step = step_.view();
   CudaKvLayer& layer = CudaKvLayer::Of(kv);
   const auto floats = [](const DeviceBuffer* buffer) {
@@ -67,7 +69,7 @@ void CudaBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& sh
   call.rope = floats(rope.table);
   call.rotary_dim = static_cast<int>(rope.rotary_dim);
   call.key_mean = floats(&layer.key_mean);
-  call.hadamard = format.hadamard ? static_cast<int>(shape.head_dim) : 1;
+  call.hadamard = format.hadamard;
   call.clip = floats(&layer.clip);
   call.fake_bits = format.fake_bits;
   call.integer_zero = format.offset == quant::KvOffset::kInteger;
@@ -84,13 +86,16 @@ void CudaBackend::Attention(const DeviceTensor& qkv, const AttentionShape& shape
   const StepView& step = step_.view();
   AttentionParams params = ParamsOf(shape);
   params.exact_window = static_cast<int>(kv.shape().format.exact_window);
-  if (params.exact_window > 0) params.ends = step_.softmax_ends(qkv.rows * shape.heads);
+  if (params.softcap > 0.0f) {
+    params.key_mean = static_cast<const float*>(CudaKvLayer::Of(kv).rotated_mean.data());
+  }
   for (const SequenceRun& run : step_.runs()) {
     if (run.max_queries == 0) continue;
     if (run.max_queries == 1) {
       Decode(run, params, qkv, kv, out);
     } else {
       PrefillAttention call;
+      if (params.exact_window > 0) call.ends = step_.softmax_ends(qkv.rows * shape.heads);
       call.params = params;
       call.q = RowsOf(qkv);  // query_starts count from the step's first row
       call.out = RowsOf(out);
@@ -100,8 +105,8 @@ void CudaBackend::Attention(const DeviceTensor& qkv, const AttentionShape& shape
       call.lists = ListsOf(step, run);
       ops_.Add({}, false,
                [call](cudaStream_t stream) { return LaunchPrefillAttention(call, stream); });
+      if (params.exact_window > 0) AttendExactly(run, call, kv);
     }
-    if (params.exact_window > 0) AttendExactly(run, params, qkv, kv, out);
   }
 }
 
@@ -109,43 +114,38 @@ void CudaBackend::Decode(const SequenceRun& run, const AttentionParams& params,
                          const DeviceTensor& qkv, const KvLayer& kv, const DeviceTensor& out) {
   DecodeAttention call;
   call.params = params;
-  if (params.ends != nullptr) call.params.ends += int64_t{run.first_row} * params.heads;
   call.q = From(RowsOf(qkv), run.first_row);
   call.out = From(RowsOf(out), run.first_row);
   call.kv = CudaKvLayer::Of(kv).kernel_pages();
   call.lists = ListsOf(step_.view(), run);
+  if (params.exact_window > 0) {
+    call.exact = CudaKvLayer::Of(*kv.exact()).kernel_pages();
+    call.exact_lists = ExactListsOf(step_.view(), run);
+  }
   call.counters = step_.attention_counters();
   call.workspace = step_.attention_workspace();
   // The kernel finds lengths and pages on the device, and has one grid for any.
   const OpKey key({Word(Op::kAttend), Word(call.q.data), Word(call.out.data), Word(call.q.stride),
                    Word(call.out.stride), Word(call.lists.indptr), Word(int64_t{run.count}),
                    Word(call.kv.data), Word(params.scale), Word(params.softcap),
-                   Word(params.window, params.heads), Word(int64_t{params.exact_window})});
+                   Word(params.window, params.heads), Word(int64_t{params.exact_window}),
+                   Word(call.exact.data), Word(call.exact_lists.indptr)});
   ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchDecodeAttention(call, stream); });
 }
 
-void CudaBackend::AttendExactly(const SequenceRun& run, const AttentionParams& params,
-                                const DeviceTensor& qkv, const KvLayer& kv,
-                                const DeviceTensor& out) {
-  const StepView& step = step_.view();
+void CudaBackend::AttendExactly(const SequenceRun& run, const PrefillAttention& before,
+                                const KvLayer& kv) {
   ExactAttention call;
-  call.params = params;
-  call.q = RowsOf(qkv);
-  call.out = RowsOf(out);
-  call.query_starts = step.query_starts.data() + run.first;
-  call.max_queries = run.max_queries;
+  call.params = before.params;
+  call.q = before.q;
+  call.out = before.out;
+  call.ends = before.ends;
+  call.query_starts = before.query_starts;
+  call.max_queries = before.max_queries;
   call.kv = CudaKvLayer::Of(*kv.exact()).kernel_pages();
-  call.lists = ListsOf(step, run);
-  call.lists.indptr = step.exact_starts.data() + run.first;
-  call.lists.indices = step.exact_pages.data();
-  const OpKey key({Word(Op::kAttendExactly), Word(call.q.data), Word(call.out.data),
-                   Word(call.q.stride), Word(call.out.stride), Word(call.query_starts),
-                   Word(int64_t{run.count}), Word(call.kv.data), Word(params.scale),
-                   Word(params.softcap), Word(params.window, params.heads),
-                   Word(int64_t{params.exact_window})});
+  call.lists = ExactListsOf(step_.view(), run);
   // The grid follows from the longest chunk.
-  ops_.Add(key, run.max_queries == 1,
-           [call](cudaStream_t stream) { return LaunchExactAttention(call, stream); });
+  ops_.Add({}, false, [call](cudaStream_t stream) { return LaunchExactAttention(call, stream); });
 }
 
 }  // namespace atom::kernels::cuda

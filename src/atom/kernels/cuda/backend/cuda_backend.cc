@@ -123,6 +123,7 @@ std::unique_ptr<KvLayer> CudaBackend::MakeKvLayer(const KvShape& shape, int64_t 
     layer->clip = Copy(std::span(clips));
   }
   layer->key_mean = Copy(std::span(shape.format.key_mean));
+  layer->rotated_mean = Copy<float>(RotatedMeanOf(shape));
   return layer;
 }
 

@@ -128,9 +128,8 @@ class CudaBackend final : public Backend {
   /// Attention of a run of sequences with one query each.
   void Decode(const SequenceRun& run, const AttentionParams& params, const DeviceTensor& qkv,
               const KvLayer& kv, const DeviceTensor& out);
-  /// Behind it or prefill, where there is an exact window.
-  void AttendExactly(const SequenceRun& run, const AttentionParams& params, const DeviceTensor& qkv,
-                     const KvLayer& kv, const DeviceTensor& out);
+  /// Behind prefill, where there is an exact window.
+  void AttendExactly(const SequenceRun& run, const PrefillAttention& before, const KvLayer& kv);
   /// Samples what was collected so far.
   void LaunchCollected(const DeviceTensor& logits, DeviceSpan<int32_t> tokens);
   void AskAboutLogits(const DeviceTensor& logits, int64_t count, LogProbCall call);
@@ -156,7 +155,6 @@ enum class Op : uint64_t {
   kLinear,
   kAppend,
   kAttend,
-  kAttendExactly,
 };
 inline uint64_t Word(Op op) { return static_cast<uint64_t>(op); }
 inline uint64_t Word(const void* address) { return reinterpret_cast<uintptr_t>(address); }

@@ -5,6 +5,7 @@
 #include "atom/core/check.h"
 #include "atom/core/half.h"
 #include "atom/kernels/cuda/attention/kv_fragments.h"
+#include "atom/quant/head_hadamard.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -42,12 +43,6 @@ std::string WhyNotCached(const KvShape& shape) {
           "80, 96, 128 and 256",
           shape.head_dim);
   }
-  if (shape.format.hadamard && (shape.head_dim & (shape.head_dim - 1)) != 0) {
-    return fmt::format(
-        "a rotated KV cache of heads of {} channels: the CUDA backend rotates heads of a power of "
-        "two",
-        shape.head_dim);
-  }
   if (shape.format.fake_bits != 0 &&
       (shape.format.fake_before_rope || shape.format.reference_parity)) {
     return "KV quantized as published, before RoPE or with its quirks: the CUDA backend has no "
@@ -64,6 +59,13 @@ std::vector<float> ClipsOf(const KvShape& shape) {
     }
   }
   return clips;
+}
+
+std::vector<float> RotatedMeanOf(const KvShape& shape) {
+  std::vector<float> mean = shape.format.key_mean;
+  // Columns of heads are rotated head by head, as keys are.
+  if (shape.format.hadamard) quant::RotateHeadColumns(shape.head_dim, mean);
+  return mean;
 }
 
 KvPages PagesOf(const KvShape& shape, std::byte* data) {

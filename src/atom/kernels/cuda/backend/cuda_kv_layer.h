@@ -23,12 +23,16 @@ struct CudaKvLayer final : KvLayer {
   KvPages kernel_pages() const;
 
   DeviceBuffer data;
-  DeviceBuffer clip;      ///< [2][kv_heads] fp32; empty: 1
-  DeviceBuffer key_mean;  ///< [kv_heads][head_dim] fp32; empty: none
+  DeviceBuffer clip;          ///< [2][kv_heads] fp32; empty: 1
+  DeviceBuffer key_mean;      ///< [kv_heads][head_dim] fp32; empty: none
+  DeviceBuffer rotated_mean;  ///< the same as keys are kept: attention with a softcap reads it
 };
 
 /// Ratios of K's heads, then of V's.
 std::vector<float> ClipsOf(const KvShape& shape);
+
+/// The means of keys, rotated as keys are; or empty.
+std::vector<float> RotatedMeanOf(const KvShape& shape);
 
 /// Floats of any width are kept as fp16.
 KvPages PagesOf(const KvShape& shape, std::byte* data);

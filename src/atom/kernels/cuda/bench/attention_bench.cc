@@ -19,6 +19,7 @@ struct Case {
   const char* name;
   KvStorage storage;
   int sequences, length, heads, kv_heads, head_dim;
+  int exact_window = 0;
 };
 
 class Bench {
@@ -38,8 +39,9 @@ class Bench {
 
   /// One query of each sequence.
   void Decode(const Case& c) {
-    const std::string name = fmt::format("decode {} {} x {} heads {}/{} d{}", c.name, c.sequences,
-                                         c.length, c.heads, c.kv_heads, c.head_dim);
+    const std::string name = fmt::format(
+        "decode {} {} x {} heads {}/{} d{}{}", c.name, c.sequences, c.length, c.heads, c.kv_heads,
+        c.head_dim, c.exact_window > 0 ? fmt::format(" exact {}", c.exact_window) : "");
     if (!Wanted(name)) return;
     const Cache cache = MakeCache(c);
     DecodeAttention call;
@@ -48,13 +50,23 @@ class Bench {
     call.out = {out_, RowType::kF16, int64_t{c.heads} * c.head_dim};
     call.kv = cache.kv;
     call.lists = cache.lists;
+    CudaBenchRow row{.name = name, .sizes = SizesOf(c)};
+    row.bytes = static_cast<double>(cache.pages * cache.kv.PageBytes());
+    if (c.exact_window > 0) {
+      Case exact = c;
+      exact.storage = KvStorage::kF16;
+      exact.length = c.exact_window + kPagePositions;
+      const Cache window = MakeCache(exact, rows_);
+      call.params.exact_window = c.exact_window;
+      call.exact = window.kv;
+      call.exact_lists = window.lists;
+      row.bytes += static_cast<double>(window.pages * window.kv.PageBytes());
+    }
     call.counters = counters_;
     call.workspace = workspace_;
     ATOM_CHECK(DecodeCounterBytes(cache.kv, call.params, c.sequences) <= kCounters, "counters");
     ATOM_CHECK(DecodeWorkspaceBytes(cache.kv, call.params, c.sequences, cache.pages) <= kWorkspace,
                "workspace");
-    CudaBenchRow row{.name = name, .sizes = SizesOf(c)};
-    row.bytes = static_cast<double>(cache.pages * cache.kv.PageBytes());
     Measure(row, 10, [&](int, cudaStream_t stream) { return LaunchDecodeAttention(call, stream); });
   }
 
@@ -82,10 +94,10 @@ class Bench {
   }
 
   /// A step that appends `length` tokens to each sequence.
-  void Append(const Case& c, int hadamard) {
+  void Append(const Case& c, bool hadamard) {
     const std::string name =
-        fmt::format("append {} {} tokens heads {}/{} d{} hadamard {}", c.name,
-                    c.sequences * c.length, c.heads, c.kv_heads, c.head_dim, hadamard);
+        fmt::format("append {} {} tokens heads {}/{} d{}{}", c.name, c.sequences * c.length,
+                    c.heads, c.kv_heads, c.head_dim, hadamard ? " hadamard" : "");
     if (!Wanted(name)) return;
     const Cache cache = MakeCache(c);
     const int tokens = c.sequences * c.length;
@@ -138,21 +150,8 @@ class Bench {
   const int32_t* Upload(const std::vector<int32_t>& values) { return device_.Upload(values); }
 
   Cache MakeCache(const Case& c) {
-    Cache cache;
-    cache.kv.data = reinterpret_cast<std::byte*>(memory_);
-    cache.kv.storage = c.storage;
-    cache.kv.kv_heads = c.kv_heads;
-    cache.kv.head_dim = c.head_dim;
-    const int each = (c.length + 15) / 16;
-    cache.pages = int64_t{each} * c.sequences;
+    const Cache cache = MakeCache(c, memory_);
     ATOM_CHECK(cache.pages * cache.kv.PageBytes() <= 4 * kWords, "{} pages", cache.pages);
-    std::vector<int32_t> indptr, indices, lengths;
-    for (int s = 0; s <= c.sequences; ++s) indptr.push_back(s * each);
-    for (int64_t i = 0; i < cache.pages; ++i) {  // a permutation: 7919 is prime
-      indices.push_back(static_cast<int32_t>(i * 7919 % cache.pages));
-    }
-    lengths.assign(static_cast<size_t>(c.sequences), c.length);
-    cache.lists = {Upload(indptr), Upload(indices), Upload(lengths), c.sequences};
     const int head_bytes = HeadPageBytes(c.storage, c.head_dim);
     if (HasScales(c.storage)) {
       FillRandom(memory_, kWords);
@@ -163,6 +162,25 @@ class Bench {
       FillHalf(memory_, 2 * kWords);
     }
     status_ = Check(cudaDeviceSynchronize(), "fill a KV cache");
+    return cache;
+  }
+
+  /// Pages in memory that is filled.
+  Cache MakeCache(const Case& c, void* memory) {
+    Cache cache;
+    cache.kv.data = static_cast<std::byte*>(memory);
+    cache.kv.storage = c.storage;
+    cache.kv.kv_heads = c.kv_heads;
+    cache.kv.head_dim = c.head_dim;
+    const int each = (c.length + 15) / 16;
+    cache.pages = int64_t{each} * c.sequences;
+    std::vector<int32_t> indptr, indices, lengths;
+    for (int s = 0; s <= c.sequences; ++s) indptr.push_back(s * each);
+    for (int64_t i = 0; i < cache.pages; ++i) {  // a permutation: 7919 is prime
+      indices.push_back(static_cast<int32_t>(i * 7919 % cache.pages));
+    }
+    lengths.assign(static_cast<size_t>(c.sequences), c.length);
+    cache.lists = {Upload(indptr), Upload(indices), Upload(lengths), c.sequences};
     return cache;
   }
 
@@ -217,6 +235,8 @@ Status BenchAttention(const CudaAttentionOptions& options, const Timer& timer, c
         Case{"int8", kInt8, 128, 1024, 32, 32, 128}, Case{"int8", kInt8, 32, 4096, 32, 8, 128},
         Case{"f16", kF16, 128, 1024, 32, 32, 128}, Case{"f16", kF16, 32, 4096, 32, 8, 128},
         Case{"int4", kInt4, 1, 4096, 32, 8, 128}, Case{"int4", kInt4, 1, 65536, 32, 8, 128},
+        Case{"int4", kInt4, 1, 1024, 32, 32, 128}, Case{"int4", kInt4, 1, 1024, 32, 32, 128, 32},
+        Case{"int4", kInt4, 64, 1024, 32, 32, 128}, Case{"int4", kInt4, 64, 1024, 32, 32, 128, 32},
         Case{"int4", kInt4, 128, 1024, 9, 3, 64}, Case{"int4", kInt4, 64, 2048, 4, 1, 256},
         Case{"int4", kInt4, 64, 1024, 40, 40, 128}}) {
     bench.Decode(c);
@@ -228,9 +248,9 @@ Status BenchAttention(const CudaAttentionOptions& options, const Timer& timer, c
         Case{"int4", kInt4, 1, 4096, 4, 1, 256}, Case{"int4", kInt4, 1, 4096, 40, 40, 128}}) {
     bench.Prefill(c);
   }
-  bench.Append(Case{"int4", kInt4, 1, 4096, 32, 8, 128}, 1);
-  bench.Append(Case{"int4", kInt4, 1, 4096, 32, 8, 128}, 128);
-  bench.Append(Case{"int4", kInt4, 128, 1, 32, 8, 128}, 128);
+  bench.Append(Case{"int4", kInt4, 1, 4096, 32, 8, 128}, false);
+  bench.Append(Case{"int4", kInt4, 1, 4096, 32, 8, 128}, true);
+  bench.Append(Case{"int4", kInt4, 128, 1, 32, 8, 128}, true);
   return bench.status();
 }
 

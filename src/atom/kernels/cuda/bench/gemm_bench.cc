@@ -18,6 +18,9 @@ constexpr GemmRecipe kRecipes[] = {GemmRecipe::kInteger, GemmRecipe::kGroup, Gem
 /// A graph of small products is long enough to hide what its launch costs.
 constexpr double kGraphUs = 4000;
 
+/// The published recipe on 4-bit tensor cores, which Hopper emulates: measured where it is named.
+constexpr std::string_view kS4Name = "s4";
+
 struct Shape {
   int64_t m, n, k;
 };
@@ -71,10 +74,14 @@ class GemmBench {
   Status Run(const Shape& shape, const OnCudaRow& on_row) {
     std::deque<Contender> contenders;
     if (Status status = AddOurs(shape, contenders); !status.ok()) return status;
+    if (std::ranges::count(options_.recipes, kS4Name) > 0) {
+      if (Status status = AddS4(shape, contenders.emplace_back()); !status.ok()) return status;
+    }
     if (contenders.empty()) return {};
     for (const CublasType type : kCublasTypes) {
       // Its INT8 takes no products of a few tokens.
-      if (lt_ == nullptr || (type == CublasType::kInt8 && shape.m < 16)) continue;
+      if (lt_ == nullptr || options_.experts > 0 || (type == CublasType::kInt8 && shape.m < 16))
+        continue;
       if (Status status = AddCublas(type, shape, contenders.emplace_back()); !status.ok()) {
         return status;
       }
@@ -111,12 +118,18 @@ class GemmBench {
             (outliers == 0 && options_.outliers != 0 && !(options_.ablation && four_bits))) {
           continue;
         }
-        const GemmDesc desc = Describe(recipe, shape, outliers);
+        GemmDesc desc = Describe(recipe, shape, outliers);
+        std::vector<ExpertRows> rows;
+        if (options_.experts > 0) {
+          desc.experts = options_.experts;
+          rows = RouteRandomly(shape.m, desc.experts);
+          desc.m = GatheredRows(rows);
+        }
         if (const std::string why = WhyNotChosen(desc); !why.empty()) {
           return MakeError("bench gemm, {} {} x {}: {}", Name(recipe), shape.n, shape.k, why);
         }
         for (const GemmChoice& choice : Choices(desc, gemm_device_, options_.all_kernels)) {
-          Status status = AddKernel(desc, choice, contenders);
+          Status status = AddKernel(shape, desc, rows, choice, contenders);
           if (!status.ok()) return status;
         }
       }
@@ -124,25 +137,50 @@ class GemmBench {
     return {};
   }
 
-  Status AddKernel(const GemmDesc& desc, const GemmChoice& choice,
-                   std::deque<Contender>& contenders) {
+  Status AddKernel(const Shape& shape, const GemmDesc& desc, const std::vector<ExpertRows>& rows,
+                   const GemmChoice& choice, std::deque<Contender>& contenders) {
     const bool ablated = desc.k8 == 0 && options_.outliers != 0;
     const std::string name =
-        RowName(fmt::format("{}{}", Name(desc.recipe), ablated ? " without outliers" : ""),
-                {desc.m, desc.n[0], desc.k()});
+        RowName(fmt::format("{}{}{}", Name(desc.recipe),
+                            desc.experts > 0 ? fmt::format(" {} experts", desc.experts) : "",
+                            ablated ? " without outliers" : ""),
+                shape);
     if (name.find(options_.cases) == std::string::npos) return {};
     Contender& contender = contenders.emplace_back();
-    FillRow(name, {desc.m, desc.n[0], desc.k()}, contender.row);
+    FillRow(name, shape, contender.row);
     contender.row.kernel = ToString(choice);
     contender.row.sizes.emplace_back("outliers", static_cast<double>(desc.k4 == 0 ? 0 : desc.k8));
-    const int64_t bytes = WeightBytes(desc);
+    const int64_t weight_bytes = WeightBytes(desc);
+    int64_t bytes = weight_bytes;  // that are read: those of experts with rows
+    if (desc.experts > 0) {
+      contender.row.sizes.emplace_back("experts", static_cast<double>(desc.experts));
+      bytes = bytes / desc.experts *
+              std::ranges::count_if(rows, [](const ExpertRows& its) { return its.count > 0; });
+    }
     const bool wide = desc.recipe == GemmRecipe::kW4A16 || desc.recipe == GemmRecipe::kDense;
     if (wide) contender.ceiling = kBFloat16Ceiling;
     contender.row.bytes =
         static_cast<double>(bytes + desc.m * desc.k() * (wide ? 2 : 1) + 2 * desc.m * desc.n[0]);
-    const GemmInputs inputs(desc, RotatingCopies(bytes, device_.l2_bytes), contender.memory);
+    const GemmInputs inputs(desc, rows, RotatingCopies(weight_bytes, device_.l2_bytes),
+                            contender.memory);
     return Capture(contender, inputs.copies(), [=](int i, cudaStream_t stream) {
       return LaunchGemm(desc, choice, inputs.operands(i), {stream, true});
+    });
+  }
+
+  Status AddS4(const Shape& shape, Contender& contender) {
+    FillRow(RowName(kS4Name, shape), shape, contender.row);
+    const int64_t k8 = options_.outliers, k4 = shape.k - k8;
+    const S4Inputs inputs(shape.m, shape.n, k4, k8, device_.l2_bytes, contender.memory);
+    const S4GemmCall call = inputs.call(0);
+    if (const std::string why = WhyNotComputed(call); !why.empty()) {
+      return MakeError("bench gemm, {}: {}", contender.row.name, why);
+    }
+    contender.row.kernel = ToString(PlanS4Gemm(call, device_.compute_capability));
+    contender.row.bytes =
+        static_cast<double>((shape.m + shape.n) * (k4 / 2 + k8) + 2 * shape.m * shape.n);
+    return Capture(contender, inputs.copies(), [inputs](int i, cudaStream_t stream) {
+      return LaunchS4Gemm(inputs.call(i), stream);
     });
   }
 
@@ -240,12 +278,11 @@ class GemmBench {
 Status BenchGemm(const CudaGemmOptions& options, const DeviceProperties& device, const Timer& timer,
                  const CudaCard& card, const CublasLt* lt, const OnCudaRow& on_row) {
   for (const std::string& recipe : options.recipes) {
-    if (std::ranges::any_of(kRecipes, [&](GemmRecipe known) { return recipe == Name(known); })) {
-      continue;
-    }
+    const auto named = [&](GemmRecipe known) { return recipe == Name(known); };
+    if (recipe == kS4Name || std::ranges::any_of(kRecipes, named)) continue;
     return MakeError(
         "bench gemm: cuda has no kernels \"{}\"; known are integer, group, int8, "
-        "w4a16, dense",
+        "w4a16, dense, s4",
         recipe);
   }
   GemmBench bench(options, device, timer, card, lt);

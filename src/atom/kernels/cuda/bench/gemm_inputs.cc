@@ -108,19 +108,39 @@ int64_t WeightBytes(const GemmDesc& desc) {
     bytes += desc.recipe == GemmRecipe::kDense ? PackedDenseLayout{n, desc.k8}.bytes()
                                                : WeightLayout(desc, n).bytes();
   }
-  return bytes;
+  return bytes * std::max<int64_t>(desc.experts, 1);
+}
+
+std::vector<ExpertRows> RouteRandomly(int64_t rows, int64_t experts) {
+  Rng rng(11);
+  std::vector<ExpertRows> routed(static_cast<size_t>(experts));
+  for (int64_t i = 0; i < rows; ++i) {
+    ++routed[static_cast<size_t>(rng.Below(static_cast<int>(experts)))].count;
+  }
+  int32_t next = 0;
+  for (ExpertRows& its : routed) {
+    its.first = next;
+    next += (its.count + 7) / 8 * 8;
+  }
+  return routed;
+}
+
+int64_t GatheredRows(const std::vector<ExpertRows>& rows) {
+  return rows.empty() ? 0 : rows.back().first + (rows.back().count + 7) / 8 * 8;
 }
 
 int RotatingCopies(int64_t bytes, int64_t l2_bytes) {
   return static_cast<int>(std::max<int64_t>(2, (4 * l2_bytes + bytes - 1) / bytes));
 }
 
-GemmInputs::GemmInputs(const GemmDesc& desc, int copies, BenchMemory& memory)
+GemmInputs::GemmInputs(const GemmDesc& desc, const std::vector<ExpertRows>& expert_rows, int copies,
+                       BenchMemory& memory)
     : copies_(copies), weight_bytes_((WeightBytes(desc) + 255) / 256 * 256) {
   const std::vector<std::byte> pattern =
       desc.recipe == GemmRecipe::kDense ? DensePattern(desc.k8) : QuantizedPattern(desc);
   weights_ = static_cast<const uint8_t*>(memory.Fill(pattern, copies * weight_bytes_));
-  const int64_t rows = desc.total_n() + kMaxSegments * kBlockRows;
+  const int64_t rows =
+      (desc.total_n() + kMaxSegments * kBlockRows) * std::max<int64_t>(desc.experts, 1);
   const int64_t tokens = (desc.m + 7) / 8 * 8;
   const int64_t groups = desc.k4 == 0 ? 1 : desc.k4 / desc.group;
   const RowScales row{1e-3f, 1e-3f, 0, 0};
@@ -134,6 +154,7 @@ GemmInputs::GemmInputs(const GemmDesc& desc, int copies, BenchMemory& memory)
       memory.Upload(std::vector<float>(static_cast<size_t>(groups * tokens), 1e-2f));
   operands_.y = memory.Take<float>(desc.m * desc.total_n());
   operands_.y_stride = desc.total_n();
+  operands_.expert_rows = memory.Upload(expert_rows);
   for (GemmWeight& weight : operands_.weights) weight.rows = row_scales;
 }
 
@@ -141,6 +162,53 @@ GemmOperands GemmInputs::operands(int copy) const {
   GemmOperands operands = operands_;
   operands.weights[0].codes = weights_ + copy % copies_ * weight_bytes_;
   return operands;
+}
+
+S4Inputs::S4Inputs(int64_t m, int64_t n, int64_t k4, int64_t k8, int64_t l2_bytes,
+                   BenchMemory& memory)
+    : copies_(RotatingCopies(n * (k4 / 2 + k8), l2_bytes)) {
+  Normals normals(7);
+  std::vector<uint8_t> nibbles(kPatternValues), codes(kPatternValues);
+  for (uint8_t& pair : nibbles) {
+    const int low = normals.Code(2.5f, 7) & 15, high = normals.Code(2.5f, 7) & 15;
+    pair = static_cast<uint8_t>(low | high << 4);
+  }
+  for (uint8_t& code : codes) code = static_cast<uint8_t>(normals.Code(32, 127));
+  const auto rows = [&](const std::vector<uint8_t>& pattern, int64_t count, int64_t stride) {
+    return CodeRows{static_cast<const uint8_t*>(memory.Fill(AsBytes(pattern), count * stride)),
+                    stride};
+  };
+  const auto scales = [&](int64_t count) {
+    return memory.Upload(std::vector<float>(static_cast<size_t>(count), 1e-2f));
+  };
+  const auto half_scales = [&](int64_t count) {
+    const std::vector<Half> values(static_cast<size_t>(count), ToHalf(1e-2f));
+    return reinterpret_cast<const __half*>(memory.Upload(values));
+  };
+  constexpr int64_t kGroup = 128;
+  call_.m = static_cast<int>(m);
+  call_.n = static_cast<int>(n);
+  call_.k4 = static_cast<int>(k4);
+  call_.k8 = static_cast<int>(k8);
+  call_.group = kGroup;
+  call_.x4 = rows(nibbles, m, k4 / 2);
+  call_.x8 = rows(codes, m, k8);
+  call_.w4 = rows(nibbles, n * copies_, k4 / 2);
+  call_.w8 = rows(codes, n * copies_, k8);
+  call_.x_scales = scales(k4 / kGroup * m);
+  call_.token_stride = m;
+  call_.x_outlier_scales = scales(m);
+  call_.w_scales = half_scales(k4 / kGroup * n);
+  call_.w_outlier_scales = half_scales(n);
+  call_.y = {memory.Take<uint16_t>(m * n), RowType::kF16, n};
+}
+
+S4GemmCall S4Inputs::call(int copy) const {
+  S4GemmCall call = call_;
+  const int64_t row = copy % copies_ * int64_t{call.n};
+  call.w4.data += row * call.w4.stride;
+  call.w8.data += row * call.w8.stride;
+  return call;
 }
 
 std::vector<std::byte> CublasPattern(CublasType type) {

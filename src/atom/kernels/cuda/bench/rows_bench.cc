@@ -67,6 +67,11 @@ Status BenchRows(const CudaBenchOptions& options, const Timer& timer, const Cuda
         Case{"silu", kSilu, 13824, 128, kInteger, true, false},
         // What gathering costs: the same in the order of x.
         Case{"norm", kNorm, 4096, 128, kInteger, true, false, RowType::kF16, 4096, false},
+        Case{"norm", kNorm, 4096, 128, kGroup, false, false, RowType::kF16, 4096, false},
+        Case{"norm", kNorm, 4096, 128, kGroup, false, false, RowType::kF16, 256},
+        Case{"norm", kNorm, 4096, 128, kGroup, false, false, RowType::kF16, 256, false},
+        Case{"norm", kNorm, 4096, 128, kGroup, false, false, RowType::kF16, 16},
+        Case{"norm", kNorm, 4096, 128, kGroup, false, false, RowType::kF16, 16, false},
         // As the backend calls them.
         Case{"norm", kNorm, 4096, 128, kInteger, true, false, kF32},
         Case{"norm", kNorm, 8192, 128, kInteger, true, false, kF32},

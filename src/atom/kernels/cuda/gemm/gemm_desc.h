@@ -3,8 +3,16 @@
 // section 3, is the contract; the layouts are those of packed_weight.h and packed_activation.h.
 //
 //   columns of Y   | outputs of weight 0 | of weight 1 | of weight 2 |
+//
+// Grouped (a mixture of experts): E products in one launch, one of every expert's weights with the
+// rows that were routed to it. Rows lie gathered by expert, each expert's from a multiple of 8 on;
+// which and how many only the device knows.
+//
+//   rows of X and Y   | expert 0 | pad to 8 | expert 1 | pad to 8 | … |
+//   a weight          | expert 0, padded to 64 outputs | expert 1 | …
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -30,21 +38,42 @@ enum class GemmOutput { kHalf, kBFloat16, kFloat };
 std::string_view Name(GemmOutput output);  ///< "fp16", "bf16", "fp32"
 
 inline constexpr int kMaxSegments = 3;
+inline constexpr int kMaxExperts = 256;
+
+/// An expert's rows of X and Y: [first, first + count), first a multiple of 8. Experts' rows do not
+/// overlap; rows of none may hold anything and are not written.
+struct alignas(8) ExpertRows {
+  int32_t first = 0;
+  int32_t count = 0;
+};
 
 /// Shape and kind, without any address: what a plan is made from.
 struct GemmDesc {
   GemmRecipe recipe = GemmRecipe::kInteger;
-  int64_t m = 0;
+  int64_t m = 0;  ///< with experts: rows that X and Y have room for, padding included
   std::array<int64_t, kMaxSegments> n = {};  ///< outputs of each weight, 0 behind the last
   int64_t k4 = 0;                            ///< low-bit columns
   int64_t k8 = 0;                            ///< outlier columns; all columns of kInt8 and kDense
   int64_t group = 0;                         ///< as in PackedWeightLayout
   GemmOutput output = GemmOutput::kHalf;
-  bool add = false;  ///< y += result: the residual stream
+  bool add = false;     ///< y += result: the residual stream
+  int64_t experts = 0;  ///< 0: one product
 
   constexpr int segments() const { return n[2] > 0 ? 3 : n[1] > 0 ? 2 : 1; }
   constexpr int64_t total_n() const { return n[0] + n[1] + n[2]; }
   constexpr int64_t k() const { return k4 + k8; }
+
+  /// Token tiles of a launch; with experts as many as there can be.
+  constexpr int64_t token_tiles(int64_t tile_tokens) const {
+    const int64_t whole = (m + tile_tokens - 1) / tile_tokens;
+    return experts == 0 ? whole : std::min(m / tile_tokens + experts, (m + 7) / 8);
+  }
+  /// The same if all rows exist and experts have equally many: what plans reckon with.
+  constexpr int64_t expected_token_tiles(int64_t tile_tokens) const {
+    if (experts == 0) return token_tiles(tile_tokens);
+    const int64_t used = std::clamp<int64_t>(m / 8, 1, experts);
+    return used * ((m / used + tile_tokens - 1) / tile_tokens);
+  }
 };
 
 /// Empty, or a sentence that says why no kernel computes this.
@@ -58,7 +87,7 @@ struct alignas(16) RowScales {
   float unused = 0;
 };
 
-/// A weight on the device.
+/// A weight on the device; with experts, all of theirs one behind the other.
 struct GemmWeight {
   const uint8_t* codes = nullptr;  ///< PackedWeightLayout
   const RowScales* rows = nullptr;
@@ -72,6 +101,7 @@ struct GemmOperands {
   /// kGroup: [groups][M8] fp32, or [M8] where one scale serves all groups of a token.
   const float* group_scales = nullptr;
   bool one_group_scale = false;
+  const ExpertRows* expert_rows = nullptr;  ///< [experts]
   void* y = nullptr;     ///< [M] rows of GemmDesc::output, y_stride elements apart
   int64_t y_stride = 0;  ///< ≥ total_n
 };

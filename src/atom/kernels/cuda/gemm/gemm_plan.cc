@@ -25,6 +25,12 @@ constexpr GemmKernelInfo kKernels[] = {
      true},
     {GemmKernel::kInt8x256, "int8_256", GemmRecipe::kInt8, 128, 256, 2, 2, 4, 1120, 1.37},
     {GemmKernel::kInt8x128, "int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5, 641, 1.41},
+    {GemmKernel::kExpertInteger128, "expert_integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6,
+     670, 1.37, false, true},
+    {GemmKernel::kExpertGroup128, "expert_group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1120,
+     1.05, false, true},
+    {GemmKernel::kExpertInt8x128, "expert_int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5, 641,
+     1.41, false, true},
 };
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -35,8 +41,9 @@ int OutlierBlocks(const GemmDesc& desc) {
 }
 
 int64_t SharedBytes(const GemmDesc& desc, const GemmKernelInfo& info, int stages) {
-  return MakeTileLayout(desc.recipe, info.warpgroups, info.tile_tokens, stages, OutlierBlocks(desc))
-      .bytes;
+  const TileLayout layout =
+      MakeTileLayout(desc.recipe, info.warpgroups, info.tile_tokens, stages, OutlierBlocks(desc));
+  return layout.bytes + (desc.experts > 0 ? ExpertTableBytes(desc.experts) : 0);
 }
 
 // The most stages that fit; a tile's outlier blocks are held together.
@@ -56,7 +63,7 @@ double EstimateClocks(const GemmDesc& desc, const GemmKernelInfo& info, const Ge
   const auto blocks =
       static_cast<double>(DivideUp(desc.k4, kBlockColumns) + DivideUp(desc.k8, kBlockColumns));
   const double tile = blocks * info.block_clocks + kEpilogue * info.tile_rows * info.tile_tokens;
-  const int64_t tiles = plan.row_tiles * plan.token_tiles;
+  const int64_t tiles = plan.row_tiles * desc.expected_token_tiles(info.tile_tokens);
   const auto waves = static_cast<double>(DivideUp(tiles, plan.grid));
   const double busy = static_cast<double>(tiles) / device.multiprocessors;
   return kStart + tile * std::max(waves, busy * info.power);
@@ -81,6 +88,9 @@ std::string WhyNotComputed(const GemmDesc& desc) {
   if (desc.m <= 0 || desc.total_n() <= 0 || desc.k() <= 0) {
     return fmt::format("a product of {} × {} × {} is empty", desc.m, desc.total_n(), desc.k());
   }
+  if (desc.experts > kMaxExperts) {
+    return fmt::format("{} experts: at most {}", desc.experts, kMaxExperts);
+  }
   if (desc.k4 > 65536) return fmt::format("{} low-bit columns: INT32 sums hold 65,536", desc.k4);
   const bool group = desc.recipe == GemmRecipe::kGroup;
   const PackedWeightLayout layout{desc.n[0], desc.k4, desc.k8, desc.group,
@@ -102,7 +112,7 @@ std::string WhyNotComputed(const GemmDesc& desc) {
 std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device,
                                  GemmKernel kernel) {
   const GemmKernelInfo& info = Info(kernel);
-  if (info.recipe != desc.recipe) return std::nullopt;
+  if (info.recipe != desc.recipe || info.experts != (desc.experts > 0)) return std::nullopt;
   const bool wide = desc.recipe == GemmRecipe::kGroup && desc.group != kBlockColumns;
   if (wide && !info.wide_groups) return std::nullopt;
   GemmPlan plan;
@@ -111,7 +121,7 @@ std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device,
   if (plan.stages == 0) return std::nullopt;
   for (int64_t n : desc.n) plan.row_tiles += DivideUp(n, info.tile_rows);
   plan.row_tiles = DivideUp(plan.row_tiles, info.cluster) * info.cluster;
-  plan.token_tiles = DivideUp(desc.m, info.tile_tokens);
+  plan.token_tiles = desc.token_tiles(info.tile_tokens);
   const int64_t tiles = plan.row_tiles * plan.token_tiles;
   const int64_t resident = device.multiprocessors / info.cluster * info.cluster;
   plan.grid = static_cast<int>(std::min(tiles, resident));

@@ -25,6 +25,9 @@ enum class GemmKernel {
   kWideGroup128,
   kInt8x256,
   kInt8x128,
+  kExpertInteger128,
+  kExpertGroup128,
+  kExpertInt8x128,
 };
 
 /// A row of the table.
@@ -40,6 +43,7 @@ struct GemmKernelInfo {
   int block_clocks;  ///< measured: what a K block of 128 takes a CTA (docs/performance-gpu.md)
   double power;      ///< how much slower the card's power makes it when every SM is busy
   bool wide_groups = false;  ///< fp16 scales of groups of more than a K block, too
+  bool experts = false;      ///< grouped products, and only these
 };
 std::span<const GemmKernelInfo> GemmKernels();
 const GemmKernelInfo& Info(GemmKernel kernel);
@@ -57,7 +61,7 @@ struct GemmPlan {
   int grid = 0;     ///< CTAs; each takes tiles until none is left
   int threads = 0;  ///< of a CTA
   int64_t row_tiles = 0;
-  int64_t token_tiles = 0;
+  int64_t token_tiles = 0;  ///< with experts: at most
   int64_t shared_bytes = 0;
   double estimated_clocks = 0;  ///< what the choice was made by
 };

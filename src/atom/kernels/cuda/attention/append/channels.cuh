@@ -3,9 +3,10 @@
 //
 // Lane l holds channels i, i + 1 and i + head_dim/2, i + head_dim/2 + 1 for i = 2 l + 64 j below
 // head_dim/2: pairs that lie side by side in memory, and the pairs that RoPE rotates. Distances of
-// a Hadamard transform are 1 in a lane, then lanes, then registers.
+// Sylvester's matrix are 1 in a lane, then lanes, then registers.
 #pragma once
 
+#include "atom/kernels/cuda/attention/append/paley.cuh"
 #include "atom/kernels/cuda/rows/row_values.cuh"
 
 namespace atom::kernels::cuda::append {
@@ -14,6 +15,9 @@ template <int kHeadDim>
 struct Channels {
   static constexpr int kHalf = kHeadDim / 2;
   static constexpr int kPairs = (kHalf + 63) / 64;
+  /// Of the rotation: blocks of 2^n channels.
+  static constexpr int kBlocks = kHeadDim == 80 ? 20 : kHeadDim == 96 ? 12 : 1;
+  static constexpr int kBlockWidth = kHeadDim / kBlocks;
 
   float2 low[kPairs], high[kPairs];  // 0 in lanes that have no channels
 
@@ -116,8 +120,15 @@ struct Channels {
     __syncwarp();
   }
 
-  /// Sums and differences at distances 1, 2, 4, … below `size`, then one product with the norm.
-  __device__ void Hadamard(int size, int lane) {
+  /// H · x (docs/numerics.md, "Rotated heads"). `head`: of the warp, [head_dim].
+  __device__ void RotateHead(int lane, float* head) {
+    RotateBlocks(lane);
+    if constexpr (kBlocks > 1) MixBlocks(lane, head);
+  }
+
+ private:
+  /// Each block by Sylvester's matrix: sums and differences at distances 1, 2, 4, …, one product.
+  __device__ __forceinline__ void RotateBlocks(int lane) {
 #pragma unroll
     for (int j = 0; j < kPairs; ++j) {
       low[j] = {low[j].x + low[j].y, low[j].x - low[j].y};
@@ -125,31 +136,83 @@ struct Channels {
     }
 #pragma unroll
     for (int distance = 1; distance < 32; distance *= 2) {
-      if (2 * distance >= size || 2 * distance >= kHalf) break;
-      const bool upper = (lane & distance) != 0;
+      if (2 * distance >= kBlockWidth || 2 * distance >= kHalf) break;
+      const float sign = (lane & distance) != 0 ? -1.0f : 1.0f;
 #pragma unroll
       for (int j = 0; j < kPairs; ++j) {
-        Exchange(low[j].x, distance, upper), Exchange(low[j].y, distance, upper);
-        Exchange(high[j].x, distance, upper), Exchange(high[j].y, distance, upper);
+        Exchange(low[j].x, distance, sign), Exchange(low[j].y, distance, sign);
+        Exchange(high[j].x, distance, sign), Exchange(high[j].y, distance, sign);
       }
     }
     static_assert(kPairs <= 2);
-    if (kPairs == 2 && size > 64) {
+    if (kPairs == 2) {
       SumAndDifference(low[0], low[kPairs - 1]);
       SumAndDifference(high[0], high[kPairs - 1]);
     }
-    const float norm = __frcp_rn(__fsqrt_rn(static_cast<float>(size)));
 #pragma unroll
     for (int j = 0; j < kPairs; ++j) {
-      if (size > kHalf) SumAndDifference(low[j], high[j]);
-      low[j].x *= norm, low[j].y *= norm, high[j].x *= norm, high[j].y *= norm;
+      if (kBlocks == 1) SumAndDifference(low[j], high[j]);
+      Multiply(j, InverseRoot(kBlockWidth));
     }
   }
 
- private:
-  static __device__ __forceinline__ void Exchange(float& x, int distance, bool upper) {
-    const float other = __shfl_xor_sync(~0u, x, distance);
-    x = upper ? other - x : x + other;
+  /// Channels j of all blocks by Paley's matrix: sums in ascending order of blocks, one product.
+  /// Blocks meet in shared memory; a lane's channels are the same ones of blocks b and
+  /// b + kBlocks/2.
+  __device__ __forceinline__ void MixBlocks(int lane, float* head) {
+    static_assert(kPairs == 1 && kHalf % kBlockWidth == 0);
+    __syncwarp();
+    Store(head, RowType::kF32, lane);
+    __syncwarp();
+    const int i = First(0, lane);
+    if (i < kHalf) {
+      const uint32_t low_signs = PaleyNegatives<kBlocks>(i / kBlockWidth);
+      const uint32_t high_signs = PaleyNegatives<kBlocks>(i / kBlockWidth + kBlocks / 2);
+#pragma unroll
+      for (int c = 0; c < kBlocks; ++c) {
+        const float2 x = *reinterpret_cast<const float2*>(head + c * kBlockWidth + i % kBlockWidth);
+        const float2 to_low = Signed(x, low_signs >> c), to_high = Signed(x, high_signs >> c);
+        low[0] = c == 0 ? to_low : float2{low[0].x + to_low.x, low[0].y + to_low.y};
+        high[0] = c == 0 ? to_high : float2{high[0].x + to_high.x, high[0].y + to_high.y};
+      }
+      Multiply(0, InverseRoot(kBlocks));
+    }
+    __syncwarp();
+  }
+
+  /// fp32(n^(−1/2)).
+  static constexpr float InverseRoot(int n) {
+    switch (n) {
+      case 4:
+        return 0.5f;
+      case 8:
+        return static_cast<float>(0.35355339059327376);
+      case 12:
+        return static_cast<float>(0.28867513459481287);
+      case 20:
+        return static_cast<float>(0.22360679774997896);
+      case 64:
+        return 0.125f;
+      case 128:
+        return static_cast<float>(0.08838834764831845);
+      default:
+        return 0.0625f;
+    }
+  }
+  static_assert(kBlockWidth != 16 && kBlockWidth != 32);
+
+  __device__ __forceinline__ void Multiply(int j, float factor) {
+    low[j].x *= factor, low[j].y *= factor, high[j].x *= factor, high[j].y *= factor;
+  }
+  /// Negated where bit 0 of `negative` is set.
+  static __device__ __forceinline__ float2 Signed(float2 x, uint32_t negative) {
+    const uint32_t sign = negative << 31;
+    return {__uint_as_float(__float_as_uint(x.x) ^ sign),
+            __uint_as_float(__float_as_uint(x.y) ^ sign)};
+  }
+  /// The sum in the lower lane, the difference in the upper one, whose sign is −1.
+  static __device__ __forceinline__ void Exchange(float& x, int distance, float sign) {
+    x = __fmaf_rn(x, sign, __shfl_xor_sync(~0u, x, distance));
   }
   static __device__ __forceinline__ void SumAndDifference(float2& a, float2& b) {
     const float2 first = a, second = b;

@@ -19,9 +19,30 @@ struct Grid {
   float scale, offset, inverse;
 };
 
+/// Codes are 0 … count.
+struct Steps {
+  float count, inverse;  // 1 / count, rounded
+};
+template <int kBits>
+inline constexpr Steps kSteps = {(1 << kBits) - 1, 1.0f / ((1 << kBits) - 1)};
+
+/// x / steps, rounded to nearest: the quotient is corrected by its exact remainder. x is a range
+/// of values, far from where fp32 ends.
+__device__ __forceinline__ float Divide(float x, const Steps& steps) {
+  const float quotient = __fmul_rn(x, steps.inverse);
+  return __fmaf_rn(__fmaf_rn(-quotient, steps.count, x), steps.inverse, quotient);
+}
+
+/// 1 / x, rounded to nearest, of a positive fp16 number.
+__device__ __forceinline__ float Reciprocal(float x) {
+  float close;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(close) : "f"(x));
+  return __fmaf_rn(close, __fmaf_rn(-x, close, 1.0f), close);
+}
+
 /// docs/numerics.md, "KV": scale and offset as stored.
 __device__ __forceinline__ Grid FitGrid(float low, float high, float clip, bool integer_zero,
-                                        float steps) {
+                                        const Steps& steps) {
   if (integer_zero) {
     low = __fmul_rn(clip, fminf(0.0f, low));
     high = __fmul_rn(clip, fmaxf(0.0f, high));
@@ -34,11 +55,11 @@ __device__ __forceinline__ Grid FitGrid(float low, float high, float clip, bool 
     low = __fsub_rn(centre, reach);
     high = __fadd_rn(centre, reach);
   }
-  const float step = __fdiv_rn(fmaxf(__fsub_rn(high, low), 1e-5f), steps);
+  const float step = Divide(fmaxf(__fsub_rn(high, low), 1e-5f), steps);
   const float scale = __half2float(__float2half_rn(fminf(fmaxf(step, 0x1p-24f), 65504.0f)));
-  const float inverse = __frcp_rn(scale);
+  const float inverse = Reciprocal(scale);
   if (!integer_zero) return {scale, __half2float(__float2half_rn(low)), inverse};
-  const float zero = fminf(fmaxf(rintf(-low * inverse), 0.0f), steps);
+  const float zero = fminf(fmaxf(rintf(-low * inverse), 0.0f), steps.count);
   return {scale, __half2float(__float2half_rn(-scale * zero)), inverse};
 }
 
@@ -55,6 +76,17 @@ struct Place {
                     HeadPageBytes(kStorage, kHeadDim),
             slot % kPagePositions, value};
   }
+
+  /// Of a channel's code: what depends on the channel is the same for every token.
+  template <KvStorage kStorage, int kHeadDim>
+  __device__ __forceinline__ int OffsetOf(int channel) const {
+    if constexpr (HasWholeGroups(kStorage, kHeadDim)) {
+      return LocateCode(kStorage, kHeadDim, value, 0, channel).offset +
+             PositionOffset(kStorage, value, position);
+    } else {
+      return LocateCode(kStorage, kHeadDim, value, position, channel).offset;
+    }
+  }
 };
 
 template <int kHeadDim>
@@ -68,8 +100,7 @@ __device__ __forceinline__ void StoreHalves(const Channels<kHeadDim>& x, const P
 #pragma unroll
     for (int odd = 0; odd < 2; ++odd) {
       const int channel = i + odd + (j % 2 == 0 ? 0 : x.kHalf);
-      const int at =
-          LocateCode(KvStorage::kF16, kHeadDim, place.value, place.position, channel).offset;
+      const int at = place.OffsetOf<KvStorage::kF16, kHeadDim>(channel);
       *reinterpret_cast<__half*>(place.page + at) = __float2half_rn(odd == 0 ? pair.x : pair.y);
     }
   }
@@ -80,10 +111,10 @@ struct Rounding {
   bool integer_zero;
 };
 
-/// Of a head's channels, with the codes 0 … steps.
+/// Of a head's channels.
 template <int kHeadDim>
 __device__ __forceinline__ Grid GridOf(const Channels<kHeadDim>& x, const Rounding& rounding,
-                                       float steps, int lane) {
+                                       const Steps& steps, int lane) {
   float low = INFINITY, high = -INFINITY;
 #pragma unroll
   for (int j = 0; j < x.kPairs; ++j) {
@@ -94,19 +125,34 @@ __device__ __forceinline__ Grid GridOf(const Channels<kHeadDim>& x, const Roundi
   return FitGrid(-WarpMax(-low), WarpMax(high), rounding.clip, rounding.integer_zero, steps);
 }
 
-/// A value's code, as a float. With an integer zero it is round(x / scale) + zero, without rounding
-/// the sum anew.
+/// Codes of values. With an integer zero a code is round(x / scale) + zero, without rounding the
+/// sum anew. Clamping to whole numbers before rounding or after it is the same.
 struct Coder {
-  float inverse, from, zero, steps;
+  float from, inverse, low, high;
+  int zero;
 
-  __device__ __forceinline__ Coder(const Grid& grid, bool integer_zero, float most)
-      : inverse(grid.inverse),
-        from(integer_zero ? 0.0f : grid.offset),
-        zero(integer_zero ? rintf(-grid.offset * grid.inverse) : 0.0f),
-        steps(most) {}
-  __device__ __forceinline__ float operator()(float value) const {
-    const float code = rintf(__fmul_rn(__fsub_rn(value, from), inverse)) + zero;
-    return fminf(fmaxf(code, 0.0f), steps);
+  __device__ __forceinline__ Coder(const Grid& grid, bool integer_zero, const Steps& steps)
+      : from(integer_zero ? 0.0f : grid.offset), inverse(grid.inverse) {
+    const float shift = integer_zero ? rintf(-grid.offset * grid.inverse) : 0.0f;
+    low = -shift;
+    high = steps.count - shift;
+    zero = static_cast<int>(shift);
+  }
+
+  __device__ __forceinline__ unsigned char Code(float value) const {
+    return static_cast<unsigned char>(__float_as_int(Shifted(value)) + zero);
+  }
+  /// The code less the zero.
+  __device__ __forceinline__ float Rounded(float value) const {
+    return __fsub_rn(Shifted(value), kWhole);
+  }
+
+ private:
+  static constexpr float kWhole = 0x1.8p23f;  // its last bit is 1, so that sums are whole numbers
+
+  __device__ __forceinline__ float Shifted(float value) const {
+    const float x = __fmul_rn(__fsub_rn(value, from), inverse);
+    return __fadd_rn(fminf(fmaxf(x, low), high), kWhole);
   }
 };
 
@@ -114,12 +160,13 @@ struct Coder {
 template <int kHeadDim>
 __device__ __forceinline__ void StoreSimulated(Channels<kHeadDim> x, const Place& place,
                                                const Rounding& rounding, int bits, int lane) {
-  const float steps = static_cast<float>((1 << bits) - 1);
+  const float count = static_cast<float>((1 << bits) - 1);
+  const Steps steps{count, __frcp_rn(count)};
   const Grid grid = GridOf(x, rounding, steps, lane);
   const Coder code(grid, rounding.integer_zero, steps);
-  // A product of scale and code is exact, and so is a difference of codes.
+  // A product of scale and code is exact.
   const auto round = [&](float& value) {
-    value = __fmaf_rn(grid.scale, code(value) - code.zero, code.from);
+    value = __fmaf_rn(grid.scale, code.Rounded(value), code.from);
   };
 #pragma unroll
   for (int j = 0; j < x.kPairs; ++j) {
@@ -133,17 +180,17 @@ template <KvStorage kStorage, int kHeadDim>
 __device__ __forceinline__ void StoreCodes(const Channels<kHeadDim>& x, const Place& place,
                                            const Rounding& rounding, unsigned char* codes,
                                            int lane) {
-  constexpr float kSteps = kStorage == KvStorage::kInt4 ? 15.0f : 255.0f;
-  const Grid grid = GridOf(x, rounding, kSteps, lane);
-  const Coder coder(grid, rounding.integer_zero, kSteps);
-  const auto code = [&](float value) { return static_cast<unsigned char>(coder(value)); };
+  constexpr Steps kCodes = kSteps < kStorage == KvStorage::kInt4 ? 4 : 8 > ;
+  const Grid grid = GridOf(x, rounding, kCodes, lane);
+  const Coder code(grid, rounding.integer_zero, kCodes);
   __syncwarp();
 #pragma unroll
   for (int j = 0; j < x.kPairs; ++j) {
     const int i = x.First(j, lane);
     if (i >= x.kHalf) continue;
-    *reinterpret_cast<uchar2*>(codes + i) = {code(x.low[j].x), code(x.low[j].y)};
-    *reinterpret_cast<uchar2*>(codes + i + x.kHalf) = {code(x.high[j].x), code(x.high[j].y)};
+    *reinterpret_cast<uchar2*>(codes + i) = {code.Code(x.low[j].x), code.Code(x.low[j].y)};
+    *reinterpret_cast<uchar2*>(codes + i + x.kHalf) = {code.Code(x.high[j].x),
+                                                       code.Code(x.high[j].y)};
   }
   __syncwarp();
   constexpr int kBytes = kStorage == KvStorage::kInt4 ? kHeadDim / 2 : kHeadDim;
@@ -151,7 +198,7 @@ __device__ __forceinline__ void StoreCodes(const Channels<kHeadDim>& x, const Pl
   for (int i = lane; i < kBytes; i += 32) {
     // Channels c and c + 8 of sixteen share a byte of INT4.
     const int channel = kStorage == KvStorage::kInt4 ? i / 8 * 16 + i % 8 : i;
-    const int at = LocateCode(kStorage, kHeadDim, place.value, place.position, channel).offset;
+    const int at = place.OffsetOf<kStorage, kHeadDim>(channel);
     const int high_nibble = kStorage == KvStorage::kInt4 ? codes[channel + 8] << 4 : 0;
     place.page[at] = static_cast<char>(codes[channel] | high_nibble);
   }

@@ -22,6 +22,7 @@ struct Cursor {
     const int length = __ldg(call.lists.kv_lengths + sequence), window = call.params.window;
     pages = min(pages, FirstExactPage(length - 1, call.params.exact_window));
     first_page = window > 0 && length > window ? (length - window) / kPagePositions : 0;
+    if (first_page >= pages) pages = 0;  // a step would begin before both
   }
 
   /// At the first segment that begins at or behind page-head `start`, and before `stop`.

@@ -13,6 +13,7 @@
 #include "atom/kernels/cuda/attention/decode/page_ring.cuh"
 #include "atom/kernels/cuda/attention/decode/partials.cuh"
 #include "atom/kernels/cuda/attention/decode/step.cuh"
+#include "atom/kernels/cuda/attention/dispatch.h"
 #include "atom/kernels/cuda/device/dependent_launch.h"
 #include "atom/kernels/cuda/ptx/sync.h"
 
@@ -33,27 +34,66 @@ class Warp {
     spread_ = partials_.Spread(share.workers);
   }
 
-  __device__ void Run(int worker) {
-    while (!ring_.empty()) {
-      Cursor here = ring_.PopStretch();
-      while (here.valid()) AttendHead(here);
+  /// `task`: its number where merges are spread.
+  __device__ void Run(int worker, int workers, int task) {
+    ring_.Start();
+    Cursor here;
+    // Where merges are spread, they find exact windows themselves.
+    int exact_head = spread_ || call_.params.exact_window == 0 ? 1 << 30 : worker;
+    while (true) {
+      if (!here.valid()) {
+        if (!ring_.empty()) {
+          here = ring_.PopStretch();
+        } else if (!FindExactHead(exact_head, workers, here)) {
+          break;
+        }
+      }
+      AttendHead(here);
     }
     ring_.Close();
-    if (spread_) partials_.MergeShare(worker);
+    if (!spread_) return;
+    for (; task < partials_.MergeTasks(); task += workers) partials_.MergeShare(task);
   }
 
  private:
-  /// All pages of one head of one sequence that are in this stretch.
+  /// Heads whose query sees exact positions only belong to no stretch: a warp looks for them at
+  /// every `workers`-th.
+  __device__ bool FindExactHead(int& next, int workers, Cursor& here) const {
+    while (next < call_.lists.sequences * call_.kv.kv_heads) {
+      here.sequence = next / call_.kv.kv_heads;
+      here.head = next % call_.kv.kv_heads;
+      here.OpenSequence(call_);
+      next += workers;
+      if (Segments(here).count > 0) continue;
+      here.page = here.pages = 0;
+      return true;
+    }
+    return false;
+  }
+
+  /// What one head of one sequence has in this stretch.
   __device__ void AttendHead(Cursor& here) {
     const int sequence = here.sequence, head = here.head;
-    const int length = __ldg(call_.lists.kv_lengths + sequence);
     const Segments segments(here);
+    queries_.Load(call_, sequence, head, columns_, lane_);
+    sums_.Begin();
+    if (segments.count > 0) {
+      if (!AttendSegments(segments, here)) return;
+      sums_.template Normalize<kStorage>(lane_);
+    }
+    if (call_.params.exact_window != 0) AttendExactly(sequence, head);
+    sums_.template Write<kHeadDim>(call_, sequence, head, columns_, lane_, 0);
+  }
+
+  /// All pages in this stretch. True if the head's segments are merged in `sums_` then.
+  __device__ __forceinline__ bool AttendSegments(const Segments& segments, Cursor& here) {
+    const int sequence = here.sequence, head = here.head;
+    const int length = __ldg(call_.lists.kv_lengths + sequence);
     // Whole: from the first segment seen to the last, whose first page decides.
     const int last_begin = here.first_index * call_.kv.kv_heads + head * here.pages +
                            (segments.first + segments.count - 1) * kSegmentPages;
-    const bool whole = here.page == here.first_step() && last_begin < here.end &&
-                       (!spread_ || segments.count == 1);
-    queries_.Load(call_, sequence, head, columns_, lane_);
+    const bool merges = !spread_ || (segments.count == 1 && call_.params.exact_window == 0);
+    const bool whole = merges && here.page == here.first_step() && last_begin < here.end;
     const Seen seen{call_.params.window > 0 ? length - call_.params.window : 0,
                     min(length, here.pages * kPagePositions)};
     int done = 0;
@@ -63,7 +103,8 @@ class Warp {
       bool ended = false;
       while (!ended) {
         const char* slot = ring_.Wait();
-        Step<kStorage, kHeadDim>(call_.params, slot, here.page * kPagePositions, seen, lane_)
+        Step<kStorage, kHeadDim, kStepPages>(call_.params, slot, here.page * kPagePositions, seen,
+                                             lane_)
             .Attend(queries_, sums_);
         ring_.Release();
         ended = here.Next(call_);
@@ -76,12 +117,19 @@ class Warp {
       }
       ++done;
     } while (here.valid() && here.sequence == sequence && here.head == head);
-    if (!whole) {
-      const int arrived = partials_.Arrive(sequence, head, done);
-      if (spread_ || arrived < segments.count) return;
-      partials_.MergeAll(sequence, head, segments, sums_);
-    }
-    sums_.template Finish<kStorage>(call_, sequence, head, columns_, lane_);
+    if (whole) return true;
+    const int arrived = partials_.Arrive(sequence, head, done);
+    if (spread_ || arrived < segments.count) return false;
+    partials_.MergeAll(sequence, head, segments, sums_);
+    return true;
+  }
+
+  /// Merges the exact window behind `sums_`, which are normalized.
+  __device__ __forceinline__ void AttendExactly(int sequence, int head) {
+    sums_.Store(state_);
+    sums_.Begin();
+    ExactWindow<kHeadDim>(call_, sequence).Attend(head, queries_, 0, sums_, lane_);
+    sums_.MergeBehind([&](int i) { return state_[i * 32]; }, lane_);
   }
 
   const DecodeAttention& call_;
@@ -92,7 +140,7 @@ class Warp {
   Partials<kStorage, kHeadDim> partials_;
   bool spread_;
   Queries<kHeadDim> queries_;
-  Sums<kHeadDim> sums_;
+  Sums<kHeadDim / 16> sums_;
 };
 
 template <KvStorage kStorage, int kHeadDim>
@@ -101,17 +149,15 @@ __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kWarps * 32, 1)
   using Sizes = Shape<kStorage, kHeadDim>;
   extern __shared__ __align__(128) char shared[];
   ptx::LaunchDependents();
-  ptx::WaitForPredecessors();
+  if (!call.lists_are_older) ptx::WaitForPredecessors();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  Share share;
-  share.first = __ldg(call.lists.indptr) * call.kv.kv_heads;
-  share.end = __ldg(call.lists.indptr + call.lists.sequences) * call.kv.kv_heads;
-  share.dealt = share.first + (share.end - share.first) / 8 * 7;
-  // Neighbouring stretches go to different SMs, so that few sequences still use all of them.
-  share.worker = warp * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x);
-  share.workers = Sizes::kWarps * static_cast<int>(gridDim.x);
-  Warp<kStorage, kHeadDim>(call, shared + warp * Sizes::kWarpBytes, lane, blockIdx.y, share)
-      .Run(share.worker);
+  const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
+  // A CTA has neighbouring stretches, so that few segments, far between, come to many SMs.
+  const Share share(call, block * Sizes::kWarps + warp, Sizes::kWarps * blocks);
+  Warp<kStorage, kHeadDim> worker(call, shared + warp * Sizes::kWarpBytes, lane, blockIdx.y, share);
+  if (call.lists_are_older) ptx::WaitForPredecessors();
+  // Neighbouring merges go to different SMs.
+  worker.Run(share.worker, share.workers, warp * blocks + block);
 }
 
 template <KvStorage kStorage, int kHeadDim>
@@ -131,14 +177,9 @@ cudaError_t LaunchAs(const DecodeAttention& call, int multiprocessors, cudaStrea
 /// To be instantiated in a file of its own for each head_dim.
 template <int kHeadDim>
 cudaError_t Launch(const DecodeAttention& call, int multiprocessors, cudaStream_t stream) {
-  switch (call.kv.storage) {
-    case KvStorage::kInt4:
-      return LaunchAs<KvStorage::kInt4, kHeadDim>(call, multiprocessors, stream);
-    case KvStorage::kInt8:
-      return LaunchAs<KvStorage::kInt8, kHeadDim>(call, multiprocessors, stream);
-    default:
-      return LaunchAs<KvStorage::kF16, kHeadDim>(call, multiprocessors, stream);
-  }
+  return WithStorage(call.kv.storage, [&](auto storage) {
+    return LaunchAs<storage.value, kHeadDim>(call, multiprocessors, stream);
+  });
 }
 
 }  // namespace atom::kernels::cuda::decode

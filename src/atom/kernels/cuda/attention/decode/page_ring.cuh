@@ -3,7 +3,8 @@
 //
 // Stretches of all page-heads are cut at segments. The first seven eighths are dealt out in equal
 // stretches; the rest goes a segment at a time to whoever comes first, because SMs do not get equal
-// shares of the memory's bandwidth.
+// shares of the memory's bandwidth. Where there is no more than a segment for each warp, all are
+// dealt out: a queue would only cost its round trips.
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/cursor.cuh"
@@ -22,6 +23,15 @@ struct Queue {
 struct Share {
   int worker, workers;
   int first, dealt, end;
+
+  /// Of all page-heads of the lists.
+  __device__ Share(const DecodeAttention& call, int of_worker, int of_workers)
+      : worker(of_worker), workers(of_workers) {
+    first = __ldg(call.lists.indptr) * call.kv.kv_heads;
+    end = __ldg(call.lists.indptr + call.lists.sequences) * call.kv.kv_heads;
+    const bool few = end - first <= workers * kSegmentPages;
+    dealt = few ? end : first + (end - first) / 8 * 7;
+  }
 
   __device__ int Begin(int of_worker) const {
     return first + static_cast<int>(int64_t{dealt - first} * of_worker / workers);
@@ -44,11 +54,12 @@ class PageRing {
     }
     __syncwarp();
     ahead_.Seek(call_, share.Begin(share.worker), share.Begin(share.worker + 1), lane_);
-    if (ahead_.valid()) {
-      PushStretch();
-    } else {
-      NextStretch();
-    }
+    if (ahead_.valid()) PushStretch();
+  }
+
+  /// Asks for the first pages. Before this nothing but page lists was looked at.
+  __device__ void Start() {
+    if (!ahead_.valid()) NextStretch();
     for (int i = 0; i < Sizes::kRing; ++i) Fetch(i);
   }
 
@@ -83,6 +94,7 @@ class PageRing {
 
   /// The last warp leaves the queue as it was found.
   __device__ void Close() {
+    if (share_.dealt == share_.end) return;
     if (lane_ == 0 && atomicInc(&reinterpret_cast<unsigned&>(queue_->done), share_.workers - 1) ==
                           static_cast<unsigned>(share_.workers - 1)) {
       queue_->given = 0;
@@ -111,16 +123,18 @@ class PageRing {
 
   /// `ahead_` takes segments from the queue until it has one that begins there, or all are given.
   __device__ void NextStretch() {
-    while (true) {
+    while (share_.dealt < share_.end) {
       int given = 0;
       if (lane_ == 0) given = atomicAdd(&queue_->given, 1);
       const int64_t start = share_.dealt + int64_t{__shfl_sync(~0u, given, 0)} * kSegmentPages;
       if (start >= share_.end) return;
       ahead_.Seek(call_, static_cast<int>(start),
                   static_cast<int>(min(start + kSegmentPages, int64_t{share_.end})), lane_);
-      if (ahead_.valid()) break;
+      if (ahead_.valid()) {
+        PushStretch();
+        return;
+      }
     }
-    PushStretch();
   }
 
   /// Numbers of the pages of the segment that `ahead_` is in: lane i has page i of it.

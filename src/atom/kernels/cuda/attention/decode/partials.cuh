@@ -8,7 +8,7 @@
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/cursor.cuh"
-#include "atom/kernels/cuda/attention/decode/sums.cuh"
+#include "atom/kernels/cuda/attention/decode/exact_window.cuh"
 
 namespace atom::kernels::cuda::decode {
 
@@ -20,26 +20,53 @@ struct Segments {
         count(at.pages > at.first_page ? (at.pages - 1) / kSegmentPages - first + 1 : 0) {}
 };
 
-/// Merges a segment, [kCount] fragments and its ends, behind what is in registers; the first one
-/// takes its place.
-template <int kCount>
-__device__ __forceinline__ void MergeBehind(float (&out)[kCount][4], float (&sums)[4],
-                                            float (&max)[2], const float4 (&segment)[kCount],
-                                            const float4& ends, bool first) {
-  const MergeFactors even(max[0], ends.z), odd(max[1], ends.w);
+/// Segments as they lie in the workspace, some on their way at once.
+template <int kFragments, int kAtOnce>
+struct LoadedSegments {
+  float4 out[kAtOnce][kFragments], ends[kAtOnce];
+
+  /// `from`: fragments of the first, `from_ends`: its ends; those from `count` on are nothing.
+  __device__ __forceinline__ LoadedSegments(const float4* from, const float4* from_ends,
+                                            int64_t stride, int count) {
 #pragma unroll
-  for (int j = 0; j < kCount; ++j) {
-    const float4 x = segment[j];
-    out[j][0] = first ? x.x : even(out[j][0], x.x);
-    out[j][1] = first ? x.y : odd(out[j][1], x.y);
-    out[j][2] = first ? x.z : even(out[j][2], x.z);
-    out[j][3] = first ? x.w : odd(out[j][3], x.w);
+    for (int j = 0; j < kAtOnce; ++j) {
+      const bool exists = j < count;
+#pragma unroll
+      for (int i = 0; i < kFragments; ++i) {
+        out[j][i] = exists ? __ldcg(from + j * stride + i * 32) : float4{0, 0, 0, 0};
+      }
+      ends[j] = exists ? __ldcg(from_ends + j * stride) : float4{0, 0, kNoScore, kNoScore};
+    }
   }
-  sums[0] = first ? ends.x : even(sums[0], ends.x);
-  sums[1] = first ? ends.y : odd(sums[1], ends.y);
-  max[0] = first ? ends.z : even.max;
-  max[1] = first ? ends.w : odd.max;
-}
+
+  /// Behind what `sums` has, in ascending order. The maxima are known before any sum, so all
+  /// factors are computed side by side and a sum waits for two operations a segment.
+  __device__ __forceinline__ void MergeBehind(Sums<kFragments>& sums) const {
+    float2 old[kAtOnce], added[kAtOnce];  // factors of columns 2t, 2t + 1
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      const MergeFactors even(sums.max[0], ends[j].z), odd(sums.max[1], ends[j].w);
+      old[j] = {even.old_factor, odd.old_factor};
+      added[j] = {even.new_factor, odd.new_factor};
+      sums.max[0] = even.max, sums.max[1] = odd.max;
+    }
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      const auto even = [&](float& x, float segment) {
+        x = __fmaf_rn(segment, added[j].x, __fmul_rn(x, old[j].x));
+      };
+      const auto odd = [&](float& x, float segment) {
+        x = __fmaf_rn(segment, added[j].y, __fmul_rn(x, old[j].y));
+      };
+#pragma unroll
+      for (int i = 0; i < kFragments; ++i) {
+        even(sums.out[i][0], out[j][i].x), odd(sums.out[i][1], out[j][i].y);
+        even(sums.out[i][2], out[j][i].z), odd(sums.out[i][3], out[j][i].w);
+      }
+      even(sums.ends[0], ends[j].x), odd(sums.ends[1], ends[j].y);
+    }
+  }
+};
 
 template <KvStorage kStorage, int kHeadDim>
 class Partials {
@@ -49,12 +76,13 @@ class Partials {
   __device__ Partials(const DecodeAttention& call, const Columns& columns, int lane)
       : call_(call), columns_(columns), lane_(lane) {}
 
-  /// True where merges are spread over all warps of a pass.
-  __device__ bool Spread(int workers) const {
-    return call_.lists.sequences * call_.kv.kv_heads * kFragments <= workers;
+  /// Where merges are spread over all warps of a pass, a fragment each: how many there are.
+  __device__ int MergeTasks() const {
+    return call_.lists.sequences * call_.kv.kv_heads * kFragments;
   }
+  __device__ bool Spread(int workers) const { return MergeTasks() <= 2 * workers; }
 
-  __device__ void Store(const Sums<kHeadDim>& sums, int sequence, int head, int segment) const {
+  __device__ void Store(const Sums<kFragments>& sums, int sequence, int head, int segment) const {
     // Columns that no query uses are lanes of their own, so nobody reads them.
     if (used()) sums.Store(At(sequence, head, segment));
   }
@@ -73,72 +101,65 @@ class Partials {
     return __shfl_sync(~0u, before, 0) + done;
   }
 
-  /// By the warp that arrived last: all segments of a head, two on their way at once.
+  /// By the warp that arrived last: all segments of a head.
   __device__ void MergeAll(int sequence, int head, const Segments& segments,
-                           Sums<kHeadDim>& sums) const {
+                           Sums<kFragments>& sums) const {
     if (lane_ == 0) *Counter(sequence, head) = 0;
+    constexpr int kAtOnce = Shape<kStorage, kHeadDim>::kWarps <= 4 && kHeadDim <= 128 ? 4 : 2;
+    sums.Begin();
     if (used()) {
       const float4* partial = At(sequence, head, segments.first);
-      for (int i = 0; i < segments.count; i += 2, partial += 2 * stride()) {
-        const Loaded even(partial);
-        const Loaded odd(i + 1 < segments.count ? partial + stride() : partial);
-        MergeBehind(sums.out, sums.ends, sums.max, even.out, even.ends, i == 0);
-        if (i + 1 < segments.count) {
-          MergeBehind(sums.out, sums.ends, sums.max, odd.out, odd.ends, false);
-        }
+      for (int i = 0; i < segments.count; i += kAtOnce, partial += kAtOnce * stride()) {
+        LoadedSegments<kFragments, kAtOnce>(partial, partial + kFragments * 32, stride(),
+                                            segments.count - i)
+            .MergeBehind(sums);
       }
     }
     __syncwarp();
   }
 
-  /// At the end of a warp's own work, where merges are spread: its channels of its head.
-  __device__ void MergeShare(int worker) const {
-    const int index = worker / kFragments, fragment = worker % kFragments;
+  /// At the end of a warp's own work, where merges are spread: 16 channels of a head, `task` of
+  /// MergeTasks. The exact window comes first: it waits for nobody.
+  __device__ void MergeShare(int task) const {
+    const int index = task / kFragments, fragment = task % kFragments;
+    const int head = index % call_.kv.kv_heads;
     Cursor at;
     at.sequence = index / call_.kv.kv_heads;
-    if (at.sequence >= call_.lists.sequences) return;
     at.OpenSequence(call_);
     const Segments segments(at);
-    if (segments.count < 2) return;  // its warp has finished it
-    const int head = index % call_.kv.kv_heads;
-    WaitFor(Counter(at.sequence, head), segments.count);
-    Sums<kHeadDim> sums;  // `out` is not used
-    float out[1][4];
-    constexpr int kAtOnce = 8;
-    const float4* partial = At(at.sequence, head, segments.first);
-    for (int i = 0; i < segments.count && used(); i += kAtOnce) {
-      float4 values[kAtOnce][1], ends[kAtOnce];
-#pragma unroll
-      for (int j = 0; j < kAtOnce; ++j) {
-        const float4* from = partial + min(i + j, segments.count - 1) * stride();
-        values[j][0] = __ldcg(from + fragment * 32);
-        ends[j] = __ldcg(from + kFragments * 32);
-      }
-#pragma unroll
-      for (int j = 0; j < kAtOnce; ++j) {
-        if (i + j >= segments.count) break;
-        MergeBehind(out, sums.ends, sums.max, values[j], ends[j], i + j == 0);
-      }
+    const bool has_window = call_.params.exact_window != 0;
+    if (segments.count < 2 && !has_window) return;  // its warp has finished it
+    Sums<1> exact, sums;
+    if (has_window) {
+      Queries<kHeadDim> queries;
+      queries.Load(call_, at.sequence, head, columns_, lane_);
+      exact.Begin();
+      ExactWindow<kHeadDim>(call_, at.sequence).Attend(head, queries, fragment, exact, lane_);
     }
-    __syncwarp();
-    sums.template FinishFragments<kStorage>(call_, at.sequence, head, columns_, lane_, fragment,
-                                            out);
-    // The last of the head's warps leaves the counter as it was found.
-    if (lane_ == 0 && atomicAdd(Counter(at.sequence, head), 1) + 1 == segments.count + kFragments) {
-      *Counter(at.sequence, head) = 0;
+    sums.Begin();
+    if (segments.count > 0) {
+      int* counter = Counter(at.sequence, head);
+      WaitFor(counter, segments.count);
+      constexpr int kAtOnce = Shape<kStorage, kHeadDim>::kWarps <= 12 ? 12 : 8;
+      const float4* partial = At(at.sequence, head, segments.first);
+      for (int i = 0; i < segments.count && used(); i += kAtOnce, partial += kAtOnce * stride()) {
+        LoadedSegments<1, kAtOnce>(partial + fragment * 32, partial + kFragments * 32, stride(),
+                                   segments.count - i)
+            .MergeBehind(sums);
+      }
+      __syncwarp();
+      sums.template Normalize<kStorage>(lane_);
+      // The last of the head's warps leaves the counter as it was found.
+      if (lane_ == 0 && atomicAdd(counter, 1) + 1 == segments.count + kFragments) *counter = 0;
     }
+    if (has_window) {
+      exact.MergeBehind([&](int i) { return sums.Part(i); }, lane_);
+      sums = exact;
+    }
+    sums.template Write<kHeadDim>(call_, at.sequence, head, columns_, lane_, fragment);
   }
 
  private:
-  struct Loaded {
-    float4 out[kFragments], ends;
-    __device__ __forceinline__ explicit Loaded(const float4* from) {
-#pragma unroll
-      for (int i = 0; i < kFragments; ++i) out[i] = __ldcg(from + i * 32);
-      ends = __ldcg(from + kFragments * 32);
-    }
-  };
-
   __device__ bool used() const { return columns_.first + 2 * (lane_ % 4) < columns_.group; }
   __device__ int passes() const { return Passes(columns_.group); }
 

@@ -4,6 +4,7 @@
 
 #include "atom/kernels/cuda/attention/attention_call.h"
 #include "atom/kernels/cuda/attention/decode/shape.cuh"
+#include "atom/kernels/cuda/attention/key_mean.cuh"
 #include "atom/kernels/cuda/rows/row_values.cuh"
 
 namespace atom::kernels::cuda::decode {
@@ -23,7 +24,8 @@ struct Queries {
   static constexpr int kFragments = kHeadDim / 16;
 
   uint32_t fragments[kFragments][2];
-  float sum[2];  // Σ q of columns 2t, 2t + 1
+  float sum[2];   // Σ q of columns 2t, 2t + 1
+  float mean[2];  // q · mean of the keys, in units of log2(e): with a softcap
 
   __device__ void Load(const DecodeAttention& call, int sequence, int head, const Columns& columns,
                        int lane) {
@@ -53,9 +55,22 @@ struct Queries {
     }
     sum[0] = sums[0];
     sum[1] = sums[1];
+    LoadMean(call, head, lane);
   }
 
  private:
+  __device__ __forceinline__ void LoadMean(const DecodeAttention& call, int head, int lane) {
+    mean[0] = mean[1] = 0.0f;
+    if (call.params.key_mean == nullptr) return;
+    const float product =
+        __fmul_rn(MeanProduct<kHeadDim>(call.params.key_mean + head * kHeadDim, lane % 4,
+                                        [&](int i) { return fragments[i / 2][i % 2]; }),
+                  call.params.scale * 1.4426950408889634f);
+    // A lane has that of column g, and needs those of columns 2t, 2t + 1.
+#pragma unroll
+    for (int j = 0; j < 2; ++j) mean[j] = __shfl_sync(~0u, product, 4 * (2 * (lane % 4) + j));
+  }
+
   template <RowType kType>
   __device__ __forceinline__ void LoadAs(const void* row, int t) {
 #pragma unroll

@@ -1,5 +1,5 @@
-// One step: two pages of a ring slot against the queries of a warp. Their words become fp16
-// fragments in registers; scores = K · qᵀ, softmax, out += Vᵀ · p.
+// One step: two pages of a ring slot, or an exact one, against the queries of a warp. Their words
+// become fp16 fragments in registers; scores = K · qᵀ, softmax, out += Vᵀ · p.
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/sums.cuh"
@@ -12,52 +12,56 @@ struct Seen {
   int first, end;
 };
 
-template <KvStorage kStorage, int kHeadDim>
+template <KvStorage kStorage, int kHeadDim, int kPages>
 class Step {
  public:
-  using Sizes = Shape<kStorage, kHeadDim>;
   static constexpr int kFragments = kHeadDim / 16;
   static constexpr int kWords = WordsPerFragment(kStorage);
   static constexpr int kAtOnce = 4 / kWords;  // fragments, so that few words are in registers
 
-  /// `slot`: the pages; `first`: their first position.
-  __device__ __forceinline__ Step(const AttentionParams& params, const char* slot, int first,
+  /// `pages`: one behind the other; `first`: their first position.
+  __device__ __forceinline__ Step(const AttentionParams& params, const char* pages, int first,
                                   const Seen& seen, int lane)
       : params_(params),
-        slot_(slot),
+        pages_(pages),
         first_(first),
         seen_(seen),
         lane_(lane),
         g_(lane / 4),
         t_(lane % 4) {
-    partial_ = first + kStepPages * kPagePositions > seen.end || first < seen.first;
+    partial_ = first + kPages * kPagePositions > seen.end || first < seen.first;
   }
 
-  __device__ __forceinline__ void Attend(const Queries<kHeadDim>& queries, Sums<kHeadDim>& sums) {
-    float scores[kStepPages][4];  // (position g, columns 2t, 2t + 1), (g + 8, the same)
+  /// `first`: of the fragments of values that `sums` has.
+  template <int kCount>
+  __device__ __forceinline__ void Attend(const Queries<kHeadDim>& queries, Sums<kCount>& sums,
+                                         int first = 0) {
+    float scores[kPages][4];  // (position g, columns 2t, 2t + 1), (g + 8, the same)
     ComputeScores(queries, scores);
     sums.RaiseMax(scores);
 #pragma unroll
-    for (int i = 0; i < kStepPages; ++i) {
+    for (int i = 0; i < kPages; ++i) {
       // p, rounded to fp16, with positions across: the B operand of both products.
       const float(&s)[4] = scores[i];
       const __half2 low =
           __floats2half2_rn(ptx::Exp2(s[0] - sums.max[0]), ptx::Exp2(s[1] - sums.max[1]));
       const __half2 high =
           __floats2half2_rn(ptx::Exp2(s[2] - sums.max[0]), ptx::Exp2(s[3] - sums.max[1]));
-      AddValues(i, ptx::MovMatrixTrans(Bits(low)), ptx::MovMatrixTrans(Bits(high)), sums);
+      AddValues(i, ptx::MovMatrixTrans(Bits(low)), ptx::MovMatrixTrans(Bits(high)), sums, first);
     }
   }
 
  private:
-  __device__ const char* Page(int i) const { return slot_ + i * Sizes::kPageBytes; }
+  __device__ const char* Page(int i) const {
+    return pages_ + i * HeadPageBytes(kStorage, kHeadDim);
+  }
   __device__ const char* Scales(int i) const { return Page(i) + ScaleOffset(kStorage, kHeadDim); }
 
   /// In units of log2(e); −infinity at positions that are not seen.
   __device__ __forceinline__ void ComputeScores(const Queries<kHeadDim>& queries,
-                                                float (&scores)[kStepPages][4]) const {
+                                                float (&scores)[kPages][4]) const {
 #pragma unroll
-    for (int i = 0; i < kStepPages; ++i) {
+    for (int i = 0; i < kPages; ++i) {
 #pragma unroll
       for (int j = 0; j < 4; ++j) scores[i][j] = 0;
       ForEachFragment<0, kFragments>(Page(i), [&](int s, const uint32_t(&a)[4]) {
@@ -67,7 +71,7 @@ class Step {
     }
     const float score_scale = params_.scale * 1.4426950408889634f;
 #pragma unroll
-    for (int i = 0; i < kStepPages; ++i) {
+    for (int i = 0; i < kPages; ++i) {
       float a[2] = {score_scale, score_scale}, b[2] = {0, 0};
       if constexpr (HasScales(kStorage)) {
         const __half2* pairs = reinterpret_cast<const __half2*>(Scales(i));
@@ -82,21 +86,23 @@ class Step {
     if (params_.softcap > 0) {
       const float cap = params_.softcap * 1.4426950408889634f;
 #pragma unroll
-      for (int j = 0; j < 4 * kStepPages; ++j) {
-        scores[j / 4][j % 4] = Softcap(scores[j / 4][j % 4], cap);
+      for (int j = 0; j < 4 * kPages; ++j) {
+        scores[j / 4][j % 4] = Softcap(scores[j / 4][j % 4], queries.mean[j % 2], cap);
       }
     }
     if (!partial_) return;
 #pragma unroll
-    for (int j = 0; j < 4 * kStepPages; ++j) {
+    for (int j = 0; j < 4 * kPages; ++j) {
       const int position = first_ + g_ + 8 * (j / 2);
       if (position >= seen_.end || position < seen_.first) scores[j / 4][j % 4] = -INFINITY;
     }
   }
 
-  /// out += Vᵀ · p of page i, and the sums of p.
-  __device__ __forceinline__ void AddValues(int page, uint32_t p0, uint32_t p1,
-                                            Sums<kHeadDim>& sums) const {
+  /// out += Vᵀ · p of a page, and the sums of p.
+  template <int kCount>
+  __device__ __forceinline__ void AddValues(int page, uint32_t p0, uint32_t p1, Sums<kCount>& sums,
+                                            int first) const {
+    static_assert(kCount == kFragments || kStorage == KvStorage::kF16);
     // What lies at positions that are not seen may be anything.
     uint32_t keep0 = ~0u, keep1 = ~0u;
     if (partial_) {
@@ -116,7 +122,9 @@ class Step {
     }
     if (g_ > (HasScales(kStorage) ? 2 : 0)) extra0 = extra1 = 0;
     ptx::MmaF16(sums.ends, extra0, 0, extra1, 0, p0, p1);
-    ForEachFragment<kFragments, 2 * kFragments>(Page(page), [&](int i, const uint32_t(&v)[4]) {
+    // Fragments of fp16 lie 512 bytes apart.
+    const char* values = Page(page) + (kCount == kFragments ? 0 : 512 * first);
+    ForEachFragment<kFragments, kFragments + kCount>(values, [&](int i, const uint32_t(&v)[4]) {
       float(&out)[4] = sums.out[i - kFragments];
       if constexpr (HasScales(kStorage)) {
         ptx::MmaF16(out, v[0], v[1], v[2], v[3], weighted0, weighted1);
@@ -173,7 +181,7 @@ class Step {
   }
 
   const AttentionParams& params_;
-  const char* slot_;
+  const char* pages_;
   int first_;
   Seen seen_;
   int lane_, g_, t_;

@@ -7,10 +7,9 @@
 
 namespace atom::kernels::cuda::decode {
 
-template <int kHeadDim>
+/// Of kFragments · 16 channels.
+template <int kFragments>
 struct Sums {
-  static constexpr int kFragments = kHeadDim / 16;
-
   float out[kFragments][4];  // Σ p · value
   float ends[4];             // columns 2t, 2t + 1 of row g: Σ p, Σ p · offset, Σ p · scale
   float max[2];              // the reference maximum of columns 2t, 2t + 1
@@ -27,12 +26,16 @@ struct Sums {
   }
 
   /// Moves the reference maximum to the largest score of a step where that exceeds it by far.
-  __device__ __forceinline__ void RaiseMax(const float (&scores)[kStepPages][4]) {
+  template <int kPages>
+  __device__ __forceinline__ void RaiseMax(const float (&scores)[kPages][4]) {
     float step_max[2];
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      step_max[j] =
-          fmaxf(fmaxf(scores[0][j], scores[0][j + 2]), fmaxf(scores[1][j], scores[1][j + 2]));
+      step_max[j] = fmaxf(scores[0][j], scores[0][j + 2]);
+#pragma unroll
+      for (int i = 1; i < kPages; ++i) {
+        step_max[j] = fmaxf(step_max[j], fmaxf(scores[i][j], scores[i][j + 2]));
+      }
     }
 #pragma unroll
     for (int distance = 4; distance < 32; distance *= 2) {
@@ -55,10 +58,13 @@ struct Sums {
   // In memory: [fragment][lane] float4 of `out`, then [lane] float4 of ends and maxima; `lane` is
   // added by the caller.
 
+  __device__ float4 Part(int i) const {
+    if (i == kFragments) return {ends[0], ends[1], max[0], max[1]};
+    return {out[i][0], out[i][1], out[i][2], out[i][3]};
+  }
   __device__ void Store(float4* to) const {
 #pragma unroll
-    for (int i = 0; i < kFragments; ++i) to[i * 32] = {out[i][0], out[i][1], out[i][2], out[i][3]};
-    to[kFragments * 32] = {ends[0], ends[1], max[0], max[1]};
+    for (int i = 0; i <= kFragments; ++i) to[i * 32] = Part(i);
   }
 
   /// Merges these registers behind what is at `from`.
@@ -78,36 +84,65 @@ struct Sums {
     max[0] = even.max, max[1] = odd.max;
   }
 
-  /// out / Σ p into the row of `out`, and the ends of the softmax where they are asked for.
+  /// `out` becomes out / Σ p, and the first two of `ends` Σ p in every lane.
   template <KvStorage kStorage>
-  __device__ void Finish(const DecodeAttention& call, int sequence, int head,
-                         const Columns& columns, int lane) const {
-    FinishFragments<kStorage, kFragments>(call, sequence, head, columns, lane, 0, out);
-  }
-
-  /// The same of `kCount` fragments from `first` on, which are in `part`.
-  template <KvStorage kStorage, int kCount>
-  __device__ void FinishFragments(const DecodeAttention& call, int sequence, int head,
-                                  const Columns& columns, int lane, int first,
-                                  const float (&part)[kCount][4]) const {
-    const int g = lane / 4, t = lane % 4;
-    const int64_t row = QueryRow(call, sequence);
+  __device__ void Normalize(int lane) {
+    const int t = lane % 4;
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       const float sum = __shfl_sync(~0u, ends[j], t);
       const Normalizer<kStorage> normalize(sum, __shfl_sync(~0u, ends[j], 4 + t),
                                            __shfl_sync(~0u, ends[j], 8 + t));
+#pragma unroll
+      for (int i = 0; i < kFragments; ++i) {
+        out[i][j] = normalize(out[i][j]);
+        out[i][2 + j] = normalize(out[i][2 + j]);
+      }
+      ends[j] = sum;
+    }
+  }
+
+  /// Merges these, of exact positions, behind the softmax of those before: before(i) is fragment i
+  /// of it, before(kFragments) its ends, as Store has them, normalized or just begun. The result is
+  /// normalized.
+  template <class Before>
+  __device__ void MergeBehind(const Before& before, int lane) {
+    const float4 old_ends = before(kFragments);
+    const MergeFactors even(old_ends.z, max[0]), odd(old_ends.w, max[1]);
+    const float sums[2] = {__shfl_sync(~0u, ends[0], lane % 4),
+                           __shfl_sync(~0u, ends[1], lane % 4)};
+    const float inverse[2] = {__frcp_rn(even(old_ends.x, sums[0])),
+                              __frcp_rn(odd(old_ends.y, sums[1]))};
+    // Of what was normalized.
+    const float weight[2] = {__fmul_rn(old_ends.x, even.old_factor),
+                             __fmul_rn(old_ends.y, odd.old_factor)};
+    const auto merge = [&](float& x, float old, int column, float factor) {
+      x = __fmul_rn(__fmaf_rn(x, factor, __fmul_rn(old, weight[column])), inverse[column]);
+    };
+#pragma unroll
+    for (int i = 0; i < kFragments; ++i) {
+      const float4 old = before(i);
+      merge(out[i][0], old.x, 0, even.new_factor), merge(out[i][1], old.y, 1, odd.new_factor);
+      merge(out[i][2], old.z, 0, even.new_factor), merge(out[i][3], old.w, 1, odd.new_factor);
+    }
+  }
+
+  /// Into the row of `out`, fragments from `first` on.
+  template <int kHeadDim>
+  __device__ void Write(const DecodeAttention& call, int sequence, int head, const Columns& columns,
+                        int lane, int first) const {
+    const int g = lane / 4, t = lane % 4;
+    const int64_t row = QueryRow(call, sequence);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
       const int column = columns.first + 2 * t + j;
       if (column >= columns.group) continue;
       const int64_t query_head = head * columns.group + column;
-      if (call.params.ends != nullptr && g == 0 && first == 0) {
-        call.params.ends[row * call.params.heads + query_head] = {max[j], sum};
-      }
       void* to = MutableRowAt(call.out, row, query_head * kHeadDim + 16 * first);
 #pragma unroll
-      for (int i = 0; i < kCount; ++i) {
-        StoreValue(to, call.out.type, 16 * i + g, normalize(part[i][j]));
-        StoreValue(to, call.out.type, 16 * i + 8 + g, normalize(part[i][2 + j]));
+      for (int i = 0; i < kFragments; ++i) {
+        StoreValue(to, call.out.type, 16 * i + g, out[i][j]);
+        StoreValue(to, call.out.type, 16 * i + 8 + g, out[i][2 + j]);
       }
     }
   }

@@ -5,6 +5,7 @@
 //        bulk copies                  unpacking warps            multiplying warpgroups
 #pragma once
 
+#include "atom/kernels/cuda/attention/dispatch.h"
 #include "atom/kernels/cuda/attention/prefill.h"
 #include "atom/kernels/cuda/attention/prefill/multiply.cuh"
 #include "atom/kernels/cuda/attention/prefill/unpack.cuh"
@@ -74,14 +75,8 @@ cudaError_t LaunchAs(const PrefillAttention& call, cudaStream_t stream) {
 /// To be instantiated in a file of its own for each head_dim.
 template <int kHeadDim>
 cudaError_t Launch(const PrefillAttention& call, cudaStream_t stream) {
-  switch (call.kv.storage) {
-    case KvStorage::kInt4:
-      return LaunchAs<KvStorage::kInt4, kHeadDim>(call, stream);
-    case KvStorage::kInt8:
-      return LaunchAs<KvStorage::kInt8, kHeadDim>(call, stream);
-    default:
-      return LaunchAs<KvStorage::kF16, kHeadDim>(call, stream);
-  }
+  return WithStorage(call.kv.storage,
+                     [&](auto storage) { return LaunchAs<storage.value, kHeadDim>(call, stream); });
 }
 
 }  // namespace atom::kernels::cuda::prefill

@@ -6,8 +6,7 @@
 // instruction and the roles of the operands differ, and give the same bits.
 #pragma once
 
-#include "atom/kernels/cuda/attention/prefill/queries.cuh"
-#include "atom/kernels/cuda/attention/prefill/sums.cuh"
+#include "atom/kernels/cuda/attention/prefill/tile_scores.cuh"
 #include "atom/kernels/cuda/ptx/mbarrier.h"
 #include "atom/kernels/cuda/ptx/sync.h"
 #include "atom/kernels/cuda/ptx/wgmma.h"
@@ -30,18 +29,17 @@ class MultiplyingWarpgroup {
         shared_(shared),
         warpgroup_(warpgroup),
         lane_(threadIdx.x % 32),
-        t_(lane_ % 4) {
+        tile_(call.params, lane_) {
     barriers_.base = ptx::SharedAddress(shared + Sizes::kBarriersAt);
     const int thread = threadIdx.x % kWarpgroupThreads;
     row_ = warpgroup * kWarpgroupRows + thread / 32 * 16 + lane_ / 4;
     state_.out = reinterpret_cast<float4*>(shared + Sizes::kStateAt) +
                  warpgroup * (kHeadDim / 8) * kWarpgroupThreads + thread;
-    sums_row_ = min(lane_ / 4, 3) * Sizes::kSumsRowBytes + 4 * t_;
-    score_scale_ = call.params.scale * 1.4426950408889634f;
   }
 
   __device__ void Run() {
     queries_.Load(call_, rows_, row_, lane_);
+    if constexpr (kSoftcap) queries_.LoadMean(call_, rows_.kv_head, lane_ % 4);
     if constexpr (Sizes::kQueriesInShared) {
       queries_.Store(QueryAddress(), threadIdx.x % kWarpgroupThreads / 32, lane_);
       ptx::FenceProxyAsync();
@@ -113,7 +111,7 @@ class MultiplyingWarpgroup {
     if constexpr (kAhead) {
       WaitForStage();
       MultiplyKeys(Operand(stage_.index));
-      LoadTerms(shared_ + stage_.index * Sizes::kStageBytes);
+      tile_.LoadTerms(shared_ + stage_.index * Sizes::kStageBytes);
       ptx::WgmmaWait<0>();
     }
     for (int tile = first; tile < last; ++tile) {
@@ -134,35 +132,17 @@ class MultiplyingWarpgroup {
       MultiplyKeys(Operand(stage_.index));
       ptx::WgmmaWait<0>();
     }
-    if constexpr (!kAhead) LoadTerms(stage);
-    ScaleScores();
-    Mask(tile * kTilePositions);
-    float largest[kStepsPerTile][2];  // of a step: rows g and g + 8
-#pragma unroll
-    for (int step = 0; step < kStepsPerTile; ++step) {
-      const float* scores = scores_ + step * 16;
-      float low = fmaxf(scores[0], scores[1]), high = fmaxf(scores[2], scores[3]);
-#pragma unroll
-      for (int i = 4; i < 16; i += 4) {
-        low = fmaxf(low, fmaxf(scores[i], scores[i + 1]));
-        high = fmaxf(high, fmaxf(scores[i + 2], scores[i + 3]));
-      }
-      largest[step][0] = low, largest[step][1] = high;
-    }
-#pragma unroll
-    for (int distance = 1; distance < 4; distance *= 2) {
-#pragma unroll
-      for (int i = 0; i < 2 * kStepsPerTile; ++i) {
-        float& x = largest[i / 2][i % 2];
-        x = fmaxf(x, __shfl_xor_sync(~0u, x, distance));
-      }
-    }
+    if constexpr (!kAhead) tile_.LoadTerms(stage);
+    tile_.Scale(queries_);
+    tile_.Mask(queries_, tile * kTilePositions);
+    float largest[kStepsPerTile][2];
+    tile_.FindLargest(largest);
     Raise raises[kStepsPerTile];
 #pragma unroll
     for (int step = 0; step < kStepsPerTile; ++step) {
       raises[step] = sums_.RaiseMax(largest[step]);
-      Exponentials(stage, step);
-      AddProbabilities(stage, step);
+      tile_.Exponentiate(stage, step, sums_.max);
+      tile_.AddProbabilities(stage, step, sums_.sums);
     }
     if constexpr (kAhead) {
       if (tile + 1 < last) {
@@ -192,7 +172,7 @@ class MultiplyingWarpgroup {
       ptx::WgmmaCommit();
     }
     PassTurn();
-    if constexpr (kAhead) LoadTerms(shared_ + stage_.index * Sizes::kStageBytes);
+    if constexpr (kAhead) tile_.LoadTerms(shared_ + stage_.index * Sizes::kStageBytes);
     ptx::WgmmaWait<0>();
     Release(index);
     if constexpr (!kAhead) stage_.Next();
@@ -216,91 +196,14 @@ class MultiplyingWarpgroup {
       if constexpr (Sizes::kQueriesInShared) {
         const uint64_t queries =
             ptx::Swizzle128Descriptor(QueryAddress() + s / 4 * kWarpgroupRows * 128 + s % 4 * 32);
-        ptx::Wgmma<MmaTypes::kF16F16, OperandA::kShared, kTilePositions>::Issue(scores_, queries,
-                                                                                keys, s > 0);
+        ptx::Wgmma<MmaTypes::kF16F16, OperandA::kShared, kTilePositions>::Issue(
+            tile_.scores, queries, keys, s > 0);
       } else {
         ptx::Wgmma<MmaTypes::kF16F16, OperandA::kRegisters, kTilePositions>::Issue(
-            scores_, queries_.fragments[s], keys, s > 0);
+            tile_.scores, queries_.fragments[s], keys, s > 0);
       }
     }
     ptx::WgmmaCommit();
-  }
-
-  /// (a, b) of KeyTerms of two positions for each of this lane's columns; begun before the scores
-  /// are there.
-  __device__ __forceinline__ void LoadTerms(const char* stage) {
-    if constexpr (HasScales(kStorage)) {
-#pragma unroll
-      for (int j = 0; j < kTilePositions / 8; ++j) {
-        terms_[j] = reinterpret_cast<const float4*>(stage + Sizes::kTermsAt)[4 * j + t_];
-      }
-    }
-  }
-
-  /// Into units of log2(e).
-  __device__ __forceinline__ void ScaleScores() {
-#pragma unroll
-    for (int j = 0; j < kTilePositions / 8; ++j) {
-      float4 terms = {score_scale_, 0.0f, score_scale_, 0.0f};
-      if constexpr (HasScales(kStorage)) terms = terms_[j];
-      float* s = scores_ + 4 * j;
-      s[0] = Score(s[0], terms.x, terms.y, queries_.sum[0]);
-      s[1] = Score(s[1], terms.z, terms.w, queries_.sum[0]);
-      s[2] = Score(s[2], terms.x, terms.y, queries_.sum[1]);
-      s[3] = Score(s[3], terms.z, terms.w, queries_.sum[1]);
-    }
-    if constexpr (kSoftcap) {
-      const float cap = call_.params.softcap * 1.4426950408889634f;
-#pragma unroll
-      for (int i = 0; i < kTilePositions / 2; ++i) scores_[i] = Softcap(scores_[i], cap);
-    }
-  }
-
-  /// Positions that a row does not see, of the tile from `first` on.
-  __device__ __forceinline__ void Mask(int first) {
-    const int end = first + kTilePositions;
-    // One decision for the warp: whether some row does not see all of the tile.
-    bool partial = false;
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      partial |= end - 1 > queries_.last[h] || first < queries_.first[h];
-    }
-    if (!__any_sync(~0u, partial)) return;
-#pragma unroll
-    for (int i = 0; i < kTilePositions / 2; ++i) {
-      const int position = first + i / 4 * 8 + 2 * t_ + i % 2, h = i / 2 % 2;
-      if (position > queries_.last[h] || position < queries_.first[h]) scores_[i] = -INFINITY;
-    }
-  }
-
-  /// p = fp16(2^(score − max)), and p · scale of the value, as A operands of 16 positions each.
-  __device__ __forceinline__ void Exponentials(const char* stage, int step) {
-    const float low = sums_.max[0], high = sums_.max[1];
-#pragma unroll
-    for (int j = 4 * step; j < 4 * step + 4; ++j) {
-      const float* s = scores_ + 4 * j;
-      uint32_t* p = p_[j / 2] + 2 * (j % 2);
-      p[0] = Bits(__floats2half2_rn(ptx::Exp2(s[0] - low), ptx::Exp2(s[1] - low)));
-      p[1] = Bits(__floats2half2_rn(ptx::Exp2(s[2] - high), ptx::Exp2(s[3] - high)));
-      if constexpr (HasScales(kStorage)) {
-        const uint32_t scale = *reinterpret_cast<const uint32_t*>(
-            stage + Sizes::kSumsAt + 2 * Sizes::kSumsRowBytes + 16 * j + 4 * t_);
-        uint32_t* to = weighted_[j / 2] + 2 * (j % 2);
-        to[0] = Bits(__hmul2(AsHalf2(p[0]), AsHalf2(scale)));
-        to[1] = Bits(__hmul2(AsHalf2(p[1]), AsHalf2(scale)));
-      }
-    }
-  }
-
-  /// The sums of p, of p · offset and of p · scale. A warp's product: columns are few.
-  __device__ __forceinline__ void AddProbabilities(const char* stage, int step) {
-    const char* row = stage + Sizes::kSumsAt + sums_row_;
-#pragma unroll
-    for (int i = kStepPages * step; i < kStepPages * (step + 1); ++i) {
-      const uint32_t low = *reinterpret_cast<const uint32_t*>(row + 32 * i);
-      const uint32_t high = *reinterpret_cast<const uint32_t*>(row + 32 * i + 16);
-      ptx::MmaF16(sums_.sums, p_[i][0], p_[i][1], p_[i][2], p_[i][3], low, high);
-    }
   }
 
   /// out += p · V, of pages [kFirst, kEnd) of the tile.
@@ -312,7 +215,7 @@ class MultiplyingWarpgroup {
     for (int i = kFirst; i < kEnd; ++i) {
       const uint64_t positions = stage + (i * 2 * kPagePositions >> 4);
       const bool add = i > 0 || !sums_.empty;
-      Values::Issue(sums_.out, HasScales(kStorage) ? weighted_[i] : p_[i],
+      Values::Issue(sums_.out, HasScales(kStorage) ? tile_.weighted[i] : tile_.p[i],
                     positions + (Sizes::kValuesAt >> 4), add);
     }
   }
@@ -320,14 +223,10 @@ class MultiplyingWarpgroup {
   const PrefillAttention& call_;
   const RowTile& rows_;
   char* shared_;
-  int warpgroup_, lane_, t_, row_;
-  int sums_row_;  // bytes from `sums` of a stage: row g, positions 2t, 2t + 1
-  float score_scale_;
+  int warpgroup_, lane_, row_;
   Barriers<Sizes> barriers_;
   Queries<kHeadDim> queries_;
-  float scores_[kTilePositions / 2];  // [4 j + i]: row g + 8 (i/2), position 8 j + 2 t + i%2
-  float4 terms_[kTilePositions / 8];
-  uint32_t p_[kTilePages][4], weighted_[kTilePages][4];
+  TileScores<kStorage, kHeadDim, kSoftcap> tile_;
   RingPosition<Sizes::kStages> stage_;
   int turns_ = 0;  // at the tensor cores, that are left
   SegmentSums<kHeadDim> sums_;

@@ -2,6 +2,7 @@
 // its warp's 16.
 #pragma once
 
+#include "atom/kernels/cuda/attention/key_mean.cuh"
 #include "atom/kernels/cuda/attention/prefill/row_tile.cuh"
 #include "atom/kernels/cuda/ptx/matrix.h"
 #include "atom/kernels/cuda/ptx/mbarrier.h"
@@ -15,6 +16,7 @@ struct Queries {
 
   uint32_t fragments[kFragments][4];  // (g, low k) (g + 8, low k) (g, high k) (g + 8, high k)
   float sum[2];                       // Σ q
+  float mean[2];                      // q · mean of the keys, in units of log2(e): with a softcap
   int first[2], last[2];              // positions that a row sees; none where there is no row
 
   /// `row`: this lane's first of the tile.
@@ -53,6 +55,18 @@ struct Queries {
     }
     sum[0] = sums[0];
     sum[1] = sums[2];
+  }
+
+  __device__ __forceinline__ void LoadMean(const PrefillAttention& call, int kv_head, int t) {
+    mean[0] = mean[1] = 0.0f;
+    if (call.params.key_mean == nullptr) return;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      mean[h] =
+          __fmul_rn(MeanProduct<kHeadDim>(call.params.key_mean + kv_head * kHeadDim, t,
+                                          [&](int i) { return fragments[i / 2][2 * (i % 2) + h]; }),
+                    call.params.scale * 1.4426950408889634f);
+    }
   }
 
   /// Into shared memory: [head_dim/64][64 rows][64 channels], swizzled. `warp`: of the warpgroup.

@@ -96,8 +96,8 @@ struct RowState {
       const int query = (row + 8 * h) / rows.group, head = (row + 8 * h) % rows.group;
       if (query >= rows.count) continue;
       const int64_t out_row = rows.first_row + query, out_head = rows.kv_head * rows.group + head;
-      if (call.params.ends != nullptr && t == 0) {
-        call.params.ends[out_row * call.params.heads + out_head] = {max[h], even};
+      if (call.ends != nullptr && t == 0) {
+        call.ends[out_row * call.params.heads + out_head] = {max[h], even};
       }
       void* to = MutableRowAt(call.out, out_row, out_head * kHeadDim);
 #pragma unroll

@@ -36,9 +36,27 @@ struct S4GemmCall {
   bool add = false;             ///< y += result
 };
 
+/// How a call is computed. Plain data.
+struct S4GemmPlan {
+  int token_tiles = 0;
+  int output_tiles = 0;
+  int k_blocks = 0;     ///< of 128 low-bit or 64 outlier columns
+  bool native = false;  ///< the card multiplies 4-bit integers itself
+};
+
 namespace s4 {
+
+inline constexpr int kThreads = 256;    ///< 8 warps of 64 tokens × 32 outputs
+inline constexpr int kTile = 128;       ///< tokens and outputs of a CTA
+inline constexpr int kBlockBytes = 64;  ///< of a row in a stage
+inline constexpr int kStages = 4;
+inline constexpr int kOperandBytes = kTile * kBlockBytes;
+inline constexpr int kStageBytes = 2 * kOperandBytes;
+inline constexpr int kSharedBytes = kStages * kStageBytes;
+
 /// The launch; s4_gemm.h has the checked one.
-cudaError_t EnqueueGemm(const S4GemmCall& call, cudaStream_t stream);
+cudaError_t EnqueueGemm(const S4GemmCall& call, const S4GemmPlan& plan, cudaStream_t stream);
+
 }  // namespace s4
 
 }  // namespace atom::kernels::cuda

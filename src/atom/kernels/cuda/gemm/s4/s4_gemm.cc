@@ -26,10 +26,29 @@ std::string WhyNotComputed(const S4GemmCall& call) {
   return "";
 }
 
+S4GemmPlan PlanS4Gemm(const S4GemmCall& call, int compute_capability) {
+  const auto divide_up = [](int a, int b) { return (a + b - 1) / b; };
+  S4GemmPlan plan;
+  plan.token_tiles = divide_up(call.m, s4::kTile);
+  plan.output_tiles = divide_up(call.n, s4::kTile);
+  plan.k_blocks = divide_up(call.k4, 2 * s4::kBlockBytes) + divide_up(call.k8, s4::kBlockBytes);
+  plan.native = compute_capability >= 75 && compute_capability < 90;
+  return plan;
+}
+
+std::string ToString(const S4GemmPlan& plan) {
+  return fmt::format(
+      "s4: {} × {} tiles of {} × {}, {} blocks of K in {} stages, {} threads, {} bytes of shared "
+      "memory, {} 4-bit products",
+      plan.token_tiles, plan.output_tiles, s4::kTile, s4::kTile, plan.k_blocks, s4::kStages,
+      s4::kThreads, s4::kSharedBytes, plan.native ? "native" : "emulated");
+}
+
 Status LaunchS4Gemm(const S4GemmCall& call, cudaStream_t stream) {
   if (const std::string why = WhyNotComputed(call); !why.empty()) return MakeError("{}", why);
   if (call.m == 0) return {};
-  return Check(s4::EnqueueGemm(call, stream), "launch the s4 GEMM");
+  // Tiles are the same on every card.
+  return Check(s4::EnqueueGemm(call, PlanS4Gemm(call, 0), stream), "launch the s4 GEMM");
 }
 
 }  // namespace atom::kernels::cuda

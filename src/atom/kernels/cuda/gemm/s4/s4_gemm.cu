@@ -15,12 +15,6 @@
 namespace atom::kernels::cuda::s4 {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kTile = 128;       // tokens and outputs
-constexpr int kBlockBytes = 64;  // of a row in a stage
-constexpr int kStages = 4;
-constexpr int kOperandBytes = kTile * kBlockBytes;
-constexpr int kStageBytes = 2 * kOperandBytes;
 constexpr int kTokenTiles = 4, kOutputTiles = 4;  // of a warp: 16 tokens, 8 outputs each
 
 /// Byte of (row, chunk of 16 bytes) in an operand's half of a stage.
@@ -213,16 +207,15 @@ __global__ void __launch_bounds__(kThreads, 1) GemmKernel(const __grid_constant_
 
 }  // namespace
 
-cudaError_t EnqueueGemm(const S4GemmCall& call, cudaStream_t stream) {
-  constexpr int kBytes = kStages * kStageBytes;
-  if (cudaError_t error =
-          cudaFuncSetAttribute(GemmKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
+cudaError_t EnqueueGemm(const S4GemmCall& call, const S4GemmPlan& plan, cudaStream_t stream) {
+  if (cudaError_t error = cudaFuncSetAttribute(
+          GemmKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
       error != cudaSuccess) {
     return error;
   }
-  const dim3 grid(static_cast<unsigned>((call.m + kTile - 1) / kTile),
-                  static_cast<unsigned>((call.n + kTile - 1) / kTile));
-  GemmKernel<<<grid, kThreads, kBytes, stream>>>(call);
+  const dim3 grid(static_cast<unsigned>(plan.token_tiles),
+                  static_cast<unsigned>(plan.output_tiles));
+  GemmKernel<<<grid, kThreads, kSharedBytes, stream>>>(call);
   return cudaGetLastError();
 }
 

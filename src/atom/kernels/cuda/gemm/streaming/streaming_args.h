@@ -25,6 +25,7 @@ struct StreamingArgs {
   int32_t m = 0;
   GemmOutput output = GemmOutput::kHalf;
   bool add = false;
+  int32_t experts = 0;
 };
 
 }  // namespace atom::kernels::cuda

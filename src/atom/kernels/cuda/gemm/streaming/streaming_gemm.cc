@@ -27,8 +27,9 @@ int64_t RowBlocks(const GemmDesc& desc) {
   return blocks;
 }
 
-constexpr double kMemory = 1900;  // bytes a clock, all multiprocessors
-constexpr double kStart = 5000;   // clocks of the launch, the first loads and the last stores
+constexpr double kMemory = 1900;        // bytes a clock, all multiprocessors
+constexpr double kExpertStart = 15000;  // clocks of each CTA of a grouped product
+constexpr double kStart = 5000;         // clocks of the launch, the first loads and the last stores
 
 // Clocks of the whole launch: the weights from device memory once, or the slowest multiprocessor's
 // CTAs one after the other, each at its own pace. Constants measured in docs/performance-gpu.md.
@@ -38,13 +39,16 @@ double EstimateClocks(const GemmDesc& desc, const GemmDevice& device, const Stre
   const double blocks = static_cast<double>(Blocks(desc)) +
                         static_cast<double>(Steps8(desc) * kStep8Bytes) / shape.block_bytes();
   const double weights = static_cast<double>(RowBlocks(desc)) * blocks * shape.block_bytes();
-  const double ctas = static_cast<double>(grid.row_tiles) * grid.token_tiles * shape.cluster;
+  const auto token_tiles = static_cast<double>(desc.expected_token_tiles(shape.tile_tokens()));
+  const double ctas = static_cast<double>(grid.row_tiles) * token_tiles * shape.cluster;
   const double waves = std::ceil(ctas / (device.multiprocessors * shape.ctas_per_sm));
   // Where one CTA has a multiprocessor for itself, the last wave leaves memory idle.
   const double idle =
       shape.ctas_per_sm == 1 && waves > 1 ? waves * device.multiprocessors / ctas : 1.0;
-  const double memory = weights * grid.token_tiles / kMemory * idle;
-  const double pace = waves * blocks / shape.cluster * info.block_clocks;
+  const double memory = weights * token_tiles / kMemory * idle;
+  // Finding an expert, and a start that no other CTA hides.
+  const double begin = shape.experts && shape.ctas_per_sm == 1 ? kExpertStart : 0;
+  const double pace = waves * (begin + blocks / shape.cluster * info.block_clocks);
   // Distributed shared memory is slow to read.
   const double reduce =
       shape.cluster > 1 ? 4000.0 + shape.partial_bytes() / 16.0 : shape.partial_bytes() / 128.0;
@@ -65,12 +69,17 @@ double MemoryClocks(const GemmDesc& desc) {
                            ? static_cast<double>(Blocks(desc) * kDenseBlockBytes)
                            : static_cast<double>(Blocks(desc) * (kBlockCodeBytes + kScaleBytes) +
                                                  Steps8(desc) * kStep8Bytes);
-  return kStart + static_cast<double>(RowBlocks(desc)) * bytes / kMemory;
+  const double weights =
+      desc.experts == 0 ? 1.0 : static_cast<double>(std::min(desc.experts, (desc.m + 7) / 8));
+  return kStart + weights * static_cast<double>(RowBlocks(desc)) * bytes / kMemory;
 }
 
 std::string WhyNotStreamed(const GemmDesc& desc) {
   if (desc.m <= 0 || desc.total_n() <= 0 || desc.k() <= 0) {
     return fmt::format("a product of {} × {} × {} is empty", desc.m, desc.total_n(), desc.k());
+  }
+  if (desc.experts > kMaxExperts) {
+    return fmt::format("{} experts: at most {}", desc.experts, kMaxExperts);
   }
   if (desc.k() > 65536) return fmt::format("{} columns: INT32 sums hold 65,536", desc.k());
   if ((desc.recipe == GemmRecipe::kInt8 || desc.recipe == GemmRecipe::kDense) && desc.k4 != 0) {
@@ -83,6 +92,10 @@ std::string WhyNotStreamed(const GemmDesc& desc) {
       ((desc.group != kBlockColumns && desc.group != kBlockColumns / 2) || desc.k4 == 0)) {
     return fmt::format("groups of {} with 16-bit activations: 64 or 128 is needed", desc.group);
   }
+  if (desc.recipe == GemmRecipe::kW4A16 && desc.experts > 0 && desc.group != kBlockColumns) {
+    return fmt::format("groups of {} with 16-bit activations and experts: 128 is needed",
+                       desc.group);
+  }
   if (desc.recipe == GemmRecipe::kInteger && desc.k4 == 0) return "no 4-bit columns";
   return "";
 }
@@ -92,10 +105,11 @@ std::optional<StreamPlan> PlanStream(const GemmDesc& desc, const GemmDevice& dev
   const StreamShape& shape = Info(kernel).shape;
   if (shape.recipe != desc.recipe || !WhyNotStreamed(desc).empty()) return std::nullopt;
   if (shape.group_sums() && shape.group != desc.group) return std::nullopt;
+  if (shape.experts != (desc.experts > 0)) return std::nullopt;
   StreamPlan plan;
   plan.kernel = kernel;
   plan.grid.row_tiles = static_cast<int>(DivideUp(RowBlocks(desc), shape.row_blocks));
-  plan.grid.token_tiles = static_cast<int>(DivideUp(desc.m, shape.tile_tokens()));
+  plan.grid.token_tiles = static_cast<int>(desc.token_tiles(shape.tile_tokens()));
   const int64_t slots =
       DivideUp(Blocks(desc), shape.units) + DivideUp(Steps8(desc), shape.steps8());
   // 1,024 bytes of each CTA's share belong to the system.
@@ -146,6 +160,8 @@ Status LaunchStreamGemm(const GemmDesc& desc, const StreamPlan& plan, const Gemm
   args.m = static_cast<int32_t>(desc.m);
   args.output = desc.output;
   args.add = desc.add;
+  args.experts = static_cast<int32_t>(desc.experts);
+  ATOM_CHECK(desc.experts == 0 || operands.expert_rows != nullptr, "the experts' rows are missing");
   const StreamLaunch to{launch.stream, launch.overlap_previous};
   return Check(kLaunch[static_cast<size_t>(plan.kernel)](args, plan.layout, plan.grid, to),
                fmt::format("launch GEMM {}", Info(plan.kernel).name));

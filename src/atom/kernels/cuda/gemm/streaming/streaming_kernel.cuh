@@ -45,6 +45,7 @@ __global__ void __launch_bounds__(Info(kKernel).shape.threads(), Info(kKernel).s
 
   const int rank = kShape.cluster > 1 ? static_cast<int>(ptx::ClusterRank()) : 0;
   const StreamTile<kShape> tile(args, grid, static_cast<int>(blockIdx.x) / kShape.cluster, rank);
+  if (tile.Empty()) return;
   if (threadIdx.x >= kShape.consumers()) {
     if constexpr (kShape.consumer_registers() != 0) ptx::ReleaseRegisters<kProducerRegisters>();
     if (threadIdx.x % 32 == 0) {

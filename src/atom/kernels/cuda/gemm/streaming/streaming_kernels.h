@@ -51,7 +51,19 @@ enum class StreamKernel {
   kDense8,
   kDense16,
   kDense64,
+  kDense128,
   kDense256,
+  kExpertInteger16,
+  kExpertInteger64r256,
+  kExpertGroup16,
+  kExpertGroup64r256,
+  kExpertInt8x16,
+  kExpertInt8x64,
+  kExpertW4A16x16,
+  kExpertW4A16x64r256,
+  kExpertDense16,
+  kExpertDense64,
+  kExpertDense256,
 };
 
 struct StreamKernelInfo {
@@ -107,7 +119,36 @@ constexpr auto MakeStreamKernels() {
       StreamKernelInfo{kDense8, "dense_8", {kDense, 1, 1, 1, 8, 1, 1, 2}, 327},
       StreamKernelInfo{kDense16, "dense_16", {kDense, 1, 1, 1, 16, 1, 1, 2}, 385},
       StreamKernelInfo{kDense64, "dense_64", {kDense, 1, 1, 1, 64, 1, 1, 2}, 475},
+      StreamKernelInfo{kDense128, "dense_128", {kDense, 2, 1, 1, 128, 1, 1, 1}, 1000},
       StreamKernelInfo{kDense256, "dense_256", {kDense, 2, 1, 1, 256, 1, 1, 1}, 1562},
+      StreamKernelInfo{
+          kExpertInteger16, "expert_integer_16", {kInteger, 1, 1, 2, 16, 2, 1, 2, 128, true}, 405},
+      StreamKernelInfo{kExpertInteger64r256,
+                       "expert_integer_64_r256",
+                       {kInteger, 4, 1, 1, 64, 2, 1, 1, 128, true},
+                       966},
+      StreamKernelInfo{
+          kExpertGroup16, "expert_group_16", {kGroup, 1, 1, 2, 16, 2, 1, 2, 128, true}, 430},
+      StreamKernelInfo{kExpertGroup64r256,
+                       "expert_group_64_r256",
+                       {kGroup, 4, 1, 1, 64, 2, 1, 1, 128, true},
+                       1400},
+      StreamKernelInfo{
+          kExpertInt8x16, "expert_int8_16", {kInt8, 1, 1, 2, 16, 2, 1, 2, 128, true}, 177},
+      StreamKernelInfo{
+          kExpertInt8x64, "expert_int8_64", {kInt8, 1, 1, 2, 64, 2, 1, 1, 128, true}, 210},
+      StreamKernelInfo{
+          kExpertW4A16x16, "expert_w4a16_16", {kW4A16, 1, 1, 2, 16, 2, 1, 2, 128, true}, 580},
+      StreamKernelInfo{kExpertW4A16x64r256,
+                       "expert_w4a16_64_r256",
+                       {kW4A16, 4, 1, 1, 64, 2, 1, 1, 128, true},
+                       1500},
+      StreamKernelInfo{
+          kExpertDense16, "expert_dense_16", {kDense, 1, 1, 1, 16, 1, 1, 2, 128, true}, 385},
+      StreamKernelInfo{
+          kExpertDense64, "expert_dense_64", {kDense, 1, 1, 1, 64, 1, 1, 2, 128, true}, 475},
+      StreamKernelInfo{
+          kExpertDense256, "expert_dense_256", {kDense, 2, 1, 1, 256, 1, 1, 1, 128, true}, 1562},
   };
 }
 
@@ -122,7 +163,7 @@ constexpr bool StreamKernelsAreInPlace() {
   for (size_t i = 0; i < kStreamKernels.size(); ++i) {
     if (static_cast<size_t>(kStreamKernels[i].kernel) != i) return false;
   }
-  return kStreamKernels.size() == static_cast<size_t>(StreamKernel::kDense256) + 1;
+  return kStreamKernels.size() == static_cast<size_t>(StreamKernel::kExpertDense256) + 1;
 }
 static_assert(StreamKernelsAreInPlace());
 

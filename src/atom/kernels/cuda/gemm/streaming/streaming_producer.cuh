@@ -21,7 +21,7 @@ class StreamProducer {
         tile_(tile),
         base_(base),
         padded_((args.m + 7) / 8 * 8),
-        tokens_(min(kShape.tile_tokens(), padded_ - tile.first_token)) {}
+        tokens_(min(kShape.tile_tokens(), (tile.EndToken(args) + 7) / 8 * 8 - tile.first_token)) {}
 
   __device__ void Run(int warp) const {
     const int step = shared_.slots % 2 == 0 ? 2 : 1;
@@ -67,7 +67,7 @@ class StreamProducer {
       const int row_block = RowBlock(r);
       const int w = WeightOf(args_, row_block);
       streams[r] = args_.operands.weights[w].codes +
-                   (row_block - args_.weights[w].first_row_block) * row_block_bytes;
+                   WeightBlock(args_, tile_, w, row_block) * row_block_bytes;
     }
     ForEachSlot(first, step, [&](int slot, uint32_t to, uint32_t full) {
       int64_t from = int64_t{slot} * kShape.part_bytes();
@@ -89,7 +89,7 @@ class StreamProducer {
   }
 
   __device__ void LoadX(int first, int step) const {
-    const bool whole = padded_ <= kShape.tile_tokens();
+    const bool whole = !kShape.experts && padded_ <= kShape.tile_tokens();
     const bool scaled = kShape.x_has_group_scales() && args_.operands.group_scales != nullptr;
     const int8_t* const x = args_.operands.x + tile_.first_token * 128;
     ForEachSlot(first, step, [&](int slot, uint32_t to, uint32_t full) {
@@ -141,10 +141,10 @@ class StreamProducer {
     for (int r = 0; r < kShape.row_blocks; ++r) {
       const int row_block = RowBlock(r);
       const int w = WeightOf(args_, row_block);
-      ptx::BulkLoad(base_ + StreamShape::kRowScales + r * kBytes,
-                    args_.operands.weights[w].rows +
-                        (row_block - args_.weights[w].first_row_block) * kBlockRows,
-                    kBytes, side);
+      ptx::BulkLoad(
+          base_ + StreamShape::kRowScales + r * kBytes,
+          args_.operands.weights[w].rows + WeightBlock(args_, tile_, w, row_block) * kBlockRows,
+          kBytes, side);
     }
   }
   static constexpr bool kHasTokenScales = !kShape.x_is_16_bit();

@@ -33,6 +33,7 @@ struct StreamShape {
   int cluster;      ///< CTAs that split K and add through distributed shared memory
   int ctas_per_sm;  ///< that are to fit: one finishes while the next has begun to load
   int group = static_cast<int>(kBlockColumns);  ///< columns that share an fp16 scale: 128 or 64
+  bool experts = false;                         ///< grouped products, and only these
 
   constexpr int warpgroups() const { return row_blocks * slices * ways; }
   constexpr int consumers() const { return 128 * warpgroups(); }

@@ -107,7 +107,8 @@ __device__ __forceinline__ void StoreValues(const StreamingArgs& args,
                                             const StreamTile<kShape>& tile, int first_row,
                                             int first_token, const Value& value) {
   const RowPlace places[2] = {PlaceOf(args, tile, first_row), PlaceOf(args, tile, first_row + 8)};
-  const int left = args.m - tile.first_token - first_token;  // tokens from this thread's first on
+  const int left =
+      tile.EndToken(args) - tile.first_token - first_token;  // tokens from this thread's first on
   const int64_t start = int64_t{tile.first_token + first_token} * args.operands.y_stride;
   WithOutputType(args, [&](auto* y) {
 #pragma unroll
@@ -151,7 +152,7 @@ __device__ void StorePartials(const StreamingArgs& args, const StreamTile<kShape
     for (int q = threadIdx.x; q < kShare * kQuads; q += kShape.consumers()) {
       const int token = tile.rank * kShare + q / kQuads;
       const int row = q % kQuads * 4;
-      if (tile.first_token + token >= args.m) continue;
+      if (tile.first_token + token >= tile.EndToken(args)) continue;
       int32_t sum[2][4] = {};
 #pragma unroll
       for (int kind = 0; kind < 2; ++kind) {

@@ -17,11 +17,11 @@ __device__ __forceinline__ void MultiplyTile(int unit, int rank, TileWarpgroup<C
   if constexpr (Config::kGroup) {
     float sums[Config::kTokens / 2];
     GroupLoop<Config>(wg).Run(sums);
-    epilogue.Run(TileAt<Config>(wg.params, unit, rank), sums);
+    epilogue.Run(TileAt<Config>(wg.params, wg.buffers, unit, rank), sums);
   } else {
     int32_t sums[Config::kTokens / 2];
     IntegerLoop<Config>(wg).Run(sums);
-    epilogue.Run(TileAt<Config>(wg.params, unit, rank), sums);
+    epilogue.Run(TileAt<Config>(wg.params, wg.buffers, unit, rank), sums);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "atom/kernels/cuda/gemm/tiled/tile_experts.cuh"
 #include "atom/kernels/cuda/gemm/tiled/tile_layout.h"
 #include "atom/kernels/cuda/gemm/tiled/tile_params.h"
 #include "atom/kernels/cuda/ptx/cluster.h"
@@ -13,13 +14,14 @@ namespace atom::kernels::cuda {
 
 /// A kernel's constants.
 template <GemmRecipe kRecipeOf, int kWarpgroupsOf, int kTokensOf, int kClusterOf,
-          bool kWideGroupsOf = false>
+          bool kWideGroupsOf = false, bool kExpertsOf = false>
 struct TileConfig {
   static constexpr GemmRecipe kRecipe = kRecipeOf;
   static constexpr int kWarpgroups = kWarpgroupsOf;  ///< each multiplies 64 outputs
   static constexpr int kTokens = kTokensOf;
   static constexpr int kCluster = kClusterOf;
   static constexpr bool kWideGroups = kWideGroupsOf;  ///< fp16 scales of more than 128 columns
+  static constexpr bool kExperts = kExpertsOf;        ///< grouped products
   static constexpr int kRows = 64 * kWarpgroups;
   static constexpr int kThreads = (kWarpgroups + 1) * 128;
   static constexpr bool kInt8 = kRecipe == GemmRecipe::kInt8;
@@ -48,6 +50,8 @@ struct TileBuffers {
   __device__ uint32_t Outliers() const { return base + layout.outliers; }
   __device__ uint32_t Tokens() const { return base + layout.tokens; }
   __device__ uint32_t Rows() const { return base + layout.rows; }
+  /// ExpertTableBytes' tables.
+  __device__ uint32_t Experts() const { return base + (layout.bytes + 7) / 8 * 8; }
   /// A stage has arrived; a stage has been used by every warpgroup of the cluster.
   __device__ uint32_t Full(int stage) const { return base + layout.barriers + stage * 8; }
   __device__ uint32_t Empty(int stage) const { return Full(stages + stage); }
@@ -81,25 +85,44 @@ struct Tile {
   int row_tile;  ///< among those of all weights
   int token_tile;
   int segment;
-  int row_block;   ///< first, in its weight
-  int row_blocks;  ///< that exist, 0 … warpgroups
+  int row_block;     ///< first, in its weight
+  int weight_block;  ///< the same, counted through the experts before
+  int row_blocks;    ///< that exist, 0 … warpgroups
   int first_token;
-  int atoms;  ///< of 8 tokens that exist
+  int end_token;  ///< of the product
+  int atoms;      ///< of 8 tokens that exist
 };
 
 /// Tiles in the order in which clusters take them: groups of 8 token tiles, inside a group all
 /// rows, so that what runs at the same time shares weights and activations in L2.
 template <class Config>
-__device__ __forceinline__ Tile TileAt(const TileParams& params, int unit, int rank) {
-  constexpr int kRaster = 8;
-  const int group_units = kRaster * params.row_clusters;
-  const int group = unit / group_units;
-  const int within = unit - group * group_units;
-  const int left = params.token_tiles - group * kRaster;
-  const int width = left < kRaster ? left : kRaster;
+__device__ __forceinline__ Tile TileAt(const TileParams& params, const TileBuffers& buffers,
+                                       int unit, int rank) {
   Tile tile;
-  tile.row_tile = within / width * Config::kCluster + rank;
-  tile.token_tile = group * kRaster + within % width;
+  int expert = 0;
+  if constexpr (Config::kExperts) {
+    const ExpertTile place = ExpertTileAt(params, buffers.Experts(), unit);
+    expert = place.expert;
+    tile.row_tile = place.row_cluster * Config::kCluster + rank;
+    tile.token_tile = place.token_tile;
+    tile.first_token = place.rows.first + place.token_tile * Config::kTokens;
+    tile.end_token = place.rows.first + place.rows.count;
+    const int atoms = (tile.end_token - tile.first_token + 7) / 8;
+    tile.atoms = atoms < Config::kTokens / 8 ? atoms : Config::kTokens / 8;
+  } else {
+    constexpr int kRaster = 8;
+    const int group_units = kRaster * params.row_clusters;
+    const int group = unit / group_units;
+    const int within = unit - group * group_units;
+    const int left = params.token_tiles - group * kRaster;
+    const int width = left < kRaster ? left : kRaster;
+    tile.row_tile = within / width * Config::kCluster + rank;
+    tile.token_tile = group * kRaster + within % width;
+    tile.first_token = tile.token_tile * Config::kTokens;
+    tile.end_token = params.m;
+    const int atoms = params.token_atoms - tile.token_tile * (Config::kTokens / 8);
+    tile.atoms = atoms < Config::kTokens / 8 ? atoms : Config::kTokens / 8;
+  }
   tile.segment = tile.row_tile >= params.segments[2].first_tile   ? 2
                  : tile.row_tile >= params.segments[1].first_tile ? 1
                                                                   : 0;
@@ -107,9 +130,7 @@ __device__ __forceinline__ Tile TileAt(const TileParams& params, int unit, int r
   tile.row_block = (tile.row_tile - segment.first_tile) * Config::kWarpgroups;
   const int blocks = segment.row_blocks - tile.row_block;
   tile.row_blocks = blocks < 0 ? 0 : blocks > Config::kWarpgroups ? Config::kWarpgroups : blocks;
-  tile.first_token = tile.token_tile * Config::kTokens;
-  const int atoms = params.token_atoms - tile.token_tile * (Config::kTokens / 8);
-  tile.atoms = atoms < Config::kTokens / 8 ? atoms : Config::kTokens / 8;
+  tile.weight_block = tile.row_block + expert * segment.row_blocks;
   return tile;
 }
 

@@ -61,7 +61,11 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
   }
   ptx::LaunchDependents();
 
-  const int units = params.row_clusters * params.token_tiles;
+  int units = params.row_clusters * params.token_tiles;
+  if constexpr (Config::kExperts) {
+    MakeExpertTable<Config::kTokens>(params, buffers.Experts());
+    units = params.row_clusters * AllExpertTiles(params, buffers.Experts());
+  }
   const int first = static_cast<int>(blockIdx.x) / Config::kCluster;
   const int step = static_cast<int>(gridDim.x) / Config::kCluster;
   using Registers = RegisterSplit<Config::kWarpgroups>;
@@ -73,19 +77,19 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
       ptx::WaitForPredecessors();
       ActivationLoader<Config> loader(params, buffers, static_cast<int>(rank));
       for (int unit = first; unit < units; unit += step) {
-        loader.Load(TileAt<Config>(params, unit, static_cast<int>(rank)));
+        loader.Load(TileAt<Config>(params, buffers, unit, static_cast<int>(rank)));
       }
       loader.Drain();
     } else if (warp == 1) {
       WeightLoader<Config> loader(params, buffers);
       for (int unit = first; unit < units; unit += step) {
-        loader.Load(TileAt<Config>(params, unit, static_cast<int>(rank)));
+        loader.Load(TileAt<Config>(params, buffers, unit, static_cast<int>(rank)));
       }
     } else if (warp == 2) {
       ptx::WaitForPredecessors();
       TileDataLoader<Config> loader(params, buffers);
       for (int unit = first; unit < units; unit += step) {
-        loader.Load(TileAt<Config>(params, unit, static_cast<int>(rank)));
+        loader.Load(TileAt<Config>(params, buffers, unit, static_cast<int>(rank)));
       }
     }
   } else {

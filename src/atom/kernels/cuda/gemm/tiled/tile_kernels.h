@@ -15,5 +15,8 @@ TileFunction TileGroup64();
 TileFunction TileWideGroup128();
 TileFunction TileInt8x256();
 TileFunction TileInt8x128();
+TileFunction TileExpertInteger128();
+TileFunction TileExpertGroup128();
+TileFunction TileExpertInt8x128();
 
 }  // namespace atom::kernels::cuda

@@ -29,6 +29,12 @@ TileFunction FunctionOf(GemmKernel kernel) {
       return TileInt8x256();
     case GemmKernel::kInt8x128:
       return TileInt8x128();
+    case GemmKernel::kExpertInteger128:
+      return TileExpertInteger128();
+    case GemmKernel::kExpertGroup128:
+      return TileExpertGroup128();
+    case GemmKernel::kExpertInt8x128:
+      return TileExpertInt8x128();
   }
   return nullptr;
 }
@@ -61,7 +67,8 @@ Status FillOutput(const GemmDesc& desc, const GemmOperands& operands, TileParams
   params.output = desc.output;
   params.add = desc.add;
   const int64_t element = desc.output == GemmOutput::kFloat ? 4 : 2;
-  params.tensor_store = !desc.add;
+  // Rows behind an expert's last belong to the next one, which a tensor map does not know.
+  params.tensor_store = !desc.add && desc.experts == 0;
   params.aligned =
       reinterpret_cast<uintptr_t>(operands.y) % (4 * static_cast<size_t>(element)) == 0 &&
       operands.y_stride % 4 == 0;
@@ -107,6 +114,11 @@ Status FillParams(const GemmDesc& desc, const GemmPlan& plan, const GemmOperands
   params.stages = plan.stages;
   params.row_clusters = static_cast<int32_t>(plan.row_tiles / info.cluster);
   params.token_tiles = static_cast<int32_t>(plan.token_tiles);
+  if (desc.experts > 0) {
+    ATOM_CHECK(operands.expert_rows != nullptr, "the experts' rows are missing");
+    params.expert_rows = operands.expert_rows;
+    params.experts = static_cast<int32_t>(desc.experts);
+  }
   return FillOutput(desc, operands, params);
 }
 

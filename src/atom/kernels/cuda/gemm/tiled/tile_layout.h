@@ -35,6 +35,10 @@ struct TileLayout {
   int32_t bytes;
 };
 
+/// Behind the layout, with experts: their rows [E] {first, count}, then the first token tile of
+/// each and the number of all, [E + 1].
+constexpr int64_t ExpertTableBytes(int64_t experts) { return 8 + 8 * experts + 4 * (experts + 1); }
+
 /// `outlier_blocks`: K blocks b of outliers (0 for kInt8, whose 8-bit weights go through the
 /// stages).
 constexpr TileLayout MakeTileLayout(GemmRecipe recipe, int warpgroups, int tile_tokens, int stages,

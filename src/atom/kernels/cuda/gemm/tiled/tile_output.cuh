@@ -87,7 +87,7 @@ class SliceWriter {
     if (thread_ == 0) {
       const int x = (tile.row_block + warpgroup_) * 64;
       const int y = tile.first_token + slice * kSliceTokens;
-      if (x < params_.segments[tile.segment].n && y < params_.m) {
+      if (x < params_.segments[tile.segment].n && y < tile.end_token) {
         ptx::TensorStore2D(&params_.maps[tile.segment], buffer, x, y);
       }
       ptx::BulkCommit();
@@ -126,7 +126,7 @@ class SliceWriter {
 #pragma unroll 1
     for (int t = thread_ / 16; t < kSliceTokens; t += 8) {
       const int token = tile.first_token + slice * kSliceTokens + t;
-      if (token >= params_.m || outputs <= 0) return;
+      if (token >= tile.end_token || outputs <= 0) return;
       const uint4 raw = LoadShared16(buffer + t * 256 + ((thread_ % 16 * 4) ^ (t / 2 % 4 * 8)) * 4);
       float v[4] = {__uint_as_float(raw.x), __uint_as_float(raw.y), __uint_as_float(raw.z),
                     __uint_as_float(raw.w)};

@@ -37,6 +37,8 @@ struct TileParams {
   int32_t stages = 0;
   int32_t row_clusters = 0;
   int32_t token_tiles = 0;
+  const ExpertRows* expert_rows = nullptr;
+  int32_t experts = 0;
   GemmOutput output = GemmOutput::kHalf;
   bool add = false;
   bool tensor_store = false;  ///< Y leaves through `maps`

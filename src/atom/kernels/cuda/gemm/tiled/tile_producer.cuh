@@ -85,7 +85,7 @@ class WeightLoader {
 
   __device__ void Load(const Tile& tile) {
     const uint8_t* from =
-        params_.segments[tile.segment].codes + tile.row_block * params_.row_block_bytes;
+        params_.segments[tile.segment].codes + tile.weight_block * params_.row_block_bytes;
 #pragma unroll 1
     for (int block = 0; block < params_.blocks; ++block) {
       const uint32_t full = buffers_.Full(cursor_.stage);
@@ -140,11 +140,11 @@ class TileDataLoader {
     const TileSegment& segment = params_.segments[tile.segment];
     ptx::BulkLoad(buffers_.Tokens(), params_.tokens + tile.first_token, token_bytes, full);
     if (row_bytes != 0) {
-      ptx::BulkLoad(buffers_.Rows(), segment.rows + tile.row_block * 64, row_bytes, full);
+      ptx::BulkLoad(buffers_.Rows(), segment.rows + tile.weight_block * 64, row_bytes, full);
     }
     if (outlier_bytes == 0) return;
     const int outlier_slot = params_.outlier_blocks * 4 * static_cast<int>(kStep8Bytes);
-    const uint8_t* codes = segment.codes + tile.row_block * params_.row_block_bytes +
+    const uint8_t* codes = segment.codes + tile.weight_block * params_.row_block_bytes +
                            static_cast<int64_t>(params_.blocks) * Config::kBlockBytes;
     for (int i = 0; i < tile.row_blocks; ++i) {
       ptx::BulkLoad(buffers_.Outliers() + i * outlier_slot, codes + i * params_.row_block_bytes,
