@@ -178,6 +178,9 @@ TEST_P(FusedQuantizeTest, CodesAreTheNearest) {
       }
     }
     ASSERT_EQ(token.sum, byte_sum) << row;
+    for (int64_t j = low; j < layout.blocks4() * kBlockColumns; ++j) {
+      ASSERT_EQ(bytes[static_cast<size_t>(layout.offset(row, j, false))], 0) << row << " " << j;
+    }
   }
 }
 
@@ -190,7 +193,7 @@ std::vector<QuantizeCase> QuantizeCases() {
       c.source = source;
       c.scale = scale;
       cases.push_back(c);
-      c.rows = 600;  // more than CTAs that fit, of 64 columns a thread
+      c.rows = 600;
       cases.push_back(c);
       c.type = RowType::kF32;
       c.columns = 4160;  // the last warp has few vectors
@@ -217,6 +220,21 @@ std::vector<QuantizeCase> QuantizeCases() {
       cases.push_back(c);
     }
   }
+  for (const RowType type : {RowType::kF16, RowType::kF32}) {  // more rows than CTAs hold at once
+    QuantizeCase c;
+    c.type = type;
+    c.rows = 1001;
+    c.columns = 4096;
+    cases.push_back(c);
+    c.residual = true;
+    cases.push_back(c);
+    c.columns = 8192;
+    c.rows = 500;
+    cases.push_back(c);
+    c.columns = 16384;
+    c.rows = 140;
+    cases.push_back(c);
+  }
   for (const int group : {16, 32}) {  // outliers that begin inside a thread's columns
     QuantizeCase c;
     c.columns = 1008;
@@ -238,7 +256,8 @@ std::vector<QuantizeCase> QuantizeCases() {
 INSTANTIATE_TEST_SUITE_P(Cases, FusedQuantizeTest, ::testing::ValuesIn(QuantizeCases()),
                          [](const auto& which) { return QuantizeCaseName(which.param); });
 
-/// Quantizes `rows` rows of x, [rows][1024] with 128 outliers, groups of 128 with their own scales.
+/// Quantizes `rows` rows of x, [rows][1024] (gate and up: [rows][2048]) with 128 outliers, in
+/// groups of 128.
 struct Quantized {
   std::vector<int8_t> bytes;
   std::vector<TokenScales> tokens;
@@ -246,7 +265,7 @@ struct Quantized {
   PackedActivationLayout layout;
 };
 Quantized QuantizeRows(const std::vector<float>& x, int rows, FusedSource source, FusedScale scale,
-                       const Stream& stream) {
+                       const Stream& stream, bool hadamard = false) {
   constexpr int kColumns = 1024, kOutliers = 128, kGroup = 128;
   Quantized result;
   result.layout = {rows, kColumns - kOutliers, kOutliers};
@@ -257,7 +276,8 @@ Quantized QuantizeRows(const std::vector<float>& x, int rows, FusedSource source
   DeviceArray<float> scales(
       static_cast<size_t>((kColumns - kOutliers) / kGroup * result.layout.padded_tokens()));
   FusedQuantizeCall call;
-  call.x = {device_x.data(), RowType::kF32, kColumns};
+  call.x = {device_x.data(), RowType::kF32, std::ssize(x) / rows};
+  call.hadamard = hadamard;
   call.rows = rows;
   call.columns = kColumns;
   call.source = source;
@@ -314,23 +334,27 @@ TEST_F(FusedQuantizeRowsTest, ValuesWithoutACodeOfTheirOwnHaveTheOnesTheContract
 
 TEST_F(FusedQuantizeRowsTest, ARowDoesNotDependOnTheRowsBesideIt) {
   Rng rng(9);
-  std::vector<float> x(size_t{4096} * 1024);
+  std::vector<float> x(size_t{4096} * 2048);
   for (float& v : x) v = static_cast<float>(rng.Normal());
-  for (const FusedScale scale : {FusedScale::kGroup, FusedScale::kInteger}) {
-    const auto quantize = [&](int rows) {
-      const std::vector<float> some(x.begin(), x.begin() + int64_t{rows} * 1024);
-      return QuantizeRows(some, rows, FusedSource::kRmsNorm, scale, stream());
-    };
-    const Quantized alone = quantize(1);
-    for (const int rows : {17, 64, 256, 4096}) {
-      const Quantized many = quantize(rows);
-      EXPECT_EQ(std::memcmp(&many.tokens[0], &alone.tokens[0], sizeof(TokenScales)), 0) << rows;
-      for (int j = 0; j < 1024; ++j) {
-        const bool outlier = j >= 896;
-        const int column = outlier ? j - 896 : j;
-        ASSERT_EQ(many.bytes[static_cast<size_t>(many.layout.offset(0, column, outlier))],
-                  alone.bytes[static_cast<size_t>(alone.layout.offset(0, column, outlier))])
-            << rows << " rows, column " << j;
+  for (const FusedSource source :
+       {FusedSource::kRmsNorm, FusedSource::kValues, FusedSource::kSiluMul}) {
+    for (const FusedScale scale : {FusedScale::kGroup, FusedScale::kInteger}) {
+      const auto quantize = [&](int rows) {
+        const int64_t width = source == FusedSource::kSiluMul ? 2048 : 1024;
+        const std::vector<float> some(x.begin(), x.begin() + rows * width);
+        return QuantizeRows(some, rows, source, scale, stream(), scale == FusedScale::kInteger);
+      };
+      const Quantized alone = quantize(1);
+      for (const int rows : {3, 17, 64, 65, 256, 4096}) {
+        const Quantized many = quantize(rows);
+        EXPECT_EQ(std::memcmp(&many.tokens[0], &alone.tokens[0], sizeof(TokenScales)), 0) << rows;
+        for (int j = 0; j < 1024; ++j) {
+          const bool outlier = j >= 896;
+          const int column = outlier ? j - 896 : j;
+          ASSERT_EQ(many.bytes[static_cast<size_t>(many.layout.offset(0, column, outlier))],
+                    alone.bytes[static_cast<size_t>(alone.layout.offset(0, column, outlier))])
+              << rows << " rows, column " << j;
+        }
       }
     }
   }

@@ -93,19 +93,6 @@ std::optional<FusedQuantizeCall> FusedOf(const PlainQuantizeCall& call) {
   return fused;
 }
 
-/// The fast kernel writes columns, and not what pads their last K block: that is cleared before.
-Status QuantizeFused(const FusedQuantizeCall& call, cudaStream_t stream) {
-  const PackedActivationLayout layout{call.rows, call.columns - call.outliers, call.outliers};
-  if (layout.k4 % kBlockColumns != 0) {
-    const int64_t bytes = layout.block_bytes();
-    const Status cleared = Check(cudaMemsetAsync(call.codes + (layout.blocks4() - 1) * bytes, 0,
-                                                 static_cast<size_t>(bytes), stream),
-                                 "clear the columns that pad a K block");
-    if (!cleared.ok()) return cleared;
-  }
-  return LaunchFusedQuantize(call, stream);
-}
-
 template <class T = float>
 const T* DataOf(const DeviceBuffer* buffer) {
   return buffer == nullptr ? nullptr : static_cast<const T*>(buffer->data());
@@ -183,7 +170,7 @@ void CudaBackend::Quantize(PlainQuantizeCall call, const DeviceBuffer* permutati
                    Word(int64_t{call.hadamard}), Word(call.clip), Word(call.group_scales)});
   if (fused) {
     ops_.Add(key, true,
-             [call = *fused](cudaStream_t stream) { return QuantizeFused(call, stream); });
+             [call = *fused](cudaStream_t stream) { return LaunchFusedQuantize(call, stream); });
     return;
   }
   ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchPlainQuantize(call, stream); });

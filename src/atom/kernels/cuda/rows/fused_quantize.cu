@@ -1,78 +1,46 @@
-// The launches of row_quantizer.cuh: as many CTAs as fit, each of which takes one row after
-// another.
-#include "atom/kernels/cuda/device/dependent_launch.h"
-#include "atom/kernels/cuda/rows/row_quantizer.cuh"
+// Which kernel of fused/ quantizes a call's rows.
+#include "atom/kernels/cuda/rows/fused/kernel.cuh"
 
 namespace atom::kernels::cuda {
-namespace fused {
 namespace {
 
-template <FusedSource kSource, RowType kType, int kColumns>
-__global__ void __maxnreg__(kColumns == 16 ? 80 : 96)
-    FusedQuantizeKernel(const __grid_constant__ Params params) {
-  extern __shared__ __align__(16) char shared[];
-  __shared__ Partials partials;
-  ptx::LaunchDependents();
-  RowQuantizer<kSource, kType, kColumns> quantizer(params, shared, partials);
-  __syncthreads();             // places are found by other threads than read them
-  ptx::WaitForPredecessors();  // the permutation is nobody's result
-  quantizer.Run();
-}
+using fused::ActivatedRow;
+using fused::GatheredRow;
 
-template <FusedSource kSource, RowType kType, int kColumns>
-cudaError_t Launch(const FusedQuantizeCall& call, cudaStream_t stream) {
-  auto* kernel = FusedQuantizeKernel<kSource, kType, kColumns>;
-  constexpr int kBytes = RowQuantizer<kSource, kType, kColumns>::kBytes;
-  static const cudaError_t prepared = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 16384 / kColumns * kBytes);
-  if (prepared != cudaSuccess) return prepared;
-  const int threads = (call.columns + 32 * kColumns - 1) / (32 * kColumns) * 32;
-  const int bytes = threads * kBytes;
-  int device = 0, multiprocessors = 0, resident = 0;
-  cudaError_t code = cudaGetDevice(&device);
-  if (code == cudaSuccess) {
-    code = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
-  }
-  if (code == cudaSuccess) {
-    code = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads, bytes);
-  }
-  if (code != cudaSuccess) return code;
-  const int most = multiprocessors * resident;
-  return LaunchDependent(kernel, {static_cast<unsigned>(call.rows < most ? call.rows : most), 1, 1},
-                         threads, static_cast<size_t>(bytes), stream, Params(call, kColumns));
-}
+/// What a team has warps for at 16 columns a thread.
+constexpr int kLongest = 16 * 32 * fused::kMaxWarps;
 
-template <FusedSource kSource, RowType kType>
-cudaError_t LaunchColumns(const FusedQuantizeCall& call, cudaStream_t stream) {
-  if constexpr (kSource == FusedSource::kSiluMul) {
-    if (call.columns <= 16 * 32 * kMaxWarps) return Launch<kSource, kType, 16>(call, stream);
-  }
-  return Launch<kSource, kType, 32>(call, stream);
-}
+/// Few rows of not too many columns: half as many a thread, for twice the threads.
+bool AreFew(const FusedQuantizeCall& call) { return call.rows <= 64 && call.columns <= 8192; }
 
-template <FusedSource kSource>
+template <RowType kType>
 cudaError_t LaunchType(const FusedQuantizeCall& call, cudaStream_t stream) {
-  switch (call.x.type) {
-    case RowType::kF16:
-      return LaunchColumns<kSource, RowType::kF16>(call, stream);
-    case RowType::kBF16:
-      return LaunchColumns<kSource, RowType::kBF16>(call, stream);
+  const bool few = AreFew(call);
+  switch (call.source) {
+    case FusedSource::kRmsNorm:
+      return few ? fused::Launch<GatheredRow<true, kType, 16>>(call, stream)
+                 : fused::Launch<GatheredRow<true, kType, 32>>(call, stream);
+    case FusedSource::kValues:
+      return few ? fused::Launch<GatheredRow<false, kType, 16>>(call, stream)
+                 : fused::Launch<GatheredRow<false, kType, 32>>(call, stream);
     default:
-      return LaunchColumns<kSource, RowType::kF32>(call, stream);
+      if (call.rows <= 32 && call.columns <= kLongest) {
+        return fused::Launch<ActivatedRow<kType, 16, 4>>(call, stream);
+      }
+      return fused::Launch<ActivatedRow<kType, 32, 1>>(call, stream);
   }
 }
 
 }  // namespace
-}  // namespace fused
 
 cudaError_t EnqueueFusedQuantize(const FusedQuantizeCall& call, cudaStream_t stream) {
-  switch (call.source) {
-    case FusedSource::kRmsNorm:
-      return fused::LaunchType<FusedSource::kRmsNorm>(call, stream);
-    case FusedSource::kValues:
-      return fused::LaunchType<FusedSource::kValues>(call, stream);
+  switch (call.x.type) {
+    case RowType::kF16:
+      return LaunchType<RowType::kF16>(call, stream);
+    case RowType::kBF16:
+      return LaunchType<RowType::kBF16>(call, stream);
     default:
-      return fused::LaunchType<FusedSource::kSiluMul>(call, stream);
+      return LaunchType<RowType::kF32>(call, stream);
   }
 }
 

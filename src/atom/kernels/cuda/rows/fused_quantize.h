@@ -10,8 +10,6 @@
 
 namespace atom::kernels::cuda {
 
-inline constexpr int kMaxFusedColumns = 16384;
-
 Status LaunchFusedQuantize(const FusedQuantizeCall& call, cudaStream_t stream);
 
 }  // namespace atom::kernels::cuda

@@ -9,6 +9,8 @@
 
 namespace atom::kernels::cuda {
 
+inline constexpr int kMaxFusedColumns = 16384;
+
 /// Where the values come from that are quantized.
 enum class FusedSource {
   kRmsNorm,  ///< rmsnorm(x), x += residual before if there is one; gathered

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <cuda_fp16.h>
 
+#include "atom/kernels/cuda/rows/rounded_division.cuh"
+
 namespace atom::kernels::cuda {
 
 /// The largest code and its reciprocal, rounded.
@@ -21,15 +23,12 @@ struct CodeRange {
       : steps(bits == 4 ? 7.0f : 127.0f), reciprocal(bits == 4 ? 1.0f / 7.0f : 1.0f / 127.0f) {}
 };
 
-/// clamp(max(largest, 1e-5) · clip / steps, 2^-24, 65504). The division is exact rounding: a
-/// quotient and one correction by its remainder (for 7 and 127, all fractions were tried).
+/// clamp(max(largest, 1e-5) · clip / steps, 2^-24, 65504). (Divide by 7 and
+/// 127: all fractions were tried.)
 __device__ __forceinline__ float ScaleOf(float largest, float clip, const CodeRange& range) {
   // Beyond 1e9 the scale is 65504 anyway, and infinity has no remainder.
   const float x = __fmul_rn(fminf(fmaxf(largest, 1e-5f), 1e9f), clip);
-  const float quotient = __fmul_rn(x, range.reciprocal);
-  const float remainder = __fmaf_rn(-quotient, range.steps, x);
-  const float scale = __fmaf_rn(remainder, range.reciprocal, quotient);
-  return fminf(fmaxf(scale, 0x1p-24f), 65504.0f);
+  return fminf(fmaxf(Divide(x, range.steps, range.reciprocal), 0x1p-24f), 65504.0f);
 }
 
 __device__ __forceinline__ float RoundToHalf(float x) { return __half2float(__float2half_rn(x)); }
@@ -41,7 +40,7 @@ struct Encoder {
   uint32_t multiplier, constant;
 
   __device__ __forceinline__ Encoder(float scale, int bits, int times) {
-    inverse = __frcp_rn(scale);
+    inverse = ReciprocalOfNormal(scale);
     bias = bits == 4 ? 8 : 128;
     top = bits == 4 ? 15 : 255;
     multiplier = static_cast<uint32_t>(times);

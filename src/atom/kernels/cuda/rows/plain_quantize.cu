@@ -119,7 +119,7 @@ struct Scale {
   }
   /// A multiple of the token's.
   __device__ Scale(float step, float token_scale, int bits, std::true_type) : Scale(bits) {
-    multiplier = TwoLevelMultiplier(step, token_scale);
+    multiplier = TwoLevelMultiplier(step, token_scale).value;
     stored = __fmul_rn(token_scale, multiplier);
     inverse = __fdiv_rn(1.0f, stored);
   }
