@@ -70,7 +70,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
               });
   CheckParsed(atom::server::ParseTokenizeRequest(body, limits),
               [](const atom::server::TokenizeRequest& request) {
-                ATOM_CHECK(request.prompt.has_value() != !request.conversation.messages.empty(), "both");
+                ATOM_CHECK(request.prompt.has_value() != !request.conversation.messages.empty(),
+                           "both");
               });
   CheckParsed(atom::server::ParseDetokenizeRequest(body),
               [](const atom::server::DetokenizeRequest& request) { CheckIds(request.tokens); });
