@@ -67,7 +67,8 @@ class Client(threading.Thread):
         words = " ".join(chance.choice(["the", "sea", "old", "house"]) for _ in range(chance.randint(1, 300)))
         body = {"prompt": words, "max_tokens": chance.randint(1, 200), "stream": True, "seed": chance.randint(0, 9)}
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=300)
-        connection.request("POST", "/v1/completions", json.dumps(body))
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/completions", json.dumps(body), headers)
         give_up = chance.random() < 0.4
         if give_up and chance.random() < 0.3:
             time.sleep(chance.random() * 0.05)

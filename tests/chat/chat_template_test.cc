@@ -98,9 +98,48 @@ TEST(ChatTemplate, TemplateAndWordsAreOneText) {
       MustLoad(MetaspaceJson({"▁", "H", "i", "Hi", "▁Hi", "[", "]", "I", "N", "S", "T", "/", "▁["}),
                {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}});
   const auto ids = Ids(*ChatTemplate::FromName("llama-2"), *tokenizer, kOneTurn);
-  EXPECT_EQ(ids, tokenizer->Encode("[INST] Hi [/INST]"));
+  EXPECT_EQ(ids,
+            tokenizer->Encode("<s>[INST] Hi [/INST]", {.add_bos = false, .parse_special = true}));
   EXPECT_EQ(ids.front(), 1);
-  EXPECT_EQ(ids[1], tokenizer->FindToken("▁[")) << "after bos as at the start of a text";
+}
+
+// A tokenizer that puts a space in front of a text, and nowhere else: ids of transformers, where
+// the bos that a template spells is a part of the text.
+TEST(ChatTemplate, BehindABosNoTextStarts) {
+  const auto tokenizer =
+      MustLoad(MetaspaceJson({"▁", "H", "i", "▁Hi", "[", "]", "I", "N", "S", "T", "/", "▁["}),
+               {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}});
+  const auto ids = Ids(*ChatTemplate::FromName("llama-2"), *tokenizer, kOneTurn);
+  ASSERT_GE(ids.size(), 2u);
+  EXPECT_EQ(ids[0], 1);
+  EXPECT_EQ(ids[1], tokenizer->FindToken("[")) << "28792 of Mistral, 29961 of Llama 2";
+  EXPECT_EQ(ids,
+            tokenizer->Encode("<s>[INST] Hi [/INST]", {.add_bos = false, .parse_special = true}));
+  // Without a template the conversation is a text, and a text starts behind its bos.
+  EXPECT_EQ(Ids(*ChatTemplate::FromName("plain"), *tokenizer, kOneTurn), tokenizer->Encode("Hi"));
+}
+
+TEST(ChatTemplate, AnAnswerGoesOnWithTheLastMessage) {
+  const auto tokenizer = AnyTokenizer();
+  std::vector<ChatMessage> messages = {{"user", "Hi"}, {"assistant", " end "}};
+  const auto text = [&](std::string_view name) {
+    const auto ids = ChatTemplate::FromName(name)->Render(
+        *tokenizer, messages, {.add_generation_prompt = false, .continue_final_message = true});
+    if (!ids.ok()) return ids.error().message;
+    std::string all;
+    for (const int32_t id : *ids) all += tokenizer->TokenBytes(id);
+    return all;
+  };
+  EXPECT_EQ(text("chatml"), "<s><|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n end ");
+  EXPECT_EQ(text("llama-2"), "<s>[INST] Hi [/INST] end");  // which trims
+  EXPECT_EQ(text("plain"), "<s>Hi\n end ");
+  messages.back().content = " ";
+  EXPECT_EQ(text("chatml"), "the last message has no text to go on with");
+
+  const auto ids = ChatTemplate::FromName("chatml")->Render(*tokenizer, kOneTurn,
+                                                            {.add_generation_prompt = false});
+  ASSERT_TRUE(ids.ok());
+  EXPECT_EQ(tokenizer->Decode(*ids), "<|im_start|>user\nHi<|im_end|>\n");
 }
 
 TEST(ChatTemplate, BosOfANamedOneIsTheTokenizersChoice) {
@@ -167,9 +206,8 @@ TEST(ChatTemplate, IsFoundInAModelDirectory) {
   EXPECT_THAT(name(), HasSubstr("tokenizer_config.json: chat_template has no entry named default"));
   WriteAll(config, R"({"chat_template": 7})");
   EXPECT_THAT(name(), HasSubstr("'chat_template' is the number 7"));
-  WriteAll(config, R"({"chat_template": "\n{% include 'x' %}"})");
-  EXPECT_THAT(name(),
-              HasSubstr("tokenizer_config.json: line 2: the tag 'include' is not supported"));
+  WriteAll(config, R"({"chat_template": "\n{% frob 'x' %}"})");
+  EXPECT_THAT(name(), HasSubstr("tokenizer_config.json: line 2: the tag 'frob' is not supported"));
   EXPECT_THAT(name(), HasSubstr("--template chooses one by name"));
   WriteAll(model.path() / "chat_template.jinja", "[INST]");
   EXPECT_EQ(name(), "the model's own");

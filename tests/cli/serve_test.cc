@@ -1,5 +1,10 @@
 // The life of a serving process: signals under load, files that go away, a log that cannot be
 // written, few descriptors.
+#include <csignal>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "tests/cli/program.h"
 #include "tests/cli/serve_process.h"
 #include "tests/tiny_model.h"
@@ -58,6 +63,39 @@ TEST_F(ServeTest, SigtermLetsWhatRunsEnd) {
   const std::string lines = ReadAll(log);
   EXPECT_NE(lines.find("200 length prompt="), std::string::npos) << lines;
   EXPECT_NE(lines.find(" 503 "), std::string::npos) << lines;
+}
+
+TEST_F(ServeTest, CtrlCDrainsToo) {
+  ServeProcess server(Arguments() + LogTo("/dev/null"));
+  HttpClient running(server.port());
+  running.Send(Stream(1500));
+  running.ReadUntil("\n\n");
+  server.Signal(SIGINT);
+  AwaitDrain(server);
+  EXPECT_NE(running.ReadUntil("\r\n0\r\n\r\n").find("data: [DONE]"), std::string::npos);
+  EXPECT_EQ(server.Wait(), 0);
+}
+
+// The tokenizer is a pipe that nobody writes to, so that the model loads for ever.
+TEST_F(ServeTest, SigtermEndsLoadingAtOnce) {
+  const std::filesystem::path tokenizer = model() / "tokenizer.json";
+  std::filesystem::remove(tokenizer);
+  ASSERT_EQ(mkfifo(tokenizer.c_str(), 0600), 0);
+  for (const int signal_number : {SIGTERM, SIGINT}) {
+    const pid_t child = fork();
+    if (child == 0) {
+      execl(ATOM_PROGRAM, ATOM_PROGRAM, "serve", model().c_str(), "--port", "0", nullptr);
+      _exit(99);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    const auto start = std::chrono::steady_clock::now();
+    kill(child, signal_number);
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
+    EXPECT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 128 + signal_number);
+  }
 }
 
 TEST_F(ServeTest, SigtermWaitsNoLongerThanItMay) {

@@ -194,6 +194,98 @@ TEST_P(RequestLife, TimesOutWhetherItRunsOrWaits) {
   }
 }
 
+TEST_P(RequestLife, WaitsNoLongerThanItMay) {
+  OwnCore core(model_, 64, {.max_sequences = 1}, GetParam());
+  const TimePoint start{};
+  for (const RequestId id : {1, 2}) {
+    Request request = Make(id);
+    request.stop = {.max_tokens = 10, .ignore_eos = true};
+    request.queue_timeout_seconds = 5.0;
+    core.Add(std::move(request), start);
+  }
+  Transcripts all;
+  StepInto(core, all, start);
+  StepInto(core, all, start + 4999ms);
+  EXPECT_FALSE(all.contains(2));
+  StepInto(core, all, start + 5s);
+  EXPECT_EQ(all.at(2).finishes, Once(FinishReason::kTimeout));
+  // Who is computed does not wait.
+  EXPECT_EQ(Drain(core, start + 100s).at(1).finishes, Once(FinishReason::kLength));
+}
+
+/// Has no mask before it is told.
+class SlowConstraint final : public TokenConstraint {
+ public:
+  explicit SlowConstraint(MaskState& state) : state_(state), script_("ab") {}
+  MaskState state() override { return state_; }
+  std::string error() const override { return "too much"; }
+  std::span<const uint64_t> Allowed() override {
+    EXPECT_EQ(state_, MaskState::kReady);
+    return script_.Allowed();
+  }
+  void Accept(int32_t token) override {
+    script_.Accept(token);
+    state_ = MaskState::kPending;
+  }
+
+ private:
+  MaskState& state_;
+  ScriptedConstraint script_;
+};
+
+TEST_P(RequestLife, WhoHasNoMaskHoldsNobodyUp) {
+  MaskState state = MaskState::kPending;
+  Request slow = Make(1);
+  slow.constraint = std::make_unique<SlowConstraint>(state);
+  core_.Add(std::move(slow), {});
+  EXPECT_EQ(core_.stats().waiting, 1);
+  for (const RequestId id : {2, 3}) {
+    Request request = Make(id);
+    request.stop = {.max_tokens = 10, .ignore_eos = true};
+    core_.Add(std::move(request), {});
+  }
+  Transcripts all;
+  for (int i = 0; i < 4; ++i) StepInto(core_, all);
+  EXPECT_FALSE(all.contains(1));
+  EXPECT_GE(all.at(2).output_tokens, 2);
+  state = MaskState::kReady;
+  for (int i = 0; i < 3; ++i) StepInto(core_, all);
+  EXPECT_EQ(all.at(1).text, "a");  // and then its next mask is pending
+  for (int i = 0; i < 12; ++i) StepInto(core_, all);
+  EXPECT_EQ(all.at(3).finishes, Once(FinishReason::kLength));
+  EXPECT_EQ(all.at(1).text, "a");
+  state = MaskState::kFailed;
+  StepInto(core_, all);
+  EXPECT_EQ(all.at(1).finishes, Once(FinishReason::kError));
+  EXPECT_FALSE(core_.HasWork());
+  EXPECT_EQ(core_.stats().kv_pages_used, 0);
+}
+
+TEST_P(RequestLife, WithoutAnyMaskItEnds) {
+  MaskState state = MaskState::kFailed;
+  Request request = Make(1);
+  request.constraint = std::make_unique<SlowConstraint>(state);
+  EXPECT_EQ(RunAlone(std::move(request)).finishes, Once(FinishReason::kError));
+  state = MaskState::kPending;
+  Request cancelled = Make(2);
+  cancelled.constraint = std::make_unique<SlowConstraint>(state);
+  core_.Add(std::move(cancelled), {});
+  EXPECT_TRUE(core_.Cancel(2));
+  EXPECT_EQ(core_.stats().waiting, 0);
+}
+
+TEST_P(RequestLife, SpecialTokensAreTokensButNoText) {
+  for (const bool skips : {true, false}) {
+    Request request = Make(1);
+    request.constraint = std::make_unique<ScriptedConstraint>(std::vector<int32_t>{1, 100, 1, 101});
+    request.stop.max_tokens = 4;
+    request.skip_special_tokens = skips;
+    const Transcript result = RunAlone(std::move(request));
+    EXPECT_EQ(result.ids(), (std::vector<int32_t>{1, 100, 1, 101}));
+    EXPECT_EQ(result.text, skips ? "ab" : "<s>a<s>b");
+  }
+}
+
 TEST_P(RequestLife, NoTokensAreAPromptThatIsMeasured) {
   Request request = Make(1);
   request.stop.max_tokens = 0;

@@ -17,7 +17,7 @@ void CheckOptions(const atom::server::AnswerOptions& options, const ApiLimits& l
   ATOM_CHECK(options.max_tokens.value_or(0) >= 0, "max_tokens = {}", *options.max_tokens);
   const atom::engine::Sampling& sampling = options.sampling;
   ATOM_CHECK(sampling.temperature >= 0 && sampling.temperature <= 2, "{}", sampling.temperature);
-  ATOM_CHECK(sampling.top_p > 0 && sampling.top_p <= 1 && sampling.top_k >= 0, "{} {}",
+  ATOM_CHECK(sampling.top_p >= 0 && sampling.top_p <= 1 && sampling.top_k >= 0, "{} {}",
              sampling.top_p, sampling.top_k);
   ATOM_CHECK(sampling.repetition_penalty > 0, "{}", sampling.repetition_penalty);
   for (const atom::kernels::TokenValue& bias : sampling.logit_bias) {
@@ -66,11 +66,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckParsed(atom::server::ParseChatRequest(body, limits),
               [&limits](const atom::server::ChatRequest& request) {
                 CheckOptions(request.options, limits);
-                ATOM_CHECK(!request.messages.empty(), "no messages");
+                ATOM_CHECK(!request.conversation.messages.empty(), "no messages");
               });
   CheckParsed(atom::server::ParseTokenizeRequest(body, limits),
               [](const atom::server::TokenizeRequest& request) {
-                ATOM_CHECK(request.prompt.has_value() != !request.messages.empty(), "both");
+                ATOM_CHECK(request.prompt.has_value() != !request.conversation.messages.empty(),
+                           "both");
               });
   CheckParsed(atom::server::ParseDetokenizeRequest(body),
               [](const atom::server::DetokenizeRequest& request) { CheckIds(request.tokens); });

@@ -71,7 +71,7 @@ TEST(TokenMask, IsWhatTryingEveryTokenGives) {
     for (int round = 0; round < 20; ++round) {
       GrammarMatcher matcher(grammar);
       for (int step = 0; step < 60; ++step) {
-        ASSERT_TRUE(masks.Fill(matcher, mask));
+        ASSERT_EQ(masks.Fill(matcher, mask), MaskFill::kFilled);
         std::vector<int32_t> allowed;
         for (int32_t id = 0; id < trie.vocab_size(); ++id) {
           GrammarMatcher after = matcher;
@@ -95,15 +95,15 @@ TEST(TokenMask, IsTheSameWhateverWasForgotten) {
   const TokenTrie trie(tokens, {kEnd}, static_cast<int64_t>(tokens.size()));
   const Grammar grammar = MustCompile(kPerson);
   TokenMask large(grammar, trie);
-  TokenMask small(grammar, trie, 20'000);
+  TokenMask small(grammar, trie, {.kept_bytes = 20'000});
   std::vector<uint32_t> expected = EmptyMask(trie);
   std::vector<uint32_t> mask = EmptyMask(trie);
   GrammarMatcher matcher(grammar);
   size_t most = 0;
   for (const char byte : std::string_view(R"({"name": "a", "age": 3, "kind": "cat", "friend":
 {"name": "b", "age": 0, "size": 1.5e3, "kind": "dog", "tags": ["x", "yz"]}})")) {
-    ASSERT_TRUE(large.Fill(matcher, expected));
-    ASSERT_TRUE(small.Fill(matcher, mask));
+    ASSERT_EQ(large.Fill(matcher, expected), MaskFill::kFilled);
+    ASSERT_EQ(small.Fill(matcher, mask), MaskFill::kFilled);
     EXPECT_EQ(mask, expected);
     most = std::max(most, small.bytes_kept());
     ASSERT_TRUE(matcher.Accept(static_cast<uint8_t>(byte))) << byte;
@@ -113,6 +113,43 @@ TEST(TokenMask, IsTheSameWhateverWasForgotten) {
   EXPECT_GT(large.bytes_kept(), most);
 }
 
+// Two hundred patterns, each without one letter: nearly every token leaves others of them alive.
+TEST(TokenMask, AWalkKeepsToItsBudget) {
+  std::string branches;
+  for (int i = 0; i < 200; ++i) {
+    branches += fmt::format(R"({}{{"type": "string", "pattern": "^[^{}]*$"}})", i == 0 ? "" : ",",
+                            "\\u" + fmt::format("{:04x}", 0x4e00 + i));
+  }
+  const Grammar grammar = MustCompile("{\"anyOf\": [" + branches + "]}");
+  std::vector<std::string> tokens;
+  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+  for (int i = 0; i < 200; ++i) {  // three bytes each, one branch less
+    for (int j = 0; j < 20; ++j) {
+      tokens.push_back(fmt::format(
+          "\xE4{}{}\xE4{}{}", static_cast<char>(0xB8 + i / 64), static_cast<char>(0x80 + i % 64),
+          static_cast<char>(0xB8 + j / 64), static_cast<char>(0x80 + j % 64)));
+    }
+  }
+  const TokenTrie trie(tokens, {}, static_cast<int64_t>(tokens.size()));
+  std::vector<uint32_t> mask = EmptyMask(trie);
+  GrammarMatcher matcher(grammar);
+  ASSERT_TRUE(matcher.Accept('"'));
+  TokenMask few_steps(grammar, trie, {.walk_steps = 100'000});
+  EXPECT_EQ(few_steps.Fill(matcher, mask), MaskFill::kTooMuch);
+  EXPECT_LT(few_steps.bytes_kept(), 10'000u);
+  TokenMask few_bytes(grammar, trie, {.walk_bytes = 1 << 20});
+  EXPECT_EQ(few_bytes.Fill(matcher, mask), MaskFill::kTooMuch);
+  // With all the room there is, it comes out, and is kept.
+  TokenMask wide(grammar, trie,
+                 {.kept_bytes = size_t{1} << 30,
+                  .walk_bytes = size_t{1} << 30,
+                  .walk_steps = size_t{1} << 40});
+  EXPECT_FALSE(wide.FillKept(matcher, mask).has_value());
+  EXPECT_EQ(wide.Fill(matcher, mask), MaskFill::kFilled);
+  EXPECT_TRUE(MaskAllows(mask, 256 + 7));
+  EXPECT_EQ(wide.FillKept(matcher, mask), MaskFill::kFilled);
+}
+
 TEST(TokenMask, SaysWhenTheVocabularyCannotGoOn) {
   const std::vector<std::string> tokens = {"{", "}", "["};
   const TokenTrie trie(tokens, {}, 3);
@@ -120,10 +157,10 @@ TEST(TokenMask, SaysWhenTheVocabularyCannotGoOn) {
   TokenMask masks(grammar, trie);
   std::vector<uint32_t> mask = EmptyMask(trie);
   GrammarMatcher matcher(grammar);
-  EXPECT_TRUE(masks.Fill(matcher, mask));
+  EXPECT_EQ(masks.Fill(matcher, mask), MaskFill::kFilled);
   EXPECT_EQ(mask[0], 1u);
   ASSERT_TRUE(matcher.Accept('{'));
-  EXPECT_FALSE(masks.Fill(matcher, mask));
+  EXPECT_EQ(masks.Fill(matcher, mask), MaskFill::kEmpty);
   EXPECT_EQ(mask[0], 0u);
 }
 
@@ -139,7 +176,7 @@ void WalkTokens(const TokenTrie& trie, const std::vector<std::string>& bytes,
     GrammarMatcher matcher(grammar);
     std::string text;
     for (int step = 0; step < 4000; ++step) {
-      ASSERT_TRUE(masks.Fill(matcher, mask)) << text;
+      ASSERT_EQ(masks.Fill(matcher, mask), MaskFill::kFilled) << text;
       if (MaskAllows(mask, trie.end_ids().front())) break;
       std::vector<int32_t> allowed;
       for (int32_t id = 0; id < static_cast<int32_t>(bytes.size()); ++id) {
@@ -214,7 +251,7 @@ void MeasureMasks(const tokenizer::Tokenizer& tokenizer, std::string_view name,
     double most = 0;
     for (const int32_t id : ids) {
       const auto begin = Clock::now();
-      ASSERT_TRUE(masks.Fill(matcher, mask));
+      ASSERT_EQ(masks.Fill(matcher, mask), MaskFill::kFilled);
       const double took = micros(Clock::now() - begin);
       sum += took;
       most = std::max(most, took);
@@ -262,13 +299,13 @@ TEST(TokenMask, SpecialTokensOnlyWhereTheTextEnds) {
   std::vector<uint32_t> mask = EmptyMask(trie);
   GrammarMatcher matcher(grammar);
   for (const char byte : std::string_view("\"<s></s>")) {
-    ASSERT_TRUE(masks.Fill(matcher, mask));
+    ASSERT_EQ(masks.Fill(matcher, mask), MaskFill::kFilled);
     EXPECT_FALSE(MaskAllows(mask, eos));
     EXPECT_FALSE(MaskAllows(mask, other));
     ASSERT_TRUE(matcher.Accept(static_cast<uint8_t>(byte)));
   }
   ASSERT_TRUE(matcher.Accept('"'));
-  ASSERT_TRUE(masks.Fill(matcher, mask));
+  ASSERT_EQ(masks.Fill(matcher, mask), MaskFill::kFilled);
   for (int32_t id = 0; id < trie.vocab_size(); ++id) EXPECT_EQ(MaskAllows(mask, id), id == eos);
 }
 

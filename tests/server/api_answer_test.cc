@@ -1,6 +1,8 @@
 // Answers written from outputs: bodies, streams, log-probabilities, the best of several.
 #include "atom/server/api_answer.h"
 
+#include <array>
+
 #include "tests/server/running_service.h"
 
 namespace atom::server {
@@ -66,7 +68,7 @@ TEST_F(AnswerTest, BodyOfACompletion) {
   EXPECT_EQ(choice["text"], "abcd");
   EXPECT_EQ(choice["finish_reason"], "stop");
   const json& logprobs = choice["logprobs"];
-  EXPECT_EQ(logprobs["tokens"], json({"<s>", " ", "a", "b", "c", "d"}));
+  EXPECT_EQ(logprobs["tokens"], json({"<s>", "", "a", "b", "c", "d"}));
   EXPECT_EQ(logprobs["token_logprobs"], json({nullptr, -3.0, -1.0, -2.0, -0.5, -0.75}));
   EXPECT_EQ(logprobs["text_offset"], json({0, 0, 0, 1, 2, 3}));  // the first space is none
   EXPECT_EQ(logprobs["top_logprobs"][0], nullptr);
@@ -161,6 +163,73 @@ TEST_F(AnswerTest, StreamThatFailsSaysSo) {
   const auto end = EventsOf(answer.End());
   ASSERT_EQ(end.size(), 2u);
   EXPECT_EQ(end[0]["error"]["message"], "out of paper");
+}
+
+TEST_F(AnswerTest, APromptIsScoredOnceForAllItsAnswers) {
+  for (const bool stream : {false, true}) {
+    ApiAnswer answer = Make({.n = 2, .best_of = 2, .stream = stream, .logprobs = 1, .echo = {"a"}});
+    std::string events = answer.Add(1, Piece("c", {Token('c', -0.5f)}, 1));
+    EXPECT_EQ(events, "") << "before the prompt is scored";
+    engine::Output first = Last(Piece("b", {Token('b', -0.25f)}, 1), engine::FinishReason::kStop);
+    first.prompt = {{.id = 1, .top = {}}, Token('a', -1.0f)};
+    events += answer.Add(0, first);
+    events += answer.Add(1, Last(Piece("", {}, 1), engine::FinishReason::kLength));
+    std::array<json, 2> logprobs;
+    if (stream) {
+      for (const json& event : EventsOf(events)) {
+        const json& choice = event["choices"][0];
+        if (!choice["logprobs"].is_null()) logprobs.at(choice["index"]) = choice["logprobs"];
+      }
+    } else {
+      const json body = json::parse(answer.Body());
+      for (size_t i : {0, 1}) logprobs[i] = body["choices"][i]["logprobs"];
+    }
+    EXPECT_EQ(logprobs[0]["tokens"], json({"<s>", "a", "b"}));
+    EXPECT_EQ(logprobs[1]["tokens"], json({"<s>", "a", "c"}));
+    EXPECT_EQ(logprobs[1]["token_logprobs"], json({nullptr, -1.0, -0.5}));
+    EXPECT_EQ(logprobs[1]["text_offset"], json({0, 0, 1}));
+  }
+}
+
+TEST_F(AnswerTest, OffsetsLeadToTheirTokens) {
+  // Spaces in front, a special token that the text spells, characters of several bytes.
+  const std::string text = "  a</s> \u00e4z";
+  const std::vector<int32_t> ids =
+      tokenizer_->Encode(text, {.add_bos = true, .parse_special = true});
+  ApiAnswer answer = Make({.logprobs = 0, .echo = {text}});
+  engine::Output output = Last(Piece("b", {Token('b', -1.0f)}, 1), engine::FinishReason::kLength);
+  for (const int32_t id : ids) output.prompt.push_back({.id = id, .logprob = -1.0f, .top = {}});
+  answer.Add(0, output);
+  const json choice = json::parse(answer.Body())["choices"][0];
+  const json& logprobs = choice["logprobs"];
+  const auto all = choice["text"].get<std::string>();
+  EXPECT_EQ(all, text + "b");
+  ASSERT_EQ(logprobs["tokens"].size(), ids.size() + 1);
+  int seen = 0;
+  for (size_t i = 1; i < logprobs["tokens"].size(); ++i) {  // the bos is not in the text
+    const auto token = logprobs["tokens"][i].get<std::string>();
+    if (token.starts_with("bytes:")) continue;  // a part of a character
+    size_t at = 0;
+    for (int64_t skip = logprobs["text_offset"][i]; skip > 0; --skip) {
+      at += (static_cast<unsigned char>(all[at]) & 0xE0) == 0xC0 ? 2 : 1;
+    }
+    EXPECT_EQ(all.substr(at, token.size()), token) << i;
+    ++seen;
+  }
+  EXPECT_GE(seen, 6);
+  EXPECT_EQ(logprobs["text_offset"].back(), 10);
+}
+
+TEST_F(AnswerTest, TimeThatIsOver) {
+  ApiAnswer none = Make({});
+  none.Add(0, Last(Piece("", {}, 0), engine::FinishReason::kTimeout));
+  ASSERT_TRUE(none.error().has_value());
+  EXPECT_EQ(none.error()->status, 503);
+  ApiAnswer some = Make({});
+  some.Add(0, Last(Piece("a", {Token('a', -1.0f)}, 1), engine::FinishReason::kTimeout));
+  EXPECT_FALSE(some.error().has_value());
+  EXPECT_EQ(json::parse(some.Body())["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(some.FinishNames(), "timeout");  // in the log
 }
 
 TEST_F(AnswerTest, TokensThatAreNoTextAndNoNumber) {

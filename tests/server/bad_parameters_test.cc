@@ -53,11 +53,11 @@ std::vector<BadRequest> Fields() {
   std::vector<BadRequest> table;
   const std::vector<std::pair<std::string, std::vector<std::string>>> fields = {
       {"temperature", {"-1", "1e30", "\"1\"", "[]"}},
-      {"top_p", {"0", "2", "-0.5", "\"1\""}},
+      {"top_p", {"-0.1", "2", "-0.5", "\"1\""}},
       {"min_p", {"-0.1", "1.5"}},
       {"repetition_penalty", {"0", "-1", "1e30"}},
       {"presence_penalty", {"-2.5", "3"}},
-      {"seed", {"-1", "1.5", "9223372036854775808", "\"1\""}},
+      {"seed", {"true", "1.5", "9223372036854775808", "\"1\""}},
       {"stop",
        {"\"\"", "[\"x\", \"\"]", "7", "[7]", "{}", Array(10'000, "\"x\""),
         "\"" + std::string(1 << 20, 'x') + "\""}},
@@ -142,7 +142,8 @@ std::vector<BadRequest> Chats() {
       {"a tool that refers to itself", Chat("\"tools\": [" + tool + "]"), 400, "tools"},
       {"1,000 tools", Chat("\"tools\": " + Array(1000, tool)), 400, "tools"},
       {"a template of one's own", Chat(R"("chat_template": "{{ 1 }}")")},
-      {"template variables", Chat(R"("chat_template_kwargs": {"x": 1})")},
+      {"template variables that are taken", Chat(R"("chat_template_kwargs": {"messages": 1})"), 400,
+       "chat_template_kwargs"},
       {"logprobs of 129 tokens", Chat(R"("logprobs": true, "top_logprobs": 129)"), 400,
        "top_logprobs"},
   };

@@ -15,6 +15,10 @@ class ConstraintTest : public ::testing::Test {
     return MakeConstraints(options, served_.model, count);
   }
   static bool Allows(engine::TokenConstraint& constraint, int32_t id) {
+    while (constraint.state() == engine::MaskState::kPending) {
+      constraint.WaitFor(std::chrono::milliseconds(10));
+    }
+    EXPECT_EQ(constraint.state(), engine::MaskState::kReady);
     const auto words = constraint.Allowed();
     return (words[static_cast<size_t>(id) / 64] >> (id % 64) & 1) != 0;
   }
@@ -55,6 +59,37 @@ TEST_F(ConstraintTest, AnyObjectEndsWithItself) {
   EXPECT_FALSE(Allows(constraint, 1));  // bos
   EXPECT_TRUE(Writes(constraint, R"({"a":[1,{"b":null}]})"));
   EXPECT_FALSE(Allows(constraint, 3 + ','));
+}
+
+TEST_F(ConstraintTest, WhatTakesTooMuchFails) {
+  MaskThreads narrow({.walk_bytes = 1000});
+  served_.model.mask_threads = &narrow;
+  {
+    auto made = Make(FormatKind::kJsonObject);
+    engine::TokenConstraint& constraint = *std::get<TokenConstraints>(made)[0];
+    while (constraint.state() == engine::MaskState::kPending) {
+      constraint.WaitFor(std::chrono::milliseconds(10));
+    }
+    EXPECT_EQ(constraint.state(), engine::MaskState::kFailed);
+    EXPECT_NE(constraint.error().find("response_format"), std::string::npos);
+    EXPECT_GT(narrow.grammar_bytes, 10'000);
+  }
+  EXPECT_EQ(narrow.grammar_bytes, 0);
+  EXPECT_EQ(narrow.mask_bytes, 0);
+  MaskThreads full({.grammar_bytes = -1});
+  served_.model.mask_threads = &full;
+  const auto refused = Make(FormatKind::kJsonObject);
+  EXPECT_EQ(std::get<ApiError>(refused).status, 429);
+}
+
+TEST_F(ConstraintTest, WhatWasWorkedOutIsShared) {
+  auto made = Make(FormatKind::kJsonObject, "", 2);
+  auto& constraints = std::get<TokenConstraints>(made);
+  EXPECT_TRUE(Writes(*constraints[0], R"({"a":1})"));
+  const int64_t kept = served_.mask_threads.mask_bytes;
+  EXPECT_GT(kept, 0);
+  EXPECT_TRUE(Writes(*constraints[1], R"({"a":1})"));
+  EXPECT_EQ(served_.mask_threads.mask_bytes, kept);
 }
 
 TEST_F(ConstraintTest, WhatCannotBeKeptToIsRefused) {

@@ -1,5 +1,8 @@
 // More clients than there is room for: who asks is served, who only holds a connection makes room.
+#include <fstream>
+#include <memory>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "tests/server/refusals.h"
 
@@ -38,7 +41,9 @@ TEST(CrowdTest, TheLongestIdleMakesRoom) {
   const RunningService service(std::move(options));
   HttpClient first(service.port());
   HttpClient slow(service.port());
-  slow.Send("POST /v1/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+  slow.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nContent-Length: 100\r\n\r\n{");
   HttpClient third(service.port());
   for (HttpClient* client : {&third, &first}) {
     client->Send(Get("/health"));
@@ -52,6 +57,44 @@ TEST(CrowdTest, TheLongestIdleMakesRoom) {
     client->Send(Get("/health"));
     EXPECT_EQ(StatusOf(client->ReadResponse()), 200);
   }
+}
+
+/// Bytes of memory that this process uses.
+int64_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t pages = 0;
+  file >> pages >> pages;
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
+// Two thousand clients send all of their bodies but the last byte.
+TEST(CrowdTest, BodiesThatDoNotEndKeepToTheirBound) {
+  constexpr int kClients = 2000;
+  constexpr size_t kBody = 256 << 10;
+  ServiceOptions options;
+  options.http.body_bytes = kBody;
+  options.http.all_body_bytes = 16 << 20;
+  const RunningService service(std::move(options));
+  const int64_t before = ResidentBytes();
+  std::string most = Post("/v1/completions", std::string(kBody, ' '));
+  most.pop_back();
+  std::vector<std::unique_ptr<HttpClient>> clients;
+  int64_t largest = 0;
+  for (int i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<HttpClient>(service.port()));
+    clients.back()->Send(most);
+    largest = std::max(largest, ResidentBytes() - before);
+    if (i % 100 != 0) continue;
+    EXPECT_EQ(StatusOf(service.Ask(Post("/v1/completions", R"({"prompt": "x", "max_tokens": 1})"))),
+              200)
+        << i;
+  }
+  // The bound, and what each connection may hold besides a body. All bodies are 500 MiB.
+  EXPECT_LT(largest, (16 << 20) + kClients * (96 << 10));
+  EXPECT_EQ(StatusOf(clients.front()->ReadResponse()), 503);
+  clients.clear();
+  EXPECT_EQ(StatusOf(service.Ask(Post("/v1/completions", R"({"prompt": "x", "max_tokens": 1})"))),
+            200);
 }
 
 /// For a while, no more descriptors than these.

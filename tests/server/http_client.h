@@ -103,11 +103,13 @@ class HttpClient {
 
 inline std::string Post(std::string_view path, std::string_view body,
                         std::string_view headers = "") {
-  return fmt::format("POST {} HTTP/1.1\r\nHost: x\r\n{}Content-Length: {}\r\n\r\n{}", path, headers,
-                     body.size(), body);
+  return fmt::format(
+      "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{}"
+      "Content-Length: {}\r\n\r\n{}",
+      path, headers, body.size(), body);
 }
 inline std::string Get(std::string_view path, std::string_view headers = "") {
-  return fmt::format("GET {} HTTP/1.1\r\nHost: x\r\n{}\r\n", path, headers);
+  return fmt::format("GET {} HTTP/1.1\r\nHost: localhost\r\n{}\r\n", path, headers);
 }
 inline int StatusOf(const std::string& response) {
   return response.size() > 12 && response.starts_with("HTTP/1.1 ")

@@ -13,7 +13,8 @@ std::string Repeated(std::string_view text, int times) {
 
 std::vector<BadRequest> AllBadBytes() {
   constexpr size_t kHeader = 16 << 10;  // the limit
-  const std::string post = "POST /v1/completions HTTP/1.1\r\nHost: x\r\n";
+  const std::string post =
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
   const std::string chunked = post + "Transfer-Encoding: chunked\r\n\r\n";
   return {
       {"not HTTP", "hello\r\n\r\n", 400},
@@ -41,7 +42,10 @@ std::vector<BadRequest> AllBadBytes() {
        400},
       {"chunks and not",
        post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400},
-      {"chunks of old", "POST /v1/completions HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+      {"chunks of old",
+       "POST /v1/completions HTTP/1.0\r\nHost: localhost\r\nContent-Type: "
+       "application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+       400},
       {"chunk header of 1 MB", chunked + "1;" + std::string(1 << 20, 'x') + "\r\n", 431, "",
        post.size() + (200 << 10)},
       {"trailers of 1 MB", chunked + "0\r\n" + Repeated("X: y\r\n", 200000) + "\r\n", 431, "",
@@ -60,15 +64,24 @@ std::vector<BadRequest> AllBadBytes() {
        431, "", kHeader},
       {"10,000 headers", "GET /health HTTP/1.1\r\n" + Repeated("X: y\r\n", 10000) + "\r\n", 431, "",
        kHeader},
-      {"101 headers", "GET /health HTTP/1.1\r\n" + Repeated("X: y\r\n", 101) + "\r\n", 431},
+      {"101 headers", Get("/health", Repeated("X: y\r\n", 101)), 431},
       {"long path", "GET /" + std::string(100000, 'x') + " HTTP/1.1\r\n\r\n", 431, "", kHeader},
       {"NUL in a header", std::string("GET /health HTTP/1.1\r\nX: a\0b\r\n\r\n", 33), 400},
       {"space before the colon", "GET /health HTTP/1.1\r\nX : y\r\n\r\n", 400},
+      {"no host", "GET /health HTTP/1.1\r\n\r\n", 400},
+      {"two hosts", Get("/health", "Host: localhost\r\n"), 400},
+      {"half a percent", Get("/v1/models/tiny%2"), 400},
+      {"percent of no number", Get("/v1/models/tiny%+1"), 400},
+      {"no type", "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}", 415},
+      {"a form's type",
+       "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+       "Content-Length: 2\r\n\r\n{}",
+       415},
       {"unknown path", Get("/v2/completions"), 404},
       {"path upwards", Get("/v1/models/../../etc/passwd"), 404},
       {"wrong method", Get("/v1/completions"), 405},
-      {"delete", "DELETE /v1/models/tiny HTTP/1.1\r\nHost: x\r\n\r\n", 405},
-      {"two keys", "GET /metrics HTTP/1.1\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n", 400},
+      {"delete", "DELETE /v1/models/tiny HTTP/1.1\r\nHost: localhost\r\n\r\n", 405},
+      {"two keys", Get("/metrics", "Authorization: a\r\nAuthorization: b\r\n"), 400},
   };
 }
 
@@ -80,7 +93,7 @@ TEST(HttpFramingTest, BodyOfAGetIsNotTheNextRequest) {
   const RunningService service;
   HttpClient client(service.port());
   const std::string hidden = Get("/v1/models/hidden");
-  client.Send(fmt::format("GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{}",
+  client.Send(fmt::format("GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}",
                           hidden.size(), hidden) +
               Get("/v1/models"));
   EXPECT_EQ(StatusOf(client.ReadResponse()), 200);
@@ -105,7 +118,8 @@ TEST(HttpFramingTest, ChunkedBodiesAndContinue) {
   const RunningService service;
   HttpClient client(service.port());
   client.Send(
-      "POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n"
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nTransfer-Encoding: Chunked\r\n"
       "Expect: 100-continue\r\n\r\n");
   EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   client.Send("9;x=y\r\n{\"prompt\"\r\n");
@@ -116,7 +130,9 @@ TEST(HttpFramingTest, ChunkedBodiesAndContinue) {
 TEST(HttpFramingTest, EndlessChunksAreCutOff) {
   const RunningService service;
   HttpClient client(service.port());
-  client.Send("POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+  client.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
   const std::string chunk = "10000\r\n" + std::string(65536, ' ') + "\r\n";
   for (int i = 0; i < 1000 && client.Send(chunk); ++i) {
   }
@@ -128,8 +144,10 @@ TEST(HttpFramingTest, OldClientsGetUnframedStreams) {
   const RunningService service;
   HttpClient client(service.port());
   const std::string body = R"({"prompt": "x", "max_tokens": 2, "stream": true})";
-  client.Send(fmt::format("POST /v1/completions HTTP/1.0\r\nContent-Length: {}\r\n\r\n{}",
-                          body.size(), body));
+  client.Send(
+      fmt::format("POST /v1/completions HTTP/1.0\r\nHost: localhost\r\nContent-Type: "
+                  "application/json\r\nContent-Length: {}\r\n\r\n{}",
+                  body.size(), body));
   const std::string text = client.ReadToEnd();
   EXPECT_EQ(text.find("chunked"), std::string::npos);
   EXPECT_TRUE(text.ends_with("data: [DONE]\n\n")) << text;
@@ -146,10 +164,14 @@ TEST(HttpFramingTest, SlowClientsAreLetGo) {
   header.Send("GET /health HTTP/1.1\r\nX-Slow");
   EXPECT_EQ(StatusOf(header.ReadToEnd()), 408);
   HttpClient body(service.port());
-  body.Send("POST /v1/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+  body.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nContent-Length: 100\r\n\r\n{");
   EXPECT_EQ(StatusOf(body.ReadToEnd()), 408);
   HttpClient chunks(service.port());
-  chunks.Send("POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n");
+  chunks.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n");
   EXPECT_EQ(StatusOf(chunks.ReadToEnd()), 408);
   HttpClient drops(service.port());  // a byte now and then does not move the deadline
   for (int i = 0; i < 100 && drops.Send("x"); ++i) std::this_thread::sleep_for(Milliseconds(10));
@@ -174,7 +196,9 @@ TEST(HttpFramingTest, ReadersThatStopAreLetGo) {
 TEST(HttpFramingTest, HalfClosedConnections) {
   RunningService service;
   HttpClient cut(service.port());
-  cut.Send("POST /v1/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+  cut.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+      "application/json\r\nContent-Length: 100\r\n\r\n{");
   cut.FinishSending();
   EXPECT_EQ(StatusOf(cut.ReadToEnd()), 400);
   HttpClient whole(service.port());

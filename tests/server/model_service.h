@@ -16,11 +16,13 @@ struct EngineOfModel {
   engine::LoadedModel loaded{"cpu"};
   engine::OwnRunner runner;
   chat::ChatTemplate chat_template = chat::ChatTemplate::FromName("plain").value();
+  MaskThreads mask_threads;
   grammar::TokenTrie trie{*loaded.tokenizer, 260};
   ServedModel model = {.name = "tiny",
                        .tokenizer = loaded.tokenizer.get(),
                        .chat_template = &chat_template,
                        .trie = &trie,
+                       .mask_threads = &mask_threads,
                        .context = 128,
                        .vocab_size = 260,
                        .created = 1};

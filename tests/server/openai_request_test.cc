@@ -118,18 +118,18 @@ TEST(OpenAiRequestTest, NumbersOutOfRangeAreNamed) {
            {"best_of", "0"},
            {"logprobs", "21"},
            {"top_k", "2147483648"},
-           {"seed", "-1"},
-           {"seed", "1.0"},
+           {"seed", "1.5"},
+           {"seed", "9223372036854775808"},
            {"temperature", "-1"},
            {"temperature", "1e30"},
            {"temperature", "\"hot\""},
-           {"top_p", "0"},
+           {"top_p", "-0.1"},
            {"top_p", "2"},
            {"min_p", "-0.1"},
            {"repetition_penalty", "0"},
            {"presence_penalty", "2.1"},
            {"frequency_penalty", "[]"},
-           {"priority", "1e3"},
+           {"priority", "1e10"},
            {"echo", "1"},
            {"stream", "\"yes\""},
            {"suffix", "\"x\""},
@@ -148,7 +148,7 @@ TEST(OpenAiRequestTest, NumbersOutOfRangeAreNamed) {
            {"model", "7"},
            {"response_format", "\"json\""},
            {"stream_options", "7"},
-           {"stream_options", "{}"},
+           {"stream_options", "{\"include_usage\": true}"},
        }) {
     EXPECT_EQ(CompletionParam(fmt::format("\"{}\": {}", bad.name, bad.value)), bad.name)
         << bad.value;
@@ -228,14 +228,15 @@ TEST(OpenAiRequestTest, ConversationsAndTheirFaults) {
                                  {});
   ASSERT_TRUE(std::holds_alternative<ChatRequest>(parsed)) << std::get<ApiError>(parsed).message;
   const auto& request = std::get<ChatRequest>(parsed);
-  ASSERT_EQ(request.messages.size(), 4u);
-  EXPECT_EQ(request.messages[0].role, "system");
-  EXPECT_EQ(request.messages[1].content, "ab");
+  const std::vector<chat::ChatMessage>& messages = request.conversation.messages;
+  ASSERT_EQ(messages.size(), 4u);
+  EXPECT_EQ(messages[0].role, "system");
+  EXPECT_EQ(messages[1].content, "ab");
   EXPECT_EQ(request.options.logprobs, 3);
   EXPECT_EQ(request.options.max_tokens, 2);
 
-  const auto message_param = [](const std::string& messages) {
-    return ParamOf(ParseChatRequest("{\"messages\": " + messages + "}", {}));
+  const auto message_param = [](const std::string& list) {
+    return ParamOf(ParseChatRequest("{\"messages\": " + list + "}", {}));
   };
   EXPECT_EQ(message_param("[]"), "messages");
   EXPECT_EQ(message_param("7"), "messages");
@@ -255,6 +256,97 @@ TEST(OpenAiRequestTest, ConversationsAndTheirFaults) {
   EXPECT_EQ(ChatParam(R"("response_format": {"type": "yaml"})"), "response_format.type");
   EXPECT_EQ(ChatParam(R"("response_format": {"type": "json_schema"})"),
             "response_format.json_schema");
+}
+
+// What clients and their frameworks send by themselves, and what would change the answer.
+TEST(OpenAiRequestTest, FieldsThatChangeNothingPass) {
+  for (const char* field :
+       {R"("use_beam_search": false)", R"("length_penalty": 1)", R"("length_penalty": 1.0)",
+        R"("early_stopping": false)", R"("skip_special_tokens": true)", R"("bad_words": [])",
+        R"("spaces_between_special_tokens": true)", R"("request_id": "x")", R"("metadata": {})",
+        R"("stream_options": {"include_usage": false})", R"("logit_bias": null)"}) {
+    EXPECT_EQ(CompletionParam(field), "accepted") << field;
+    EXPECT_EQ(ChatParam(field), "accepted") << field;
+  }
+  EXPECT_EQ(CompletionParam(R"("logprobs": false)"), "accepted");
+  const std::string tool = R"([{"type": "function", "function": {"name": "f"}}])";
+  for (const std::string& field :
+       {std::string(R"("reasoning_effort": "low")"), std::string(R"("verbosity": "high")"),
+        std::string(R"("modalities": ["text"])"), std::string(R"("echo": false)"),
+        "\"tool_choice\": \"none\", \"tools\": " + tool,
+        "\"function_call\": \"none\", \"functions\": " + tool}) {
+    EXPECT_EQ(ChatParam(field), "accepted") << field;
+  }
+  struct Changing {
+    std::string field;
+    std::string param;
+  };
+  for (const Changing& changing :
+       std::vector<Changing>{{R"("use_beam_search": true)", "use_beam_search"},
+                             {R"("length_penalty": 2)", "length_penalty"},
+                             {R"("bad_words": ["x"])", "bad_words"},
+                             {R"("reasoning_effort": "maximal")", "reasoning_effort"},
+                             {R"("verbosity": 3)", "verbosity"},
+                             {R"("echo": true)", "echo"},
+                             {R"("best_of": 2)", "best_of"},
+                             {"\"tools\": " + tool, "tools"},
+                             {"\"tool_choice\": \"auto\", \"tools\": " + tool, "tools"}}) {
+    EXPECT_EQ(ChatParam(changing.field), changing.param) << changing.field;
+  }
+  EXPECT_EQ(CompletionParam(R"("logprobs": true)"), "logprobs");
+}
+
+TEST(OpenAiRequestTest, HabitsOfClients) {
+  const CompletionRequest request = Completion(
+      R"({"prompt": "x", "max_tokens": 8.0, "n": 2.0, "seed": -1, "top_p": 0, "stop": null})");
+  EXPECT_EQ(request.options.max_tokens, 8);
+  EXPECT_EQ(request.options.n, 2);
+  EXPECT_FALSE(request.options.sampling.seed.has_value());
+  EXPECT_EQ(request.options.sampling.top_p, 0.0f);
+  EXPECT_EQ(Completion(R"({"prompt": "x", "seed": -2})").options.sampling.seed, ~uint64_t{1});
+  EXPECT_EQ(CompletionParam(R"("max_tokens": 8.5)"), "max_tokens");
+  EXPECT_FALSE(
+      Completion(R"({"prompt": "x", "skip_special_tokens": false})").options.skip_special_tokens);
+
+  const auto parsed = ParseChatRequest(R"({"messages": [
+      {"role": "user", "content": "a", "name": "me"},
+      {"type": "message", "role": "assistant", "content": null, "reasoning_content": "hm",
+       "tool_calls": [], "refusal": null},
+      {"role": "user", "content": "b"}]})",
+                                       {});
+  ASSERT_TRUE(std::holds_alternative<ChatRequest>(parsed)) << std::get<ApiError>(parsed).message;
+  const auto& messages = std::get<ChatRequest>(parsed).conversation.messages;
+  EXPECT_EQ(messages[1].content, "");
+  ASSERT_EQ(messages[1].fields.size(), 1u);
+  EXPECT_EQ(messages[1].fields[0].first.bytes(), "reasoning_content");
+}
+
+TEST(OpenAiRequestTest, WhatATemplateIsTold) {
+  const auto read = [](const std::string& fields) {
+    return ParseChatRequest(R"({"messages": [{"role": "user", "content": "x"}], )" + fields + "}",
+                            {});
+  };
+  auto parsed = read(R"("reasoning_effort": "low",
+                        "chat_template_kwargs": {"z": true, "a": {"b": [1, "<s>"]}})");
+  ASSERT_TRUE(std::holds_alternative<ChatRequest>(parsed)) << std::get<ApiError>(parsed).message;
+  const chat::ChatOptions& options = std::get<ChatRequest>(parsed).conversation.options;
+  EXPECT_TRUE(options.add_generation_prompt);
+  ASSERT_EQ(options.variables.size(), 3u);
+  EXPECT_EQ(options.variables[0].first.bytes(), "reasoning_effort");
+  EXPECT_EQ(options.variables[1].first.bytes(), "z");  // in the body's order
+  parsed = read(R"("continue_final_message": true)");
+  ASSERT_TRUE(std::holds_alternative<ChatRequest>(parsed));
+  EXPECT_FALSE(std::get<ChatRequest>(parsed).conversation.options.add_generation_prompt);
+
+  EXPECT_EQ(ChatParam(R"("continue_final_message": true, "add_generation_prompt": true)"),
+            "add_generation_prompt");
+  for (const char* name : {"messages", "bos_token", "chat_template", "add_generation_prompt"}) {
+    EXPECT_EQ(ChatParam(fmt::format(R"("chat_template_kwargs": {{"{}": "x"}})", name)),
+              "chat_template_kwargs");
+  }
+  EXPECT_EQ(ChatParam("\"chat_template_kwargs\": {\"x\": \"" + std::string(65536, 'x') + "\"}"),
+            "chat_template_kwargs");
+  EXPECT_EQ(ChatParam(R"("chat_template_kwargs": [])"), "chat_template_kwargs");
 }
 
 TEST(OpenAiRequestTest, UnknownParametersAreRefusedByName) {

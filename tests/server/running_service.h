@@ -29,11 +29,13 @@ inline std::unique_ptr<tokenizer::Tokenizer> ByteTokenizer() {
 struct TinyServed {
   std::unique_ptr<tokenizer::Tokenizer> tokenizer = ByteTokenizer();
   chat::ChatTemplate chat_template = chat::ChatTemplate::FromName("plain").value();
+  MaskThreads mask_threads;
   grammar::TokenTrie trie{*tokenizer, 260};
   ServedModel model = {.name = "tiny",
                        .tokenizer = tokenizer.get(),
                        .chat_template = &chat_template,
                        .trie = &trie,
+                       .mask_threads = &mask_threads,
                        .context = 64,
                        .vocab_size = 260,
                        .created = 1};

@@ -1,6 +1,11 @@
 // The whole server on a loopback port: what it answers, streams, cancels, refuses and counts.
 #include "atom/server/service.h"
 
+#include <set>
+#include <stdexcept>
+
+#include "atom/server/answer_plan.h"
+
 #include "tests/server/running_service.h"
 
 namespace atom::server {
@@ -223,6 +228,143 @@ TEST(ServiceTest, EveryAcceptedRequestIsCountedOnce) {
   EXPECT_EQ(service.Metric("atom:http_errors_total{model_name=\"tiny\",status=\"400\""), 1.0);
 }
 
+TEST(ServiceTest, HttpAsClientsAndProxiesSpeakIt) {
+  ServiceOptions options;
+  ASSERT_TRUE(options.keys.Add("secret").ok());
+  const RunningService service(std::move(options));
+  const auto ask = [&](const std::string& request) { return StatusOf(service.Ask(request)); };
+  HttpClient head(service.port());
+  head.Send("HEAD /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  const std::string reply = head.ReadToEnd();
+  EXPECT_EQ(StatusOf(reply), 200);
+  EXPECT_NE(reply.find("Content-Length: 15\r\n"), std::string::npos) << reply;
+  EXPECT_EQ(BodyOf(reply), "");
+  EXPECT_NE(service.Ask(Get("/v1/completions")).find("\r\nAllow: POST\r\n"), std::string::npos);
+  EXPECT_NE(service.Ask("DELETE /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                .find("\r\nAllow: GET, HEAD\r\n"),
+            std::string::npos);
+  for (const char* scheme : {"Bearer", "bearer", "BEARER"}) {
+    EXPECT_EQ(ask(Get("/v1/models", fmt::format("Authorization: {} secret\r\n", scheme))), 200);
+  }
+  EXPECT_EQ(ask(Get("/v1/models", "Authorization: Basic secret\r\n")), 401);
+  const std::string key = "Authorization: Bearer secret\r\n";
+  EXPECT_EQ(ask(Get("/v1/models/%74in%79", key)), 200);
+  EXPECT_EQ(ask(Get("/v1%2Fmodels", key)), 200);
+  EXPECT_EQ(ask(Get("http://localhost/v1/models?x=%", key)), 200);
+  EXPECT_EQ(ask(Get("http://localhost", key)), 200);
+  EXPECT_EQ(ask("\r\n" + Get("/health")), 200);
+  HttpClient client(service.port());
+  for (const char* blank : {"", "\r\n", "\r\n\r\n"}) {
+    client.Send(blank);
+    std::this_thread::sleep_for(Milliseconds(5));
+    client.Send(Get("/health") + "\r\n");
+    EXPECT_EQ(StatusOf(client.ReadResponse()), 200);
+  }
+}
+
+TEST(ServiceTest, NamesWithASlash) {
+  TinyServed served;
+  served.model.name = "org/tiny";
+  ScriptedEngine engine;
+  const RunningServer server(engine, served.model, WithoutLog({}));
+  EXPECT_EQ(StatusOf(server.Ask(Get("/v1/models/org%2Ftiny"))), 200);
+  EXPECT_EQ(StatusOf(server.Ask(Get("/v1/models/org/tiny"))), 200);
+  EXPECT_EQ(StatusOf(server.Ask(Get("/v1/models/org%2Fother"))), 404);
+}
+
+TEST(ServiceTest, PagesOfOthersMayNotAsk) {
+  const RunningService closed;
+  const std::string ask = R"({"prompt": "x", "max_tokens": 1})";
+  const auto status = [&](const std::string& headers) {
+    return StatusOf(
+        closed.Ask(fmt::format("POST /v1/completions HTTP/1.1\r\nContent-Type: "
+                               "application/json\r\n{}Content-Length: {}\r\n\r\n{}",
+                               headers, ask.size(), ask)));
+  };
+  EXPECT_EQ(status("Host: localhost:8080\r\nOrigin: http://localhost:8080\r\n"), 200);
+  EXPECT_EQ(status("Host: LOCALHOST\r\nOrigin: http://localhost:80\r\n"), 200);
+  EXPECT_EQ(status("Host: 127.0.0.1:8080\r\n"), 200);
+  EXPECT_EQ(status("Host: [::1]:8080\r\n"), 200);
+  EXPECT_EQ(status("Host: localhost\r\nOrigin: https://evil.example\r\n"), 403);
+  EXPECT_EQ(status("Host: localhost:8080\r\nOrigin: http://localhost:3000\r\n"), 403);
+  EXPECT_EQ(status("Host: localhost\r\nOrigin: null\r\n"), 403);
+  // A name that was made to lead here.
+  EXPECT_EQ(status("Host: evil.example\r\nOrigin: http://evil.example\r\n"), 421);
+  EXPECT_EQ(status("Host: evil.example\r\n"), 421);
+  EXPECT_EQ(closed.engine.submitted(), 4u);
+  ServiceOptions options;
+  options.hosts = {"Box.example"};
+  options.cors = "https://one.example";
+  const RunningService open(std::move(options));
+  EXPECT_EQ(StatusOf(open.Ask("GET /health HTTP/1.1\r\nHost: box.example:80\r\n\r\n")), 200);
+  EXPECT_EQ(StatusOf(open.Ask(Get("/health", "Origin: https://one.example\r\n"))), 200);
+  EXPECT_EQ(StatusOf(open.Ask(Get("/health", "Origin: https://two.example\r\n"))), 403);
+  const std::string preflight = open.Ask(
+      "OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://one.example\r\n"
+      "Access-Control-Request-Headers: authorization,x-stainless-os\r\n\r\n");
+  EXPECT_EQ(StatusOf(preflight), 204);
+  EXPECT_NE(preflight.find("Access-Control-Allow-Headers: authorization,x-stainless-os\r\n"),
+            std::string::npos)
+      << preflight;
+}
+
+TEST(ServiceTest, LargeBodiesOfAnswersAreMadeBesideTheIoThread) {
+  RunningService service;
+  service.engine.bytes_of_token = 100'000;
+  const json answer = service.AskJson("/v1/completions", R"({"prompt": "x", "max_tokens": 3})");
+  EXPECT_EQ(answer["choices"][0]["text"].get<std::string>().size(), 300'000u);
+  EXPECT_EQ(service.Finished("length"), 1.0);
+}
+
+TEST(ServiceTest, MoreLogprobsThanABodyHolds) {
+  ServiceOptions options;
+  options.requests.logprob_entries = 100;
+  const RunningService service(std::move(options));
+  const auto ask = [&](int n) {
+    return service.AskJson("/v1/completions",
+                           fmt::format(R"({{"prompt": "x", "max_tokens": 8, "logprobs": 3, "n": {},
+                                           "echo": true}})",
+                                       n));
+  };
+  EXPECT_TRUE(ask(2).contains("choices"));  // 2 answers of 3 + 8 tokens, 4 entries each
+  EXPECT_EQ(ask(3)["error"]["param"], "logprobs");
+}
+
+TEST(ServiceTest, SeedsOfSeveralAnswersAreTheirOwn) {
+  std::set<uint64_t> seeds;
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    for (int64_t choice = 0; choice < 100; ++choice) seeds.insert(SeedOf(seed, choice));
+    EXPECT_EQ(SeedOf(seed, 0), seed);
+  }
+  EXPECT_EQ(seeds.size(), 10'000u);
+}
+
+/// Fails where nobody expects it.
+class ThrowingEngine : public ScriptedEngine {
+ public:
+  engine::EngineStats stats() const override { throw std::runtime_error("out of luck"); }
+};
+
+TEST(ServiceTest, AnExceptionEndsRunInsteadOfHangingIt) {
+  TinyServed served;
+  ThrowingEngine engine;
+  ServiceOptions options;
+  options.address.port = 0;
+  const auto service = Service::Start(engine, served.model, WithoutLog(std::move(options))).value();
+  std::string what;
+  std::jthread thread([&] {
+    try {
+      service->Run(false);
+    } catch (const std::exception& error) {
+      what = error.what();
+    }
+  });
+  HttpClient client(service->port());
+  client.Send(Get("/metrics"));
+  thread.join();
+  EXPECT_EQ(what, "out of luck");
+}
+
 TEST(ServiceTest, RequestIdsAndOrigins) {
   ServiceOptions options;
   options.cors = "https://example.org";
@@ -232,7 +374,8 @@ TEST(ServiceTest, RequestIdsAndOrigins) {
   EXPECT_NE(reply.find("Access-Control-Allow-Origin: https://example.org\r\n"), std::string::npos);
   EXPECT_EQ(service.Ask(Get("/health", "X-Request-Id: a b\r\n")).find("a b"), std::string::npos);
   HttpClient client(service.port());
-  client.Send("OPTIONS /v1/completions HTTP/1.1\r\nHost: x\r\nOrigin: https://example.org\r\n\r\n");
+  client.Send(
+      "OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://example.org\r\n\r\n");
   EXPECT_EQ(StatusOf(client.ReadResponse()), 204);
   const RunningService closed;
   EXPECT_EQ(closed.Ask(Get("/health")).find("Access-Control"), std::string::npos);

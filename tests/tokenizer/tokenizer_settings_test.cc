@@ -39,6 +39,26 @@ TEST(AddBosToken, OverrulesThePostProcessor) {
   EXPECT_THAT(MustLoad(adds_not, yes)->Encode("", {.add_bos = false}), ElementsAre());
 }
 
+// As transformers does: some classes write the post-processor anew, the others leave it alone.
+TEST(AddBosToken, OverrulesItForSomeClassesOnly) {
+  json adds = Base();
+  adds["post_processor"] = Template("<s>");
+  const json adds_not = Base();
+  const auto config = [](const char* name, const json& flag) {
+    return json{{"tokenizer_class", name}, {"add_bos_token", flag}, {"bos_token", "<s>"}};
+  };
+  for (const char* name : {"LlamaTokenizer", "LlamaTokenizerFast", "GemmaTokenizerFast"}) {
+    EXPECT_FALSE(MustLoad(adds, config(name, false))->adds_bos()) << name;
+    EXPECT_TRUE(MustLoad(adds_not, config(name, true))->adds_bos()) << name;
+    EXPECT_TRUE(MustLoad(adds_not, config(name, nullptr))->adds_bos()) << name;
+  }
+  for (const char* name : {"PreTrainedTokenizerFast", "Qwen2Tokenizer", "GPT2TokenizerFast"}) {
+    EXPECT_TRUE(MustLoad(adds, config(name, false))->adds_bos()) << name;
+    EXPECT_FALSE(MustLoad(adds_not, config(name, true))->adds_bos()) << name;
+    EXPECT_FALSE(MustLoad(adds_not, config(name, nullptr))->adds_bos()) << name;
+  }
+}
+
 TEST(Ends, AreNamedInThreeFiles) {
   TokenizerFiles files;
   files.directory = "test";

@@ -213,11 +213,11 @@ TEST(EncodeParts, OnlyTrustedTextHasSpecials) {
   const auto tokenizer =
       MustLoad(MetaspaceJson({"▁", "a", "b", "ab", "▁a", "<", "s", ">"}), {{"bos_token", "<s>"}});
   const int32_t ab = *tokenizer->FindToken("ab"), space = *tokenizer->FindToken("▁"),
-                start_a = *tokenizer->FindToken("▁a"), b = *tokenizer->FindToken("b");
+                a = *tokenizer->FindToken("a"), b = *tokenizer->FindToken("b");
   const auto encode = [&](std::vector<TextPart> parts) { return tokenizer->EncodeParts(parts); };
   EXPECT_THAT(encode({{"a", true}, {"b", false}}), ElementsAre(space, ab)) << "one word";
   EXPECT_THAT(encode({{"b</s>", true}, {"ab", false}}), ElementsAre(space, b, 2, ab));
-  EXPECT_THAT(encode({{"<s>a", true}}), ElementsAre(1, start_a)) << "as at the start of a text";
+  EXPECT_THAT(encode({{"<s>a", true}}), ElementsAre(1, a)) << "a bos that is spelled is text";
   EXPECT_EQ(encode({{"<s>", false}}), tokenizer->Encode("<s>", {.add_bos = false}));
   EXPECT_EQ(encode({{"<", true}, {"s>", false}}).size(), 4u) << "no token across parts";
   EXPECT_THAT(encode({}), ElementsAre());

@@ -43,11 +43,10 @@ std::string TakeSystem(std::span<const ChatMessage>& messages) {
 
 }  // namespace
 
-// A model that knows no turns continues the text.
+// A model that knows no turns continues the text, whose bos is the tokenizer's to add.
 std::vector<tokenizer::TextPart> FormatPlain(std::span<const ChatMessage> messages,
-                                             const ChatEnds& ends) {
+                                             const ChatFrame&) {
   PartWriter writer;
-  writer.Template(ends.bos);
   for (size_t i = 0; i < messages.size(); ++i) {
     writer.Template(i == 0 ? "" : "\n").User(messages[i].content);
   }
@@ -56,16 +55,16 @@ std::vector<tokenizer::TextPart> FormatPlain(std::span<const ChatMessage> messag
 
 // <s>[INST] <<SYS>>\nsystem\n<</SYS>>\n\nuser [/INST] assistant </s><s>[INST] user [/INST]
 std::vector<tokenizer::TextPart> FormatLlama2(std::span<const ChatMessage> messages,
-                                              const ChatEnds& ends) {
+                                              const ChatFrame& frame) {
   PartWriter writer;
   const std::string system = TakeSystem(messages);
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::string& content = messages[i].content;
     if (messages[i].role == "assistant") {
-      writer.Template(" ").User(Trim(content)).Template(" " + ends.eos);
+      writer.Template(" ").User(Trim(content)).Template(" " + frame.eos);
       continue;
     }
-    writer.Template(ends.bos + "[INST] ");
+    writer.Template(frame.bos + "[INST] ");
     if (i == 0 && !system.empty()) {
       writer.Template("<<SYS>>\n").User(system).Template("\n<</SYS>>\n\n").User(TrimEnd(content));
     } else {
@@ -78,9 +77,9 @@ std::vector<tokenizer::TextPart> FormatLlama2(std::span<const ChatMessage> messa
 
 // <|begin_of_text|> then, for each turn, <|start_header_id|>role<|end_header_id|>\n\ntext<|eot_id|>
 std::vector<tokenizer::TextPart> FormatLlama3(std::span<const ChatMessage> messages,
-                                              const ChatEnds& ends) {
+                                              const ChatFrame& frame) {
   PartWriter writer;
-  writer.Template(ends.bos);
+  writer.Template(frame.bos);
   const auto header = [&](const std::string& role) {
     writer.Template("<|start_header_id|>" + role + "<|end_header_id|>\n\n");
   };
@@ -88,20 +87,20 @@ std::vector<tokenizer::TextPart> FormatLlama3(std::span<const ChatMessage> messa
     header(message.role);
     writer.User(Trim(message.content)).Template("<|eot_id|>");
   }
-  header("assistant");
+  if (frame.add_generation_prompt) header("assistant");
   return writer.Take();
 }
 
 // <s>[INST] system\n\nuser [/INST] assistant</s> [INST] user [/INST]
 std::vector<tokenizer::TextPart> FormatMistral(std::span<const ChatMessage> messages,
-                                               const ChatEnds& ends) {
+                                               const ChatFrame& frame) {
   PartWriter writer;
   const std::string system = TakeSystem(messages);
-  writer.Template(ends.bos);
+  writer.Template(frame.bos);
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::string& content = messages[i].content;
     if (messages[i].role == "assistant") {
-      writer.Template(" ").User(content).Template(ends.eos);
+      writer.Template(" ").User(content).Template(frame.eos);
       continue;
     }
     writer.Template(i == 0 ? "[INST] " : " [INST] ");
@@ -113,14 +112,14 @@ std::vector<tokenizer::TextPart> FormatMistral(std::span<const ChatMessage> mess
 
 // <s>[INST] user[/INST] assistant</s>[INST] system\n\nuser[/INST], the brackets being tokens
 std::vector<tokenizer::TextPart> FormatMistralV3(std::span<const ChatMessage> messages,
-                                                 const ChatEnds& ends) {
+                                                 const ChatFrame& frame) {
   PartWriter writer;
   const std::string system = TakeSystem(messages);
-  writer.Template(ends.bos);
+  writer.Template(frame.bos);
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::string& content = messages[i].content;
     if (messages[i].role == "assistant") {
-      writer.Template(" ").User(content).Template(ends.eos);
+      writer.Template(" ").User(content).Template(frame.eos);
       continue;
     }
     writer.Template("[INST] ");
@@ -132,27 +131,27 @@ std::vector<tokenizer::TextPart> FormatMistralV3(std::span<const ChatMessage> me
 
 // <|im_start|>role\ntext<|im_end|>\n for each turn
 std::vector<tokenizer::TextPart> FormatChatMl(std::span<const ChatMessage> messages,
-                                              const ChatEnds& ends) {
+                                              const ChatFrame& frame) {
   PartWriter writer;
-  writer.Template(ends.bos);
+  writer.Template(frame.bos);
   for (const ChatMessage& message : messages) {
     writer.Template("<|im_start|>" + message.role + "\n")
         .User(message.content)
         .Template("<|im_end|>\n");
   }
-  writer.Template("<|im_start|>assistant\n");
+  if (frame.add_generation_prompt) writer.Template("<|im_start|>assistant\n");
   return writer.Take();
 }
 
 // <|role|>\ntext</s>\n for each turn
 std::vector<tokenizer::TextPart> FormatZephyr(std::span<const ChatMessage> messages,
-                                              const ChatEnds& ends) {
+                                              const ChatFrame& frame) {
   PartWriter writer;
-  writer.Template(ends.bos);
+  writer.Template(frame.bos);
   for (const ChatMessage& message : messages) {
-    writer.Template("<|" + message.role + "|>\n").User(message.content).Template(ends.eos + "\n");
+    writer.Template("<|" + message.role + "|>\n").User(message.content).Template(frame.eos + "\n");
   }
-  writer.Template("<|assistant|>\n");
+  if (frame.add_generation_prompt) writer.Template("<|assistant|>\n");
   return writer.Take();
 }
 

@@ -12,29 +12,31 @@
 
 namespace atom::chat {
 
-/// How a tokenizer spells the ends of a text; empty if it has none, or the template writes none.
-struct ChatEnds {
+/// What stands around the turns: how a tokenizer spells the ends of a text (empty if it has none,
+/// or adds none), and whether what begins the assistant's answer comes last.
+struct ChatFrame {
   std::string bos;
   std::string eos;
+  bool add_generation_prompt = true;
 };
 
 /// Writes a conversation: an optional system message first, then the others.
 using ChatFormat = std::vector<tokenizer::TextPart> (*)(std::span<const ChatMessage> messages,
-                                                        const ChatEnds& ends);
+                                                        const ChatFrame& frame);
 
 std::vector<tokenizer::TextPart> FormatPlain(std::span<const ChatMessage> messages,
-                                             const ChatEnds& ends);
+                                             const ChatFrame& frame);
 std::vector<tokenizer::TextPart> FormatLlama2(std::span<const ChatMessage> messages,
-                                              const ChatEnds& ends);
+                                              const ChatFrame& frame);
 std::vector<tokenizer::TextPart> FormatLlama3(std::span<const ChatMessage> messages,
-                                              const ChatEnds& ends);
+                                              const ChatFrame& frame);
 std::vector<tokenizer::TextPart> FormatMistral(std::span<const ChatMessage> messages,
-                                               const ChatEnds& ends);
+                                               const ChatFrame& frame);
 std::vector<tokenizer::TextPart> FormatMistralV3(std::span<const ChatMessage> messages,
-                                                 const ChatEnds& ends);
+                                                 const ChatFrame& frame);
 std::vector<tokenizer::TextPart> FormatChatMl(std::span<const ChatMessage> messages,
-                                              const ChatEnds& ends);
+                                              const ChatFrame& frame);
 std::vector<tokenizer::TextPart> FormatZephyr(std::span<const ChatMessage> messages,
-                                              const ChatEnds& ends);
+                                              const ChatFrame& frame);
 
 }  // namespace atom::chat

@@ -19,12 +19,14 @@ struct ChatMessage {
   jinja::Data::Dict fields = {};
 };
 
-/// What only a template that the model brings can use.
+/// How a conversation ends, and what only a template that the model brings can use.
 struct ChatOptions {
   bool add_generation_prompt = true;  ///< end with what begins the assistant's answer
-  jinja::Data tools = {};             ///< a list of JSON schemas, or none
-  jinja::Data::Dict variables = {};   ///< more of the template's, as chat_template_kwargs has them
-  std::optional<std::tm> now = {};    ///< what strftime_now tells; without it, it is not defined
+  /// End where the last message's text does, so that the answer goes on with it.
+  bool continue_final_message = false;
+  jinja::Data tools = {};            ///< a list of JSON schemas, or none
+  jinja::Data::Dict variables = {};  ///< more of the template's, as chat_template_kwargs has them
+  std::optional<std::tm> now = {};   ///< what strftime_now tells; without it, it is not defined
   jinja::Limits limits = {};
 };
 

@@ -37,7 +37,8 @@ constexpr std::array<ChatTemplateRow, 7> kTemplates = {{
 }};
 constexpr const ChatTemplateRow* kPlain = kTemplates.data();
 
-Status CheckRoles(std::span<const ChatMessage> messages, const ChatTemplateRow& row) {
+Status CheckRoles(std::span<const ChatMessage> messages, const ChatTemplateRow& row,
+                  const ChatOptions& options) {
   constexpr std::array<std::string_view, 3> kRoles = {"system", "user", "assistant"};
   if (messages.empty()) return MakeError("a conversation has no messages, expected one at least");
   for (size_t i = 0; i < messages.size(); ++i) {
@@ -58,7 +59,7 @@ Status CheckRoles(std::span<const ChatMessage> messages, const ChatTemplateRow& 
     return MakeError("message {} has the role {}, expected {}: in template {} they take turns", i,
                      messages[i].role, expected, row.name);
   }
-  if (messages.back().role == "user") return {};
+  if (messages.back().role == "user" || !options.add_generation_prompt) return {};
   return MakeError("a conversation ends with the role {}, expected user", messages.back().role);
 }
 
@@ -78,17 +79,41 @@ Status CheckTokens(const tokenizer::Tokenizer& tokenizer, const ChatTemplateRow&
 
 Result<std::vector<tokenizer::TextPart>> RenderRow(const ChatTemplateRow& row,
                                                    const tokenizer::Tokenizer& tokenizer,
-                                                   std::span<const ChatMessage> messages) {
-  const Status roles = CheckRoles(messages, row);
+                                                   std::span<const ChatMessage> messages,
+                                                   const ChatOptions& options) {
+  const Status roles = CheckRoles(messages, row, options);
   if (!roles.ok()) return roles.error();
   const Status tokens = CheckTokens(tokenizer, row);
   if (!tokens.ok()) return tokens.error();
-  ChatEnds ends;
+  ChatFrame frame{.bos = {}, .eos = {}, .add_generation_prompt = options.add_generation_prompt};
   if (tokenizer.adds_bos() && tokenizer.bos_id()) {
-    ends.bos = tokenizer.TokenBytes(*tokenizer.bos_id());
+    frame.bos = tokenizer.TokenBytes(*tokenizer.bos_id());
   }
-  if (!tokenizer.eos_ids().empty()) ends.eos = tokenizer.TokenBytes(tokenizer.eos_ids().front());
-  return row.format(messages, ends);
+  if (!tokenizer.eos_ids().empty()) frame.eos = tokenizer.TokenBytes(tokenizer.eos_ids().front());
+  return row.format(messages, frame);
+}
+
+// Cuts off what the template wrote behind the last message's text, and spaces at its end that the
+// template does not keep.
+Status EndWithMessage(const std::string& content, std::vector<tokenizer::TextPart>& parts) {
+  constexpr std::string_view kSpaces = " \t\n\v\f\r";
+  const size_t first = content.find_first_not_of(kSpaces);
+  if (first == content.npos) return MakeError("the last message has no text to go on with");
+  const std::string_view text = std::string_view(content).substr(first);
+  const std::string_view stripped = text.substr(0, text.find_last_not_of(kSpaces) + 1);
+  while (!parts.empty()) {
+    std::string& last = parts.back().text;
+    const size_t at = parts.back().trusted ? last.npos : last.rfind(stripped);
+    if (at != last.npos) {
+      const bool keeps_spaces = std::string_view(last).substr(at).starts_with(text);
+      last.resize(at + (keeps_spaces ? text.size() : stripped.size()));
+      return {};
+    }
+    parts.pop_back();
+  }
+  return MakeError(
+      "the template does not write the last message's text as it is, so that an "
+      "answer could go on with it");
 }
 
 std::vector<int32_t> EndIdsOfRow(const ChatTemplateRow& row,
@@ -132,11 +157,17 @@ Result<std::vector<int32_t>> ChatTemplate::Render(const tokenizer::Tokenizer& to
                                                   std::span<const ChatMessage> messages,
                                                   const ChatOptions& options) const {
   const auto* own = std::get_if<ModelTemplate>(&kind_);
-  const Result<std::vector<tokenizer::TextPart>> parts =
-      own == nullptr ? RenderRow(*std::get<const ChatTemplateRow*>(kind_), tokenizer, messages)
+  const auto* const* row = std::get_if<const ChatTemplateRow*>(&kind_);
+  Result<std::vector<tokenizer::TextPart>> parts =
+      own == nullptr ? RenderRow(**row, tokenizer, messages, options)
                      : own->Render(tokenizer, messages, options);
   if (!parts.ok()) return parts.error();
-  return tokenizer.EncodeParts(*parts);
+  if (options.continue_final_message) {
+    const Status ended = EndWithMessage(messages.back().content, *parts);
+    if (!ended.ok()) return ended.error();
+  }
+  const bool is_text = own == nullptr && *row == kPlain;
+  return tokenizer.EncodeParts(*parts, /*add_bos=*/is_text);
 }
 
 std::vector<int32_t> ChatTemplate::StopIds(const tokenizer::Tokenizer& tokenizer) const {

@@ -22,7 +22,9 @@ std::string VersionText() {
                      isa.ok() ? CpuIsaName(*isa) : isa.error().message);
 }
 
-/// An interrupted `quantize` can be resumed; nothing else leaves anything behind.
+/// An interrupted `quantize` can be resumed; nothing else leaves anything behind. `serve` drains
+/// instead, once it serves. Set for SIGTERM too: as a container's first process a program ignores
+/// what it has no handler for.
 extern "C" void OnInterrupt(int signal_number) {
   constexpr char kMessage[] = "\natom: interrupted\n";
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage, sizeof(kMessage) - 1);
@@ -62,6 +64,7 @@ int Run(int argc, char** argv) {
   struct sigaction action {};
   action.sa_handler = OnInterrupt;
   sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
   try {
     return Dispatch(argc, argv);
   } catch (const std::bad_alloc&) {

@@ -1,5 +1,7 @@
-// `atom chat MODEL_DIR`: a conversation on the terminal, one line a turn.
+// `atom chat MODEL_DIR`: a conversation on the terminal, one line a turn. Ctrl-C ends an answer, or
+// the program where none is being written; an error ends a turn.
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <ctime>
 #include <fmt/core.h>
 #include <iostream>
@@ -28,6 +30,34 @@ bool ReadTurn(std::string& line) {
   return static_cast<bool>(std::getline(std::cin, line));
 }
 
+/// Where a signal handler leaves word: nothing but a variable of its own can hold that.
+volatile std::sig_atomic_t interrupted = 0;
+
+/// As long as it lives, the first Ctrl-C is noted; the second acts as ever.
+class InterruptWatch {
+ public:
+  InterruptWatch() {
+    interrupted = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { interrupted = 1; };
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, &before_);
+  }
+  ~InterruptWatch() { Restore(); }
+  InterruptWatch(const InterruptWatch&) = delete;
+  InterruptWatch& operator=(const InterruptWatch&) = delete;
+
+  bool interrupted_yet() {
+    if (interrupted != 0) Restore();
+    return interrupted != 0;
+  }
+
+ private:
+  void Restore() { sigaction(SIGINT, &before_, nullptr); }
+
+  struct sigaction before_ {};
+};
+
 /// For templates that tell the model the date.
 std::tm LocalTime() {
   const std::time_t now = std::time(nullptr);
@@ -36,10 +66,29 @@ std::tm LocalTime() {
   return local;
 }
 
-Status Converse(const ChatFlags& flags, const LoadedModel& loaded,
-                const chat::ChatTemplate& chat_template) {
+/// One answer to the conversation, printed as it comes.
+Result<std::string> Answer(engine::TextGenerator& generator, const std::vector<int32_t>& prompt,
+                           engine::GenerateOptions options) {
+  InterruptWatch watch;
+  options.keep_going = [&watch] { return !watch.interrupted_yet(); };
+  std::string answer;
+  const Result<engine::Generation> generation =
+      generator.Complete(prompt, options, [&answer](const std::string& piece) {
+        answer += piece;
+        return PrintPiece(piece);
+      });
+  fmt::print("\n");
+  if (!generation.ok()) return generation.error();
+  PrintSpeed(*generation);
+  return answer;
+}
+
+/// False if a turn had an error: the conversation goes on without it.
+bool Converse(const ChatFlags& flags, const LoadedModel& loaded,
+              const chat::ChatTemplate& chat_template) {
   const tokenizer::Tokenizer& tokenizer = *loaded.opened.tokenizer;
   engine::TextGenerator generator(*loaded.runner, tokenizer, flags.generation.seed);
+  bool all_well = true;
   engine::GenerateOptions options = flags.generation.options;
   options.stop.token_ids = chat_template.StopIds(tokenizer);
   std::vector<chat::ChatMessage> messages;
@@ -50,32 +99,31 @@ Status Converse(const ChatFlags& flags, const LoadedModel& loaded,
     messages.push_back({"user", line});
     const Result<std::vector<int32_t>> prompt =
         chat_template.Render(tokenizer, messages, {.now = LocalTime()});
-    if (!prompt.ok()) return prompt.error();
-    std::string answer;
-    const Result<engine::Generation> generation =
-        generator.Complete(*prompt, options, [&answer](const std::string& piece) {
-          answer += piece;
-          return PrintPiece(piece);
-        });
-    if (!generation.ok()) return generation.error();
-    fmt::print("\n");
-    PrintSpeed(*generation);
-    messages.push_back({"assistant", answer});
+    const Result<std::string> answer =
+        prompt.ok() ? Answer(generator, *prompt, options) : prompt.error();
+    if (answer.ok()) {
+      messages.push_back({"assistant", *answer});
+    } else {
+      messages.pop_back();
+      Fail(answer.error());
+      all_well = false;
+    }
   }
-  return {};
+  return all_well;
 }
 
-Status RunChat(const ChatFlags& flags) {
+/// The exit status; errors have been told of.
+int RunChat(const ChatFlags& flags) {
   const Result<chat::ChatTemplate> chat_template =
       flags.chat_template.empty() ? chat::ChatTemplate::Load(flags.generation.model)
                                   : chat::ChatTemplate::FromName(flags.chat_template);
-  if (!chat_template.ok()) return chat_template.error();
+  if (!chat_template.ok()) return Fail(chat_template.error());
   const Result<LoadedModel> loaded = flags.generation.Load();
-  if (!loaded.ok()) return loaded.error();
+  if (!loaded.ok()) return Fail(loaded.error());
   if (isatty(STDIN_FILENO) == 1) {
     fmt::print("chat template: {}; an empty line is ignored, Ctrl-D ends\n", chat_template->name());
   }
-  return Converse(flags, *loaded, *chat_template);
+  return Converse(flags, *loaded, *chat_template) ? 0 : 1;
 }
 
 }  // namespace
@@ -88,10 +136,7 @@ void AddChat(CLI::App& app, int& exit_code) {
   command->add_option("--template", flags->chat_template,
                       "Chat template instead of the model's: " + chat::ChatTemplate::KnownNames());
   flags->generation.AddTo(*command);
-  command->callback([flags, &exit_code] {
-    const Status status = RunChat(*flags);
-    if (!status.ok()) exit_code = Fail(status.error());
-  });
+  command->callback([flags, &exit_code] { exit_code = RunChat(*flags); });
 }
 
 }  // namespace atom::cli

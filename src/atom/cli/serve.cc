@@ -32,6 +32,8 @@ struct ServeFlags {
   engine::EngineOptions engine;
   bool no_prefix_cache = false;
   bool no_log = false;
+  int64_t request_seconds = 0;
+  int64_t queue_seconds = 0;
   int64_t drain_seconds = 30;
   int64_t stuck_seconds = 60;
 };
@@ -95,6 +97,8 @@ Status RunServe(ServeFlags& flags) {
   if (flags.memory.budget == 0) {
     flags.memory.budget = server::DefaultBudget(server::AvailableMemory());
   }
+  const server::MaskLimits mask_limits;
+  flags.memory.server_bytes = flags.service.http.all_body_bytes + mask_limits.bytes();
   const Result<server::MemoryPlan> plan =
       server::PlanMemory(opened->files, **backend, flags.memory);
   if (!plan.ok()) return plan.error();
@@ -110,12 +114,15 @@ Status RunServe(ServeFlags& flags) {
                                          .sequences = flags.memory.max_sequences}});
   if (!transformer.ok()) return transformer.error();
 
+  server::MaskThreads mask_threads(mask_limits);  // requests in the engine use them
   model::LocalRunner runner(**transformer, {.kv_pages = plan->pages});
   flags.engine.max_sequences = flags.memory.max_sequences;
   flags.engine.prefix_cache = !flags.no_prefix_cache;
   engine::Engine engine(runner, *opened->tokenizer, flags.engine);
   server::EngineThreadPort port(engine);
   flags.service.log = !flags.no_log;
+  flags.service.request_time = std::chrono::seconds(flags.request_seconds);
+  flags.service.queue_time = std::chrono::seconds(flags.queue_seconds);
   flags.service.drain_time = std::chrono::seconds(flags.drain_seconds);
   flags.service.stuck_after = std::chrono::seconds(flags.stuck_seconds);
   const int64_t vocab_size = opened->files.spec.vocab_size;
@@ -125,6 +132,7 @@ Status RunServe(ServeFlags& flags) {
       .tokenizer = opened->tokenizer.get(),
       .chat_template = &*chat_template,
       .trie = &trie,
+      .mask_threads = &mask_threads,
       .context = plan->context,
       .vocab_size = vocab_size,
       .created = std::time(nullptr)};
@@ -158,6 +166,8 @@ void AddServiceFlags(CLI::App& command, ServeFlags& flags) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
       ->capture_default_str();
   command.add_option("--cors", service.cors, "The origin whose pages may ask, or *");
+  command.add_option("--allow-host", service.hosts,
+                     "A name besides localhost by which clients may reach a loopback address");
   command
       .add_option("--max-connections", service.http.connections, "More are closed, idle ones first")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
@@ -167,8 +177,24 @@ void AddServiceFlags(CLI::App& command, ServeFlags& flags) {
       ->check(CLI::Range(int64_t{1024}, int64_t{1} << 30))
       ->capture_default_str();
   command
+      .add_option("--max-bodies", service.http.all_body_bytes,
+                  "Bytes of all requests' bodies together, while they are read")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(int64_t{1024}, int64_t{1} << 40))
+      ->capture_default_str();
+  command
+      .add_option("--request-timeout", flags.request_seconds,
+                  "Seconds from a request's arrival to the end of its answer; 0: no limit")
+      ->check(CLI::Range(int64_t{0}, int64_t{86400}))
+      ->capture_default_str();
+  command
+      .add_option("--queue-timeout", flags.queue_seconds,
+                  "Seconds that a request may wait before it is computed; 0: no limit")
+      ->check(CLI::Range(int64_t{0}, int64_t{86400}))
+      ->capture_default_str();
+  command
       .add_option("--drain-timeout", flags.drain_seconds,
-                  "Seconds after SIGTERM for what runs to end")
+                  "Seconds after SIGTERM or SIGINT for what runs to end")
       ->check(CLI::Range(int64_t{0}, int64_t{86400}))
       ->capture_default_str();
   command

@@ -22,6 +22,7 @@ struct ActiveRequest {
   Rng random;  ///< one draw a token, so that an answer depends on its seed alone
   Answer answer;
   std::optional<std::chrono::steady_clock::time_point> deadline = {};
+  std::optional<std::chrono::steady_clock::time_point> queue_deadline = {};  ///< while it waits
 
   bool prompt_submitted = false;         ///< all of it
   bool answering = false;                ///< the prompt is computed and told of

@@ -6,8 +6,8 @@
 namespace atom::engine {
 
 Answer::Answer(const tokenizer::Tokenizer& tokenizer, const StopConditions& stop,
-               std::vector<int32_t> end_ids)
-    : decoder_(tokenizer),
+               bool skip_special_tokens, std::vector<int32_t> end_ids)
+    : decoder_(tokenizer, {.at_start = false, .keep_special = !skip_special_tokens}),
       matcher_(stop.strings, stop.include_string),
       end_ids_(std::move(end_ids)),
       min_tokens_(stop.min_tokens),

@@ -15,7 +15,7 @@ class Answer {
  public:
   /// `end_ids` end the text. `tokenizer` must outlive this.
   Answer(const tokenizer::Tokenizer& tokenizer, const StopConditions& stop,
-         std::vector<int32_t> end_ids);
+         bool skip_special_tokens, std::vector<int32_t> end_ids);
 
   int64_t tokens() const { return tokens_; }  ///< without the one that ended the text
   /// Takes the next token and tells `output` what can be shown.

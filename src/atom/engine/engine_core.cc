@@ -73,6 +73,8 @@ class EngineCore::State {
   const EngineStats& stats() const { return stats_; }
 
  private:
+  using Deadlines = std::set<std::pair<TimePoint, RequestId>>;
+
   /// A row of logits of a step that was submitted.
   struct Row {
     ActiveRequest* request = nullptr;  ///< null: it has ended meanwhile, nobody wants the row
@@ -81,7 +83,15 @@ class EngineCore::State {
   };
 
   std::vector<int32_t> EndIds(const StopConditions& stop) const;
+  /// Whether the mask for the next token of a constrained request is ready; ends it if there will
+  /// be none.
+  bool TakeMask(RequestId id);
+  void TakeMasks();
+  /// Where there is nothing else to do.
+  void WaitForAMask();
   void EndOverdue(TimePoint now);
+  /// Who is computed does not wait any more.
+  void EndWaiting(const std::vector<Chunk>& chunks);
   void Submit(const std::vector<Chunk>& chunks);
   model::LogitRow TakeRow(const WantedLogits& wanted);
   void SubmitPrompt(ActiveRequest& request);
@@ -102,7 +112,10 @@ class EngineCore::State {
   BatchBuilder builder_;
   Rng seeds_;
   std::unordered_map<RequestId, std::unique_ptr<ActiveRequest>> requests_;
-  std::set<std::pair<TimePoint, RequestId>> deadlines_;  // of those that have one
+  Deadlines deadlines_;                  // of those that have one
+  Deadlines queue_deadlines_;            // likewise, of those that wait to be computed
+  std::set<RequestId> constrained_;      // known to the scheduler
+  std::set<RequestId> new_constrained_;  // not yet: without a first mask
   int64_t arrivals_ = 0;
   model::StepInput input_;                  // of the step that is submitted
   std::deque<std::vector<Row>> in_flight_;  // submitted and not collected, oldest first
@@ -141,7 +154,7 @@ void EngineCore::State::Add(Request request, TimePoint now) {
   const RequestId id = request.id;
   std::vector<int32_t> end_ids = EndIds(request.stop);
   Penalties penalties(request, end_ids);
-  Answer answer(tokenizer_, request.stop, std::move(end_ids));
+  Answer answer(tokenizer_, request.stop, request.skip_special_tokens, std::move(end_ids));
   const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
   Sequence sequence{.id = id,
                     .priority = request.priority,
@@ -156,8 +169,11 @@ void EngineCore::State::Add(Request request, TimePoint now) {
     sequence.logits_below = prompt_tokens;
   }
   const uint64_t seed = request.sampling.seed ? *request.sampling.seed : seeds_.Next();
-  std::optional<TimePoint> deadline;
-  if (request.timeout_seconds > 0.0) deadline = Deadline(now, request.timeout_seconds);
+  const auto deadline_after = [now](double seconds) {
+    return seconds > 0.0 ? std::optional(Deadline(now, seconds)) : std::nullopt;
+  };
+  const std::optional<TimePoint> deadline = deadline_after(request.timeout_seconds);
+  const std::optional<TimePoint> queue_deadline = deadline_after(request.queue_timeout_seconds);
 
   auto active = std::make_unique<ActiveRequest>(ActiveRequest{.request = std::move(request),
                                                               .prompt_tokens = prompt_tokens,
@@ -165,11 +181,17 @@ void EngineCore::State::Add(Request request, TimePoint now) {
                                                               .penalties = std::move(penalties),
                                                               .random = Rng(seed),
                                                               .answer = std::move(answer),
-                                                              .deadline = deadline});
+                                                              .deadline = deadline,
+                                                              .queue_deadline = queue_deadline});
   const auto [place, added] = requests_.emplace(id, std::move(active));
   ATOM_CHECK(added, "two requests with the id {}", id);
   if (deadline) deadlines_.emplace(*deadline, id);
-  scheduler_.Add(place->second->sequence);
+  if (queue_deadline) queue_deadlines_.emplace(*queue_deadline, id);
+  if (place->second->request.constraint != nullptr) {
+    new_constrained_.insert(id);  // it joins the others when its first mask is ready
+  } else {
+    scheduler_.Add(place->second->sequence);
+  }
   Count();
 }
 
@@ -182,18 +204,65 @@ bool EngineCore::State::Cancel(RequestId id) {
 }
 
 void EngineCore::State::EndOverdue(TimePoint now) {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
-    const RequestId id = deadlines_.begin()->second;
-    Finish(*requests_.at(id), FinishReason::kTimeout, ended_.emplace_back());
+  for (const Deadlines* deadlines : {&deadlines_, &queue_deadlines_}) {
+    while (!deadlines->empty() && deadlines->begin()->first <= now) {
+      const RequestId id = deadlines->begin()->second;
+      Finish(*requests_.at(id), FinishReason::kTimeout, ended_.emplace_back());
+    }
+  }
+}
+
+void EngineCore::State::EndWaiting(const std::vector<Chunk>& chunks) {
+  if (queue_deadlines_.empty()) return;
+  for (const Chunk& chunk : chunks) {
+    ActiveRequest& request = *requests_.at(chunk.sequence->id);
+    const std::optional<TimePoint> deadline = std::exchange(request.queue_deadline, std::nullopt);
+    if (deadline) queue_deadlines_.erase({*deadline, chunk.sequence->id});
+  }
+}
+
+bool EngineCore::State::TakeMask(RequestId id) {
+  ActiveRequest& request = *requests_.at(id);
+  TokenConstraint& constraint = *request.request.constraint;
+  const MaskState state = constraint.state();
+  request.sequence.awaits_mask = state == MaskState::kPending;
+  if (state == MaskState::kFailed) {
+    Output& output = ended_.emplace_back();
+    output.error = constraint.error();
+    Finish(request, FinishReason::kError, output);
+  }
+  return state == MaskState::kReady;
+}
+
+void EngineCore::State::TakeMasks() {
+  for (auto it = constrained_.begin(); it != constrained_.end();) TakeMask(*it++);
+  for (auto it = new_constrained_.begin(); it != new_constrained_.end();) {
+    const RequestId id = *it++;
+    if (!TakeMask(id)) continue;
+    new_constrained_.erase(id);
+    constrained_.insert(id);
+    scheduler_.Add(requests_.at(id)->sequence);
+  }
+}
+
+void EngineCore::State::WaitForAMask() {
+  constexpr std::chrono::milliseconds kTurn{1};
+  for (const std::set<RequestId>* ids : {&constrained_, &new_constrained_}) {
+    for (const RequestId id : *ids) {
+      ActiveRequest& request = *requests_.at(id);
+      if (request.sequence.awaits_mask) return request.request.constraint->WaitFor(kTurn);
+    }
   }
 }
 
 std::vector<Output> EngineCore::State::Step(TimePoint now) {
   watch_ = {};
   EndOverdue(now);
+  TakeMasks();
   std::vector<Output> outputs = std::exchange(ended_, {});
   const std::vector<Chunk>& chunks = scheduler_.Schedule();
   if (!chunks.empty()) Submit(chunks);
+  if (chunks.empty() && in_flight_.empty()) WaitForAMask();
   // Whoever runs ahead leaves its last step for later; with nothing to submit, all wait for that.
   const size_t left = chunks.empty() ? 0 : static_cast<size_t>(runner_.steps_in_flight());
   while (in_flight_.size() > left) Collect(outputs);
@@ -215,6 +284,7 @@ std::vector<Output> EngineCore::State::Abandon(const std::string& why) {
 }
 
 void EngineCore::State::Submit(const std::vector<Chunk>& chunks) {
+  EndWaiting(chunks);
   builder_.Build(chunks, input_.batch);
   input_.rows.clear();
   std::vector<Row>& rows = in_flight_.emplace_back(std::exchange(rows_, {}));
@@ -360,18 +430,21 @@ void EngineCore::State::Finish(ActiveRequest& request, FinishReason reason, Outp
   output.cached_tokens = request.cached_tokens;
   output.output_tokens = request.answer.tokens();
   if (request.deadline) deadlines_.erase({*request.deadline, output.id});
+  if (request.queue_deadline) queue_deadlines_.erase({*request.queue_deadline, output.id});
   for (std::vector<Row>& step : in_flight_) {
     for (Row& row : step) {
       if (row.request == &request) row.request = nullptr;
     }
   }
   scheduler_.Remove(request.sequence);
+  constrained_.erase(output.id);
+  new_constrained_.erase(output.id);
   requests_.erase(output.id);
 }
 
 void EngineCore::State::Count() {
   stats_.running = scheduler_.running();
-  stats_.waiting = scheduler_.waiting();
+  stats_.waiting = scheduler_.waiting() + std::ssize(new_constrained_);
   stats_.kv_pages = pages_.pages().pages();
   stats_.kv_pages_used = pages_.pages().used();
   stats_.preemptions = scheduler_.preemptions();

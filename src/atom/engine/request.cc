@@ -90,6 +90,7 @@ Status CheckRequest(const Request& request, const RequestLimits& limits) {
            CheckRange("prompt_logprobs_from", request.prompt_logprobs_from, int64_t{0},
                       std::max(static_cast<int64_t>(request.prompt.size()) - 1, int64_t{0})),
            CheckRange("timeout", request.timeout_seconds, 0.0, 1e9),
+           CheckRange("queue timeout", request.queue_timeout_seconds, 0.0, 1e9),
        }) {
     if (!status.ok()) return status;
   }

@@ -57,7 +57,9 @@ struct Request {
   /// The first of the prompt's tokens that prompt_logprobs speaks of: Output::prompt begins with
   /// it. What lies before it may come from the prefix cache; with 0, everything is computed.
   int64_t prompt_logprobs_from = 0;
-  double timeout_seconds = 0.0;                 ///< from its arrival on; 0: none
+  double timeout_seconds = 0.0;        ///< from its arrival on; 0: none
+  double queue_timeout_seconds = 0.0;  ///< likewise until it begins to be computed
+  bool skip_special_tokens = true;     ///< they are tokens of the answer, but not in its text
   std::unique_ptr<TokenConstraint> constraint;  ///< null: any token
 };
 

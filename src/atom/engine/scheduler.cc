@@ -31,7 +31,7 @@ const std::vector<Chunk>& Scheduler::Schedule() {
   room_ = options_.step_tokens;
   PlanDecodes();
   PlanPrompts();
-  const auto can_wait = [](const Sequence* sequence) { return sequence->awaits_token(); };
+  const auto can_wait = [](const Sequence* sequence) { return sequence->must_wait(); };
   ATOM_CHECK(!chunks_.empty() || (running_.empty() && waiting_.empty()) ||
                  std::ranges::any_of(running_, can_wait) || std::ranges::any_of(waiting_, can_wait),
              "{} running, {} waiting, {} of {} pages free, and nothing to compute", running_.size(),
@@ -42,7 +42,7 @@ const std::vector<Chunk>& Scheduler::Schedule() {
 void Scheduler::PlanDecodes() {
   by_rank_.assign(running_.begin(), running_.end());
   for (Sequence* sequence : by_rank_) {
-    if (!sequence->decoding() || sequence->awaits_token()) continue;
+    if (!sequence->decoding() || sequence->must_wait()) continue;
     if (running_.contains(sequence)) Plan(*sequence);
   }
 }
@@ -81,7 +81,7 @@ void Scheduler::Plan(Sequence& sequence) {
 }
 
 bool Scheduler::TryAdmit(Sequence& sequence) {
-  if (sequence.awaits_token()) return false;
+  if (sequence.must_wait()) return false;
   pages_.Reuse(sequence);
   // A page more for each that runs: otherwise it would be preempted at once.
   if (!pages_.CanBegin(sequence, running())) {

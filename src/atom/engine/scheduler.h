@@ -45,7 +45,7 @@ class Scheduler {
   void Remove(Sequence& sequence);
 
   /// The next step's chunks, valid until the next call; never empty while there are sequences that
-  /// do not await a token. For each there are pages.
+  /// need not wait. For each there are pages.
   const std::vector<Chunk>& Schedule();
   /// The chunks are submitted and count as computed: full pages may be found by others, whose steps
   /// come later.

@@ -44,13 +44,16 @@ struct Sequence {
   int64_t most_tokens = std::numeric_limits<int64_t>::max();  ///< what it ends with at the latest
   /// Its newest token must be known before it is computed: a grammar or penalties look at it.
   bool needs_known_tokens = false;
+  bool awaits_mask = false;  ///< which of its tokens may come next is being worked out
 
   /// The page that its first exact page is beside.
   int64_t first_exact_page() const { return std::ssize(pages) - std::ssize(exact_pages); }
   int64_t remaining() const { return static_cast<int64_t>(tokens.size()) - computed; }
   bool newest_is_known() const { return !kernels::IsTokenSlot(tokens.back()); }
-  /// Nothing can be computed before the newest token is known: it may be the last.
-  bool awaits_token() const {
+  /// Nothing can be computed before the newest token is known (it may be the last), or what may
+  /// come behind it.
+  bool must_wait() const {
+    if (awaits_mask) return true;
     return !newest_is_known() && (needs_known_tokens || std::ssize(tokens) >= most_tokens);
   }
   /// Only the newest token has to be computed, for a reader who waits.

@@ -36,6 +36,10 @@ Result<Generation> TextGenerator::Complete(
   bool first = true;
   bool listening = true;
   while (core_.HasWork()) {
+    if (listening && options.keep_going && !options.keep_going()) {
+      listening = false;
+      core_.Cancel(id);
+    }
     for (const Output& output : core_.Step(std::chrono::steady_clock::now())) {
       if (output.finish == FinishReason::kError) return MakeError("{}", output.error);
       if (std::exchange(first, false)) generation.prefill_seconds = Lap(start);

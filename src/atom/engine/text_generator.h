@@ -15,6 +15,8 @@ namespace atom::engine {
 struct GenerateOptions {
   Sampling sampling;
   StopConditions stop = {.max_tokens = 128};
+  /// Asked before each step; false ends the answer where it is. Null: it goes on.
+  std::function<bool()> keep_going = {};
 };
 
 struct Generation {

@@ -14,27 +14,49 @@ void Allow(std::vector<uint32_t>& mask, int32_t id) {
 
 }  // namespace
 
-TokenMask::TokenMask(const Grammar& grammar, const TokenTrie& trie, size_t max_bytes)
-    : grammar_(grammar), trie_(trie), max_bytes_(max_bytes), path_(trie.max_depth() + 1) {}
+TokenMask::TokenMask(const Grammar& grammar, const TokenTrie& trie, const TokenMaskLimits& limits)
+    : grammar_(grammar), trie_(trie), limits_(limits), path_(trie.max_depth() + 1) {}
 
-bool TokenMask::Fill(const GrammarMatcher& matcher, std::span<uint32_t> mask) {
+uint32_t TokenMask::StateOf(const GrammarMatcher& matcher) {
+  return Intern(TransferItems(matcher.stacks(), matcher.items(), stacks_));
+}
+
+MaskFill TokenMask::Copy(const std::vector<uint32_t>& kept, std::span<uint32_t> mask) {
+  std::copy(kept.begin(), kept.end(), mask.begin());
+  const bool any = std::any_of(kept.begin(), kept.end(), [](uint32_t word) { return word != 0; });
+  return any ? MaskFill::kFilled : MaskFill::kEmpty;
+}
+
+std::optional<MaskFill> TokenMask::FillKept(const GrammarMatcher& matcher,
+                                            std::span<uint32_t> mask) {
+  if (bytes_kept_ > limits_.kept_bytes) return std::nullopt;
+  const std::vector<uint32_t>& kept = states_[StateOf(matcher)].mask;
+  if (kept.empty()) return std::nullopt;
+  return Copy(kept, mask);
+}
+
+MaskFill TokenMask::Fill(const GrammarMatcher& matcher, std::span<uint32_t> mask) {
   ATOM_CHECK(&matcher.grammar() == &grammar_, "the matcher of another grammar");
   ATOM_CHECK(mask.size() == MaskWords(trie_.vocab_size()), "{} words for {} tokens", mask.size(),
              trie_.vocab_size());
-  if (bytes_kept_ > max_bytes_) Forget();
-  const uint32_t state = Intern(TransferItems(matcher.stacks(), matcher.items(), stacks_));
+  if (bytes_kept_ > limits_.kept_bytes) Forget();
+  const uint32_t state = StateOf(matcher);
   if (states_[state].mask.empty()) {
     std::vector<uint32_t> made(mask.size(), 0);
-    Walk(state, made);
+    if (!Walk(state, made)) {
+      Forget();
+      return MaskFill::kTooMuch;
+    }
     bytes_kept_ += made.size() * sizeof(uint32_t);
     states_[state].mask = std::move(made);
   }
-  const std::vector<uint32_t>& kept = states_[state].mask;
-  std::copy(kept.begin(), kept.end(), mask.begin());
-  return std::any_of(kept.begin(), kept.end(), [](uint32_t word) { return word != 0; });
+  return Copy(states_[state].mask, mask);
 }
 
-void TokenMask::Walk(uint32_t state, std::vector<uint32_t>& mask) {
+// False, with half a mask, if that would take too much.
+bool TokenMask::Walk(uint32_t state, std::vector<uint32_t>& mask) {
+  walk_steps_ = 0;
+  most_bytes_ = bytes_kept_ + limits_.walk_bytes;
   const std::span<const TokenTrie::Node> nodes = trie_.nodes();
   const std::span<const int32_t> ids = trie_.token_ids();
   path_[0] = state;
@@ -46,12 +68,14 @@ void TokenMask::Walk(uint32_t state, std::vector<uint32_t>& mask) {
       continue;
     }
     path_[node.depth + 1] = next;
+    if (!WithinLimits()) return false;
     ++i;
     for (uint32_t t = node.tokens_begin; t < nodes[i].tokens_begin; ++t) Allow(mask, ids[t]);
   }
   if (CanEnd(*states_[state].items)) {
     for (const int32_t id : trie_.end_ids()) Allow(mask, id);
   }
+  return true;
 }
 
 uint32_t TokenMask::Step(uint32_t state, uint8_t byte) {
@@ -76,6 +100,7 @@ void TokenMask::StepLikeBytes(uint32_t state, uint8_t byte) {
     }
   }
   ItemSet items = StepItems(grammar_, stacks_, *states_[state].items, byte);
+  walk_steps_ += states_[state].items->size() + items.size();
   const uint32_t next = items.empty() ? kDead : Intern(std::move(items));
   std::fill(states_[state].next.begin() + low, states_[state].next.begin() + high + 1, next);
 }

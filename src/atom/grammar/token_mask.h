@@ -5,14 +5,18 @@
 //   TokenTrie ──────┴ TokenMask::Fill ─> one bit a token ─> sampling
 //
 // The tree of tokens is walked with the grammar's states, one table look-up a byte: states and
-// their transitions are made when first met and kept, and so are whole masks. Memory is bounded by
-// a limit, past which everything kept is dropped and made again, and what one walk adds to it.
+// their transitions are made when first met and kept, and so are whole masks.
+//
+// Promises: memory is bounded by a limit, past which everything kept is dropped and made again, and
+// what one walk may add to it; a walk takes no more steps than its budget. Grammars can be made in
+// which nearly every token leads to a state of its own.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -29,20 +33,34 @@ inline bool MaskAllows(std::span<const uint32_t> mask, int32_t id) {
   return (mask[static_cast<size_t>(id) / 32] >> (id % 32) & 1) != 0;
 }
 
+struct TokenMaskLimits {
+  size_t kept_bytes = size_t{16} << 20;  ///< of states and masks, between two walks
+  size_t walk_bytes = size_t{16} << 20;  ///< that one walk may add
+  size_t walk_steps = 20'000'000;        ///< ways to read the text, times bytes; about 30 ns each
+};
+
+enum class MaskFill {
+  kFilled,
+  kEmpty,    ///< no token may come: the vocabulary cannot spell what must come
+  kTooMuch,  ///< the walk would go beyond its limits; there is no mask
+};
+
 class TokenMask {
  public:
-  static constexpr size_t kDefaultMaxBytes = size_t{16} << 20;
-
   /// REQUIRES: `grammar` and `trie` outlive this. One thread at a time.
-  TokenMask(const Grammar& grammar, const TokenTrie& trie, size_t max_bytes = kDefaultMaxBytes);
+  TokenMask(const Grammar& grammar, const TokenTrie& trie, const TokenMaskLimits& limits = {});
 
-  /// Writes the mask after what `matcher` has accepted. False if it is empty, which takes a
-  /// vocabulary that cannot spell what must come: one with all single bytes can spell anything.
-  /// REQUIRES: a matcher of this grammar; mask.size() == MaskWords(trie.vocab_size()).
-  bool Fill(const GrammarMatcher& matcher, std::span<uint32_t> mask);
+  /// Writes the mask after what `matcher` has accepted. A vocabulary with all single bytes can
+  /// spell anything. REQUIRES: a matcher of this grammar; mask.size() ==
+  /// MaskWords(trie.vocab_size()).
+  MaskFill Fill(const GrammarMatcher& matcher, std::span<uint32_t> mask);
+  /// The same if the mask is kept, so that it takes no walk; else nothing.
+  std::optional<MaskFill> FillKept(const GrammarMatcher& matcher, std::span<uint32_t> mask);
 
   /// Bytes of states and masks kept, about.
   size_t bytes_kept() const { return bytes_kept_; }
+  /// Drops everything that is kept.
+  void Forget();
 
  private:
   static constexpr uint32_t kUnknown = 0xFFFFFFFF;
@@ -57,13 +75,19 @@ class TokenMask {
   uint32_t Intern(ItemSet items);
   uint32_t Step(uint32_t state, uint8_t byte);
   void StepLikeBytes(uint32_t state, uint8_t byte);
-  void Walk(uint32_t state, std::vector<uint32_t>& mask);
-  void Forget();
+  uint32_t StateOf(const GrammarMatcher& matcher);
+  static MaskFill Copy(const std::vector<uint32_t>& kept, std::span<uint32_t> mask);
+  bool Walk(uint32_t state, std::vector<uint32_t>& mask);
+  bool WithinLimits() const {
+    return walk_steps_ <= limits_.walk_steps && bytes_kept_ <= most_bytes_;
+  }
 
   const Grammar& grammar_;
   const TokenTrie& trie_;
-  size_t max_bytes_;
+  TokenMaskLimits limits_;
   size_t bytes_kept_ = 0;
+  size_t most_bytes_ = 0;  // of the walk under way
+  size_t walk_steps_ = 0;  // likewise
   StackGraph stacks_;
   std::map<ItemSet, uint32_t> ids_;
   std::vector<State> states_;

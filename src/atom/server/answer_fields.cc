@@ -1,25 +1,16 @@
 #include "atom/server/answer_fields.h"
 
-#include <array>
 #include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "atom/io/json_text.h"
+#include "atom/server/neutral_fields.h"
 
 namespace atom::server {
 namespace {
 
 constexpr int64_t kMostInt32 = std::numeric_limits<int32_t>::max();
-
-/// Labels for a provider's bookkeeping and hints to its caches; none changes an answer.
-constexpr std::array kIgnored = {std::string_view("user"),
-                                 std::string_view("metadata"),
-                                 std::string_view("store"),
-                                 std::string_view("service_tier"),
-                                 std::string_view("safety_identifier"),
-                                 std::string_view("prompt_cache_key"),
-                                 std::string_view("prompt_cache_retention")};
 
 void ReadLogitBias(RequestFields& fields, const ApiLimits& limits,
                    std::vector<kernels::TokenValue>& biases) {
@@ -52,7 +43,7 @@ void ReadSampling(RequestFields& fields, const ApiLimits& limits, engine::Sampli
     value = static_cast<float>(fields.Number(key, range).value_or(value));
   };
   number("temperature", {.least = 0.0, .most = 2.0}, sampling.temperature);
-  number("top_p", {.least = 0.0, .most = 1.0, .open = true}, sampling.top_p);
+  number("top_p", {.least = 0.0, .most = 1.0}, sampling.top_p);
   number("min_p", {.least = 0.0, .most = 1.0}, sampling.min_p);
   number("repetition_penalty", {.least = 0.01, .most = 100.0}, sampling.repetition_penalty);
   number("presence_penalty", {.least = -2.0, .most = 2.0}, sampling.presence_penalty);
@@ -60,9 +51,9 @@ void ReadSampling(RequestFields& fields, const ApiLimits& limits, engine::Sampli
   // -1 is what others write for "all".
   const int64_t top_k = fields.Int("top_k", {-1, kMostInt32}).value_or(0);
   sampling.top_k = static_cast<int32_t>(std::max<int64_t>(top_k, 0));
-  if (const auto seed = fields.Int("seed", {0, std::numeric_limits<int64_t>::max()})) {
-    sampling.seed = static_cast<uint64_t>(*seed);
-  }
+  // -1 is what others write for "a random one".
+  const std::optional<int64_t> seed = fields.Int("seed");
+  if (seed && *seed != -1) sampling.seed = static_cast<uint64_t>(*seed);
   ReadLogitBias(fields, limits, sampling.logit_bias);
 }
 
@@ -149,54 +140,17 @@ void ReadStream(RequestFields& fields, AnswerOptions& options) {
   options.stream = fields.Bool("stream", false);
   const io::Json* object = fields.Object("stream_options");
   if (object == nullptr) return;
-  if (!options.stream) fields.Fail("stream_options", "is for requests with \"stream\": true");
   RequestFields inner(*object, "stream_options.");
   options.include_usage = inner.Bool("include_usage", false);
+  if (options.include_usage && !options.stream) {
+    fields.Fail("stream_options", "is for requests with \"stream\": true");
+  }
   inner.Ignore("include_obfuscation");
+  if (inner.Bool("continuous_usage_stats", false)) {
+    inner.Fail("continuous_usage_stats", "expected false (nothing else is supported)");
+  }
   inner.RefuseOthers();
   fields.Adopt(inner);
-}
-
-/// A message's text: a string, or parts that are all text.
-std::string ReadContent(RequestFields& fields, const io::Json* content) {
-  if (content == nullptr) {
-    fields.Fail("content", "expected a text");
-    return "";
-  }
-  if (content->is_string()) return content->get<std::string>();
-  if (!content->is_array()) {
-    fields.RefuseValue("content", "a string or an array of text parts", *content);
-    return "";
-  }
-  std::string text;
-  for (const io::Json& part : *content) {
-    const bool is_text = part.is_object() && part.value("type", io::Json()) == "text" &&
-                         part.contains("text") && part.at("text").is_string();
-    if (!is_text) {
-      fields.Fail("content", "expected parts of the type text, each with its \"text\"");
-      return "";
-    }
-    text += part.at("text").get_ref<const std::string&>();
-  }
-  return text;
-}
-
-chat::ChatMessage ReadMessage(RequestFields& fields) {
-  chat::ChatMessage message;
-  message.role = fields.String("role").value_or("");
-  if (message.role == "developer") message.role = "system";  // its newer name
-  if (message.role != "system" && message.role != "user" && message.role != "assistant") {
-    fields.Fail("role", "expected system, developer, user or assistant");
-  }
-  message.content = ReadContent(fields, fields.Find("content"));
-  fields.Ignore("name");
-  fields.Ignore("refusal");
-  fields.Ignore("annotations");
-  if (const io::Json* calls = fields.Array("tool_calls"); calls != nullptr && !calls->empty()) {
-    fields.Fail("tool_calls", "tools are not supported");
-  }
-  fields.RefuseOthers();
-  return message;
 }
 
 }  // namespace
@@ -241,33 +195,9 @@ AnswerOptions ReadAnswerOptions(RequestFields& fields, std::string_view body,
   ReadSampling(fields, limits, options.sampling);
   ReadStop(fields, limits, options.stop);
   options.format = ReadFormat(fields, body, limits);
-  for (const std::string_view key : kIgnored) fields.Ignore(key);
+  options.skip_special_tokens = fields.Bool("skip_special_tokens", true);
+  ReadNeutralFields(fields);
   return options;
-}
-
-std::vector<chat::ChatMessage> ReadMessages(RequestFields& fields, const ApiLimits& limits) {
-  std::vector<chat::ChatMessage> messages;
-  const io::Json* array = fields.Array("messages");
-  if (array == nullptr || array->empty()) {
-    fields.Fail("messages", "expected at least one message");
-    return messages;
-  }
-  if (static_cast<int64_t>(array->size()) > limits.messages) {
-    fields.Fail("messages", fmt::format("expected at most {} messages, found {}", limits.messages,
-                                        array->size()));
-    return messages;
-  }
-  for (size_t i = 0; i < array->size() && !fields.error().has_value(); ++i) {
-    const io::Json& json = (*array)[i];
-    if (!json.is_object()) {
-      fields.RefuseValue("messages", "objects", json);
-      break;
-    }
-    RequestFields inner(json, fmt::format("messages[{}].", i));
-    messages.push_back(ReadMessage(inner));
-    fields.Adopt(inner);
-  }
-  return messages;
 }
 
 }  // namespace atom::server

@@ -19,7 +19,4 @@ OrApiError<io::Json> ParseBody(std::string_view body);
 std::vector<int32_t> ReadTokenIds(RequestFields& fields, std::string_view key,
                                   const io::Json& array);
 
-/// "messages": at least one, each with a role and a text.
-std::vector<chat::ChatMessage> ReadMessages(RequestFields& fields, const ApiLimits& limits);
-
 }  // namespace atom::server

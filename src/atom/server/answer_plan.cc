@@ -2,6 +2,7 @@
 
 #include <ctime>
 
+#include "atom/core/rng.h"
 #include "atom/io/quote.h"
 #include "atom/server/constraint.h"
 
@@ -76,13 +77,12 @@ engine::Request OneRequest(const AnswerOptions& options, const std::vector<int32
   engine::Request request;
   request.prompt = prompt;
   request.sampling = options.sampling;
-  if (request.sampling.seed.has_value()) {
-    *request.sampling.seed += static_cast<uint64_t>(choice);  // or all answers were the same
-  }
+  if (request.sampling.seed) request.sampling.seed = SeedOf(*request.sampling.seed, choice);
   request.stop = options.stop;
   request.stop.max_tokens = max_tokens;
   request.priority = options.priority;
   request.logprobs = options.logprobs;
+  request.skip_special_tokens = options.skip_special_tokens;
   return request;
 }
 
@@ -93,10 +93,29 @@ AnswerShape ShapeOf(const AnswerOptions& options, const ServedModel& model) {
   shape.stream = options.stream;
   shape.include_usage = options.include_usage;
   shape.logprobs = options.logprobs;
+  shape.skip_special_tokens = options.skip_special_tokens;
   return shape;
 }
 
+/// A body's log-probabilities are held until it is whole.
+std::optional<ApiError> CheckLogprobs(const AnswerOptions& options, int64_t tokens,
+                                      const ApiLimits& limits) {
+  if (options.logprobs < 0 || tokens <= limits.logprob_entries / (options.logprobs + 1)) {
+    return std::nullopt;
+  }
+  return ApiError{
+      .message = fmt::format("logprobs: expected at most {} of them, found {} tokens in all "
+                             "answers and {} for each: ask for fewer answers or tokens",
+                             limits.logprob_entries, tokens, options.logprobs + 1),
+      .param = "logprobs"};
+}
+
 }  // namespace
+
+uint64_t SeedOf(uint64_t seed, int64_t choice) {
+  if (choice == 0) return seed;
+  return Rng(seed ^ Rng(static_cast<uint64_t>(choice)).Next()).Next();
+}
 
 std::optional<ApiError> CheckModel(const std::string& name, const ServedModel& model) {
   if (name.empty() || name == model.name) return std::nullopt;
@@ -118,18 +137,19 @@ std::vector<int32_t> EncodePrompt(const std::string& text, bool add_special_toke
   return tokens;
 }
 
-OrApiError<std::vector<int32_t>> RenderChat(const std::vector<chat::ChatMessage>& messages,
+OrApiError<std::vector<int32_t>> RenderChat(const Conversation& conversation,
                                             const ServedModel& model) {
-  chat::ChatOptions options;
+  chat::ChatOptions options = conversation.options;
   const std::time_t now = std::time(nullptr);
   gmtime_r(&now, &options.now.emplace());
   Result<std::vector<int32_t>> tokens =
-      model.chat_template->Render(*model.tokenizer, messages, options);
+      model.chat_template->Render(*model.tokenizer, conversation.messages, options);
   if (!tokens.ok()) return ApiError{.message = tokens.error().message, .param = "messages"};
   return std::move(tokens).value();
 }
 
-OrApiError<AnswerPlan> PlanCompletion(const CompletionRequest& request, const ServedModel& model) {
+OrApiError<AnswerPlan> PlanCompletion(const CompletionRequest& request, const ApiLimits& limits,
+                                      const ServedModel& model) {
   const AnswerOptions& options = request.options;
   if (auto error = CheckModel(options.model, model)) return *error;
   if (auto error = CheckIds(options, model)) return *error;
@@ -140,19 +160,24 @@ OrApiError<AnswerPlan> PlanCompletion(const CompletionRequest& request, const Se
   auto constraints = MakeConstraints(options, model, count);
   if (const auto* error = std::get_if<ApiError>(&constraints)) return *error;
 
+  int64_t listed = 0;  // tokens whose log-probabilities are shown
   for (const Prompt& prompt : request.prompts) {
     auto tokens = PromptTokens(prompt, request.add_special_tokens, model);
     if (const auto* error = std::get_if<ApiError>(&tokens)) return *error;
     const auto& ids = std::get<std::vector<int32_t>>(tokens);
     auto length = AnswerLength(options, static_cast<int64_t>(ids.size()), kCompletionTokens, model);
     if (const auto* error = std::get_if<ApiError>(&length)) return *error;
+    const auto prompt_tokens = static_cast<int64_t>(ids.size());
+    listed += request.best_of * ((request.echo ? prompt_tokens : 0) + std::get<int64_t>(length));
+    if (auto error = CheckLogprobs(options, listed, limits)) return *error;
     if (request.echo) {
       const auto* text = std::get_if<std::string>(&prompt);
       plan.shape.echo.push_back(text != nullptr ? *text : model.tokenizer->Decode(ids));
     }
     for (int64_t i = 0; i < request.best_of; ++i) {
       engine::Request one = OneRequest(options, ids, std::get<int64_t>(length), i);
-      if (request.echo) one.prompt_logprobs = options.logprobs;
+      // Of a prompt with several answers, once.
+      if (request.echo && i == 0) one.prompt_logprobs = options.logprobs;
       // The best is chosen by the log-probability of its tokens.
       if (request.best_of > options.n) one.logprobs = std::max(one.logprobs, 0);
       one.constraint = std::move(std::get<0>(constraints)[plan.requests.size()]);
@@ -162,18 +187,22 @@ OrApiError<AnswerPlan> PlanCompletion(const CompletionRequest& request, const Se
   return plan;
 }
 
-OrApiError<AnswerPlan> PlanChat(const ChatRequest& request, const ServedModel& model) {
+OrApiError<AnswerPlan> PlanChat(const ChatRequest& request, const ApiLimits& limits,
+                                const ServedModel& model) {
   const AnswerOptions& options = request.options;
   if (auto error = CheckModel(options.model, model)) return *error;
   if (auto error = CheckIds(options, model)) return *error;
   if (options.max_tokens == 0) {
     return ApiError{.message = "max_tokens: expected at least 1, found 0", .param = "max_tokens"};
   }
-  auto tokens = RenderChat(request.messages, model);
+  auto tokens = RenderChat(request.conversation, model);
   if (const auto* error = std::get_if<ApiError>(&tokens)) return *error;
   const auto& ids = std::get<std::vector<int32_t>>(tokens);
   auto length = AnswerLength(options, static_cast<int64_t>(ids.size()), std::nullopt, model);
   if (const auto* error = std::get_if<ApiError>(&length)) return *error;
+  if (auto error = CheckLogprobs(options, options.n * std::get<int64_t>(length), limits)) {
+    return *error;
+  }
   auto constraints = MakeConstraints(options, model, options.n);
   if (const auto* error = std::get_if<ApiError>(&constraints)) return *error;
 

@@ -22,6 +22,7 @@ struct AnswerShape {
   bool stream = false;
   bool include_usage = false;
   int32_t logprobs = -1;
+  bool skip_special_tokens = true;
   std::vector<std::string> echo = {};  ///< the text of each prompt, if it is to be shown
 };
 
@@ -30,8 +31,14 @@ struct AnswerPlan {
   std::vector<engine::Request> requests;  ///< [prompts][best_of], without ids
 };
 
-OrApiError<AnswerPlan> PlanCompletion(const CompletionRequest& request, const ServedModel& model);
-OrApiError<AnswerPlan> PlanChat(const ChatRequest& request, const ServedModel& model);
+OrApiError<AnswerPlan> PlanCompletion(const CompletionRequest& request, const ApiLimits& limits,
+                                      const ServedModel& model);
+OrApiError<AnswerPlan> PlanChat(const ChatRequest& request, const ApiLimits& limits,
+                                const ServedModel& model);
+
+/// The seed of one of the answers to a request with this seed: the first has the seed itself, and
+/// no two requests share the others, as they would if the answers were simply counted.
+uint64_t SeedOf(uint64_t seed, int64_t choice);
 
 /// Refuses a name that is not the model's; an empty one is.
 std::optional<ApiError> CheckModel(const std::string& name, const ServedModel& model);
@@ -42,7 +49,7 @@ std::vector<int32_t> EncodePrompt(const std::string& text, bool add_special_toke
                                   const ServedModel& model);
 
 /// The conversation as tokens. Special tokens are the template's alone.
-OrApiError<std::vector<int32_t>> RenderChat(const std::vector<chat::ChatMessage>& messages,
+OrApiError<std::vector<int32_t>> RenderChat(const Conversation& conversation,
                                             const ServedModel& model);
 
 }  // namespace atom::server

@@ -3,6 +3,12 @@
 #include <ctime>
 
 namespace atom::server {
+namespace {
+
+/// Bytes that are put together in less time than another thread takes to begin.
+constexpr size_t kLargeBody = size_t{64} << 10;
+
+}  // namespace
 
 void Answering::Begin(ExchangeId exchange, const RequestRecord& record, AnswerPlan plan) {
   const std::string id = NewId(plan.shape.chat ? "chatcmpl-" : "cmpl-");
@@ -40,16 +46,13 @@ void Answering::OnOutputs(const std::vector<engine::Output>& outputs) {
       std::erase(under_way.ids, output.id);
     }
     if (!under_way.unheard) Send(exchange, under_way, std::move(events));
-    if (under_way.ids.empty()) {
-      Finish(exchange, under_way);
-      answers_.erase(exchange);
-    }
+    if (under_way.ids.empty() && Finish(exchange, under_way)) answers_.erase(exchange);
   }
 }
 
 void Answering::Send(ExchangeId exchange, UnderWay& under_way, std::string events) {
   // An answer that fails before its first word gets an error's status: its head is not sent here.
-  if (events.empty() || (!under_way.streaming && !under_way.answer.error().empty())) return;
+  if (events.empty() || (!under_way.streaming && under_way.answer.error())) return;
   if (!under_way.streaming) {
     under_way.streaming = true;
     responder_.BeginStream(exchange, under_way.record, std::move(events));
@@ -58,17 +61,35 @@ void Answering::Send(ExchangeId exchange, UnderWay& under_way, std::string event
   }
 }
 
-void Answering::Finish(ExchangeId exchange, UnderWay& under_way) {
+bool Answering::Finish(ExchangeId exchange, UnderWay& under_way) {
   const ApiAnswer& answer = under_way.answer;
-  if (under_way.logged) return;
-  if (under_way.unheard) return responder_.Gone(under_way.record, &answer);
-  if (under_way.streaming) {
+  if (under_way.logged) return true;
+  if (under_way.streaming && !under_way.unheard) {
     responder_.Write(exchange, answer.End());
-    return responder_.EndStream(exchange, under_way.record, answer);
+    responder_.EndStream(exchange, under_way.record, answer);
+    return true;
   }
-  HttpReply reply = answer.error().empty() ? HttpReply{.body = answer.Body()}
-                                           : ErrorReply({.status = 500, .message = answer.error()});
-  responder_.Reply(exchange, under_way.record, std::move(reply), &answer);
+  if (under_way.unheard) {
+    ReplyWith(exchange, under_way, {});
+  } else if (answer.error()) {
+    ReplyWith(exchange, under_way, ErrorReply(*answer.error()));
+  } else if (answer.BodyBytes() > kLargeBody) {
+    make_body_(exchange, answer);
+    return false;
+  } else {
+    ReplyWith(exchange, under_way, {.body = answer.Body()});
+  }
+  return true;
+}
+
+void Answering::OnBody(ExchangeId exchange, std::string body) {
+  const auto node = answers_.extract(exchange);
+  if (!node.empty()) ReplyWith(exchange, node.mapped(), {.body = std::move(body)});
+}
+
+void Answering::ReplyWith(ExchangeId exchange, const UnderWay& under_way, HttpReply reply) {
+  if (under_way.unheard) return responder_.Gone(under_way.record, &under_way.answer);
+  responder_.Reply(exchange, under_way.record, std::move(reply), &under_way.answer);
 }
 
 void Answering::Cancel(UnderWay& under_way) {

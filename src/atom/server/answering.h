@@ -2,9 +2,10 @@
 // belongs to, and sends what that writes. All on the io thread.
 //
 // Promises: a plan is accepted whole or not at all; what was accepted is followed to its end and
-// counted once, also when its client is gone.
+// counted once, also when its client is gone. A large body is put together elsewhere.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <unordered_map>
@@ -20,11 +21,20 @@ namespace atom::server {
 
 class Answering {
  public:
-  Answering(EnginePort& engine, const ServedModel& model, Metrics& metrics, Responder& responder)
-      : engine_(engine), model_(model), metrics_(metrics), responder_(responder) {}
+  /// Calls Body() of an answer in another thread and then, on the io thread, OnBody.
+  using MakeBody = std::function<void(ExchangeId exchange, const ApiAnswer& answer)>;
+
+  Answering(EnginePort& engine, const ServedModel& model, Metrics& metrics, Responder& responder,
+            MakeBody make_body)
+      : engine_(engine),
+        model_(model),
+        metrics_(metrics),
+        responder_(responder),
+        make_body_(std::move(make_body)) {}
 
   void Begin(ExchangeId exchange, const RequestRecord& record, AnswerPlan plan);
   void OnOutputs(const std::vector<engine::Output>& outputs);
+  void OnBody(ExchangeId exchange, std::string body);
   /// Nobody takes the answer any more; false if there is none under way.
   bool OnGone(ExchangeId exchange);
   void CancelAll();
@@ -49,12 +59,15 @@ class Answering {
 
   void Cancel(UnderWay& under_way);
   void Send(ExchangeId exchange, UnderWay& under_way, std::string events);
-  void Finish(ExchangeId exchange, UnderWay& under_way);
+  /// False if the answer is not over yet: its body is being made.
+  bool Finish(ExchangeId exchange, UnderWay& under_way);
+  void ReplyWith(ExchangeId exchange, const UnderWay& under_way, HttpReply reply);
 
   EnginePort& engine_;
   const ServedModel& model_;
   Metrics& metrics_;
   Responder& responder_;
+  const MakeBody make_body_;
   engine::RequestId last_id_ = 0;
   std::map<ExchangeId, UnderWay> answers_;
   std::unordered_map<engine::RequestId, Part> parts_;

@@ -5,22 +5,19 @@
 #include <numeric>
 
 #include "atom/core/check.h"
-#include "atom/server/logprobs_json.h"
+#include "atom/io/json.h"
 #include "atom/tokenizer/unicode.h"
 
 namespace atom::server {
 namespace {
 
-std::string Event(const io::Json& json) { return "data: " + io::DumpJson(json, -1) + "\n\n"; }
+std::string Quoted(const std::string& text) { return io::DumpJson(io::Json(text), -1); }
 
-io::Json FinishJson(const std::optional<engine::FinishReason>& finish) {
-  return finish.has_value() ? io::Json(engine::Name(*finish)) : io::Json(nullptr);
-}
-
-double MeanLogprob(std::span<const engine::TokenOutput> tokens) {
-  double sum = 0.0;
-  for (const engine::TokenOutput& token : tokens) sum += token.logprob;
-  return tokens.empty() ? 0.0 : sum / static_cast<double>(tokens.size());
+/// The API has no name for an answer that time cut off.
+std::string FinishJson(const std::optional<engine::FinishReason>& finish) {
+  if (!finish) return "null";
+  const bool cut = *finish == engine::FinishReason::kTimeout;
+  return fmt::format("\"{}\"", engine::Name(cut ? engine::FinishReason::kLength : *finish));
 }
 
 }  // namespace
@@ -31,18 +28,33 @@ ApiAnswer::ApiAnswer(AnswerShape shape, const tokenizer::Tokenizer& tokenizer, s
       tokenizer_(tokenizer),
       id_(std::move(id)),
       created_(created),
-      choices_(static_cast<size_t>(shape_.prompts * shape_.best_of)),
-      unfinished_(choices_.size()) {}
+      prompts_(static_cast<size_t>(shape_.prompts)),
+      unfinished_(static_cast<size_t>(shape_.prompts * shape_.best_of)) {
+  choices_.reserve(unfinished_);
+  for (size_t i = 0; i < unfinished_; ++i) {
+    choices_.emplace_back(
+        TextOffsets(tokenizer_, std::string(EchoOf(i)), shape_.skip_special_tokens));
+  }
+}
 
 std::string_view ApiAnswer::EchoOf(size_t index) const {
   if (shape_.echo.empty()) return {};
-  return shape_.echo[index / static_cast<size_t>(shape_.best_of)];
+  return shape_.echo[PromptOf(index)];
 }
 
 std::vector<engine::TokenOutput> ApiAnswer::Listed(const engine::Output& output) const {
   std::vector<engine::TokenOutput> tokens = output.tokens;
   if (!shape_.echo.empty() && output.end_token) tokens.push_back(*output.end_token);
   return tokens;
+}
+
+void ApiAnswer::TakeError(const engine::Output& output) {
+  if (output.finish == engine::FinishReason::kError) {
+    error_ = {.status = 500, .message = output.error.empty() ? "the engine failed" : output.error};
+  } else if (output.finish == engine::FinishReason::kTimeout && output.output_tokens == 0) {
+    error_ = {.status = 503,
+              .message = "the time for this request was over before its answer began"};
+  }
 }
 
 std::string ApiAnswer::Add(size_t index, const engine::Output& output) {
@@ -53,70 +65,93 @@ std::string ApiAnswer::Add(size_t index, const engine::Output& output) {
                    .output = output.output_tokens};
   choice.finish = output.finish;
   if (output.finish.has_value()) --unfinished_;
-  if (output.finish == engine::FinishReason::kError) {
-    error_ = output.error.empty() ? "the engine failed" : output.error;
+  TakeError(output);
+  if (!shape_.stream) {
+    AddToBody(index, output);
+    return "";
   }
-  if (shape_.stream) return AddToStream(index, output);
-  const auto append = [](std::vector<engine::TokenOutput>& to,
-                         const std::vector<engine::TokenOutput>& from) {
-    to.insert(to.end(), from.begin(), from.end());
-  };
-  append(choice.prompt, output.prompt);
-  choice.text += output.text;
-  // Also for choosing the best of several.
-  if (shape_.logprobs >= 0 || shape_.best_of > shape_.n) append(choice.tokens, Listed(output));
-  return "";
+  ScoredPrompt& prompt = prompts_[PromptOf(index)];
+  if (!ScoresPrompts() || prompt.known) return AddToStream(index, output);
+  if (index % static_cast<size_t>(shape_.best_of) != 0) {
+    choice.waiting.push_back(output);
+    return "";
+  }
+  prompt.known = true;
+  prompt.logprobs.AddPrompt(output.prompt, tokenizer_, choice.offsets);
+  std::string events = AddToStream(index, output);
+  for (size_t i = index + 1; i < index + static_cast<size_t>(shape_.best_of); ++i) {
+    for (const engine::Output& later : std::exchange(choices_[i].waiting, {})) {
+      events += AddToStream(i, later);
+    }
+  }
+  return events;
 }
 
-io::Json ApiAnswer::LogprobsJson(std::span<const engine::TokenOutput> prompt,
-                                 std::span<const engine::TokenOutput> tokens,
-                                 int64_t& offset) const {
-  if (shape_.logprobs < 0) return nullptr;
-  if (shape_.chat) return ChatLogprobs(tokens, tokenizer_);
-  io::Json logprobs = CompletionLogprobs(prompt, true, tokenizer_, offset);
-  Append(logprobs, CompletionLogprobs(tokens, false, tokenizer_, offset));
-  return logprobs;
+void ApiAnswer::AddToBody(size_t index, const engine::Output& output) {
+  Choice& choice = choices_[index];
+  choice.text += output.text;
+  for (const engine::TokenOutput& token : output.tokens) {
+    choice.logprob_sum += token.logprob;
+    ++choice.logprob_count;
+  }
+  if (shape_.logprobs < 0) return;
+  ScoredPrompt& prompt = prompts_[PromptOf(index)];
+  prompt.tokens.insert(prompt.tokens.end(), output.prompt.begin(), output.prompt.end());
+  if (shape_.chat) {
+    AddChatLogprobs(output.tokens, tokenizer_, choice.chat_logprobs);
+  } else {
+    choice.logprobs.AddAnswer(Listed(output), tokenizer_, choice.offsets);
+  }
+}
+
+std::string ApiAnswer::Chunk(const std::string& choice) const {
+  return fmt::format("data: {}{}]{}}}\n\n", Head(true), choice,
+                     shape_.include_usage ? R"(,"usage":null)" : "");
 }
 
 std::string ApiAnswer::AddToStream(size_t index, const engine::Output& output) {
   Choice& choice = choices_[index];
-  io::Json chunk = Envelope(true);
-  if (shape_.include_usage) chunk["usage"] = nullptr;
-  io::Json& one = chunk["choices"].emplace_back(io::Json::object());
-  one["index"] = index;
-  one["finish_reason"] = nullptr;
-  one["logprobs"] = nullptr;
+  const bool first = !std::exchange(choice.started, true);
   std::string events;
   std::string text = output.text;
-  if (!choice.started && shape_.chat) {
-    one["delta"] = {{"role", "assistant"}, {"content", ""}};
-    events += Event(chunk);
+  if (first && shape_.chat) {
+    events += Chunk(fmt::format(R"({{"index":{},"delta":{{"role":"assistant","content":""}},)"
+                                R"("logprobs":null,"finish_reason":null}})",
+                                index));
   }
-  if (!choice.started) text.insert(0, EchoOf(index));
-  choice.started = true;
-
+  const CompletionLogprobs* prompt = nullptr;
+  if (first) {
+    text.insert(0, EchoOf(index));
+    if (ScoresPrompts()) prompt = &prompts_[PromptOf(index)].logprobs;
+  }
   const std::vector<engine::TokenOutput> tokens = Listed(output);
-  const bool lists = shape_.logprobs >= 0 && !(tokens.empty() && output.prompt.empty());
+  const bool lists = shape_.logprobs >= 0 && (!tokens.empty() || prompt != nullptr);
   if (text.empty() && !lists && !output.finish.has_value()) return events;
-  if (shape_.chat) {
-    one["delta"] = text.empty() ? io::Json::object() : io::Json{{"content", text}};
-  } else {
-    one["text"] = tokenizer::ToValidUtf8(text);
+  std::string logprobs = "null";
+  if (lists && shape_.chat) {
+    std::string list;
+    AddChatLogprobs(tokens, tokenizer_, list);
+    logprobs = fmt::format(R"({{"content":[{}]}})", list);
+  } else if (lists) {
+    CompletionLogprobs answer;
+    answer.AddAnswer(tokens, tokenizer_, choice.offsets);
+    logprobs = answer.Json(prompt);
   }
-  if (lists) one["logprobs"] = LogprobsJson(output.prompt, tokens, choice.offset);
-  one["finish_reason"] = FinishJson(output.finish);
-  return events + Event(chunk);
+  const std::string said =
+      !shape_.chat   ? fmt::format(R"("text":{})", Quoted(tokenizer::ToValidUtf8(text)))
+      : text.empty() ? std::string(R"("delta":{})")
+                     : fmt::format(R"("delta":{{"content":{}}})", Quoted(text));
+  return events + Chunk(fmt::format(R"({{"index":{},{},"logprobs":{},"finish_reason":{}}})", index,
+                                    said, logprobs, FinishJson(output.finish)));
 }
 
 std::string ApiAnswer::End() const {
   ATOM_CHECK(done(), "{} choices have not finished", unfinished_);
   std::string events;
-  if (!error_.empty()) {
-    events += "data: " + ErrorJson({.status = 500, .message = error_}) + "\n\n";
+  if (error_) {
+    events += "data: " + ErrorJson(*error_) + "\n\n";
   } else if (shape_.include_usage) {
-    io::Json chunk = Envelope(true);
-    chunk["usage"] = UsageJson();
-    events += Event(chunk);
+    events += fmt::format("data: {}],\"usage\":{}}}\n\n", Head(true), UsageJson());
   }
   return events + "data: [DONE]\n\n";
 }
@@ -125,50 +160,78 @@ std::vector<size_t> ApiAnswer::Shown(size_t prompt) const {
   const auto made = static_cast<size_t>(shape_.best_of);
   std::vector<size_t> order(made);
   std::iota(order.begin(), order.end(), prompt * made);
+  const auto mean = [this](size_t index) {
+    const Choice& choice = choices_[index];
+    return choice.logprob_count == 0
+               ? 0.0
+               : choice.logprob_sum / static_cast<double>(choice.logprob_count);
+  };
   if (shape_.best_of > shape_.n) {
-    std::stable_sort(order.begin(), order.end(), [this](size_t a, size_t b) {
-      return MeanLogprob(choices_[a].tokens) > MeanLogprob(choices_[b].tokens);
-    });
+    std::stable_sort(order.begin(), order.end(),
+                     [&mean](size_t a, size_t b) { return mean(a) > mean(b); });
   }
   order.resize(static_cast<size_t>(shape_.n));
   return order;
 }
 
-io::Json ApiAnswer::ChoiceJson(size_t index, const Choice& choice) const {
-  int64_t offset = 0;
-  io::Json json = {{"index", index},
-                   {"finish_reason", FinishJson(choice.finish)},
-                   {"logprobs", LogprobsJson(choice.prompt, choice.tokens, offset)}};
-  if (shape_.chat) {
-    json["message"] = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
+void ApiAnswer::AppendChoice(size_t index, const Choice& choice, std::string_view echo,
+                             const CompletionLogprobs* prompt, std::string& body) const {
+  body += fmt::format(R"({{"index":{},"finish_reason":{},"logprobs":)", index,
+                      FinishJson(choice.finish));
+  if (shape_.logprobs < 0) {
+    body += "null";
+  } else if (shape_.chat) {
+    body += R"({"content":[)" + choice.chat_logprobs + "]}";
+  } else {
+    body += choice.logprobs.Json(prompt);
   }
-  return json;
+  if (shape_.chat) {
+    body += R"(,"message":{"role":"assistant","content":)" + Quoted(choice.text) +
+            R"(,"refusal":null}})";
+  } else {
+    body += R"(,"text":)" + Quoted(std::string(echo) + choice.text) + "}";
+  }
 }
 
 std::string ApiAnswer::Body() const {
   ATOM_CHECK(done(), "{} choices have not finished", unfinished_);
-  io::Json body = Envelope(false);
+  std::string body = Head(false);
   size_t index = 0;
-  for (size_t prompt = 0; prompt < static_cast<size_t>(shape_.prompts); ++prompt) {
+  for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) {
+    const size_t first = prompt * static_cast<size_t>(shape_.best_of);
+    CompletionLogprobs scored;
+    TextOffsets offsets(tokenizer_, std::string(EchoOf(first)), shape_.skip_special_tokens);
+    if (ScoresPrompts()) scored.AddPrompt(prompts_[prompt].tokens, tokenizer_, offsets);
     for (const size_t made : Shown(prompt)) {
-      io::Json json = ChoiceJson(index++, choices_[made]);
-      if (!shape_.chat) json["text"] = std::string(EchoOf(made)) + choices_[made].text;
-      body["choices"].push_back(std::move(json));
+      if (index > 0) body += ',';
+      AppendChoice(index++, choices_[made], EchoOf(made), &scored, body);
     }
   }
-  body["usage"] = UsageJson();
-  return io::DumpJson(body, -1);
+  return body + R"(],"usage":)" + UsageJson() + "}";
 }
 
-io::Json ApiAnswer::Envelope(bool chunk) const {
+size_t ApiAnswer::BodyBytes() const {
+  constexpr size_t kBytesOfLogprob = 32;
+  size_t bytes = 0;
+  for (const ScoredPrompt& prompt : prompts_) {
+    for (const engine::TokenOutput& token : prompt.tokens) {
+      bytes += kBytesOfLogprob * (1 + token.top.size());
+    }
+  }
+  for (const Choice& choice : choices_) {
+    bytes += choice.text.size() + choice.chat_logprobs.size() + choice.logprobs.top_logprobs.size();
+  }
+  for (const std::string& echo : shape_.echo) bytes += echo.size();
+  return bytes;
+}
+
+/// Up to the first choice.
+std::string ApiAnswer::Head(bool chunk) const {
   const char* object = !shape_.chat ? "text_completion"
                        : chunk      ? "chat.completion.chunk"
                                     : "chat.completion";
-  return {{"id", id_},
-          {"object", object},
-          {"created", created_},
-          {"model", shape_.model},
-          {"choices", io::Json::array()}};
+  return fmt::format(R"({{"id":{},"object":"{}","created":{},"model":{},"choices":[)", Quoted(id_),
+                     object, created_, Quoted(shape_.model));
 }
 
 ApiAnswer::Counts ApiAnswer::counts() const {
@@ -182,12 +245,11 @@ ApiAnswer::Counts ApiAnswer::counts() const {
   return counts;
 }
 
-io::Json ApiAnswer::UsageJson() const {
+std::string ApiAnswer::UsageJson() const {
   const Counts all = counts();
-  return {{"prompt_tokens", all.prompt},
-          {"completion_tokens", all.output},
-          {"total_tokens", all.prompt + all.output},
-          {"prompt_tokens_details", {{"cached_tokens", all.cached}}}};
+  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},)"
+                     R"("prompt_tokens_details":{{"cached_tokens":{}}}}})",
+                     all.prompt, all.output, all.prompt + all.output, all.cached);
 }
 
 std::string ApiAnswer::FinishNames() const {

@@ -4,14 +4,18 @@
 //
 //   stream   Add → "data: {…}\n\n" …   then End → usage, "data: [DONE]\n\n"
 //   body     Add …                     then Body → {"choices": […], "usage": {…}}
+//
+// A prompt with several answers is scored once, with the first: in a stream the others wait for it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "atom/engine/request.h"
-#include "atom/io/json.h"
 #include "atom/server/answer_plan.h"
+#include "atom/server/api_error.h"
+#include "atom/server/logprobs_json.h"
 #include "atom/tokenizer/tokenizer.h"
 
 namespace atom::server {
@@ -28,12 +32,14 @@ class ApiAnswer {
   std::string Add(size_t index, const engine::Output& output);
   bool done() const { return unfinished_ == 0; }
   /// What went wrong inside, if something did.
-  const std::string& error() const { return error_; }
+  const std::optional<ApiError>& error() const { return error_; }
 
   /// REQUIRES: done(), and a stream.
   std::string End() const;
-  /// REQUIRES: done(), and no stream.
+  /// REQUIRES: done(), and no stream. Any thread, while nothing else is called.
   std::string Body() const;
+  /// Bytes of the body, about: what Body takes time for.
+  size_t BodyBytes() const;
 
   struct Counts {
     int64_t prompt = 0;
@@ -46,23 +52,37 @@ class ApiAnswer {
 
  private:
   struct Choice {
+    explicit Choice(TextOffsets text_offsets) : offsets(std::move(text_offsets)) {}
+
     bool started = false;
-    std::string text;                         // of a body
-    std::vector<engine::TokenOutput> prompt;  // of a body, as are the tokens
-    std::vector<engine::TokenOutput> tokens;
-    int64_t offset = 0;  // characters whose tokens have been written
+    std::string text;  // of a body
+    TextOffsets offsets;
+    CompletionLogprobs logprobs;  // of a body
+    std::string chat_logprobs;    // likewise
+    double logprob_sum = 0.0;
+    int64_t logprob_count = 0;
+    std::vector<engine::Output> waiting;  // of a stream, for the prompt's log-probabilities
     std::optional<engine::FinishReason> finish;
     Counts counts;
   };
+  struct ScoredPrompt {
+    bool known = false;                       // all that will be
+    std::vector<engine::TokenOutput> tokens;  // of a body, written in the end
+    CompletionLogprobs logprobs;              // of a stream
+  };
 
+  void TakeError(const engine::Output& output);
+  void AddToBody(size_t index, const engine::Output& output);
   std::string AddToStream(size_t index, const engine::Output& output);
-  io::Json ChoiceJson(size_t index, const Choice& choice) const;
-  io::Json LogprobsJson(std::span<const engine::TokenOutput> prompt,
-                        std::span<const engine::TokenOutput> tokens, int64_t& offset) const;
+  std::string Chunk(const std::string& choice) const;
+  void AppendChoice(size_t index, const Choice& choice, std::string_view echo,
+                    const CompletionLogprobs* prompt, std::string& body) const;
+  bool ScoresPrompts() const { return !shape_.echo.empty() && shape_.logprobs >= 0; }
+  size_t PromptOf(size_t index) const { return index / static_cast<size_t>(shape_.best_of); }
   /// Of one prompt, the choices to show, best first if they were to be chosen.
   std::vector<size_t> Shown(size_t prompt) const;
-  io::Json Envelope(bool chunk) const;
-  io::Json UsageJson() const;
+  std::string Head(bool chunk) const;
+  std::string UsageJson() const;
   std::string_view EchoOf(size_t index) const;
   /// The tokens to list. With `echo` the list is of all that was computed, the end-of-text token
   /// too: evaluation harnesses ask for one token and drop the last entry, whatever it is.
@@ -73,8 +93,9 @@ class ApiAnswer {
   const std::string id_;
   const int64_t created_;
   std::vector<Choice> choices_;
+  std::vector<ScoredPrompt> prompts_;
   size_t unfinished_;
-  std::string error_;
+  std::optional<ApiError> error_;
 };
 
 }  // namespace atom::server

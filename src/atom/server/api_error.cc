@@ -16,6 +16,8 @@ std::string ErrorType(int status) {
   switch (status) {
     case 401:
       return "authentication_error";
+    case 403:
+      return "permission_error";
     case 404:
       return "not_found_error";
     case 429:
@@ -44,6 +46,7 @@ HttpReply ErrorReply(const ApiError& error) {
   if (error.status == 429 || error.status == 503) {
     reply.headers.emplace_back("Retry-After", kRetryAfter);
   }
+  if (!error.allow.empty()) reply.headers.emplace_back("Allow", error.allow);
   if (error.status == 401) reply.headers.emplace_back("WWW-Authenticate", "Bearer");
   return reply;
 }

@@ -18,6 +18,7 @@ struct ApiError {
   std::string message = {};  ///< one sentence, no trailing newline
   std::string param = {};    ///< the field that is wrong, if one is
   std::string code = {};     ///< for programs: "model_not_found"
+  std::string allow = {};    ///< methods that would do, with 405
 };
 
 /// A value, or why the request is refused.

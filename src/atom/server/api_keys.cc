@@ -53,7 +53,10 @@ ApiKeys::Padded ApiKeys::Pad(std::string_view key) {
 
 std::optional<size_t> ApiKeys::Find(std::string_view authorization) const {
   constexpr std::string_view kScheme = "Bearer ";
-  if (!authorization.starts_with(kScheme)) return std::nullopt;
+  const bool bearer = std::ranges::equal(  // a scheme is the same in any case
+      authorization.substr(0, kScheme.size()), kScheme,
+      [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
+  if (!bearer) return std::nullopt;
   authorization.remove_prefix(kScheme.size());
   if (authorization.size() > kLongest) return std::nullopt;
   const Padded brought = Pad(authorization);

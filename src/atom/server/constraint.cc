@@ -1,5 +1,11 @@
 #include "atom/server/constraint.h"
 
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+
 #include "atom/grammar/grammar_matcher.h"
 #include "atom/grammar/json_schema/json_schema.h"
 #include "atom/grammar/token_mask.h"
@@ -7,37 +13,130 @@
 namespace atom::server {
 namespace {
 
-class GrammarConstraint : public engine::TokenConstraint {
+/// About what a state and its edges take.
+constexpr int64_t kBytesOfState = 200;
+
+/// A grammar and what was worked out for it, which all answers to a request share. They end at
+/// different times.
+class SharedMasks {
  public:
-  // The answers to one request end at different times, and all read its grammar.
-  GrammarConstraint(std::shared_ptr<const grammar::Grammar> grammar, const ServedModel& model)
-      : grammar_(std::move(grammar)),
-        tokenizer_(*model.tokenizer),
-        matcher_(*grammar_),
-        mask_(*grammar_, *model.trie, kMostMaskBytes),
-        halves_(grammar::MaskWords(model.vocab_size)),
+  SharedMasks(grammar::Grammar grammar, const ServedModel& model)
+      : threads_(*model.mask_threads),
+        grammar_(std::move(grammar)),
+        bytes_(static_cast<int64_t>(grammar_.state_count()) * kBytesOfState),
+        mask_(grammar_, *model.trie,
+              {.kept_bytes = static_cast<size_t>(threads_.limits().mask_bytes / 4),
+               .walk_bytes = static_cast<size_t>(threads_.limits().walk_bytes)}) {
+    threads_.grammar_bytes += bytes_;
+  }
+  ~SharedMasks() {
+    threads_.grammar_bytes -= bytes_;
+    threads_.mask_bytes -= counted_;
+  }
+  SharedMasks(const SharedMasks&) = delete;
+  SharedMasks& operator=(const SharedMasks&) = delete;
+
+  const grammar::Grammar& grammar() const { return grammar_; }
+  MaskThreads& threads() { return threads_; }
+
+  grammar::MaskFill Fill(const grammar::GrammarMatcher& matcher, std::span<uint32_t> mask) {
+    const std::lock_guard lock(mutex_);
+    const grammar::MaskFill filled = mask_.Fill(matcher, mask);
+    if (threads_.mask_bytes > threads_.limits().mask_bytes) mask_.Forget();
+    const auto kept = static_cast<int64_t>(mask_.bytes_kept());
+    threads_.mask_bytes += kept - std::exchange(counted_, kept);
+    return filled;
+  }
+  /// At once or not at all.
+  std::optional<grammar::MaskFill> FillKept(const grammar::GrammarMatcher& matcher,
+                                            std::span<uint32_t> mask) {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    return lock.owns_lock() ? mask_.FillKept(matcher, mask) : std::nullopt;
+  }
+
+ private:
+  MaskThreads& threads_;
+  const grammar::Grammar grammar_;
+  const int64_t bytes_;
+  std::mutex mutex_;
+  grammar::TokenMask mask_;
+  int64_t counted_ = 0;  // in threads_.mask_bytes
+};
+
+/// The mask of one answer's next token, which a thread may be working out while the answer ends.
+class NextMask {
+ public:
+  NextMask(std::shared_ptr<SharedMasks> masks, int64_t vocab_size)
+      : masks_(std::move(masks)),
+        matcher_(masks_->grammar()),
+        halves_(grammar::MaskWords(vocab_size)),
         words_((halves_.size() + 1) / 2) {}
 
-  std::span<const uint64_t> Allowed() override {
-    mask_.Fill(matcher_, halves_);
+  SharedMasks& masks() { return *masks_; }
+  std::span<const uint64_t> words() const { return words_; }
+  engine::MaskState state() const { return state_; }
+  void WaitFor(std::chrono::milliseconds timeout) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, timeout, [this] { return state_ != engine::MaskState::kPending; });
+  }
+
+  /// Of what follows `bytes`. True if it is there at once; else Work makes it.
+  bool Begin(std::string_view bytes) {
+    matcher_.AcceptAll(bytes);
+    const std::optional<grammar::MaskFill> kept = masks_->FillKept(matcher_, halves_);
+    state_ = engine::MaskState::kPending;
+    if (kept) Take(*kept);
+    return kept.has_value();
+  }
+  void Work() { Take(masks_->Fill(matcher_, halves_)); }
+
+ private:
+  void Take(grammar::MaskFill filled) {
     std::fill(words_.begin(), words_.end(), 0);
     for (size_t i = 0; i < halves_.size(); ++i) {
       words_[i / 2] |= uint64_t{halves_[i]} << (i % 2 * 32);
     }
-    return words_;
+    {
+      const std::lock_guard lock(mutex_);
+      state_ = filled == grammar::MaskFill::kFilled ? engine::MaskState::kReady
+                                                    : engine::MaskState::kFailed;
+    }
+    changed_.notify_all();
   }
 
-  void Accept(int32_t token) override { matcher_.AcceptAll(tokenizer_.TokenBytes(token)); }
-
- private:
-  static constexpr size_t kMostMaskBytes = size_t{8} << 20;
-
-  std::shared_ptr<const grammar::Grammar> grammar_;
-  const tokenizer::Tokenizer& tokenizer_;
+  const std::shared_ptr<SharedMasks> masks_;
   grammar::GrammarMatcher matcher_;
-  grammar::TokenMask mask_;
   std::vector<uint32_t> halves_;
   std::vector<uint64_t> words_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::atomic<engine::MaskState> state_{engine::MaskState::kReady};
+};
+
+class GrammarConstraint final : public engine::TokenConstraint {
+ public:
+  GrammarConstraint(std::shared_ptr<SharedMasks> masks, const ServedModel& model)
+      : tokenizer_(*model.tokenizer),
+        next_(std::make_shared<NextMask>(std::move(masks), model.vocab_size)) {
+    Begin("");
+  }
+
+  engine::MaskState state() override { return next_->state(); }
+  void WaitFor(std::chrono::milliseconds timeout) override { next_->WaitFor(timeout); }
+  std::string error() const override {
+    return "response_format: which tokens may come next would take too much to work out, expected "
+           "a schema with fewer alternatives at one place";
+  }
+  std::span<const uint64_t> Allowed() override { return next_->words(); }
+  void Accept(int32_t token) override { Begin(tokenizer_.TokenBytes(token)); }
+
+ private:
+  void Begin(std::string_view bytes) {
+    if (!next_->Begin(bytes)) next_->masks().threads().Post([next = next_] { next->Work(); });
+  }
+
+  const tokenizer::Tokenizer& tokenizer_;
+  const std::shared_ptr<NextMask> next_;
 };
 
 /// Whether the vocabulary has every byte that a JSON text may need as a token of its own, so that
@@ -78,7 +177,11 @@ OrApiError<TokenConstraints> MakeConstraints(const AnswerOptions& options, const
                                          ? Result<grammar::Grammar>(grammar::AnyJsonObject())
                                          : grammar::CompileJsonSchema(options.format.schema);
   if (!grammar.ok()) return Refusal(grammar.error().message);
-  const auto shared = std::make_shared<const grammar::Grammar>(std::move(grammar).value());
+  const MaskThreads& threads = *model.mask_threads;
+  if (threads.grammar_bytes > threads.limits().grammar_bytes) {
+    return ApiError{.status = 429, .message = "too many schemas are being kept to at once"};
+  }
+  const auto shared = std::make_shared<SharedMasks>(std::move(grammar).value(), model);
   for (auto& constraint : constraints) {
     constraint = std::make_unique<GrammarConstraint>(shared, model);
   }

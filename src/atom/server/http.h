@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "atom/server/body_room.h"
+
 namespace atom::server {
 
 using ExchangeId = uint64_t;
@@ -22,6 +24,9 @@ struct HttpLimits {
   int64_t body_bytes = int64_t{8} << 20;
   int64_t unsent_bytes = int64_t{1} << 20;  ///< of a stream, waiting for a slow reader
   int64_t connections = 16384;
+  /// Of all bodies, from their heads until they have been parsed. Where a new one finds no room,
+  /// the one that has been on its way longest makes it.
+  int64_t all_body_bytes = int64_t{64} << 20;
   Milliseconds idle_time{75'000};    ///< between two requests
   Milliseconds header_time{10'000};  ///< from a request's first byte to the end of its header
   Milliseconds body_time{60'000};
@@ -31,16 +36,20 @@ struct HttpLimits {
 /// The head of a request, as far as anything here looks at it. Absent fields are empty.
 struct HttpHead {
   std::string method;
-  std::string path;  ///< without the query
+  std::string path;  ///< without the query, percent-encoding undone
+  std::string host;
   std::string authorization;
   std::string request_id;
   std::string content_encoding;
+  std::string content_type;
   std::string origin;
+  std::string requested_headers;  ///< Access-Control-Request-Headers
 };
 
 struct HttpRequest {
   HttpHead head;
   std::string body = {};
+  BodyRoom room = {};  ///< that the body takes; goes when nobody holds the body any more
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;

@@ -1,5 +1,6 @@
 #include "atom/server/http_connection.h"
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
@@ -8,6 +9,9 @@
 #include <boost/beast/http/status.hpp>
 #include <fmt/core.h>
 #include <iterator>
+#include <utility>
+
+#include "atom/server/request_target.h"
 
 namespace atom::server {
 
@@ -35,12 +39,16 @@ std::string FieldOf(const http::request<http::string_body>& message, http::field
 HttpHead HeadOf(const http::request<http::string_body>& message) {
   HttpHead head;
   head.method = std::string(message.method_string());
-  const std::string_view target = message.target();
-  head.path = std::string(target.substr(0, target.find('?')));
+  std::optional<RequestTarget> target = ParseTarget(message.target());
+  if (target) head.path = std::move(target->path);
+  head.host = target && !target->authority.empty() ? std::move(target->authority)
+                                                   : FieldOf(message, http::field::host);
   head.authorization = FieldOf(message, http::field::authorization);
   head.request_id = std::string(message["x-request-id"]);
   head.content_encoding = FieldOf(message, http::field::content_encoding);
+  head.content_type = FieldOf(message, http::field::content_type);
   head.origin = FieldOf(message, http::field::origin);
+  head.requested_headers = FieldOf(message, http::field::access_control_request_headers);
   return head;
 }
 
@@ -73,6 +81,10 @@ void HttpConnection::AwaitRequest() {
   owner_.MayClose(*this);
   SetDeadline(owner_.limits().idle_time);
   ErrorCode ignored;
+  if (!reading_) {
+    SkipEmptyLines();
+    received_.shrink_to_fit();  // who only holds a connection holds no memory
+  }
   if (received_.size() == 0) {
     if (!reading_) ReadSome();  // else the read that is under way brings the first byte
   } else if (reading_) {
@@ -80,6 +92,12 @@ void HttpConnection::AwaitRequest() {
   } else {
     ReadHeader();
   }
+}
+
+void HttpConnection::SkipEmptyLines() {
+  const auto bytes = received_.data();
+  const std::string_view text(static_cast<const char*>(bytes.data()), bytes.size());
+  received_.consume(std::min(text.find_first_not_of("\r\n"), text.size()));
 }
 
 void HttpConnection::ReadSome() {
@@ -97,7 +115,8 @@ void HttpConnection::OnSome(const ErrorCode& error) {
   if (error && !(cancelled && phase_ == Phase::kIdle)) return Close();
   switch (phase_) {
     case Phase::kIdle:
-      return ReadHeader();
+      SkipEmptyLines();
+      return received_.size() > 0 ? ReadHeader() : ReadSome();
     case Phase::kLinger:
       received_.clear();
       return ReadSome();
@@ -131,6 +150,13 @@ std::pair<int, std::string> HttpConnection::CheckHead() const {
   if (message.version() != 10 && message.version() != 11) {
     return {505, "the HTTP version is not known, expected 1.1 or 1.0"};
   }
+  const auto hosts = message.count(http::field::host);
+  if (hosts > 1 || (hosts == 0 && message.version() == 11)) {
+    return {400, fmt::format("the request has {} Host fields, expected one", hosts)};
+  }
+  if (!ParseTarget(message.target())) {
+    return {400, "the path has a % without two hexadecimal digits behind it"};
+  }
   if (message.count(http::field::content_length) > 1) {
     return {400, "the request has more than one Content-Length"};
   }
@@ -161,10 +187,30 @@ void HttpConnection::OnHeader(const ErrorCode& error) {
     exchange_ = owner_.Begin(*this);
     return Reply(*reply);
   }
+  std::optional<BodyRoom> room = owner_.MakeRoom(*this, MostBodyBytes());
+  if (!room) {
+    return Refuse(owner_.handler().Malformed(503, "too many bodies of requests are being read"));
+  }
+  room_ = *std::move(room);
   if (boost::beast::iequals(message[http::field::expect], "100-continue")) {
     Send("HTTP/1.1 100 Continue\r\n\r\n");
   }
   ReadBody();
+}
+
+int64_t HttpConnection::MostBodyBytes() const {
+  if (parser_->is_done()) return 0;
+  const auto most = static_cast<uint64_t>(owner_.limits().body_bytes);
+  // Chunks do not say how many will come.
+  const auto length = parser_->content_length();
+  return static_cast<int64_t>(length ? std::min<uint64_t>(*length, most) : most);
+}
+
+void HttpConnection::GiveUpBody() {
+  gave_up_body_ = true;  // for the read that ends now
+  room_ = {};
+  ErrorCode ignored;
+  socket_.cancel(ignored);
 }
 
 void HttpConnection::ReadBody() {
@@ -176,18 +222,24 @@ void HttpConnection::ReadBody() {
 }
 
 void HttpConnection::OnBody(const ErrorCode& error) {
-  if (error) return OnReadError(error);
+  if (error || gave_up_body_) return OnReadError(error);
   phase_ = Phase::kAnswer;
   deadline_.cancel();
   if (received_.size() < kMostReadAhead) ReadSome();
   exchange_ = owner_.Begin(*this);
-  HttpRequest request = {.head = std::move(head_), .body = std::move(parser_->get().body())};
+  HttpRequest request = {.head = std::move(head_),
+                         .body = std::move(parser_->get().body()),
+                         .room = std::exchange(room_, {})};
   parser_.reset();
   owner_.handler().OnRequest(*exchange_, std::move(request));
 }
 
 void HttpConnection::OnReadError(const ErrorCode& error) {
   HttpHandler& handler = owner_.handler();
+  if (gave_up_body_) {
+    return Refuse(handler.Malformed(
+        503, "the body was on its way longest when other requests needed the room"));
+  }
   if (timed_out_) return Refuse(handler.Malformed(408, "the request did not arrive in time"));
   const bool of_http = error.category() == ErrorCode(http::error::end_of_stream).category();
   if (!of_http || error == http::error::end_of_stream) return Close();
@@ -215,6 +267,8 @@ void HttpConnection::Refuse(const HttpReply& reply) {
   phase_ = Phase::kAnswer;
   keep_alive_ = false;
   exchange_ = owner_.Begin(*this);
+  parser_.reset();
+  room_ = {};
   Reply(reply);
 }
 
@@ -298,8 +352,10 @@ void HttpConnection::OnFlushed() {
   phase_ = Phase::kLinger;
   owner_.MayClose(*this);
   SetDeadline(kLingerTime);
+  if (reading_) return;
   received_.clear();
-  if (!reading_) ReadSome();
+  received_.shrink_to_fit();
+  ReadSome();
 }
 
 void HttpConnection::SetDeadline(Milliseconds time) {
@@ -323,6 +379,7 @@ void HttpConnection::Close() {
   ErrorCode ignored;
   socket_.close(ignored);
   deadline_.cancel();
+  room_ = {};
   if (exchange_.has_value()) {
     owner_.End(*exchange_);
     // Later, because the handler may be in the middle of a Write.

@@ -32,6 +32,9 @@ class ConnectionOwner {
   virtual void End(ExchangeId exchange) = 0;
   /// Until its next Begin it has no whole request: it may be closed to make room for another.
   virtual void MayClose(HttpConnection& connection) = 0;
+  /// Room for a body that now begins to arrive, which other connections may have to make; nullopt
+  /// if there is none even so. It is on its way until Begin.
+  virtual std::optional<BodyRoom> MakeRoom(HttpConnection& connection, int64_t bytes) = 0;
   /// Destroys it.
   virtual void Remove(HttpConnection& connection) = 0;
 };
@@ -42,6 +45,8 @@ class HttpConnection {
 
   void Start();
   void Close();
+  /// Its body, which has not arrived whole, makes room for another's: the client is told.
+  void GiveUpBody();
   uint64_t id() const { return id_; }
   /// Whether something of an answer is still to be sent.
   bool unfinished() const { return writing_ || exchange_.has_value(); }
@@ -67,6 +72,10 @@ class HttpConnection {
   void OnHeader(const ErrorCode& error);
   /// What is wrong with a head that the parser let pass; the status is 0 if nothing is.
   std::pair<int, std::string> CheckHead() const;
+  /// Bytes that a body will have at most.
+  int64_t MostBodyBytes() const;
+  /// Drops empty lines in front of a request, as clients may send them.
+  void SkipEmptyLines();
   void ReadBody();
   void OnBody(const ErrorCode& error);
   void OnReadError(const ErrorCode& error);
@@ -91,10 +100,12 @@ class HttpConnection {
   int under_way_ = 0;  // asynchronous operations
   bool reading_ = false;
   bool timed_out_ = false;
+  bool gave_up_body_ = false;
 
   boost::beast::flat_buffer received_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
   HttpHead head_;
+  BodyRoom room_;  // of the body that is being read
 
   std::optional<ExchangeId> exchange_;  // from a whole request to the end of its answer
   bool keep_alive_ = true;

@@ -1,5 +1,6 @@
 #include "atom/server/http_server.h"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -44,7 +45,11 @@ Status OpenAcceptor(const ListenAddress& listen, tcp::acceptor& acceptor) {
 class HttpServer::Listener : public ConnectionOwner {
  public:
   Listener(asio::io_context& io, const HttpLimits& limits, HttpHandler& handler)
-      : limits_(limits), handler_(handler), acceptor_(io), pause_(io) {}
+      : limits_(limits),
+        handler_(handler),
+        acceptor_(io),
+        pause_(io),
+        bodies_(std::max(limits.all_body_bytes, limits.body_bytes)) {}
 
   Status Open(const ListenAddress& address) {
     if (Status s = OpenAcceptor(address, acceptor_); !s.ok()) return s;
@@ -69,8 +74,24 @@ class HttpServer::Listener : public ConnectionOwner {
 
   HttpHandler& handler() override { return handler_; }
   const HttpLimits& limits() const override { return limits_; }
+  std::optional<BodyRoom> MakeRoom(HttpConnection& connection, int64_t bytes) override {
+    while (!bodies_.HasRoom(bytes)) {
+      if (arriving_.empty()) return std::nullopt;
+      HttpConnection* const oldest = arriving_.begin()->second;
+      arriving_.erase(arriving_.begin());
+      oldest->GiveUpBody();
+    }
+    if (bytes > 0) {
+      uint64_t& arrives = connections_.at(connection.id()).arrives;
+      arrives = ++last_arrival_;
+      arriving_.emplace(arrives, &connection);
+    }
+    return bodies_.Take(bytes);
+  }
   ExchangeId Begin(HttpConnection& connection) override {
-    waiting_.erase(connections_.at(connection.id()).waits);
+    const Client& client = connections_.at(connection.id());
+    waiting_.erase(client.waits);
+    arriving_.erase(client.arrives);
     exchanges_[++last_exchange_] = &connection;
     return last_exchange_;
   }
@@ -84,6 +105,7 @@ class HttpServer::Listener : public ConnectionOwner {
   void Remove(HttpConnection& connection) override {
     const auto found = connections_.find(connection.id());
     waiting_.erase(found->second.waits);
+    arriving_.erase(found->second.arrives);
     connections_.erase(found);
   }
 
@@ -119,7 +141,8 @@ class HttpServer::Listener : public ConnectionOwner {
 
   struct Client {
     std::unique_ptr<HttpConnection> connection;
-    uint64_t waits = 0;  // its place in waiting_, if it has one
+    uint64_t waits = 0;    // its place in waiting_, if it has one
+    uint64_t arrives = 0;  // likewise in arriving_
   };
 
   const HttpLimits limits_;
@@ -129,8 +152,11 @@ class HttpServer::Listener : public ConnectionOwner {
   uint64_t last_connection_ = 0;
   ExchangeId last_exchange_ = 0;
   uint64_t last_wait_ = 0;
+  uint64_t last_arrival_ = 0;
+  BodyBudget bodies_;  // what is in it goes before it: connections, and the handler's requests
   std::unordered_map<uint64_t, Client> connections_;
-  std::map<uint64_t, HttpConnection*> waiting_;  // those that may close, the longest idle first
+  std::map<uint64_t, HttpConnection*> waiting_;   // those that may close, the longest idle first
+  std::map<uint64_t, HttpConnection*> arriving_;  // whose bodies do, the first first
   std::unordered_map<ExchangeId, HttpConnection*> exchanges_;
 };
 

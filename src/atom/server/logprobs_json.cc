@@ -1,8 +1,13 @@
 #include "atom/server/logprobs_json.h"
 
+#include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <vector>
 
+#include "atom/io/json.h"
 #include "atom/tokenizer/unicode.h"
 
 namespace atom::server {
@@ -11,24 +16,50 @@ namespace {
 /// JSON has no infinity: what the API shows for a probability of zero.
 constexpr double kLeastLogprob = -9999.0;
 
-double Finite(float logprob) {
-  return std::isfinite(logprob) ? static_cast<double>(logprob) : kLeastLogprob;
+void AddComma(std::string& list) {
+  if (!list.empty()) list += ',';
+}
+
+void AddNumber(float logprob, std::string& text) {
+  const double finite = std::isfinite(logprob) ? static_cast<double>(logprob) : kLeastLogprob;
+  fmt::format_to(std::back_inserter(text), "{}", finite);
+}
+
+/// With its quotes.
+void AddString(std::string_view value, std::string& text) {
+  const bool plain = std::ranges::all_of(
+      value, [](char c) { return c >= ' ' && c < '\x7F' && c != '"' && c != '\\'; });
+  if (plain) {
+    text += '"';
+    text += value;
+    text += '"';
+  } else {
+    text += io::DumpJson(io::Json(value), -1);
+  }
 }
 
 bool IsUtf8(const std::string& bytes) { return tokenizer::ToValidUtf8(bytes) == bytes; }
 
-int64_t Characters(const std::string& text) {
-  int64_t count = 0;
-  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
-  return count;
+/// As it stands in the text, where a space may have been left out.
+std::string NameInText(const tokenizer::Tokenizer& tokenizer, int32_t id, bool without_space) {
+  std::string name = TokenName(tokenizer, id);
+  if (without_space && name.starts_with(' ')) name.erase(0, 1);
+  return name;
 }
 
-io::Json ChatToken(int32_t id, float logprob, const tokenizer::Tokenizer& tokenizer) {
+void AddChatToken(int32_t id, float logprob, const tokenizer::Tokenizer& tokenizer,
+                  std::string& text) {
   const std::string bytes = tokenizer.TokenBytes(id);
-  io::Json values = io::Json::array();
-  for (const char c : bytes) values.push_back(static_cast<unsigned char>(c));
-  return {
-      {"token", tokenizer::ToValidUtf8(bytes)}, {"logprob", Finite(logprob)}, {"bytes", values}};
+  text += R"("token":)";
+  AddString(tokenizer::ToValidUtf8(bytes), text);
+  text += R"(,"logprob":)";
+  AddNumber(logprob, text);
+  text += R"(,"bytes":[)";
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    fmt::format_to(std::back_inserter(text), "{}{}", i > 0 ? "," : "",
+                   static_cast<unsigned char>(bytes[i]));
+  }
+  text += ']';
 }
 
 }  // namespace
@@ -41,56 +72,80 @@ std::string TokenName(const tokenizer::Tokenizer& tokenizer, int32_t id) {
   return name;
 }
 
-io::Json CompletionLogprobs(std::span<const engine::TokenOutput> tokens, bool start_of_prompt,
-                            const tokenizer::Tokenizer& tokenizer, int64_t& offset) {
-  io::Json logprobs = {{"tokens", io::Json::array()},
-                       {"token_logprobs", io::Json::array()},
-                       {"top_logprobs", io::Json::array()},
-                       {"text_offset", io::Json::array()}};
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    const engine::TokenOutput& token = tokens[i];
-    const bool unknown = start_of_prompt && i == 0;
-    const std::string name = TokenName(tokenizer, token.id);
-    io::Json top = nullptr;
-    if (!unknown) {
-      // Two tokens may have one name; the likelier comes first and stays.
-      top = io::Json::object();
-      for (const kernels::TokenValue& one : token.top) {
-        top.emplace(TokenName(tokenizer, one.id), Finite(one.value));
-      }
-      top.emplace(name, Finite(token.logprob));
-    }
-    logprobs["tokens"].push_back(name);
-    logprobs["token_logprobs"].push_back(unknown ? io::Json() : io::Json(Finite(token.logprob)));
-    logprobs["top_logprobs"].push_back(std::move(top));
-    logprobs["text_offset"].push_back(offset);
-    const bool space = offset == 0 && tokenizer.strips_space() && name.starts_with(' ');
-    if (!tokenizer.IsSpecial(token.id)) {
-      offset += Characters(tokenizer.TokenBytes(token.id)) - (space ? 1 : 0);
-    }
-  }
-  return logprobs;
-}
-
-void Append(io::Json& logprobs, const io::Json& more) {
-  for (const auto& [key, values] : more.items()) {
-    for (const io::Json& value : values) logprobs[key].push_back(value);
+void CompletionLogprobs::AddPrompt(std::span<const engine::TokenOutput> prompt,
+                                   const tokenizer::Tokenizer& tokenizer, TextOffsets& offsets) {
+  for (size_t i = 0; i < prompt.size(); ++i) {
+    Add(prompt[i], i == 0, offsets.NextOfPrompt(prompt[i].id), tokenizer);
   }
 }
 
-io::Json ChatLogprobs(std::span<const engine::TokenOutput> tokens,
-                      const tokenizer::Tokenizer& tokenizer) {
-  io::Json content = io::Json::array();
+void CompletionLogprobs::AddAnswer(std::span<const engine::TokenOutput> answer,
+                                   const tokenizer::Tokenizer& tokenizer, TextOffsets& offsets) {
+  for (const engine::TokenOutput& token : answer) {
+    Add(token, false, offsets.NextOfAnswer(token.id), tokenizer);
+  }
+}
+
+void CompletionLogprobs::Add(const engine::TokenOutput& token, bool unknown,
+                             const TextOffsets::Place& place,
+                             const tokenizer::Tokenizer& tokenizer) {
+  for (std::string* list : {&tokens, &token_logprobs, &top_logprobs, &text_offset}) {
+    AddComma(*list);
+  }
+  const std::string name = NameInText(tokenizer, token.id, place.without_space);
+  AddString(name, tokens);
+  fmt::format_to(std::back_inserter(text_offset), "{}", place.offset);
+  if (unknown) {
+    token_logprobs += "null";
+    top_logprobs += "null";
+    return;
+  }
+  AddNumber(token.logprob, token_logprobs);
+  // Two tokens may have one name; the likelier comes first and stays.
+  std::vector<std::string> names;
+  const auto add = [&](std::string one, float logprob) {
+    if (std::ranges::find(names, one) != names.end()) return;
+    if (!names.empty()) top_logprobs += ',';
+    AddString(one, top_logprobs);
+    top_logprobs += ':';
+    AddNumber(logprob, top_logprobs);
+    names.push_back(std::move(one));
+  };
+  top_logprobs += '{';
+  for (const kernels::TokenValue& one : token.top) {
+    add(NameInText(tokenizer, one.id, place.without_space), one.value);
+  }
+  add(name, token.logprob);
+  top_logprobs += '}';
+}
+
+std::string CompletionLogprobs::Json(const CompletionLogprobs* before) const {
+  const auto list = [&](std::string_view key, std::string CompletionLogprobs::*member) {
+    const std::string_view first = before == nullptr ? std::string_view() : before->*member;
+    const std::string_view second = this->*member;
+    const char* comma = first.empty() || second.empty() ? "" : ",";
+    return fmt::format(R"("{}":[{}{}{}])", key, first, comma, second);
+  };
+  return fmt::format("{{{},{},{},{}}}", list("tokens", &CompletionLogprobs::tokens),
+                     list("token_logprobs", &CompletionLogprobs::token_logprobs),
+                     list("top_logprobs", &CompletionLogprobs::top_logprobs),
+                     list("text_offset", &CompletionLogprobs::text_offset));
+}
+
+void AddChatLogprobs(std::span<const engine::TokenOutput> tokens,
+                     const tokenizer::Tokenizer& tokenizer, std::string& list) {
   for (const engine::TokenOutput& token : tokens) {
-    io::Json one = ChatToken(token.id, token.logprob, tokenizer);
-    io::Json top = io::Json::array();
-    for (const kernels::TokenValue& other : token.top) {
-      top.push_back(ChatToken(other.id, other.value, tokenizer));
+    AddComma(list);
+    list += '{';
+    AddChatToken(token.id, token.logprob, tokenizer, list);
+    list += R"(,"top_logprobs":[)";
+    for (size_t i = 0; i < token.top.size(); ++i) {
+      list += i > 0 ? ",{" : "{";
+      AddChatToken(token.top[i].id, token.top[i].value, tokenizer, list);
+      list += '}';
     }
-    one["top_logprobs"] = std::move(top);
-    content.push_back(std::move(one));
+    list += "]}";
   }
-  return {{"content", std::move(content)}};
 }
 
 }  // namespace atom::server

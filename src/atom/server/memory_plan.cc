@@ -96,7 +96,8 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
   const model::StepLimits limits = {
       .rows = question.rows, .positions = plan.context, .sequences = question.max_sequences};
   const LayerNeeds needs = NeedsOf(files, backend, limits);
-  plan.scratch = model::StepBytes(backend, files.spec, limits, needs.steps) + kProgramBytes;
+  plan.scratch = model::StepBytes(backend, files.spec, limits, needs.steps) + kProgramBytes +
+                 question.server_bytes;
   plan.page_bytes = model::KvPageBytes(backend, needs.kv);
   plan.exact_page_bytes = model::ExactPageBytes(backend, needs.kv);
   plan.page_positions = backend.kv_page_positions();

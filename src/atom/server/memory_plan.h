@@ -17,11 +17,12 @@ struct MemoryQuestion {
   int64_t rows = 256;   ///< of a step
   int64_t context = 0;  ///< positions of a sequence; 0: the model's, or what there is room for
   int64_t max_sequences = 64;
+  int64_t server_bytes = 0;  ///< for bodies of requests, grammars and their masks
 };
 
 struct MemoryPlan {
   int64_t weights = 0;     ///< bytes, packed
-  int64_t scratch = 0;     ///< bytes: a step's tensors, the program itself
+  int64_t scratch = 0;     ///< bytes: a step's tensors, the program itself, what serving takes
   int64_t page_bytes = 0;  ///< of a page in all layers
   int64_t page_positions = 0;
   int64_t pages = 0;

@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "atom/server/answer_fields.h"
+#include "atom/server/conversation_fields.h"
+#include "atom/server/neutral_fields.h"
 
 namespace atom::server {
 namespace {
@@ -65,21 +67,25 @@ void ReadChatLogprobs(RequestFields& fields, const ApiLimits& limits, AnswerOpti
   if (wanted) options.logprobs = static_cast<int32_t>(top.value_or(0));
 }
 
-// Tools are known, so that asking for none is no error.
+// Tools are known, so that asking for none is no error, nor is forbidding those that there are.
 void RefuseTools(RequestFields& fields) {
-  for (const char* key : {"tools", "functions"}) {
-    const io::Json* tools = fields.Find(key);
-    if (tools != nullptr && !(tools->is_array() && tools->empty())) {
-      fields.Fail(key, "tools are not supported");
+  struct Pair {
+    std::string_view tools;
+    std::string_view choice;
+  };
+  for (const Pair& pair : {Pair{"tools", "tool_choice"}, Pair{"functions", "function_call"}}) {
+    const io::Json* choice = fields.Find(pair.choice);
+    const bool forbidden = choice != nullptr && *choice == "none";
+    if (choice != nullptr && !forbidden && *choice != "auto") {
+      fields.Fail(pair.choice, "tools are not supported, expected none or auto");
+    }
+    const io::Json* tools = fields.Array(pair.tools);
+    if (tools != nullptr && !tools->empty() && !forbidden) {
+      fields.Fail(pair.tools, fmt::format("tools are not supported, expected none or \"{}\": "
+                                          "\"none\"",
+                                          pair.choice));
     }
   }
-  for (const char* key : {"tool_choice", "function_call"}) {
-    const io::Json* choice = fields.Find(key);
-    if (choice != nullptr && *choice != "none" && *choice != "auto") {
-      fields.Fail(key, "tools are not supported, expected none or auto");
-    }
-  }
-  fields.Ignore("parallel_tool_calls");
 }
 
 }  // namespace
@@ -92,8 +98,12 @@ OrApiError<CompletionRequest> ParseCompletionRequest(std::string_view body,
   CompletionRequest request;
   request.options = ReadAnswerOptions(fields, body, limits);
   request.options.max_tokens = fields.Int("max_tokens", kTokenCounts);
-  request.options.logprobs =
-      static_cast<int32_t>(fields.Int("logprobs", {0, limits.logprobs}).value_or(-1));
+  const io::Json* logprobs = fields.Find("logprobs");
+  const bool none = logprobs != nullptr && *logprobs == false;  // as chat requests have it
+  if (!none) {
+    request.options.logprobs =
+        static_cast<int32_t>(fields.Int("logprobs", {0, limits.logprobs}).value_or(-1));
+  }
   request.best_of = fields.Int("best_of", {1, limits.choices}).value_or(request.options.n);
   request.echo = fields.Bool("echo", false);
   request.add_special_tokens = fields.Bool("add_special_tokens", true);
@@ -118,11 +128,8 @@ OrApiError<ChatRequest> ParseChatRequest(std::string_view body, const ApiLimits&
   request.options.max_tokens = new_name.has_value() ? new_name : old_name;
   ReadChatLogprobs(fields, limits, request.options);
   RefuseTools(fields);
-  if (const io::Json* kinds = fields.Array("modalities");
-      kinds != nullptr && *kinds != io::Json::array({"text"})) {
-    fields.Fail("modalities", "expected only text");
-  }
-  request.messages = ReadMessages(fields, limits);
+  ReadNeutralChatFields(fields);
+  request.conversation = ReadConversation(fields, body, limits);
   fields.RefuseOthers();
   if (fields.error().has_value()) return *fields.error();
   return request;
@@ -138,7 +145,7 @@ OrApiError<TokenizeRequest> ParseTokenizeRequest(std::string_view body, const Ap
   request.add_special_tokens = fields.Bool("add_special_tokens", true);
   request.with_strings = fields.Bool("return_token_strs", false);
   if (!request.prompt.has_value()) {
-    request.messages = ReadMessages(fields, limits);
+    request.conversation = ReadConversation(fields, body, limits);
   } else if (fields.Find("messages") != nullptr) {
     fields.Fail("messages", "expected either a prompt or messages");
   }

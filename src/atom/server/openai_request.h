@@ -28,6 +28,9 @@ struct ApiLimits {
   int64_t logprobs = 20;  ///< likeliest tokens of each position
   int64_t messages = 4096;
   int64_t schema_bytes = int64_t{64} << 10;
+  int64_t template_bytes = int64_t{64} << 10;  ///< of the template's variables, as JSON
+  /// Log-probabilities of one body, in all its answers: about 50 bytes of JSON each.
+  int64_t logprob_entries = int64_t{1} << 22;
 };
 
 enum class FormatKind { kText, kJsonObject, kJsonSchema };
@@ -48,6 +51,7 @@ struct AnswerOptions {
   engine::StopConditions stop;  ///< max_tokens is not set yet
   int32_t logprobs = -1;
   int32_t priority = 0;
+  bool skip_special_tokens = true;  ///< else they are spelled in the text
   ResponseFormat format;
 };
 
@@ -61,15 +65,21 @@ struct CompletionRequest {
   bool add_special_tokens = true;  ///< bos, where the tokenizer adds one
 };
 
+/// A conversation and what else its template is told.
+struct Conversation {
+  std::vector<chat::ChatMessage> messages;
+  chat::ChatOptions options;
+};
+
 struct ChatRequest {
   AnswerOptions options;
-  std::vector<chat::ChatMessage> messages;
+  Conversation conversation;
 };
 
 struct TokenizeRequest {
   std::string model;
-  std::optional<std::string> prompt;        ///< or
-  std::vector<chat::ChatMessage> messages;  ///< a conversation
+  std::optional<std::string> prompt;  ///< or
+  Conversation conversation;
   bool add_special_tokens = true;
   bool with_strings = false;
 };

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "atom/core/check.h"
+#include "atom/io/json.h"
 #include "atom/server/logprobs_json.h"
 #include "atom/tokenizer/unicode.h"
 
@@ -24,7 +25,7 @@ Prepared Tokenize(const TokenizeRequest& request, const ServedModel& model) {
   if (request.prompt.has_value()) {
     tokens = EncodePrompt(*request.prompt, request.add_special_tokens, model);
   } else {
-    auto rendered = RenderChat(request.messages, model);
+    auto rendered = RenderChat(request.conversation, model);
     if (const auto* error = std::get_if<ApiError>(&rendered)) return *error;
     tokens = std::get<std::vector<int32_t>>(std::move(rendered));
   }
@@ -67,12 +68,12 @@ Prepared Prepare(Endpoint endpoint, std::string_view body, const ApiLimits& limi
   if (endpoint == Endpoint::kCompletions) {
     const auto request = ParseCompletionRequest(body, limits);
     if (const auto* error = std::get_if<ApiError>(&request)) return *error;
-    return Checked(PlanCompletion(std::get<CompletionRequest>(request), model), engine);
+    return Checked(PlanCompletion(std::get<CompletionRequest>(request), limits, model), engine);
   }
   if (endpoint == Endpoint::kChat) {
     const auto request = ParseChatRequest(body, limits);
     if (const auto* error = std::get_if<ApiError>(&request)) return *error;
-    return Checked(PlanChat(std::get<ChatRequest>(request), model), engine);
+    return Checked(PlanChat(std::get<ChatRequest>(request), limits, model), engine);
   }
   if (endpoint == Endpoint::kTokenize) {
     const auto request = ParseTokenizeRequest(body, limits);

@@ -1,6 +1,8 @@
 #include "atom/server/request_fields.h"
 
+#include <cmath>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "atom/io/quote.h"
@@ -9,6 +11,17 @@ namespace atom::server {
 
 RequestFields::RequestFields(const io::Json& object, std::string path)
     : io::FieldReader(object, "the body", Missing::kKeep), path_(std::move(path)) {}
+
+std::optional<int64_t> RequestFields::Int(std::string_view key, const io::IntRange& range) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53: whole numbers below it are themselves
+  const io::Json* found = Find(key);
+  if (found == nullptr || !found->is_number_float()) return io::FieldReader::Int(key, range);
+  const auto value = found->get<double>();
+  const bool whole = std::abs(value) < kExact && value == std::floor(value);
+  const auto integer = whole ? static_cast<int64_t>(value) : 0;
+  if (whole && integer >= range.least && integer <= range.most) return integer;
+  return io::FieldReader::Int(key, range);
+}
 
 void RequestFields::RefuseOthers() {
   constexpr size_t kLongestName = 60;

@@ -25,6 +25,8 @@ class RequestFields : public io::FieldReader {
 
   using io::FieldReader::Bool;
   bool Bool(std::string_view key, bool fallback) { return Bool(key).value_or(fallback); }
+  /// Also spelled with a point, as clients do whose numbers are all doubles: 8.0.
+  std::optional<int64_t> Int(std::string_view key, const io::IntRange& range = {});
 
   /// Every field with a value that was neither read nor ignored.
   void RefuseOthers();

@@ -32,10 +32,12 @@ bool Matches(const Route& route, std::string_view path) {
 OrApiError<Route> FindRoute(const HttpHead& head) {
   for (const Route& route : kRoutes) {
     if (!Matches(route, head.path)) continue;
-    if (head.method == route.method) return route;
+    const bool is_get = route.method == "GET";
+    if (head.method == route.method || (is_get && head.method == "HEAD")) return route;
     return ApiError{.status = 405,
                     .message = fmt::format("{}: expected {}, found {}", route.path, route.method,
-                                           io::Quote(head.method))};
+                                           io::Quote(head.method)),
+                    .allow = is_get ? "GET, HEAD" : std::string(route.method)};
   }
   return ApiError{.status = 404,
                   .message = fmt::format("there is nothing at {}", io::Quote(head.path))};

@@ -30,7 +30,7 @@ struct Route {
   bool open = false;  ///< no key is asked for
 };
 
-/// Why a method and a path lead nowhere: 404, 405.
+/// Why a method and a path lead nowhere: 404, 405. HEAD goes where GET does.
 OrApiError<Route> FindRoute(const HttpHead& head);
 
 inline constexpr std::string_view kModelPath = "/v1/models/";

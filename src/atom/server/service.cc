@@ -6,12 +6,16 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <boost/beast/core/string.hpp>
 #include <csignal>
+#include <exception>
 #include <thread>
 #include <unistd.h>
 #include <unordered_map>
 
+#include "atom/io/quote.h"
 #include "atom/server/answering.h"
+#include "atom/server/origin_check.h"
 #include "atom/server/page.h"
 #include "atom/server/prepare.h"
 #include "atom/server/routes.h"
@@ -28,6 +32,13 @@ constexpr Milliseconds kDrainTick{20};
 /// After what still ran was cancelled.
 constexpr Milliseconds kCancelTime{5000};
 
+/// "application/json; charset=utf-8"
+bool IsJson(std::string_view content_type) {
+  content_type = content_type.substr(0, content_type.find(';'));
+  while (content_type.ends_with(' ')) content_type.remove_suffix(1);
+  return boost::beast::iequals(content_type, "application/json");
+}
+
 }  // namespace
 
 class Service::State : public HttpHandler {
@@ -37,8 +48,13 @@ class Service::State : public HttpHandler {
         model_(model),
         options_(std::move(options)),
         metrics_(model.name),
+        origins_{.cors = options_.cors,
+                 .loopback = IsLoopback(options_.address.host),
+                 .hosts = options_.hosts},
         responder_(metrics_, options_.cors, options_.log),
-        answering_(engine, model_, metrics_, responder_),
+        answering_(
+            engine, model_, metrics_, responder_,
+            [this](ExchangeId exchange, const ApiAnswer& answer) { MakeBody(exchange, answer); }),
         signals_(io_),
         drain_timer_(io_),
         preparing_(kPreparingThreads) {}
@@ -61,8 +77,8 @@ class Service::State : public HttpHandler {
   void Run(bool handle_signals) {
     if (handle_signals) AwaitSignal();
     const std::jthread dispatcher([this] { Dispatch(); });
+    const StopAtEnd stop{stopping_};  // also after an exception, or the dispatcher never ended
     io_.run();
-    stopping_ = true;
   }
 
   void Drain() {
@@ -79,6 +95,11 @@ class Service::State : public HttpHandler {
   void OnGone(ExchangeId exchange) override;
 
  private:
+  struct StopAtEnd {
+    std::atomic<bool>& stopping;
+    ~StopAtEnd() { stopping = true; }
+  };
+
   RequestRecord RecordOf(const HttpHead& head, std::string endpoint) const {
     return {.id = RequestIdFor(head),
             .endpoint = std::move(endpoint),
@@ -90,7 +111,9 @@ class Service::State : public HttpHandler {
   HttpReply Health() const;
   std::optional<HttpReply> Preflight(const HttpHead& head);
   void StartPreparing(ExchangeId exchange, RequestRecord record, Endpoint endpoint,
-                      std::string body);
+                      HttpRequest request);
+  Prepared PrepareOrFail(Endpoint endpoint, std::string_view body) const;
+  void MakeBody(ExchangeId exchange, const ApiAnswer& answer);
   void OnPrepared(ExchangeId exchange, Prepared prepared);
 
   void Dispatch();
@@ -102,6 +125,7 @@ class Service::State : public HttpHandler {
   const ServedModel model_;
   const ServiceOptions options_;
   Metrics metrics_;
+  const OriginRules origins_;
   Responder responder_;
   Answering answering_;
 
@@ -133,6 +157,11 @@ std::optional<ApiError> Service::State::CheckAccess(const HttpHead& head,
   if (const std::optional<std::string> failure = engine_.failure()) {
     return ApiError{.status = 503, .message = *failure};
   }
+  if (!IsJson(head.content_type)) {
+    return ApiError{.status = 415,
+                    .message = fmt::format("expected the Content-Type application/json, found {}",
+                                           io::Quote(head.content_type))};
+  }
   if (!head.content_encoding.empty() && head.content_encoding != "identity") {
     return ApiError{.status = 415, .message = "the body is compressed, expected it as it is"};
   }
@@ -158,13 +187,19 @@ int64_t Service::State::RequestsOf(size_t key) const {
 std::optional<HttpReply> Service::State::Preflight(const HttpHead& head) {
   if (options_.cors.empty() || head.method != "OPTIONS") return std::nullopt;
   HttpReply reply = {.status = 204};
-  reply.headers = {{"Access-Control-Allow-Methods", "GET, POST"},
-                   {"Access-Control-Allow-Headers", "Authorization, Content-Type, x-request-id"},
+  // Whatever fields the page's library adds: those that matter are checked when they come.
+  const bool named = !head.requested_headers.empty();
+  reply.headers = {{"Access-Control-Allow-Methods", "GET, HEAD, POST"},
+                   {"Access-Control-Allow-Headers",
+                    named ? head.requested_headers : "Authorization, Content-Type, x-request-id"},
                    {"Access-Control-Max-Age", "600"}};
   return responder_.Finished(RecordOf(head, "OPTIONS"), std::move(reply));
 }
 
 std::optional<HttpReply> Service::State::Refuse(const HttpHead& head) {
+  if (const std::optional<ApiError> foreign = CheckOrigin(head, origins_)) {
+    return responder_.Finished(RecordOf(head, "foreign"), ErrorReply(*foreign));
+  }
   if (auto reply = Preflight(head)) return reply;
   const OrApiError<Route> found = FindRoute(head);
   if (const auto* error = std::get_if<ApiError>(&found)) {
@@ -183,7 +218,7 @@ void Service::State::OnRequest(ExchangeId exchange, HttpRequest request) {
   if (route.method == "GET") {
     return responder_.Reply(exchange, record, Immediate(request.head, route));
   }
-  StartPreparing(exchange, std::move(record), route.endpoint, std::move(request.body));
+  StartPreparing(exchange, std::move(record), route.endpoint, std::move(request));
 }
 
 HttpReply Service::State::Immediate(const HttpHead& head, const Route& route) const {
@@ -223,13 +258,38 @@ HttpReply Service::State::Health() const {
 }
 
 void Service::State::StartPreparing(ExchangeId exchange, RequestRecord record, Endpoint endpoint,
-                                    std::string body) {
+                                    HttpRequest request) {
   in_preparation_.emplace(exchange, std::move(record));
-  asio::post(preparing_, [this, exchange, endpoint, body = std::move(body)] {
+  asio::post(preparing_, [this, exchange, endpoint, request = std::move(request)] {
     if (stopping_) return;
-    Prepared prepared = Prepare(endpoint, body, options_.requests, model_, engine_);
+    Prepared prepared = PrepareOrFail(endpoint, request.body);
     asio::post(io_, [this, exchange, prepared = std::move(prepared)]() mutable {
       OnPrepared(exchange, std::move(prepared));
+    });
+  });
+}
+
+Prepared Service::State::PrepareOrFail(Endpoint endpoint, std::string_view body) const {
+  try {
+    Prepared prepared = Prepare(endpoint, body, options_.requests, model_, engine_);
+    if (auto* plan = std::get_if<AnswerPlan>(&prepared)) {
+      using Seconds = std::chrono::duration<double>;
+      for (engine::Request& request : plan->requests) {
+        request.timeout_seconds = Seconds(options_.request_time).count();
+        request.queue_timeout_seconds = Seconds(options_.queue_time).count();
+      }
+    }
+    return prepared;
+  } catch (const std::exception& error) {  // out of memory: of this request, not of the server
+    return ApiError{.status = 500, .message = fmt::format("the server failed: {}", error.what())};
+  }
+}
+
+void Service::State::MakeBody(ExchangeId exchange, const ApiAnswer& answer) {
+  asio::post(preparing_, [this, exchange, &answer] {
+    if (stopping_) return;
+    asio::post(io_, [this, exchange, body = answer.Body()]() mutable {
+      answering_.OnBody(exchange, std::move(body));
     });
   });
 }
@@ -264,6 +324,7 @@ void Service::State::Dispatch() {
 void Service::State::AwaitSignal() {
   boost::system::error_code ignored;
   signals_.add(SIGTERM, ignored);
+  signals_.add(SIGINT, ignored);
   signals_.async_wait([this](const boost::system::error_code& error, int number) {
     if (error) return;
     if (draining_) _exit(128 + number);

@@ -99,8 +99,9 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, const EncodeOption
   return ids;
 }
 
-std::vector<int32_t> Tokenizer::EncodeParts(std::span<const TextPart> parts) const {
+std::vector<int32_t> Tokenizer::EncodeParts(std::span<const TextPart> parts, bool add_bos) const {
   std::vector<int32_t> ids;
+  if (add_bos && adds_bos()) ids.push_back(*bos_id());
   std::string run;  // plain text since the last special token
   bool at_start = true;
   for (const TextPart& part : parts) {
@@ -116,7 +117,7 @@ std::vector<int32_t> Tokenizer::EncodeParts(std::span<const TextPart> parts) con
       EncodeText(run, at_start, false, ids);
       run.clear();
       ids.push_back(segment.id);
-      at_start = segment.id == bos_id();
+      at_start = false;
     }
   }
   EncodeText(run, at_start, false, ids);

@@ -60,9 +60,10 @@ class Tokenizer {
   /// REQUIRES: less than 2^31 / 3 bytes, the most that ids in one text can count.
   std::vector<int32_t> Encode(std::string_view text, const EncodeOptions& options = {}) const;
 
-  /// Encodes the parts as one text, without a bos of its own. Words may run across parts; what
-  /// directly follows a bos is encoded like the start of a text.
-  std::vector<int32_t> EncodeParts(std::span<const TextPart> parts) const;
+  /// Encodes the parts as one text, with a bos of its own only if asked for one that the tokenizer
+  /// adds. Words may run across parts. A bos that a part spells is a token of the text like others:
+  /// what follows it does not start the text.
+  std::vector<int32_t> EncodeParts(std::span<const TextPart> parts, bool add_bos = false) const;
 
   /// The text of `ids`, which may be ill-formed UTF-8 if the ids are not those of a whole text. A
   /// bos at position 0 is dropped; other special tokens are spelled, or dropped unless

@@ -82,6 +82,9 @@ Status ReadTokenizerConfig(const TokenizerFiles& files, TokenizerSettings& setti
   const Result<std::optional<bool>> add_bos = io::OptionalBool(*config, "add_bos_token", source);
   if (!add_bos.ok()) return add_bos.error();
   settings.add_bos = *add_bos;
+  auto tokenizer_class = io::OptionalString(*config, "tokenizer_class", source);
+  if (!tokenizer_class.ok()) return tokenizer_class.error();
+  settings.tokenizer_class = *std::move(tokenizer_class);
   const Result<std::optional<bool>> legacy = io::OptionalBool(*config, "legacy", source);
   if (!legacy.ok()) return legacy.error();
   settings.legacy = legacy->value_or(false);
@@ -197,6 +200,22 @@ Result<int32_t> CheckedId(const ConfiguredId& configured, std::string_view role,
                    configured.id, parts.source, size - 1);
 }
 
+// What transformers does for the class that the configuration names, where there is a
+// tokenizer.json: some classes write their post-processor anew, by add_bos_token or else with a
+// bos; for all others the file's decides, whatever add_bos_token says. Without a class the flag is
+// followed.
+std::optional<bool> AddBosOf(const TokenizerSettings& settings, const TokenizerFiles& files) {
+  constexpr auto kWriteTheirOwn =
+      std::to_array<std::string_view>({"Llama", "CodeLlama", "Gemma", "Cohere"});
+  if (!files.tokenizer_json || !settings.tokenizer_class) return settings.add_bos;
+  std::string_view name = *settings.tokenizer_class;
+  if (name.ends_with("Fast")) name.remove_suffix(4);
+  const bool writes = std::ranges::any_of(kWriteTheirOwn, [name](std::string_view family) {
+    return name.starts_with(family) && name.substr(family.size()) == "Tokenizer";
+  });
+  return writes ? std::optional(settings.add_bos.value_or(true)) : std::nullopt;
+}
+
 Status ApplyEnds(const TokenizerSettings& settings, const TokenizerFiles& files,
                  const std::unordered_map<std::string, int32_t>& ids, TokenizerParts& parts) {
   const auto find = [&](const std::string& name, std::string_view role) -> Result<int32_t> {
@@ -225,11 +244,12 @@ Status ApplyEnds(const TokenizerSettings& settings, const TokenizerFiles& files,
   }
   if (!eos_ids.empty()) parts.eos_ids = std::move(eos_ids);
 
-  if (settings.add_bos.value_or(false) && !parts.bos_id) {
+  const std::optional<bool> add_bos = AddBosOf(settings, files);
+  if (add_bos.value_or(false) && settings.add_bos && !parts.bos_id) {
     return MakeError("{}: add_bos_token is true, but no file names a bos_token",
                      files.Source(kConfig));
   }
-  parts.adds_bos = settings.add_bos.value_or(parts.adds_bos) && parts.bos_id.has_value();
+  parts.adds_bos = add_bos.value_or(parts.adds_bos) && parts.bos_id.has_value();
   return {};
 }
 

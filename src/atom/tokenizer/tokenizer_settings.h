@@ -22,7 +22,8 @@ struct ConfiguredId {
 
 struct TokenizerSettings {
   std::optional<bool> add_bos;
-  bool legacy = false;  ///< see ParseSentencePiece
+  std::optional<std::string> tokenizer_class;  ///< of transformers
+  bool legacy = false;                         ///< see ParseSentencePiece
   std::optional<std::string> bos_token;
   std::optional<std::string> eos_token;
   std::vector<std::string> specials;   ///< every token that tokenizer_config.json gives a role

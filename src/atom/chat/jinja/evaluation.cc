@@ -108,6 +108,7 @@ Value Interpreter::Evaluate(const SliceExpression& slice) {
 
 CallArguments Interpreter::EvaluateArguments(const Arguments& arguments) {
   CallArguments evaluated;
+  if (arguments.unpacks) run_.Fail("arguments with '*' are not supported");
   for (const ExpressionPtr& each : arguments.positional) {
     evaluated.positional.push_back(Evaluate(*each));
   }
@@ -143,9 +144,20 @@ Value Interpreter::Evaluate(const MethodExpression& method) {
 }
 
 Value Interpreter::Evaluate(const FilterExpression& filter) {
+  if (filter.filter->is_markup) {
+    return run_.Fail("safe and escape are supported as the last filter of '{{{{ }}}}' only");
+  }
+  return EvaluateFilter(filter);
+}
+
+Value Interpreter::EvaluateFilter(const FilterExpression& filter) {
   const Value object = Evaluate(*filter.object);
   const CallArguments arguments = EvaluateArguments(filter.arguments);
   return run_.ok() ? ApplyFilter(run_, *filter.filter, object, arguments) : Undefined();
+}
+
+Value Interpreter::Evaluate(const UnsupportedExpression& expression) {
+  return run_.Fail("{}", expression.what);
 }
 
 Value Interpreter::Evaluate(const TestExpression& test) {

@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "atom/chat/jinja/syntax.h"
@@ -23,11 +22,6 @@ class ExpressionParser {
   ExpressionPtr ParseOr();
   /// One expression, or several with commas between: a tuple.
   ExpressionPtr ParseTuple(bool with_conditional);
-
-  /// The plain names that are called, with their lines.
-  const std::vector<std::pair<std::string, int>>& called() const { return called_; }
-  /// The lines where filters stand whose result is markup: see FilterRow.
-  std::vector<int>& markup_lines() { return markup_lines_; }
 
  private:
   using Parse = ExpressionPtr (ExpressionParser::*)();
@@ -71,8 +65,6 @@ class ExpressionParser {
   }
 
   TokenCursor& cursor_;
-  std::vector<std::pair<std::string, int>> called_;
-  std::vector<int> markup_lines_;
 };
 
 }  // namespace atom::chat::jinja

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "atom/chat/jinja/conversion.h"
+#include "atom/chat/jinja/filters.h"
 #include "atom/chat/jinja/functions.h"
 
 namespace atom::chat::jinja {
@@ -78,7 +79,14 @@ Interpreter::Flow Interpreter::Execute(const TextStatement& text) {
 }
 
 Interpreter::Flow Interpreter::Execute(const OutputStatement& output) {
-  Write(*ToText(run_, Evaluate(*output.value)));
+  const auto* filter = std::get_if<FilterExpression>(&output.value->node);
+  const bool is_markup = filter != nullptr && filter->filter->is_markup;
+  Write(*ToText(run_, is_markup ? EvaluateFilter(*filter) : Evaluate(*output.value)));
+  return Flow::kNext;
+}
+
+Interpreter::Flow Interpreter::Execute(const UnsupportedStatement& statement) {
+  run_.Fail("{}", statement.what);
   return Flow::kNext;
 }
 

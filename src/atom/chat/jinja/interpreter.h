@@ -43,6 +43,7 @@ class Interpreter {
   Flow Execute(const SetStatement& statement);
   Flow Execute(const SetBlockStatement& statement);
   Flow Execute(const MacroStatement& macro);
+  Flow Execute(const UnsupportedStatement& statement);
   Flow Execute(const BreakStatement&) { return Flow::kBreak; }
   Flow Execute(const ContinueStatement&) { return Flow::kContinue; }
   const List* LoopItems(const ForStatement& loop);
@@ -64,6 +65,8 @@ class Interpreter {
   Value Evaluate(const MethodExpression& method);
   Value Evaluate(const FilterExpression& filter);
   Value Evaluate(const TestExpression& test);
+  Value Evaluate(const UnsupportedExpression& expression);
+  Value EvaluateFilter(const FilterExpression& filter);
   std::optional<Value> EvaluateIfAny(const ExpressionPtr& expression);
   CallArguments EvaluateArguments(const Arguments& arguments);
   Value Call(const Value& callee, const CallArguments& arguments);

@@ -276,12 +276,6 @@ const MethodRow* Find(const Value& object, std::string_view name) {
 
 }  // namespace
 
-bool IsMethodName(std::string_view name) {
-  const MethodRow* of_text = Find(kTextMethods, name);
-  return (of_text != nullptr && of_text->call != nullptr) || Find(kListMethods, name) != nullptr ||
-         Find(kDictMethods, name) != nullptr;
-}
-
 bool HasMethod(const Value& object, std::string_view name) {
   const MethodRow* row = Find(object, name);
   return row != nullptr && (row->call != nullptr || AsText(object) != nullptr);

@@ -8,9 +8,6 @@
 
 namespace atom::chat::jinja {
 
-/// Whether values of some type have such a method, callable or refused.
-bool IsMethodName(std::string_view name);
-
 /// Whether `object.name` is a method, as Python sees it.
 bool HasMethod(const Value& object, std::string_view name);
 

@@ -4,13 +4,10 @@
 #include <array>
 #include <initializer_list>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 
 #include "atom/chat/jinja/expression_parser.h"
-#include "atom/chat/jinja/filters.h"
-#include "atom/chat/jinja/functions.h"
 #include "atom/chat/jinja/token_cursor.h"
 #include "atom/io/quote.h"
 
@@ -28,11 +25,6 @@ class Parser {
   Result<Body> Run() {
     Body body = ParseBody({});
     if (cursor_.ok() && !cursor_.At(TokenKind::kEnd)) cursor_.FailExpected("text or a tag");
-    CheckCalls();
-    if (!expressions_.markup_lines().empty()) {
-      cursor_.Fail(expressions_.markup_lines().front(),
-                   "safe and escape are supported as the last filter of '{{{{ }}}}' only");
-    }
     if (!cursor_.ok()) return cursor_.status().error();
     return body;
   }
@@ -85,9 +77,6 @@ class Parser {
     const int line = cursor_.line();
     cursor_.Advance();
     OutputStatement output{expressions_.ParseTuple(true)};
-    const auto* filtered = std::get_if<FilterExpression>(&output.value->node);
-    std::vector<int>& markups = expressions_.markup_lines();
-    if (cursor_.ok() && filtered != nullptr && filtered->filter->is_markup) markups.pop_back();
     cursor_.Expect(TokenKind::kOutputEnd);
     Add(body, line, std::move(output));
   }
@@ -110,7 +99,46 @@ class Parser {
     const auto row = std::find_if(kTags.begin(), kTags.end(),
                                   [&](const TagRow& each) { return each.name == name; });
     if (row != kTags.end()) return (this->*row->parse)(body, line);
+    if (ParseUnsupported(name, body, line)) return;
     cursor_.Fail(line, "the tag {} is not supported here", io::Quote(name));
+  }
+
+  // What Jinja2 knows: it may stand in a branch that is never taken.
+  bool ParseUnsupported(const std::string& name, Body& body, int line) {
+    struct BlockRow {
+      std::string_view name;
+      std::string_view end;  ///< "": the tag stands alone
+    };
+    constexpr std::array<BlockRow, 9> kBlocks = {{{"filter", "endfilter"},
+                                                  {"call", "endcall"},
+                                                  {"with", "endwith"},
+                                                  {"block", "endblock"},
+                                                  {"autoescape", "endautoescape"},
+                                                  {"include", ""},
+                                                  {"import", ""},
+                                                  {"from", ""},
+                                                  {"extends", ""}}};
+    const auto row = std::find_if(kBlocks.begin(), kBlocks.end(),
+                                  [&](const BlockRow& each) { return each.name == name; });
+    if (row == kBlocks.end()) return false;
+    SkipToTagEnd();
+    if (!row->end.empty()) {
+      ParseBody({row->end});
+      SkipToTagEnd();
+    }
+    AddUnsupported(body, line, "the tag " + io::Quote(name));
+    return true;
+  }
+
+  void SkipToTagEnd() {
+    while (cursor_.ok() && !cursor_.At(TokenKind::kTagEnd) && !cursor_.At(TokenKind::kEnd)) {
+      cursor_.Advance();
+    }
+    cursor_.Expect(TokenKind::kTagEnd);
+  }
+
+  static void AddUnsupported(Body& body, int line, const std::string& what) {
+    Add(body, line, UnsupportedStatement{what + " is not supported"});
   }
 
   void ParseIf(Body& body, int line) {
@@ -143,7 +171,7 @@ class Parser {
     if (!cursor_.SkipName("in")) cursor_.FailExpected("'in'");
     node.items = expressions_.ParseTuple(false);
     if (cursor_.SkipName("if")) node.condition = expressions_.ParseConditional();
-    if (cursor_.AtName("recursive")) cursor_.Fail(line, "recursive loops are not supported");
+    const bool recursive = cursor_.SkipName("recursive");
     cursor_.Expect(TokenKind::kTagEnd);
     ++loops_;
     node.body = ParseBody({"else", "endfor"});
@@ -153,6 +181,7 @@ class Parser {
       node.otherwise = ParseBody({"endfor"});
     }
     SkipTag();
+    if (recursive) return AddUnsupported(body, line, "a recursive loop");
     Add(body, line, std::move(node));
   }
 
@@ -163,24 +192,26 @@ class Parser {
       cursor_.Expect(TokenKind::kTagEnd);
       return Add(body, line, SetStatement{std::move(target), std::move(value)});
     }
-    if (cursor_.AtOperator("|")) cursor_.Fail(line, "set with a filter is not supported");
-    cursor_.Expect(TokenKind::kTagEnd);
-    Add(body, line, SetBlockStatement{std::move(target), ParseBody({"endset"})});
+    const bool filtered = cursor_.AtOperator("|");
+    if (filtered) {
+      SkipToTagEnd();
+    } else {
+      cursor_.Expect(TokenKind::kTagEnd);
+    }
+    SetBlockStatement node{std::move(target), ParseBody({"endset"})};
     SkipTag();
+    if (filtered) return AddUnsupported(body, line, "set with a filter");
+    Add(body, line, std::move(node));
   }
 
   void ParseMacro(Body& body, int line) {
-    if (loops_ > 0 || in_macro_) {
-      cursor_.Fail(line, "a macro inside a loop or a macro is not supported");
-    }
+    const bool nested = loops_ > 0 || in_macro_;
     MacroStatement macro;
     macro.name = cursor_.TakeName("a macro's name");
-    defined_.insert(macro.name);
     cursor_.ExpectOperator("(");
     while (cursor_.ok() && !cursor_.AtOperator(")")) {
       MacroStatement::Parameter& parameter = macro.parameters.emplace_back();
       parameter.name = cursor_.TakeName("a parameter");
-      defined_.insert(parameter.name);
       if (cursor_.SkipOperator("=")) {
         parameter.otherwise = expressions_.ParseConditional();
       } else if (macro.parameters.size() > 1 && (macro.parameters.end() - 2)->otherwise) {
@@ -191,10 +222,11 @@ class Parser {
     }
     cursor_.ExpectOperator(")");
     cursor_.Expect(TokenKind::kTagEnd);
-    in_macro_ = true;
+    const bool outer = std::exchange(in_macro_, true);
     macro.body = ParseBody({"endmacro"});
-    in_macro_ = false;
+    in_macro_ = outer;
     SkipTag();
+    if (nested) return AddUnsupported(body, line, "a macro inside a loop or a macro");
     Add(body, line, std::move(macro));
   }
 
@@ -226,7 +258,6 @@ class Parser {
       if (std::find(kConstants.begin(), kConstants.end(), name) != kConstants.end()) {
         cursor_.Fail(line, "'{}' is no variable", name);
       }
-      defined_.insert(name);
       target.names.push_back(std::move(name));
       if (cursor_.AtOperator(",")) target.is_tuple = true;
     } while (cursor_.SkipOperator(","));
@@ -237,20 +268,10 @@ class Parser {
     return target;
   }
 
-  // A name that is called must be a function, or something that the template itself defines.
-  void CheckCalls() {
-    for (const auto& [name, line] : expressions_.called()) {
-      if (FindFunction(name) == nullptr && defined_.count(name) == 0) {
-        cursor_.Fail(line, "the function {} is not supported", io::Quote(name));
-      }
-    }
-  }
-
   TokenCursor cursor_;
   ExpressionParser expressions_;
   int loops_ = 0;
   bool in_macro_ = false;
-  std::set<std::string> defined_;
 };
 
 }  // namespace

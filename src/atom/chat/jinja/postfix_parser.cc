@@ -6,7 +6,6 @@
 
 #include "atom/chat/jinja/expression_parser.h"
 #include "atom/chat/jinja/filters.h"
-#include "atom/chat/jinja/methods.h"
 #include "atom/chat/jinja/value_tests.h"
 #include "atom/io/quote.h"
 
@@ -37,9 +36,6 @@ ExpressionPtr ExpressionParser::ParseDot(ExpressionPtr object) {
   std::string name = cursor_.TakeName("an attribute");
   if (!cursor_.AtOperator("(")) {
     return Make(line, AttributeExpression{std::move(object), std::move(name)}, depth);
-  }
-  if (cursor_.ok() && !IsMethodName(name)) {
-    cursor_.Fail(line, "the method {} is not supported", io::Quote(name));
   }
   Arguments arguments = ParseArguments();
   depth = std::max(depth, DepthOf(arguments));
@@ -74,10 +70,6 @@ ExpressionPtr ExpressionParser::ParseSubscript(ExpressionPtr object) {
 
 ExpressionPtr ExpressionParser::ParseCall(ExpressionPtr callee) {
   const int line = cursor_.line();
-  if (callee) {
-    const auto* name = std::get_if<NameExpression>(&callee->node);
-    if (name != nullptr) called_.emplace_back(name->name, line);
-  }
   Arguments arguments = ParseArguments();
   const int depth = std::max(DepthOf(callee), DepthOf(arguments));
   return Make(line, CallExpression{std::move(callee), std::move(arguments)}, depth);
@@ -88,14 +80,15 @@ Arguments ExpressionParser::ParseArguments() {
   cursor_.ExpectOperator("(");
   while (cursor_.ok() && !cursor_.AtOperator(")")) {
     const Token& next = cursor_.next();
-    if (cursor_.AtOperator("*") || cursor_.AtOperator("**")) {
-      cursor_.Fail(cursor_.line(), "arguments with '{}' are not supported", cursor_.current().text);
+    if (cursor_.SkipOperator("*") || cursor_.SkipOperator("**")) {
+      arguments.positional.push_back(ParseConditional());
+      arguments.unpacks = true;
     } else if (cursor_.At(TokenKind::kName) && next.kind == TokenKind::kOperator &&
                next.text == "=") {
       std::string name = cursor_.TakeName("an argument");
       cursor_.Advance();
       arguments.named.emplace_back(std::move(name), ParseConditional());
-    } else if (!arguments.named.empty()) {
+    } else if (!arguments.named.empty() && !arguments.unpacks) {
       cursor_.FailExpected("an argument with a name, as the one before");
     } else {
       arguments.positional.push_back(ParseConditional());
@@ -125,13 +118,13 @@ ExpressionPtr ExpressionParser::ParseFilter(ExpressionPtr object) {
   cursor_.ExpectOperator("|");
   const std::string name = cursor_.TakeName("a filter");
   const FilterRow* filter = FindFilter(name);
-  if (cursor_.ok() && filter == nullptr) {
-    cursor_.Fail(line, "the filter {} is not supported", io::Quote(name));
-  }
-  if (filter != nullptr && filter->is_markup) markup_lines_.push_back(line);
   Arguments arguments;
   if (cursor_.AtOperator("(")) arguments = ParseArguments();
   const int depth = std::max(DepthOf(object), DepthOf(arguments));
+  if (filter == nullptr) {
+    return Make(line, UnsupportedExpression{"the filter " + io::Quote(name) + " is not supported"},
+                depth);
+  }
   return Make(line, FilterExpression{std::move(object), filter, std::move(arguments)}, depth);
 }
 
@@ -142,9 +135,6 @@ ExpressionPtr ExpressionParser::ParseTest(ExpressionPtr object) {
   const bool negated = cursor_.SkipName("not");
   const std::string name = cursor_.TakeName("a test");
   const TestRow* test = FindTest(name);
-  if (cursor_.ok() && test == nullptr) {
-    cursor_.Fail(line, "the test {} is not supported", io::Quote(name));
-  }
   Arguments arguments;
   const bool ends = cursor_.AtName("else") || cursor_.AtName("or") || cursor_.AtName("and");
   if (cursor_.AtName("is")) {
@@ -157,6 +147,10 @@ ExpressionPtr ExpressionParser::ParseTest(ExpressionPtr object) {
     arguments.positional.push_back(ParsePostfix(ParsePrimary()));
   }
   const int depth = std::max(DepthOf(object), DepthOf(arguments));
+  if (test == nullptr) {
+    return Make(line, UnsupportedExpression{"the test " + io::Quote(name) + " is not supported"},
+                depth);
+  }
   return Make(line, TestExpression{std::move(object), test, negated, std::move(arguments)}, depth);
 }
 

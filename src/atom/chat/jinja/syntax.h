@@ -53,6 +53,7 @@ std::string_view Name(UnaryOperator op);
 struct Arguments {
   std::vector<ExpressionPtr> positional;
   std::vector<std::pair<std::string, ExpressionPtr>> named;
+  bool unpacks = false;  ///< f(*x): an error when it is reached
 };
 
 struct NoneLiteral {};
@@ -124,13 +125,19 @@ struct TestExpression {
   Arguments arguments;
 };
 
+/// What Jinja2 has and this interpreter has not: an error, "the filter 'x' is not supported", when
+/// it is reached. Templates have branches for data that never comes.
+struct UnsupportedExpression {
+  std::string what;
+};
+
 struct Expression {
   int line;
   int depth;  ///< levels of expressions below and including this one
   std::variant<Literal, NameExpression, ListExpression, DictExpression, UnaryExpression,
                BinaryExpression, CompareExpression, ConditionalExpression, AttributeExpression,
                SubscriptExpression, SliceExpression, CallExpression, MethodExpression,
-               FilterExpression, TestExpression>
+               FilterExpression, TestExpression, UnsupportedExpression>
       node;
 };
 
@@ -180,13 +187,17 @@ struct MacroStatement {
   std::vector<Parameter> parameters;
   Body body;
 };
+struct UnsupportedStatement {
+  std::string what;
+};
 struct BreakStatement {};
 struct ContinueStatement {};
 
 struct Statement {
   int line;
   std::variant<TextStatement, OutputStatement, IfStatement, ForStatement, SetStatement,
-               SetBlockStatement, MacroStatement, BreakStatement, ContinueStatement>
+               SetBlockStatement, MacroStatement, UnsupportedStatement, BreakStatement,
+               ContinueStatement>
       node;
 };
 

@@ -5,11 +5,13 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "atom/grammar/json_schema/enum_values.h"
 #include "atom/grammar/json_schema/json_rules.h"
 #include "atom/grammar/json_schema/object_rule.h"
 #include "atom/grammar/json_schema/one_of.h"
@@ -40,12 +42,14 @@ class SchemaCompiler {
     uint32_t rule;
     SchemaSet schemas;
   };
+  using Values = std::vector<const SchemaValue*>;
   using SetKey = std::vector<std::tuple<const SchemaValue*, bool, bool, bool>>;
 
   uint32_t RuleOfSet(const SchemaSet& schemas);
   Status AddRule(const Task& task);
   Status AddBranches(const Shape& shape, uint32_t from, uint32_t to);
-  void AddValues(const Shape& shape, uint32_t from, uint32_t to);
+  void AddValues(const Values& values, uint32_t from, uint32_t to);
+  Status AddUnique(const Shape& shape, uint32_t from, uint32_t to);
   Status AddTypes(const Shape& shape, uint32_t from, uint32_t to);
 
   const SchemaValue& root_;
@@ -99,7 +103,9 @@ Status SchemaCompiler::AddRule(const Task& task) {
   if (shape->never) return {};
   if (!shape->choices.empty()) return AddBranches(*shape, start, end);
   if (shape->values) {
-    AddValues(*shape, start, end);
+    const Result<Values> values = ValuesOf(*shape, patterns_);
+    if (!values.ok()) return values.error();
+    AddValues(*values, start, end);
     return {};
   }
   return AddTypes(*shape, start, end);
@@ -136,9 +142,9 @@ Status SchemaCompiler::AddBranches(const Shape& shape, uint32_t from, uint32_t t
 }
 
 // A tree of the values' spellings: what they begin with in common is one path.
-void SchemaCompiler::AddValues(const Shape& shape, uint32_t from, uint32_t to) {
+void SchemaCompiler::AddValues(const Values& values, uint32_t from, uint32_t to) {
   std::map<std::pair<uint32_t, char>, uint32_t> children;
-  for (const SchemaValue* value : *shape.values) {
+  for (const SchemaValue* value : values) {
     uint32_t at = from;
     for (const char byte : SpellValue(*value)) {
       if (builder_.full()) return;
@@ -153,6 +159,30 @@ void SchemaCompiler::AddValues(const Shape& shape, uint32_t from, uint32_t to) {
   }
 }
 
+// Arrays without a value twice, where the values are few and known.
+Status SchemaCompiler::AddUnique(const Shape& shape, uint32_t from, uint32_t to) {
+  const KeywordUse& use = *shape.unique_items;
+  const Result<Shape> item = reader_.Read(SchemasOfItem(shape, 0));
+  if (!item.ok()) return item.error();
+  const bool alike = std::ranges::all_of(
+      shape.arrays, [](const Shape::Parts& part) { return part.named == nullptr; });
+  if (!alike || !item->values) {
+    return SchemaError(use.path, use.keyword,
+                       "is supported only where all items are of one enum or const");
+  }
+  Result<Values> values = ValuesOf(*item, patterns_);
+  if (!values.ok()) return values.error();
+  std::set<std::string> seen;
+  std::erase_if(*values, [&](const SchemaValue* v) { return !seen.insert(MeaningOf(*v)).second; });
+  if (values->size() > kMaxUnique) {
+    return SchemaError(
+        use.path, use.keyword,
+        fmt::format("is supported for at most {} values, found {}", kMaxUnique, values->size()));
+  }
+  AddUniqueArrays(rules_, shape, *values, from, to);
+  return {};
+}
+
 Status SchemaCompiler::AddTypes(const Shape& shape, uint32_t from, uint32_t to) {
   const RuleOf rule_of = [this](const SchemaSet& schemas) { return RuleOfSet(schemas); };
   const auto allows = [&](uint8_t type) { return (shape.types & type) != 0; };
@@ -164,7 +194,14 @@ Status SchemaCompiler::AddTypes(const Shape& shape, uint32_t from, uint32_t to) 
   }
   if (allows(kIntegerType)) status = AddShapeNumbers(rules_, shape, from, to);
   if (status.ok() && allows(kStringType)) status = AddStrings(rules_, shape, patterns_, from, to);
-  if (status.ok() && allows(kArrayType)) AddArrays(rules_, shape, rule_of, from, to);
+  const bool may_repeat = !shape.unique_items || shape.max_items.value_or(2) <= 1;
+  if (status.ok() && allows(kArrayType)) {
+    if (may_repeat) {
+      AddArrays(rules_, shape, rule_of, from, to);
+    } else {
+      status = AddUnique(shape, from, to);
+    }
+  }
   if (status.ok() && allows(kObjectType)) status = AddObjects(rules_, shape, rule_of, from, to);
   return status;
 }

@@ -4,13 +4,15 @@
 //   schema ─ CompileJsonSchema ─ Grammar ─ GrammarMatcher, TokenMask ─ which tokens may come next
 //
 // Promises: every text of the grammar is JSON (RFC 8259, UTF-8) that satisfies the schema. It fails
-// closed: a keyword that is not enforced is refused by name, with its path. The grammar may allow
+// closed: a keyword of JSON Schema that is not enforced is refused by name, with its path; what is
+// only an annotation, unknown formats among it, is passed over. The grammar may allow
 // less than the schema, never more: see json_rules.h for white space and numbers, object_rule.h for
 // the order of members, json_spelling.h for escapes, string_formats.h for formats.
 //
 // Enforced: type, enum, const, properties, required, additionalProperties, items, prefixItems,
 // minItems, maxItems, minLength, maxLength, pattern (pattern_syntax.h), format, minimum, maximum
-// and the exclusive ones (integers), $ref to '#…', recursive too, allOf, anyOf, oneOf if its
+// and the exclusive ones (integers), multipleOf (multiple_of.h), uniqueItems (of at most 8 known
+// values), $ref to '#…', recursive too, allOf, anyOf, oneOf if its
 // branches provably exclude each other, true and false.
 #pragma once
 

@@ -1,6 +1,7 @@
 #include "atom/grammar/json_schema/object_rule.h"
 
 #include <algorithm>
+#include <bit>
 #include <fmt/format.h>
 #include <map>
 #include <set>
@@ -27,20 +28,6 @@ SchemaSet SchemasOfRest(const Shape& shape) {
   SchemaSet schemas;
   for (const Shape::Parts& part : shape.objects) {
     AppendRest(part, "additionalProperties", schemas);
-  }
-  return schemas;
-}
-
-SchemaSet SchemasOfItem(const Shape& shape, size_t index) {
-  SchemaSet schemas;
-  for (const Shape::Parts& part : shape.arrays) {
-    if (part.named != nullptr && index < part.named->children.size()) {
-      const std::string path = JoinPath(part.path, "prefixItems");
-      schemas.push_back({.schema = &part.named->children[index],
-                         .path = JoinPath(path, fmt::format("{}", index))});
-    } else {
-      AppendRest(part, "items", schemas);
-    }
   }
   return schemas;
 }
@@ -181,6 +168,20 @@ Status AddObjects(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, u
   return {};
 }
 
+SchemaSet SchemasOfItem(const Shape& shape, size_t index) {
+  SchemaSet schemas;
+  for (const Shape::Parts& part : shape.arrays) {
+    if (part.named != nullptr && index < part.named->children.size()) {
+      const std::string path = JoinPath(part.path, "prefixItems");
+      schemas.push_back({.schema = &part.named->children[index],
+                         .path = JoinPath(path, fmt::format("{}", index))});
+    } else {
+      AppendRest(part, "items", schemas);
+    }
+  }
+  return schemas;
+}
+
 void AddArrays(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, uint32_t from,
                uint32_t to) {
   GrammarBuilder& builder = rules.builder();
@@ -205,6 +206,43 @@ void AddArrays(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, uint
     const bool last = i + 1 == count;
     if (!last) item = rules.AddByteAndSpace(after, ',');
     if (last && !shape.max_items) builder.AddEpsilon(rules.AddByteAndSpace(after, ','), item);
+  }
+}
+
+void AddUniqueArrays(JsonRules& rules, const Shape& shape,
+                     const std::vector<const SchemaValue*>& values, uint32_t from, uint32_t to) {
+  GrammarBuilder& builder = rules.builder();
+  std::vector<uint32_t> value_rules;
+  for (const SchemaValue* value : values) {
+    value_rules.push_back(builder.AddRule("a value of an array"));
+    const uint32_t end = builder.AddState();
+    builder.MarkFinal(end);
+    rules.speller().AddText(builder.StartOf(value_rules.back()), SpellValue(*value), end);
+  }
+  const auto least = static_cast<size_t>(shape.min_items);
+  const auto most =
+      static_cast<size_t>(shape.max_items.value_or(static_cast<int64_t>(values.size())));
+  const uint32_t close = builder.AddState();
+  builder.AddByte(close, ']', to);
+  const uint32_t open = rules.AddByteAndSpace(from, '[');
+  if (least == 0) builder.AddEpsilon(open, close);
+  // By the set of values that an array has so far: the state where its next item begins.
+  const size_t sets = size_t{1} << values.size();
+  std::vector<uint32_t> items(sets);
+  for (size_t set = 0; set < sets; ++set) items[set] = builder.AddState();
+  builder.AddEpsilon(open, items[0]);
+  for (size_t set = 0; set < sets && !builder.full(); ++set) {
+    const auto count = static_cast<size_t>(std::popcount(set));
+    if (count >= most) continue;
+    for (size_t i = 0; i < values.size(); ++i) {
+      if ((set >> i & 1) != 0) continue;
+      const uint32_t after = builder.AddState();
+      builder.AddCall(items[set], value_rules[i], after);
+      if (count + 1 >= least) builder.AddEpsilon(rules.AddSpace(after), close);
+      if (count + 1 < most && count + 1 < values.size()) {
+        builder.AddEpsilon(rules.AddByteAndSpace(after, ','), items[set | size_t{1} << i]);
+      }
+    }
   }
 }
 

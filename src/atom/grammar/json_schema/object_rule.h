@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "atom/core/result.h"
 #include "atom/grammar/json_schema/json_rules.h"
@@ -25,6 +26,15 @@ Status AddObjects(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, u
 /// from ─ an array of `shape` ─> to
 void AddArrays(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, uint32_t from,
                uint32_t to);
+
+/// from ─ an array of some of `values`, none twice, of shape.min_items to max_items ─> to.
+/// REQUIRES: at most kMaxUnique values.
+void AddUniqueArrays(JsonRules& rules, const Shape& shape,
+                     const std::vector<const SchemaValue*>& values, uint32_t from, uint32_t to);
+inline constexpr size_t kMaxUnique = 8;
+
+/// What `shape` demands of the item `index`.
+SchemaSet SchemasOfItem(const Shape& shape, size_t index);
 
 /// What `shape` demands of the property `name`.
 SchemaSet SchemasOfProperty(const Shape& shape, const std::string& name);

@@ -18,7 +18,35 @@ using Kind = SchemaValue::Kind;
 constexpr size_t kMaxFollowed = 64;  // $ref and allOf one behind the other
 constexpr size_t kMaxEnum = 5'000;
 constexpr size_t kMaxProperties = 2'000;
-constexpr int64_t kMaxCount = 10'000;  // of minLength, maxItems and the like
+constexpr int64_t kMaxItems = 10'000;
+constexpr int64_t kMaxLength = 1'000'000'000;
+
+// Keywords of JSON Schema, all drafts, that say which values are valid and are not kept to.
+constexpr auto kUnsupported = std::to_array<std::string_view>({"not",
+                                                               "if",
+                                                               "then",
+                                                               "else",
+                                                               "contains",
+                                                               "minContains",
+                                                               "maxContains",
+                                                               "additionalItems",
+                                                               "unevaluatedItems",
+                                                               "patternProperties",
+                                                               "propertyNames",
+                                                               "minProperties",
+                                                               "maxProperties",
+                                                               "dependencies",
+                                                               "dependentRequired",
+                                                               "dependentSchemas",
+                                                               "unevaluatedProperties",
+                                                               "disallow",
+                                                               "extends",
+                                                               "divisibleBy",
+                                                               "$anchor",
+                                                               "$dynamicAnchor",
+                                                               "$dynamicRef",
+                                                               "$recursiveAnchor",
+                                                               "$recursiveRef"});
 
 struct TypeName {
   std::string_view name;
@@ -66,7 +94,7 @@ class ShapeBuilder {
   struct Keyword {
     std::string_view name;
     Status (ShapeBuilder::*read)(const KeywordUse& use);
-    bool constrains = true;  // beside type, enum and const
+    bool structural = false;  // about objects and arrays
   };
   static const Keyword* FindKeyword(std::string_view name);
 
@@ -82,7 +110,7 @@ class ShapeBuilder {
     shape_.types &= static_cast<uint8_t>(~types);
     return {};
   }
-  Result<int64_t> Count(const KeywordUse& use) const;
+  Result<int64_t> Count(const KeywordUse& use, int64_t most) const;
   Status AddValues(const KeywordUse& use, std::vector<const SchemaValue*> values);
 
   Status ReadType(const KeywordUse& use);
@@ -92,6 +120,7 @@ class ShapeBuilder {
   Status ReadAllOf(const KeywordUse& use);
   Status ReadChoice(const KeywordUse& use);
   Status ReadBound(const KeywordUse& use);
+  Status ReadMultiple(const KeywordUse& use);
   Status ReadPattern(const KeywordUse& use);
   Status ReadFormat(const KeywordUse& use);
   Status ReadLength(const KeywordUse& use);
@@ -103,7 +132,6 @@ class ShapeBuilder {
   Status ReadUniqueItems(const KeywordUse& use);
   Status ReadDefinitions(const KeywordUse& use);
   Status ReadId(const KeywordUse& use);
-  Status PassOver(const KeywordUse&) { return {}; }
 
   const SchemaValue& root_;
   Shape shape_;
@@ -111,45 +139,37 @@ class ShapeBuilder {
   std::set<std::pair<const SchemaValue*, int>> added_;
 };
 
-// One row a keyword that is known; everything else is refused.
+// One row a keyword that is kept to.
 const ShapeBuilder::Keyword* ShapeBuilder::FindKeyword(std::string_view name) {
   using B = ShapeBuilder;
   static constexpr auto kKeywords = std::to_array<Keyword>({
-      {"type", &B::ReadType, false},
-      {"enum", &B::ReadEnum, false},
-      {"const", &B::ReadConst, false},
-      {"$ref", &B::ReadRef, false},
-      {"allOf", &B::ReadAllOf, false},
+      {"type", &B::ReadType},
+      {"enum", &B::ReadEnum},
+      {"const", &B::ReadConst},
+      {"$ref", &B::ReadRef},
+      {"allOf", &B::ReadAllOf},
       {"anyOf", &B::ReadChoice},
       {"oneOf", &B::ReadChoice},
       {"minimum", &B::ReadBound},
       {"maximum", &B::ReadBound},
       {"exclusiveMinimum", &B::ReadBound},
       {"exclusiveMaximum", &B::ReadBound},
+      {"multipleOf", &B::ReadMultiple},
       {"pattern", &B::ReadPattern},
       {"format", &B::ReadFormat},
       {"minLength", &B::ReadLength},
       {"maxLength", &B::ReadLength},
-      {"minItems", &B::ReadItemCount},
-      {"maxItems", &B::ReadItemCount},
-      {"properties", &B::ReadProperties},
-      {"additionalProperties", &B::ReadRest},
-      {"required", &B::ReadRequired},
-      {"prefixItems", &B::ReadPrefixItems},
-      {"items", &B::ReadRest},
-      {"uniqueItems", &B::ReadUniqueItems, false},
-      {"$defs", &B::ReadDefinitions, false},
-      {"definitions", &B::ReadDefinitions, false},
-      {"$id", &B::ReadId, false},
-      {"$schema", &B::PassOver, false},
-      {"$comment", &B::PassOver, false},
-      {"title", &B::PassOver, false},
-      {"description", &B::PassOver, false},
-      {"default", &B::PassOver, false},
-      {"examples", &B::PassOver, false},
-      {"deprecated", &B::PassOver, false},
-      {"readOnly", &B::PassOver, false},
-      {"writeOnly", &B::PassOver, false},
+      {"minItems", &B::ReadItemCount, true},
+      {"maxItems", &B::ReadItemCount, true},
+      {"properties", &B::ReadProperties, true},
+      {"additionalProperties", &B::ReadRest, true},
+      {"required", &B::ReadRequired, true},
+      {"prefixItems", &B::ReadPrefixItems, true},
+      {"items", &B::ReadRest, true},
+      {"uniqueItems", &B::ReadUniqueItems, true},
+      {"$defs", &B::ReadDefinitions},
+      {"definitions", &B::ReadDefinitions},
+      {"$id", &B::ReadId},
   });
   const auto found = std::find_if(kKeywords.begin(), kKeywords.end(),
                                   [&](const Keyword& keyword) { return keyword.name == name; });
@@ -179,7 +199,10 @@ Status ShapeBuilder::Add(const SchemaRef& ref) {
   for (size_t i = 0; i < ref.schema->keys.size(); ++i) {
     const KeywordUse use = {ref.schema->keys[i], &ref.schema->children[i], ref.path};
     const Keyword* keyword = FindKeyword(use.keyword);
-    if (keyword == nullptr) return Refuse(use, "is not supported");
+    if (keyword == nullptr) {
+      if (std::ranges::find(kUnsupported, use.keyword) == kUnsupported.end()) continue;
+      return Refuse(use, "is not supported");
+    }
     const bool follows = use.keyword == "$ref" || use.keyword == "allOf";
     if ((follows && ref.followed) || (use.keyword == "anyOf" && ref.any_chosen) ||
         (use.keyword == "oneOf" && ref.one_chosen)) {
@@ -187,7 +210,7 @@ Status ShapeBuilder::Add(const SchemaRef& ref) {
     }
     const Status status = (this->*keyword->read)(use);
     if (!status.ok()) return status.error();
-    if (keyword->constrains && !shape_.constraint) shape_.constraint = use;
+    if (keyword->structural && !shape_.structure) shape_.structure = use;
     if (keyword->read == &ShapeBuilder::ReadChoice) shape_.choosers.push_back(index);
   }
   following_.pop_back();
@@ -197,13 +220,16 @@ Status ShapeBuilder::Add(const SchemaRef& ref) {
 Result<Shape> ShapeBuilder::Finish() && {
   shape_.never = shape_.never || shape_.types == 0;
   if (!shape_.values) return std::move(shape_);
-  if (shape_.constraint) {
-    return Refuse(*shape_.constraint, "is not supported beside enum and const");
+  if (!shape_.choices.empty()) {
+    return Refuse(shape_.choices.front(), "is not supported beside enum and const");
   }
   uint8_t types = 0;
   std::erase_if(*shape_.values,
                 [&](const SchemaValue* value) { return (TypeOf(*value) & shape_.types) == 0; });
   for (const SchemaValue* value : *shape_.values) types |= TypeOf(*value);
+  if (shape_.structure && (types & (kArrayType | kObjectType)) != 0) {
+    return Refuse(*shape_.structure, "is not supported beside enum and const of such values");
+  }
   if (shape_.values->empty() && !shape_.never && !shape_.branched) {
     return MakeError("the schema at {}: no value of enum and const has the type it must have",
                      io::Quote(shape_.path));
@@ -299,6 +325,12 @@ Status ShapeBuilder::ReadBound(const KeywordUse& use) {
   return {};
 }
 
+Status ShapeBuilder::ReadMultiple(const KeywordUse& use) {
+  if (!use.value->Is(Kind::kNumber)) return Expected(use, "a number");
+  shape_.multiples.push_back(use);
+  return {};
+}
+
 Status ShapeBuilder::ReadPattern(const KeywordUse& use) {
   if (!use.value->Is(Kind::kString)) return Expected(use, "a string");
   shape_.patterns.push_back({use.value->text, use});
@@ -308,25 +340,20 @@ Status ShapeBuilder::ReadPattern(const KeywordUse& use) {
 Status ShapeBuilder::ReadFormat(const KeywordUse& use) {
   if (!use.value->Is(Kind::kString)) return Expected(use, "a string");
   const std::optional<std::string_view> pattern = FindFormat(use.value->text);
-  if (!pattern) {
-    return Refuse(use, fmt::format("{} is not known, expected one of {}",
-                                   io::Quote(use.value->text), KnownFormats()));
-  }
+  if (!pattern) return {};  // an annotation: "int32", "uri"
   shape_.patterns.push_back({*pattern, use});
   return {};
 }
 
-Result<int64_t> ShapeBuilder::Count(const KeywordUse& use) const {
+Result<int64_t> ShapeBuilder::Count(const KeywordUse& use, int64_t most) const {
   const std::optional<int64_t> count = use.value->AsInteger();
   if (!count || *count < 0) return Refuse(use, "expected an integer of at least 0");
-  if (*count > kMaxCount) {
-    return Refuse(use, fmt::format("is {}, expected at most {}", *count, kMaxCount));
-  }
+  if (*count > most) return Refuse(use, fmt::format("is {}, expected at most {}", *count, most));
   return *count;
 }
 
 Status ShapeBuilder::ReadLength(const KeywordUse& use) {
-  const Result<int64_t> count = Count(use);
+  const Result<int64_t> count = Count(use, kMaxLength);
   if (!count.ok()) return count.error();
   if (use.keyword == "minLength") {
     shape_.min_length = std::max(shape_.min_length, *count);
@@ -340,7 +367,7 @@ Status ShapeBuilder::ReadLength(const KeywordUse& use) {
 }
 
 Status ShapeBuilder::ReadItemCount(const KeywordUse& use) {
-  const Result<int64_t> count = Count(use);
+  const Result<int64_t> count = Count(use, kMaxItems);
   if (!count.ok()) return count.error();
   if (use.keyword == "minItems") {
     shape_.min_items = std::max(shape_.min_items, *count);
@@ -397,7 +424,7 @@ Status ShapeBuilder::ReadRequired(const KeywordUse& use) {
 
 Status ShapeBuilder::ReadUniqueItems(const KeywordUse& use) {
   if (!use.value->Is(Kind::kBoolean)) return Expected(use, "a boolean");
-  if (use.value->truth) return Refuse(use, "is not supported");
+  if (use.value->truth) shape_.unique_items = use;
   return {};
 }
 

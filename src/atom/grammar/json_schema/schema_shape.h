@@ -3,8 +3,10 @@
 //
 //   {schema, …} ─ SchemaReader::Read ─ Shape ─ string_rule, object_rule, array_rule … ─ Grammar
 //
-// Promises: every keyword is either kept in the Shape or refused by name with its path; annotations
-// (title, description, default, …) and what JSON Schema says has no effect are passed over.
+// Promises: every keyword that JSON Schema gives a say over values is either kept in the Shape or
+// refused by name with its path. Annotations (title, default, …) are passed over, and so are, as
+// JSON Schema has it, keywords that it does not know (x-…, example, discriminator) and formats that
+// are not known here.
 #pragma once
 
 #include <cstdint>
@@ -70,10 +72,11 @@ struct Shape {
   bool never = false;
   uint8_t types = kAllTypes;
   std::optional<std::vector<const SchemaValue*>> values;  ///< of enum and const
-  std::optional<KeywordUse> constraint;  ///< the first keyword beside type, enum and const
-  std::vector<KeywordUse> choices;       ///< anyOf and oneOf that are not chosen yet
-  std::vector<size_t> choosers;          ///< likewise: indices into schemas
-  std::vector<KeywordUse> bounds;        ///< minimum and the like
+  std::optional<KeywordUse> structure;  ///< the first keyword about objects and arrays
+  std::vector<KeywordUse> choices;      ///< anyOf and oneOf that are not chosen yet
+  std::vector<size_t> choosers;         ///< likewise: indices into schemas
+  std::vector<KeywordUse> bounds;       ///< minimum and the like
+  std::vector<KeywordUse> multiples;    ///< multipleOf
   std::vector<Pattern> patterns;
   int64_t min_length = 0;
   std::optional<int64_t> max_length;
@@ -82,6 +85,7 @@ struct Shape {
   std::vector<Parts> arrays;
   int64_t min_items = 0;
   std::optional<int64_t> max_items;
+  std::optional<KeywordUse> unique_items;
 };
 
 /// "the schema at '#/a': keyword 'b' …"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fmt/format.h>
 
 namespace atom::grammar {
 namespace {
@@ -50,15 +49,6 @@ std::optional<std::string_view> FindFormat(std::string_view name) {
                                          [&](const Format& format) { return format.name == name; });
   if (found == kFormats.end()) return std::nullopt;
   return found->pattern;
-}
-
-std::string KnownFormats() {
-  std::string names;
-  for (const Format& format : kFormats) {
-    names += names.empty() ? "" : ", ";
-    names += format.name;
-  }
-  return names;
 }
 
 }  // namespace atom::grammar

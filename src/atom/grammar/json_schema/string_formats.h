@@ -5,14 +5,10 @@
 #pragma once
 
 #include <optional>
-#include <string>
 #include <string_view>
 
 namespace atom::grammar {
 
 std::optional<std::string_view> FindFormat(std::string_view name);
-
-/// "date-time, date, …": for the sentence that refuses another.
-std::string KnownFormats();
 
 }  // namespace atom::grammar

@@ -1,8 +1,11 @@
 #include "atom/grammar/json_schema/string_rule.h"
 
+#include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <utility>
 
+#include "atom/grammar/json_schema/multiple_of.h"
 #include "atom/grammar/json_schema/number_range.h"
 #include "atom/io/quote.h"
 
@@ -14,18 +17,10 @@ Error RefusePattern(const Shape::Pattern& pattern, const Error& error) {
                      fmt::format("{}: {}", io::Quote(pattern.use.value->text), error.message));
 }
 
-// All patterns and limits of the length in one automaton. REQUIRES: a pattern.
-Result<Dfa> ConjoinPatterns(const Shape& shape, RegexBudget& budget) {
-  std::optional<Dfa> all;
-  for (const Shape::Pattern& pattern : shape.patterns) {
-    const Result<RegexTree> tree = ParseRegex(pattern.text);
-    if (!tree.ok()) return RefusePattern(pattern, tree.error());
-    Result<Dfa> automaton = BuildDfa(*tree, budget);
-    if (automaton.ok() && all) automaton = IntersectDfas(*all, *automaton, budget);
-    if (!automaton.ok()) return RefusePattern(pattern, automaton.error());
-    all = *std::move(automaton);
-  }
-  if (shape.min_length == 0 && !shape.max_length) return *std::move(all);
+// With the limits of the length.
+Result<Dfa> LimitedPatterns(const Shape& shape, RegexBudget& budget) {
+  Result<Dfa> all = ConjoinPatterns(shape, budget);
+  if (!all.ok() || (shape.min_length == 0 && !shape.max_length)) return all;
   Result<Dfa> limited = LimitLength(
       *all, static_cast<size_t>(shape.min_length),
       shape.max_length ? std::optional(static_cast<size_t>(*shape.max_length)) : std::nullopt,
@@ -53,8 +48,28 @@ void AddAutomaton(JsonRules& rules, const Dfa& automaton, uint32_t from, uint32_
   }
 }
 
+// Many characters: rules of 2^i of them, and of 1 to 2^i, that call each other.
+void AddManyCharacters(JsonRules& rules, const Shape& shape, uint32_t from, uint32_t to) {
+  GrammarBuilder& builder = rules.builder();
+  uint32_t at = builder.AddState();
+  const uint32_t end = builder.AddState();
+  builder.AddByte(from, '"', at);
+  builder.AddByte(end, '"', to);
+  at = rules.AddCharacters(at, shape.min_length);
+  builder.AddEpsilon(at, end);
+  if (!shape.max_length) {
+    builder.AddCall(at, rules.Char(), at);
+  } else {
+    rules.AddUpToCharacters(at, *shape.max_length - shape.min_length, end);
+  }
+}
+
 // A chain of characters in any spelling.
 void AddLimited(JsonRules& rules, const Shape& shape, uint32_t from, uint32_t to) {
+  constexpr int64_t kLongestChain = 1000;
+  if (std::max(shape.min_length, shape.max_length.value_or(0)) > kLongestChain) {
+    return AddManyCharacters(rules, shape, from, to);
+  }
   GrammarBuilder& builder = rules.builder();
   const int64_t last = shape.max_length.value_or(shape.min_length);
   uint32_t at = builder.AddState();
@@ -79,7 +94,64 @@ void Tighten(std::optional<int64_t>& bound, bool& strict, int64_t value, bool va
   bound = value;
 }
 
+// A bound beyond the numbers that are written (JsonRules), or between two integers: the closest
+// integer bound that means the same. nullopt: it bounds nothing.
+struct Bound {
+  int64_t value;
+  bool strict;
+};
+Result<std::optional<Bound>> BoundOf(const KeywordUse& use, bool integers) {
+  const bool upper = use.keyword.ends_with("aximum");
+  const std::optional<int64_t> value = use.value->AsInteger();
+  if (value && *value <= kMaxInteger && *value >= -kMaxInteger) {
+    return std::optional(Bound{*value, use.keyword.starts_with("exclusive")});
+  }
+  const double about = use.value->AsDouble();
+  constexpr auto kMost = static_cast<double>(kMaxInteger);
+  if (upper ? about > kMost : about < -kMost) return std::optional<Bound>();
+  if (std::abs(about) >= kMost)
+    return std::optional(Bound{upper ? -kMaxInteger : kMaxInteger, true});
+  if (integers) {
+    return std::optional(
+        Bound{static_cast<int64_t>(upper ? std::floor(about) : std::ceil(about)), false});
+  }
+  return SchemaError(use.path, use.keyword,
+                     fmt::format("is {}, expected an integer", io::Quote(use.value->text)));
+}
+
+Result<Decimal> MultipleOf(const Shape& shape) {
+  const KeywordUse& use = shape.multiples.front();
+  const std::optional<Decimal> of = ParseDecimal(*use.value);
+  const bool fits =
+      of && of->factor > 0 && of->factor <= kMaxFactor && of->decimals <= kMaxDecimals;
+  if (!fits) {
+    return SchemaError(use.path, use.keyword,
+                       fmt::format("is {}, expected a positive number of at most {} decimals and, "
+                                   "without its point, at most {}",
+                                   io::Quote(use.value->text), kMaxDecimals, kMaxFactor));
+  }
+  for (const KeywordUse& other : shape.multiples) {
+    const std::optional<Decimal> same = ParseDecimal(*other.value);
+    if (same && same->factor == of->factor && same->decimals == of->decimals) continue;
+    return SchemaError(other.path, other.keyword, "is not supported beside another multipleOf");
+  }
+  return *of;
+}
+
 }  // namespace
+
+Result<Dfa> ConjoinPatterns(const Shape& shape, RegexBudget& budget) {
+  std::optional<Dfa> all;
+  for (const Shape::Pattern& pattern : shape.patterns) {
+    const Result<RegexTree> tree = ParseRegex(pattern.text);
+    if (!tree.ok()) return RefusePattern(pattern, tree.error());
+    Result<Dfa> automaton = BuildDfa(*tree, budget);
+    if (automaton.ok() && all) automaton = IntersectDfas(*all, *automaton, budget);
+    if (!automaton.ok()) return RefusePattern(pattern, automaton.error());
+    all = *std::move(automaton);
+  }
+  return *std::move(all);
+}
 
 Status AddStrings(JsonRules& rules, const Shape& shape, RegexBudget& budget, uint32_t from,
                   uint32_t to) {
@@ -91,7 +163,7 @@ Status AddStrings(JsonRules& rules, const Shape& shape, RegexBudget& budget, uin
     }
     return {};
   }
-  const Result<Dfa> automaton = ConjoinPatterns(shape, budget);
+  const Result<Dfa> automaton = LimitedPatterns(shape, budget);
   if (!automaton.ok()) return automaton.error();
   AddAutomaton(rules, *automaton, from, to);
   return {};
@@ -101,17 +173,14 @@ Status AddShapeNumbers(JsonRules& rules, const Shape& shape, uint32_t from, uint
   const bool integers = (shape.types & kFractionType) == 0;
   NumberRange range;
   for (const KeywordUse& use : shape.bounds) {
-    const std::optional<int64_t> value = use.value->AsInteger();
-    if (!value || *value > kMaxInteger || *value < -kMaxInteger) {
-      return SchemaError(use.path, use.keyword,
-                         fmt::format("is {}, expected an integer within ±{}",
-                                     io::Quote(use.value->text), kMaxInteger));
-    }
-    const bool strict = use.keyword.starts_with("exclusive");
+    const Result<std::optional<Bound>> bound = BoundOf(use, integers);
+    if (!bound.ok()) return bound.error();
+    if (!bound->has_value()) continue;
+    const auto [value, strict] = **bound;
     if (use.keyword.ends_with("inimum")) {
-      Tighten(range.least, range.above_least, *value, strict, false);
+      Tighten(range.least, range.above_least, value, strict, false);
     } else {
-      Tighten(range.most, range.below_most, *value, strict, true);
+      Tighten(range.most, range.below_most, value, strict, true);
     }
     const bool empty = range.least && range.most &&
                        (*range.least > *range.most ||
@@ -119,7 +188,11 @@ Status AddShapeNumbers(JsonRules& rules, const Shape& shape, uint32_t from, uint
     if (empty && shape.branched) return {};
     if (empty) return SchemaError(use.path, use.keyword, "contradicts: no number is left");
   }
-  if (!range.bounded()) {
+  if (!shape.multiples.empty()) {
+    const Result<Decimal> of = MultipleOf(shape);
+    if (!of.ok()) return of.error();
+    AddMultiples(rules, from, range, *of, integers, to);
+  } else if (!range.bounded()) {
     rules.builder().AddCall(from, integers ? rules.Integer() : rules.Number(), to);
   } else if (integers) {
     AddIntegers(rules, from, range, to);

@@ -10,6 +10,9 @@
 
 namespace atom::grammar {
 
+/// All patterns and formats in one automaton. REQUIRES: there is one.
+Result<Dfa> ConjoinPatterns(const Shape& shape, RegexBudget& budget);
+
 /// from ─ a string of `shape` ─> to
 Status AddStrings(JsonRules& rules, const Shape& shape, RegexBudget& budget, uint32_t from,
                   uint32_t to);
