@@ -55,8 +55,13 @@ TEST(BufferTest, AlignedZeroedAndMovable) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % Buffer::kAlignment, 0u);
   for (const std::byte b : buffer.As<std::byte>()) EXPECT_EQ(b, std::byte{0});
   buffer.As<float>()[24] = 2.5f;
-  const Buffer moved = std::move(buffer);
+  Buffer moved = std::move(buffer);
   EXPECT_EQ(moved.As<float>()[24], 2.5f);
+  EXPECT_EQ(buffer.size(), 0u) << "what was moved from is empty";  // NOLINT: asked on purpose
+  EXPECT_TRUE(buffer.As<float>().empty());
+  buffer = std::move(moved);
+  EXPECT_EQ(buffer.size(), 100u);
+  EXPECT_EQ(moved.size(), 0u);
   EXPECT_EQ(Buffer().size(), 0u);
   EXPECT_EQ(Buffer(0).data(), nullptr);
 }

@@ -1,4 +1,5 @@
-// Owned bytes, aligned to 64 (a cache line, an AVX-512 register), zeroed. Move-only.
+// Owned bytes, aligned to 64 (a cache line, an AVX-512 register), zeroed. Move-only: what was moved
+// from is empty.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <utility>
 
 namespace atom {
 
@@ -21,6 +23,14 @@ class Buffer {
     data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
     if (data_ == nullptr) throw std::bad_alloc();
     std::memset(data_.get(), 0, rounded);
+  }
+  ~Buffer() = default;
+  Buffer(Buffer&& other) noexcept
+      : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    data_ = std::move(other.data_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
   }
 
   std::byte* data() { return data_.get(); }
