@@ -1,6 +1,8 @@
 #include "atom/model/overflow.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 
 #include "atom/artifact/finite.h"
 #include "atom/core/check.h"
@@ -48,13 +50,20 @@ std::vector<bool> FiniteRows(kernels::Backend& backend, const DeviceTensor& hidd
   return finite;
 }
 
+// Every step asks, and a step allocates nothing.
 bool AllFinite(kernels::Backend& backend, const DeviceTensor& hidden, int64_t rows) {
-  bool finite = true;
-  ForRows(backend, hidden, rows, [&](int64_t, std::span<const float> values) {
-    finite = IsFinite(values);
-    return finite;
-  });
-  return finite;
+  ATOM_CHECK(hidden.dtype == DType::kF32 && hidden.stride == hidden.cols, "hidden states of {}",
+             DTypeName(hidden.dtype));
+  std::array<float, 4096> values;
+  backend.Sync();
+  const int64_t all = rows * hidden.cols;
+  for (int64_t first = 0; first < all; first += std::ssize(values)) {
+    const auto count = static_cast<size_t>(std::min(std::ssize(values), all - first));
+    const std::span<float> part = std::span(values).first(count);
+    backend.Download(static_cast<const float*>(hidden.data) + first, std::as_writable_bytes(part));
+    if (!std::ranges::all_of(part, [](float value) { return std::isfinite(value); })) return false;
+  }
+  return true;
 }
 
 std::vector<int64_t> FirstOverflows(Transformer& transformer, const kernels::Batch& batch,
