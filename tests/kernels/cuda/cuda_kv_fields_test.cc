@@ -137,6 +137,48 @@ TEST_F(CudaKvFieldsTest, AttentionNeverDependsOnTheChunksOfAPrompt) {
   }
 }
 
+/// Ops that come again on the same addresses run as a graph, whose kernels look at page lists
+/// before their turn.
+TEST_F(CudaKvFieldsTest, DecodeStepsInGraphsGiveThePrefillsBits) {
+  constexpr int kTokens = 300, kFirst = 250;
+  constexpr size_t kLayers = 6;
+  const AttentionShape shape = {.heads = 4, .kv_heads = kKvHeads, .head_dim = 64};
+  const int64_t cols = 8 * 64, out_cols = 4 * 64;
+  Side& side = cuda();
+  for (const KvFormat& format : Formats(64)) {
+    const std::vector<float> qkv = Random(kTokens * cols);
+    const std::vector<float> whole = Feed(side, shape, format, qkv, {kTokens}, {});
+    PagePool pool = {.pages = kPages, .page_positions = side->kv_page_positions()};
+    pool.exact_window = format.exact_window;
+    pool.exact_pages = format.exact_window > 0 ? kPages : 0;
+    std::vector<std::unique_ptr<KvLayer>> layers;
+    std::vector<DeviceTensor> in, out;
+    side->BeginStep(SingleSequence(std::vector<int32_t>(kFirst, 1), 0, pool));
+    for (size_t i = 0; i < kLayers; ++i) {
+      layers.push_back(side->MakeKvLayer({format, kKvHeads, 64}, pool));
+      const std::vector<float> first(qkv.begin(), qkv.begin() + kFirst * cols);
+      side->RopeAppendKv(side.Tensor(first, kFirst), shape, {}, {}, *layers.back());
+      in.push_back(side.Tensor(std::vector<float>(static_cast<size_t>(cols)), 1));
+      out.push_back(side.Tensor(std::vector<float>(static_cast<size_t>(out_cols), NAN), 1));
+    }
+    for (int position = kFirst; position < kTokens; ++position) {
+      side->BeginStep(SingleSequence({1}, position, pool));
+      const std::span<const float> row(qkv.data() + position * cols, static_cast<size_t>(cols));
+      for (const DeviceTensor& tensor : in) side->Upload(std::as_bytes(row), tensor.data);
+      for (size_t i = 0; i < kLayers; ++i) {
+        side->RopeAppendKv(in[i], shape, {}, {}, *layers[i]);
+        side->Attention(in[i], shape, *layers[i], out[i]);
+      }
+      const auto expected = whole.begin() + position * out_cols;
+      for (size_t i = 0; i < kLayers; ++i) {
+        ASSERT_EQ(side.Get(out[i]), std::vector<float>(expected, expected + out_cols))
+            << quant::Name(format.storage) << ", exact " << format.exact_window << ", position "
+            << position << ", layer " << i;
+      }
+    }
+  }
+}
+
 TEST_F(CudaKvFieldsTest, SimulatedPagesHoldTheReferencesValuesInFp16) {
   const AttentionShape shape = {.heads = 4, .kv_heads = kKvHeads, .head_dim = 64};
   const std::vector<float> qkv = Random(20 * 8 * 64);
