@@ -14,19 +14,9 @@ using kernels::DeviceTensor;
 
 constexpr int64_t kRowsAtOnce = 32;  // looked at on the host
 
-/// Calls on_rows(first row, values [rows][cols]) until it gives false.
-template <class OnRows>
-void ForRows(kernels::Backend& backend, const DeviceTensor& hidden, int64_t rows, OnRows on_rows) {
+void CheckRows(const DeviceTensor& hidden) {
   ATOM_CHECK(hidden.dtype == DType::kF32 && hidden.stride == hidden.cols, "hidden states of {}",
              DTypeName(hidden.dtype));
-  backend.Sync();
-  std::vector<float> values(static_cast<size_t>(std::min(kRowsAtOnce, rows) * hidden.cols));
-  for (int64_t first = 0; first < rows; first += kRowsAtOnce) {
-    const int64_t count = std::min(kRowsAtOnce, rows - first);
-    const std::span<float> part = std::span(values).first(static_cast<size_t>(count * hidden.cols));
-    backend.Download(RowRange(hidden, first, count).data, std::as_writable_bytes(part));
-    if (!on_rows(first, part)) return;
-  }
 }
 
 bool IsFinite(std::span<const float> values) {
@@ -38,22 +28,26 @@ bool IsFinite(std::span<const float> values) {
 }  // namespace
 
 std::vector<bool> FiniteRows(kernels::Backend& backend, const DeviceTensor& hidden) {
+  CheckRows(hidden);
+  backend.Sync();
   std::vector<bool> finite(static_cast<size_t>(hidden.rows), true);
   const auto width = static_cast<size_t>(hidden.cols);
-  ForRows(backend, hidden, hidden.rows, [&](int64_t first, std::span<const float> values) {
-    if (IsFinite(values)) return true;
-    for (size_t row = 0; row * width < values.size(); ++row) {
-      finite[static_cast<size_t>(first) + row] = IsFinite(values.subspan(row * width, width));
+  std::vector<float> values(static_cast<size_t>(std::min(kRowsAtOnce, hidden.rows)) * width);
+  for (int64_t first = 0; first < hidden.rows; first += kRowsAtOnce) {
+    const int64_t count = std::min(kRowsAtOnce, hidden.rows - first);
+    const std::span<float> part = std::span(values).first(static_cast<size_t>(count) * width);
+    backend.Download(RowRange(hidden, first, count).data, std::as_writable_bytes(part));
+    if (IsFinite(part)) continue;
+    for (size_t row = 0; row * width < part.size(); ++row) {
+      finite[static_cast<size_t>(first) + row] = IsFinite(part.subspan(row * width, width));
     }
-    return true;
-  });
+  }
   return finite;
 }
 
 // Every step asks, and a step allocates nothing.
 bool AllFinite(kernels::Backend& backend, const DeviceTensor& hidden, int64_t rows) {
-  ATOM_CHECK(hidden.dtype == DType::kF32 && hidden.stride == hidden.cols, "hidden states of {}",
-             DTypeName(hidden.dtype));
+  CheckRows(hidden);
   std::array<float, 4096> values;
   backend.Sync();
   const int64_t all = rows * hidden.cols;
