@@ -32,6 +32,7 @@
 #include "atom/kernels/cuda/backend/cuda_kv_layer.h"
 #include "atom/kernels/cuda/backend/cuda_step.h"
 #include "atom/kernels/cuda/backend/cuda_weight.h"
+#include "atom/kernels/cuda/backend/decode_padding.h"
 #include "atom/kernels/cuda/backend/device_error.h"
 #include "atom/kernels/cuda/backend/op_queue.h"
 #include "atom/kernels/cuda/gemm/gemm.h"
@@ -60,6 +61,7 @@ class CudaBackend final : public Backend {
   /// While the host looks at the results of one step, the next one runs.
   int steps_in_flight() const override { return 1; }
   int64_t ScratchBytes(const StepPlan& plan) const override;
+  int64_t RowBucket(int64_t rows) const override { return RowBucketOf(rows); }
   void Prepare(const StepPlan& plan) override;
 
   int64_t kv_page_positions() const override;
