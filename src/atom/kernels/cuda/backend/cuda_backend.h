@@ -35,6 +35,7 @@
 #include "atom/kernels/cuda/backend/decode_padding.h"
 #include "atom/kernels/cuda/backend/device_error.h"
 #include "atom/kernels/cuda/backend/op_queue.h"
+#include "atom/kernels/cuda/device/staging.h"
 #include "atom/kernels/cuda/gemm/gemm.h"
 #include "atom/kernels/cuda/rows/plain_quantize_call.h"
 
@@ -60,8 +61,8 @@ class CudaBackend final : public Backend {
 
   /// While the host looks at the results of one step, the next one runs.
   int steps_in_flight() const override { return 1; }
-  int64_t ScratchBytes(const StepPlan& plan) const override;
   int64_t RowBucket(int64_t rows) const override { return RowBucketOf(rows); }
+  int64_t ScratchBytes(const StepPlan& plan) const override;
   void Prepare(const StepPlan& plan) override;
 
   int64_t kv_page_positions() const override;
@@ -145,6 +146,7 @@ class CudaBackend final : public Backend {
   mutable ThreadPool pool_;  ///< for what Unpack gives back
   DeviceProperties device_;
   Stream stream_;
+  Staging staging_;
   std::vector<Event> marks_;  ///< mark t has event t % kMarks
   Ticket last_mark_ = 0;
   CudaStep step_;
