@@ -100,8 +100,9 @@ ScratchSizes::ScratchSizes(const StepPlan& unpadded, const DeviceProperties& dev
 
 Status CudaStep::Prepare(const StepPlan& plan, const DeviceProperties& device,
                          const Stream& stream) {
-  StepPlan most = Most(plan_, plan);
-  most.batch = WithPadding(most.batch);
+  StepPlan padded = plan;
+  padded.batch = WithPadding(plan.batch);
+  const StepPlan most = Most(plan_, padded);
   const ScratchSizes sizes(most, device);
   // Nothing of the old is needed any more.
   memory_.reset();
