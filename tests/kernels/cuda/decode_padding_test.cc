@@ -145,6 +145,14 @@ class CudaRowBucketTest : public CudaTest, public ::testing::WithParamInterface<
 TEST_P(CudaRowBucketTest, GivesEveryRowTheBitsItHasAmongOthers) {
   Result<std::unique_ptr<Backend>> backend = MakeCudaBackend({});
   ASSERT_TRUE(backend.ok()) << backend.error().message;
+  // Counters and workspace of attention are planned.
+  (*backend)->Prepare({.batch = {.rows = 17,
+                                 .sequences = 17,
+                                 .pages = 17 * 64,
+                                 .exact_pages = GetParam() > 0 ? 17 * 64 : 0},
+                       .attention = {{.heads = kHeads, .kv_heads = kKvHeads, .head_dim = kDim}},
+                       .linears = {},
+                       .vocabulary = 0});
   const std::vector<std::vector<float>> all = Decode(**backend, 17);
   for (const int sequences : {1, 3, 5, 8, 9}) {
     const std::vector<std::vector<float>> some = Decode(**backend, sequences);
