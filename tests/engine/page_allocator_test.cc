@@ -49,6 +49,21 @@ TEST(PageAllocator, CachedPagesAreFoundUntilTheyAreNeeded) {
   EXPECT_EQ(pool.Allocate(), std::nullopt);  // a is in use
 }
 
+TEST(PageAllocator, WhatIsForgottenIsNotFoundAndStaysWithItsUsers) {
+  PageAllocator pool(2);
+  const int32_t page = *pool.Allocate();
+  pool.Cache(kNoPages, PageOf(1), page);
+  EXPECT_EQ(pool.Find(kNoPages, PageOf(1)), page);
+  pool.Forget(page);
+  EXPECT_EQ(pool.Find(kNoPages, PageOf(1)), std::nullopt);
+  pool.Release(page);
+  EXPECT_EQ(pool.used(), 1);  // the one that found it in time
+  const int32_t other = *pool.Allocate();
+  pool.Cache(kNoPages, PageOf(1), other);
+  pool.Forget(page);  // nothing is known of it
+  EXPECT_EQ(pool.Find(kNoPages, PageOf(1)), other);
+}
+
 TEST(PageAllocator, WhatIsReleasedLongestAgoGoesFirst) {
   PageAllocator pool(3);
   std::vector<int32_t> pages;

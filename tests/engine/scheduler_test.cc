@@ -167,6 +167,79 @@ TEST(Scheduler, ReusesFullPagesButComputesTheLastToken) {
   EXPECT_EQ(engine.scheduler().prefix_queries(), 63 + 63 + 64 + 63);
 }
 
+TEST(Scheduler, EqualPromptsShareTheStepThatComputesThem) {
+  SimulatedEngine engine({.step_tokens = 512, .max_sequences = 8}, 100);
+  const RequestId first = engine.Add({.prompt = 64, .answer = 3});
+  const RequestId same = engine.Add({.prompt = 64, .answer = 3});
+  const RequestId longer = engine.Add({.prompt = 70, .answer = 3});
+  const RequestId other = engine.Add({.prompt = 64, .answer = 3, .first_token = 1});
+  EXPECT_EQ(engine.Step(), (Steps{{first, 64}, {same, 16}, {longer, 6}, {other, 64}}));
+  for (int page = 0; page < 4; ++page) {
+    const auto page_of = [&](RequestId id) { return engine.sequence(id).pages.at(page); };
+    if (page < 3) {
+      EXPECT_EQ(page_of(same), page_of(first));
+    } else {
+      EXPECT_NE(page_of(same), page_of(first)) << "shared pages are not written";
+    }
+    EXPECT_EQ(page_of(longer), page_of(first));
+  }
+  EXPECT_EQ(engine.scheduler().prefix_queries(), 63 + 63 + 69 + 63);
+  EXPECT_EQ(engine.scheduler().prefix_hits(), 48 + 64);
+  engine.Run(10);
+}
+
+/// What did not fit into the writer's step is shared in the step that has it.
+TEST(Scheduler, EqualPromptsShareEachChunk) {
+  SimulatedEngine engine({.step_tokens = 40, .max_sequences = 8}, 100);
+  const RequestId first = engine.Add({.prompt = 64, .answer = 3});
+  const RequestId same = engine.Add({.prompt = 64, .answer = 3});
+  EXPECT_EQ(engine.Step(), (Steps{{first, 40}}));
+  EXPECT_EQ(engine.Step(), (Steps{{first, 24}, {same, 16}}));
+  engine.Run(10);
+}
+
+/// The exact pages in front of a prefix's end are of the same step, too.
+TEST(Scheduler, EqualPromptsShareTails) {
+  SimulatedEngine engine(
+      {.step_tokens = 512, .max_sequences = 8, .exact_window = 32, .exact_pages = 100}, 100);
+  const RequestId first = engine.Add({.prompt = 100, .answer = 3});
+  const RequestId same = engine.Add({.prompt = 100, .answer = 3});
+  EXPECT_EQ(engine.Step(), (Steps{{first, 100}, {same, 4}}));
+  engine.Run(10);
+}
+
+/// A step that was planned and never submitted has written nothing.
+TEST(Scheduler, WhatWasNotComputedIsNotFound) {
+  for (const int64_t exact_window : {0, 32}) {
+    SimulatedEngine engine({.step_tokens = 512,
+                            .max_sequences = 8,
+                            .exact_window = exact_window,
+                            .exact_pages = exact_window > 0 ? 100 : 0},
+                           100);
+    const RequestId first = engine.Add({.prompt = 64, .answer = 3});
+    const RequestId same = engine.Add({.prompt = 64, .answer = 3});
+    EXPECT_EQ(engine.scheduler().Schedule().size(), 2u);
+    engine.Cancel(first);
+    engine.Cancel(same);
+    EXPECT_EQ(engine.pool().used(), 0);
+    const RequestId next = engine.Add({.prompt = 64, .answer = 3});
+    EXPECT_EQ(engine.Step(), (Steps{{next, 64}}));
+    engine.Run(10);
+  }
+}
+
+/// A decode may yet give its place in the step to a prompt, so what it fills is found a step later.
+TEST(Scheduler, APageThatADecodeFillsIsFoundOnceItIsComputed) {
+  SimulatedEngine engine({.step_tokens = 512, .max_sequences = 8}, 100);
+  const RequestId stream = engine.Add({.prompt = 15, .answer = 3});
+  engine.Step();
+  const RequestId in_its_step = engine.AddTurn(stream, 5);
+  EXPECT_EQ(engine.Step(), (Steps{{stream, 1}, {in_its_step, 21}}));
+  const RequestId later = engine.AddTurn(stream, 5);
+  EXPECT_EQ(engine.Step(), (Steps{{stream, 1}, {later, 6}}));
+  engine.Run(10);
+}
+
 TEST(Scheduler, ReusesWhatLiesBeforeTheFirstLogits) {
   for (const auto& [from, found] : Steps{{0, 0}, {15, 0}, {16, 16}, {47, 32}, {48, 48}, {63, 48}}) {
     SimulatedEngine engine({.step_tokens = 512, .max_sequences = 4}, 100);

@@ -133,10 +133,13 @@ class SimulatedEngine {
     scheduler_.Remove(job.sequence);
   }
 
+  static std::vector<int32_t> TextBefore(const Sequence& sequence, int64_t position) {
+    return {sequence.tokens.begin(), sequence.tokens.begin() + position};
+  }
+
   void Check(const std::vector<Chunk>& chunks) {
     int64_t tokens = 0;
     std::set<int32_t> written;
-    std::map<int32_t, std::vector<int32_t>> holds;  // what the readers of a page take it to hold
     for (const Chunk& chunk : chunks) {
       const Sequence& sequence = *chunk.sequence;
       ASSERT_GT(chunk.count, 0);
@@ -145,51 +148,54 @@ class SimulatedEngine {
       const int64_t end = sequence.computed + chunk.count;
       ASSERT_GE(static_cast<int64_t>(sequence.pages.size()) * 16, end);
       for (int64_t page = sequence.computed / 16; page * 16 < end; ++page) {
-        ASSERT_TRUE(written.insert(sequence.pages[static_cast<size_t>(page)]).second)
-            << "two write one page";
-      }
-      for (int64_t page = 0; (page + 1) * 16 <= sequence.computed; ++page) {
-        const auto upto = sequence.tokens.begin() + (page + 1) * 16;
-        const auto& [place, added] = holds.try_emplace(sequence.pages[static_cast<size_t>(page)],
-                                                       sequence.tokens.begin(), upto);
-        ASSERT_EQ(place->second, std::vector<int32_t>(sequence.tokens.begin(), upto));
+        const int32_t number = sequence.pages[static_cast<size_t>(page)];
+        ASSERT_TRUE(written.insert(number).second) << "two write one page";
+        if (sequence.computed > page * 16) {
+          ASSERT_EQ(holds_[number], TextBefore(sequence, sequence.computed)) << "page " << page;
+        }
+        holds_[number] = TextBefore(sequence, std::min((page + 1) * 16, end));
       }
     }
-    for (const auto& [page, text] : holds) ASSERT_FALSE(written.contains(page));
+    // All of a step is written before any of it is read.
+    for (const Chunk& chunk : chunks) {
+      const Sequence& sequence = *chunk.sequence;
+      for (int64_t page = 0; (page + 1) * 16 <= sequence.computed; ++page) {
+        ASSERT_EQ(holds_[sequence.pages[static_cast<size_t>(page)]],
+                  TextBefore(sequence, (page + 1) * 16))
+            << "page " << page;
+      }
+    }
     if (pool_.exact_window > 0) CheckExact(chunks);
     ASSERT_LE(tokens, options_.step_tokens);
     ASSERT_LE(scheduler_.running(), options_.max_sequences);
   }
 
-  /// Every exact page that a chunk reads holds what the sequence has there, up to its beginning. A
-  /// page that is written holds something else from then on.
+  /// Likewise: every exact page that a chunk reads holds what the sequence has there.
   void CheckExact(const std::vector<Chunk>& chunks) {
-    const auto upto = [](const Sequence& sequence, int64_t position) {
-      return std::vector<int32_t>(sequence.tokens.begin(), sequence.tokens.begin() + position);
+    const auto beside = [](const Sequence& sequence, int64_t page) {
+      return sequence.exact_pages.at(static_cast<size_t>(page - sequence.first_exact_page()));
     };
     std::set<int32_t> written;
     for (const Chunk& chunk : chunks) {
       const Sequence& sequence = *chunk.sequence;
       const int64_t end = sequence.computed + chunk.count;
-      const int64_t first = sequence.first_exact_page();
-      ASSERT_LE(first, pool_.FirstExactPage(sequence.computed));
-      for (int64_t page = pool_.FirstExactPage(sequence.computed); page * 16 < end; ++page) {
-        const int32_t number = sequence.exact_pages.at(static_cast<size_t>(page - first));
-        const int64_t known = std::min((page + 1) * 16, sequence.computed);
-        if (known > page * 16) {
-          ASSERT_EQ(exact_holds_[number], upto(sequence, known)) << "page " << page;
-        }
-        if (known == (page + 1) * 16) continue;  // read only
+      ASSERT_LE(sequence.first_exact_page(), pool_.FirstExactPage(sequence.computed));
+      for (int64_t page = sequence.computed / 16; page * 16 < end; ++page) {
+        const int32_t number = beside(sequence, page);
         ASSERT_TRUE(written.insert(number).second) << "two write one exact page";
+        if (sequence.computed > page * 16) {
+          ASSERT_EQ(exact_holds_[number], TextBefore(sequence, sequence.computed))
+              << "page " << page;
+        }
+        exact_holds_[number] = TextBefore(sequence, std::min((page + 1) * 16, end));
       }
     }
     for (const Chunk& chunk : chunks) {
       const Sequence& sequence = *chunk.sequence;
-      const int64_t end = sequence.computed + chunk.count;
-      for (int64_t page = sequence.computed / 16; page * 16 < end; ++page) {
-        const int64_t index = page - sequence.first_exact_page();
-        exact_holds_[sequence.exact_pages.at(static_cast<size_t>(index))] =
-            upto(sequence, std::min((page + 1) * 16, end));
+      for (int64_t page = pool_.FirstExactPage(sequence.computed);
+           (page + 1) * 16 <= sequence.computed; ++page) {
+        ASSERT_EQ(exact_holds_[beside(sequence, page)], TextBefore(sequence, (page + 1) * 16))
+            << "page " << page;
       }
     }
   }
@@ -198,7 +204,9 @@ class SimulatedEngine {
   kernels::PagePool pool_;
   SequencePages pages_;
   Scheduler scheduler_;
-  std::map<int32_t, std::vector<int32_t>> exact_holds_;  // tokens up to the last written position
+  // By page: the tokens up to the last position that was written there.
+  std::map<int32_t, std::vector<int32_t>> holds_;
+  std::map<int32_t, std::vector<int32_t>> exact_holds_;
   std::deque<Job> jobs_;
   int64_t clock_ = 0;
 };

@@ -59,4 +59,9 @@ PageHash PageAllocator::Cache(const PageHash& parent, PageTokens tokens, int32_t
   return cache_.HashOf(page);
 }
 
+void PageAllocator::Forget(int32_t page) {
+  ATOM_CHECK(users_.at(static_cast<size_t>(page)) > 0, "page {} has no user", page);
+  if (cache_.Has(page)) cache_.Erase(page);
+}
+
 }  // namespace atom::engine

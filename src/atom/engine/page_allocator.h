@@ -41,6 +41,8 @@ class PageAllocator {
   /// page holds the same already. Gives the hash up to its end.
   PageHash Cache(const PageHash& parent, PageTokens tokens, int32_t page);
   const PageHash& HashOf(int32_t page) const { return cache_.HashOf(page); }
+  /// `page`, which has users, will not be written after all: it is not found any more.
+  void Forget(int32_t page);
 
  private:
   PrefixCache cache_;

@@ -61,23 +61,24 @@ void Scheduler::PlanPrompts() {
     if (!may_begin && !next_begun) return;
     if (next_begun && !(may_begin && RanksBefore(**waiting_.begin(), **begun))) {
       Sequence& sequence = **begun++;
-      if (running_.contains(&sequence)) Plan(sequence);
+      if (running_.contains(&sequence)) PlanPrompt(sequence);
     } else {
       Sequence& sequence = **waiting_.begin();
       may_begin = TryAdmit(sequence);
-      if (may_begin) Plan(sequence);
+      if (may_begin) PlanPrompt(sequence);
     }
   }
 }
 
-void Scheduler::Plan(Sequence& sequence) {
+int64_t Scheduler::Plan(Sequence& sequence) {
   const int64_t wanted = std::min(sequence.remaining(), room_);
   while (pages_.RoomOf(sequence) < sequence.computed + wanted && Extend(sequence)) {
   }
   const int64_t count = std::min(wanted, pages_.RoomOf(sequence) - sequence.computed);
-  if (count == 0) return;  // it is the last in rank: others have the pages
+  if (count == 0) return 0;  // it is the last in rank: others have the pages
   chunks_.push_back({&sequence, count});
   room_ -= count;
+  return count;
 }
 
 bool Scheduler::TryAdmit(Sequence& sequence) {

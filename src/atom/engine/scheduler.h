@@ -8,6 +8,11 @@
 // of the lowest rank gives its pages back and waits again; what it has is computed anew later, or
 // found in the prefix cache. So the first in rank always gets on, and everything ends.
 //
+// A prompt that begins like one planned before it shares its pages, in the same step already:
+// prompts are planned by rank, and pages are taken from those behind, so what is planned of a
+// prompt is computed. A planned decode may be preempted; what it fills is found from the next step
+// on.
+//
 // A function of its calls alone: no clock, no model.
 #pragma once
 
@@ -47,8 +52,8 @@ class Scheduler {
   /// The next step's chunks, valid until the next call; never empty while there are sequences that
   /// need not wait. For each there are pages.
   const std::vector<Chunk>& Schedule();
-  /// The chunks are submitted and count as computed: full pages may be found by others, whose steps
-  /// come later.
+  /// The chunks are submitted and count as computed: pages that answers filled may be found by
+  /// others, whose steps come later.
   void Advance();
   /// The same for pages that were full before all of their tokens were known.
   void CacheFullPages(Sequence& sequence) { pages_.CacheFullPages(sequence); }
@@ -66,7 +71,9 @@ class Scheduler {
 
   void PlanDecodes();
   void PlanPrompts();
-  void Plan(Sequence& sequence);
+  /// Gives the tokens that it got.
+  int64_t Plan(Sequence& sequence);
+  void PlanPrompt(Sequence& sequence) { pages_.Plan(sequence, Plan(sequence)); }
   bool TryAdmit(Sequence& sequence);
   bool Extend(Sequence& sequence);
   void Preempt(Sequence& sequence);

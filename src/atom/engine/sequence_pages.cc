@@ -100,10 +100,10 @@ void SequencePages::Advance(Sequence& sequence) {
   sequence.exact_pages.erase(sequence.exact_pages.begin(), unneeded);
 }
 
-void SequencePages::CacheFullPages(Sequence& sequence) {
+void SequencePages::CacheFullPages(Sequence& sequence, int64_t end) {
   if (!prefix_cache_) return;
-  for (int64_t page = std::ssize(sequence.hashes);
-       (page + 1) * pool_.page_positions <= sequence.computed; ++page) {
+  for (int64_t page = std::ssize(sequence.hashes); (page + 1) * pool_.page_positions <= end;
+       ++page) {
     const PageTokens tokens = TokensOf(sequence, page);
     if (kernels::IsTokenSlot(tokens.back())) return;
     sequence.hashes.push_back(pages_.Cache(HashBefore(sequence, page), tokens,
@@ -130,7 +130,18 @@ void SequencePages::ReleaseExact(Sequence& sequence) {
   }
 }
 
+void SequencePages::ForgetUnwritten(Sequence& sequence) {
+  for (auto page = std::ssize(sequence.hashes) - 1;
+       (page + 1) * pool_.page_positions > sequence.computed; --page) {
+    pages_.Forget(sequence.pages[static_cast<size_t>(page)]);
+    const int64_t exact = page - sequence.first_exact_page();
+    if (has_exact()) exact_.Forget(sequence.exact_pages[static_cast<size_t>(exact)]);
+    sequence.hashes.pop_back();
+  }
+}
+
 void SequencePages::Release(Sequence& sequence) {
+  ForgetUnwritten(sequence);
   const int64_t end = std::ssize(sequence.hashes);
   const int64_t tail = std::max<int64_t>(0, end - tail_pages_);
   for (int64_t page = std::max(tail, sequence.first_exact_page()); has_exact() && page < end;

@@ -9,6 +9,9 @@
 // e(n - tail) … e(n - 1). Tails are kept, as long as there is room, at the end of a prompt, where a
 // prompt left what was cached, where a sequence stopped, and every kPagesBetweenTails pages. What
 // is found ends at the last tail that is kept.
+//
+// A page may be found from when it is planned, before it is written: each layer of a step writes K
+// and V of all rows before any of them attends, so its reader may be in the writer's own step.
 #pragma once
 
 #include <cstdint>
@@ -36,10 +39,15 @@ class SequencePages {
   bool CanBegin(const Sequence& sequence, int64_t running) const;
   /// Takes one page more; false if there is none.
   bool Extend(Sequence& sequence);
+  /// `count` tokens more will be computed in the step that is planned, for certain: pages that they
+  /// fill may be found by others. If the step fails, Release takes them back.
+  void Plan(Sequence& sequence, int64_t count) {
+    CacheFullPages(sequence, sequence.computed + count);
+  }
   /// More is computed: full pages may be found by others, exact pages that no query needs go.
   void Advance(Sequence& sequence);
   /// The same for pages that were full before all of their tokens were known.
-  void CacheFullPages(Sequence& sequence);
+  void CacheFullPages(Sequence& sequence) { CacheFullPages(sequence, sequence.computed); }
   /// Gives back everything: nothing counts as computed.
   void Release(Sequence& sequence);
 
@@ -49,6 +57,10 @@ class SequencePages {
   static PageHash HashBefore(const Sequence& sequence, int64_t page);
   /// The exact pages in front of the end of its pages; false, and none, if one is missing.
   bool FindTail(Sequence& sequence);
+  /// Those that end at `end` tokens or before.
+  void CacheFullPages(Sequence& sequence, int64_t end);
+  /// Full pages of a step that never came.
+  void ForgetUnwritten(Sequence& sequence);
   bool IsKept(const Sequence& sequence, int64_t page) const;
   void CacheExact(const Sequence& sequence, int64_t page);
   void ReleaseExact(Sequence& sequence);
