@@ -16,8 +16,8 @@ struct EngineOfModel {
   engine::LoadedModel loaded{"cpu"};
   engine::OwnRunner runner;
   chat::ChatTemplate chat_template = chat::ChatTemplate::FromName("plain").value();
-  MaskThreads mask_threads;
   grammar::TokenTrie trie{*loaded.tokenizer, 260};
+  MaskThreads mask_threads;  // walk the trie
   ServedModel model = {.name = "tiny",
                        .tokenizer = loaded.tokenizer.get(),
                        .chat_template = &chat_template,

@@ -29,8 +29,8 @@ inline std::unique_ptr<tokenizer::Tokenizer> ByteTokenizer() {
 struct TinyServed {
   std::unique_ptr<tokenizer::Tokenizer> tokenizer = ByteTokenizer();
   chat::ChatTemplate chat_template = chat::ChatTemplate::FromName("plain").value();
-  MaskThreads mask_threads;
   grammar::TokenTrie trie{*tokenizer, 260};
+  MaskThreads mask_threads;  // walk the trie
   ServedModel model = {.name = "tiny",
                        .tokenizer = tokenizer.get(),
                        .chat_template = &chat_template,

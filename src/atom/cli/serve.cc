@@ -114,7 +114,10 @@ Status RunServe(ServeFlags& flags) {
                                          .sequences = flags.memory.max_sequences}});
   if (!transformer.ok()) return transformer.error();
 
-  server::MaskThreads mask_threads(mask_limits);  // requests in the engine use them
+  const int64_t vocab_size = opened->files.spec.vocab_size;
+  // The threads walk the trie, and requests in the engine use the threads: each outlives its user.
+  const grammar::TokenTrie trie(*opened->tokenizer, vocab_size);
+  server::MaskThreads mask_threads(mask_limits);
   model::LocalRunner runner(**transformer, {.kv_pages = plan->pages});
   flags.engine.max_sequences = flags.memory.max_sequences;
   flags.engine.prefix_cache = !flags.no_prefix_cache;
@@ -125,8 +128,6 @@ Status RunServe(ServeFlags& flags) {
   flags.service.queue_time = std::chrono::seconds(flags.queue_seconds);
   flags.service.drain_time = std::chrono::seconds(flags.drain_seconds);
   flags.service.stuck_after = std::chrono::seconds(flags.stuck_seconds);
-  const int64_t vocab_size = opened->files.spec.vocab_size;
-  const grammar::TokenTrie trie(*opened->tokenizer, vocab_size);
   const server::ServedModel served = {
       .name = flags.served_name.empty() ? NameOf(flags.model) : flags.served_name,
       .tokenizer = opened->tokenizer.get(),
