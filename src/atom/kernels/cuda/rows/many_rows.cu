@@ -1,5 +1,5 @@
-// The kernels of fused/lane_groups.cuh.
-#include "atom/kernels/cuda/rows/fused/lane_groups.cuh"
+// The kernels of fused/many_rows.cuh.
+#include "atom/kernels/cuda/rows/fused/many_rows.cuh"
 
 namespace atom::kernels::cuda::fused {
 namespace {
@@ -8,14 +8,14 @@ template <bool kNorm, bool kHadamard, RowType kType>
 cudaError_t LaunchTeams(const FusedQuantizeCall& call, cudaStream_t stream) {
   switch (TeamWarps(call)) {
     case 2:
-      return LaunchLaneGroups<kNorm, kHadamard, kType, 2>(call, stream);
+      return LaunchManyRows<kNorm, kHadamard, kType, 2>(call, stream);
     case 3:
-      return LaunchLaneGroups<kNorm, kHadamard, kType, 3>(call, stream);
+      return LaunchManyRows<kNorm, kHadamard, kType, 3>(call, stream);
     case 4:
-      return LaunchLaneGroups<kNorm, kHadamard, kType, 4>(call, stream);
+      return LaunchManyRows<kNorm, kHadamard, kType, 4>(call, stream);
     default:
       // Of fp32, shared memory does not hold the tables and a row.
-      return LaunchLaneGroups<kNorm, kHadamard, RowType::kF16, 8>(call, stream);
+      return LaunchManyRows<kNorm, kHadamard, RowType::kF16, 8>(call, stream);
   }
 }
 
@@ -33,7 +33,7 @@ cudaError_t LaunchSource(const FusedQuantizeCall& call, cudaStream_t stream) {
 
 }  // namespace
 
-cudaError_t EnqueueLaneGroups(const FusedQuantizeCall& call, cudaStream_t stream) {
+cudaError_t EnqueueManyRows(const FusedQuantizeCall& call, cudaStream_t stream) {
   return call.source == FusedSource::kRmsNorm ? LaunchSource<true>(call, stream)
                                               : LaunchSource<false>(call, stream);
 }

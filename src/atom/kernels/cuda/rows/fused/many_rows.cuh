@@ -1,10 +1,10 @@
-// Many rows in groups of 128. A thread owns a group: what the other kernel (kernel.cuh) exchanges
-// between lanes, transform and maximum, stays in its registers, and what is computed once a row and
-// thread is computed by a quarter of the threads. A warp owns 4,096 columns, so that shorter rows
-// need no barrier; of longer ones two or four neighbouring warps are a team. A CTA fills its
-// multiprocessor, and its teams share one set of tables:
+// Many rows in groups of 128. A thread owns 64 columns, half a group, where those of kernel.cuh own
+// 16 or 32: fewer threads compute what is computed once a row and thread, and the transform needs
+// one other lane. (With a whole group a thread the code of a row is longer than what a
+// multiprocessor keeps of instructions.) A CTA fills its multiprocessor. Its teams, two to eight
+// neighbouring warps, take a row each and share the tables:
 //
-//   shared memory   tables of the columns | a staged row for each team
+//   shared memory   tables of the columns | a staged row a team | bytes on their way out, a warp
 //
 // With one barrier of the team at each bar (squares are those of a norm):
 //
@@ -16,18 +16,18 @@
 
 #include "atom/kernels/cuda/ptx/sync.h"
 #include "atom/kernels/cuda/rows/fused/gather_tables.cuh"
-#include "atom/kernels/cuda/rows/fused/lane_groups_call.h"
 #include "atom/kernels/cuda/rows/fused/magnitudes.cuh"
+#include "atom/kernels/cuda/rows/fused/many_rows_call.h"
 #include "atom/kernels/cuda/rows/fused/squares.cuh"
 #include "atom/kernels/cuda/rows/fused/transform.cuh"
 #include "atom/kernels/cuda/rows/two_level.cuh"
 
 namespace atom::kernels::cuda::fused {
 
-inline constexpr int kMostRowWarps = 16;  ///< of a CTA: 128 registers a thread
+inline constexpr int kCtaWarps = 16;  ///< of a CTA: 128 registers a thread
 
 template <bool kNorm, bool kHadamard, RowType kType, int kTeamWarps>
-class LaneGroups {
+class ManyRows {
  public:
   /// Shared memory of a CTA with `teams` teams.
   static constexpr int Bytes(int teams) {
@@ -36,7 +36,7 @@ class LaneGroups {
   }
 
   /// `partials`: one for each warp of the CTA.
-  __device__ LaneGroups(const Params& params, char* shared, Partial* partials)
+  __device__ ManyRows(const Params& params, char* shared, Partial* partials)
       : params_(params),
         call_(params.call),
         team_(32 * kTeamWarps),
@@ -278,28 +278,28 @@ class LaneGroups {
 };
 
 template <bool kNorm, bool kHadamard, RowType kType, int kTeamWarps>
-__global__ void __launch_bounds__(32 * kMostRowWarps, 1)
-    LaneGroupsKernel(const __grid_constant__ Params params) {
+__global__ void __launch_bounds__(32 * kCtaWarps, 1)
+    ManyRowsKernel(const __grid_constant__ Params params) {
   extern __shared__ __align__(128) char shared[];
-  __shared__ Partial partials[kMostRowWarps];
+  __shared__ Partial partials[kCtaWarps];
   ptx::LaunchDependents();
-  LaneGroups<kNorm, kHadamard, kType, kTeamWarps>(params, shared, partials).Run();
+  ManyRows<kNorm, kHadamard, kType, kTeamWarps>(params, shared, partials).Run();
 }
 
 /// Teams of a CTA: as many as registers and shared memory hold.
 template <bool kNorm, bool kHadamard, RowType kType, int kTeamWarps>
 constexpr int TeamsOf() {
   constexpr int kSharedBytes = 226 * 1024;  // of 227 KiB, some of which are partials
-  int teams = kMostRowWarps / kTeamWarps;
-  while (LaneGroups<kNorm, kHadamard, kType, kTeamWarps>::Bytes(teams) > kSharedBytes) --teams;
+  int teams = kCtaWarps / kTeamWarps;
+  while (ManyRows<kNorm, kHadamard, kType, kTeamWarps>::Bytes(teams) > kSharedBytes) --teams;
   return teams;
 }
 
 template <bool kNorm, bool kHadamard, RowType kType, int kTeamWarps>
-cudaError_t LaunchLaneGroups(const FusedQuantizeCall& call, cudaStream_t stream) {
+cudaError_t LaunchManyRows(const FusedQuantizeCall& call, cudaStream_t stream) {
   constexpr int kTeams = TeamsOf<kNorm, kHadamard, kType, kTeamWarps>();
-  constexpr int kBytes = LaneGroups<kNorm, kHadamard, kType, kTeamWarps>::Bytes(kTeams);
-  auto* kernel = LaneGroupsKernel<kNorm, kHadamard, kType, kTeamWarps>;
+  constexpr int kBytes = ManyRows<kNorm, kHadamard, kType, kTeamWarps>::Bytes(kTeams);
+  auto* kernel = ManyRowsKernel<kNorm, kHadamard, kType, kTeamWarps>;
   static const cudaError_t prepared =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (prepared != cudaSuccess) return prepared;

@@ -1,4 +1,4 @@
-// Which calls of the fused quantizer fill the lanes of the kernel of lane_groups.cuh, and its
+// Which calls of the fused quantizer fill the lanes of the kernel of many_rows.cuh, and its
 // launch.
 #pragma once
 
@@ -30,6 +30,6 @@ inline bool FillLanes(const FusedQuantizeCall& call) {
 }
 
 /// REQUIRES: FillLanes(call).
-cudaError_t EnqueueLaneGroups(const FusedQuantizeCall& call, cudaStream_t stream);
+cudaError_t EnqueueManyRows(const FusedQuantizeCall& call, cudaStream_t stream);
 
 }  // namespace atom::kernels::cuda::fused
