@@ -56,7 +56,9 @@ class ManyRows {
         shared + 32 * kTeamWarps * (Tables::kThreadBytes + teams * Staged::kThreadBytes) +
         threadIdx.x / 32 * 32 * kThreadColumns);
     const uint32_t line = team_.lane() / 2;
-    own_ = line * 8 + (team_.lane() % 2 * 4 ^ line % 8);
+    const bool exchanged = kHadamard && low_;
+    own_ = line * 8 + (team_.lane() % 2 * (exchanged ? 2 : 4) ^ TurnOf(line));
+    second_half_ = exchanged ? 4 : 2;
     twist_ = Twist<kType>::template Of<kThreadColumns>(column);
   }
 
@@ -152,16 +154,31 @@ class ManyRows {
       NormalizeFour(inverse, tables_.Weights(i), y + 4 * i);
   }
 
-  /// Of groups of low-bit columns: small distances in registers, the largest between two lanes.
+  /// Of groups of low-bit columns. Distances up to 32 are between registers; in the odd lane of a
+  /// group the last leaves differences where the even one has sums, so that both keep their first
+  /// half and exchange the second. Then the even lane has the columns of sums at distance 32 of
+  /// both, the odd lane those of differences, but for the sign of its second half.
   __device__ __forceinline__ void Transform(float (&y)[kThreadColumns]) const {
-    if (low_) Butterflies<1, kThreadColumns>(y);
+    constexpr int kHalf = kThreadColumns / 2;
     const float sign = team_.lane() % 2 != 0 ? -1.0f : 1.0f;
+    if (low_) {
+      Butterflies<1, kHalf>(y);
+      Butterflies<1, kHalf>(y + kHalf);
 #pragma unroll
-    for (float& value : y) {
-      const float other = __shfl_xor_sync(~0u, value, 1);
-      if (low_) value = __fmaf_rn(sign, value, other);
+      for (int i = 0; i < kHalf; ++i) {
+        const float a = y[i], b = y[i + kHalf];
+        y[i] = __fmaf_rn(sign, b, a), y[i + kHalf] = __fmaf_rn(-sign, b, a);
+      }
     }
-    if (low_) ScaleTransformed(y, params_.transform_norm, twist_);
+#pragma unroll
+    for (int i = 0; i < kHalf; ++i) {
+      const float own = y[i], other = __shfl_xor_sync(~0u, y[i + kHalf], 1);
+      if (low_) y[i] = __fadd_rn(own, other), y[i + kHalf] = __fsub_rn(own, other);
+    }
+    if (low_) {
+      ScaleTransformed<kType, kHalf>(y, params_.transform_norm, twist_);
+      ScaleTransformed<kType, kHalf>(y + kHalf, sign * params_.transform_norm, twist_);
+    }
   }
 
   /// The thread's largest magnitude; what has no code of its own is taken out of y
@@ -199,7 +216,7 @@ class ManyRows {
         sum = __dp4a(static_cast<int>(words[i]), 0x01010101, sum);
       }
       if constexpr (!kHadamard) twist_.Untwist(words);
-      bytes_[own_ ^ h] = {words[0], words[1], words[2], words[3]};
+      bytes_[own_ ^ h % 2 ^ (h < 2 ? 0 : second_half_)] = {words[0], words[1], words[2], words[3]};
     }
     StoreBytes(row);
     sum = __reduce_add_sync(~0u, low_ ? sum : 0);
@@ -208,6 +225,11 @@ class ManyRows {
     } else {
       team_.Tell(partials_, &Partial::code_sum, sum);
     }
+  }
+
+  /// So that the halves of lines that 8 lanes write at once lie in all banks.
+  __device__ __forceinline__ static uint32_t TurnOf(uint32_t line) {
+    return kHadamard ? line % 2 + line / 2 % 2 * 4 : line % 4;
   }
 
   /// The warp's bytes, of which a thread has written half a line of 128 in shared memory, to global
@@ -225,7 +247,7 @@ class ManyRows {
 #pragma unroll
     for (uint32_t i = 0; i < kLines / 4; ++i) {
       const uint32_t line = 4 * i + lane / 8;
-      bytes[i] = bytes_[line * 8 + (place ^ in_atom ^ line % 8)];
+      bytes[i] = bytes_[line * 8 + (place ^ in_atom ^ TurnOf(line))];
     }
     __syncwarp();
 #pragma unroll
@@ -269,10 +291,11 @@ class ManyRows {
   Partial* const partials_;
   Tables tables_;
   const Staged x_;
-  const uint32_t base_;  ///< of the team's staged row, the same in all lanes
-  bool low_;             ///< the thread's columns are low-bit ones
-  uint4* bytes_;         ///< of the warp, [kLines][8 chunks], chunk h of line l at h ^ l % 8
-  uint32_t own_;         ///< the thread's chunk 0
+  const uint32_t base_;   ///< of the team's staged row, the same in all lanes
+  bool low_;              ///< the thread's columns are low-bit ones
+  uint4* bytes_;          ///< of the warp, [kLines][8 chunks], chunk c of line l at c ^ TurnOf(l)
+  uint32_t own_;          ///< the thread's chunk 0; chunk 1 differs from it in the lowest bit
+  uint32_t second_half_;  ///< bits in which chunks 2 and 3 differ from those
   Twist<kType> twist_;
   float token_scale_ = 0, outlier_scale_ = 0;  ///< of the last row
 };

@@ -21,10 +21,9 @@ __device__ __forceinline__ void Butterflies(float* y) {
   }
 }
 
-/// The product by 1 / sqrt(group) behind the butterflies of all columns of a group, twisted ones.
+/// The product by 1 / sqrt(group) behind the butterflies, of kColumns twisted columns from y on.
 template <RowType kType, int kColumns>
-__device__ __forceinline__ void ScaleTransformed(float (&y)[kColumns], float norm,
-                                                 const Twist<kType>& twist) {
+__device__ __forceinline__ void ScaleTransformed(float* y, float norm, const Twist<kType>& twist) {
   float norms[4];
 #pragma unroll
   for (int j = 0; j < 4; ++j) norms[j] = twist.Norm(norm, j);
