@@ -244,6 +244,21 @@ std::vector<QuantizeCase> QuantizeCases() {
     c.scale = FusedScale::kGroup;
     cases.push_back(c);
   }
+  {  // a group a thread, a row a warp or a team of warps
+    constexpr auto kNorm = FusedSource::kRmsNorm, kValues = FusedSource::kValues;
+    constexpr auto kToken = FusedScale::kToken, kGroup = FusedScale::kGroup,
+                   kInteger = FusedScale::kInteger;
+    constexpr RowType kF16 = RowType::kF16;
+    cases.push_back({kNorm, kInteger, kF16, 600, 3728, 144});  // the last thread has 16 columns
+    cases.push_back({kNorm, kGroup, kF16, 513, 4096, 128, 128, 4, false});
+    cases.push_back({kValues, kInteger, kF16, 520, 4096, 0, 128, 4, true, false, false});
+    cases.push_back({kNorm, kToken, kF16, 520, 7440, 144, 128, 8});
+    cases.push_back({kValues, kGroup, kF16, 513, 8192, 128, 128, 4, false, false, false});
+    cases.push_back({kNorm, kInteger, kF16, 513, 16384, 256});
+    cases.push_back({kValues, kInteger, kF16, 513, 16256, 128});
+    cases.push_back({kNorm, kInteger, RowType::kF32, 300, 5120, 128});
+    cases.push_back({kValues, kGroup, RowType::kF32, 300, 8192, 256, 128, 4, false});
+  }
   QuantizeCase eight;
   eight.bits = 8;
   eight.scale = FusedScale::kToken;
@@ -256,30 +271,37 @@ std::vector<QuantizeCase> QuantizeCases() {
 INSTANTIATE_TEST_SUITE_P(Cases, FusedQuantizeTest, ::testing::ValuesIn(QuantizeCases()),
                          [](const auto& which) { return QuantizeCaseName(which.param); });
 
-/// Quantizes `rows` rows of x, [rows][1024] (gate and up: [rows][2048]) with 128 outliers, in
-/// groups of 128.
+/// Quantizes `rows` rows of x, [rows][columns] (gate and up: [rows][2 columns]) with 128 outliers,
+/// in groups of 128.
 struct Quantized {
   std::vector<int8_t> bytes;
   std::vector<TokenScales> tokens;
   std::vector<float> group_scales;
   PackedActivationLayout layout;
 };
-Quantized QuantizeRows(const std::vector<float>& x, int rows, FusedSource source, FusedScale scale,
-                       const Stream& stream, bool hadamard = false) {
-  constexpr int kColumns = 1024, kOutliers = 128, kGroup = 128;
+struct RowsKind {
+  RowType type;
+  int columns;
+};
+Quantized QuantizeRows(const RowsKind& kind, const std::vector<float>& x, int rows,
+                       FusedSource source, FusedScale scale, const Stream& stream,
+                       bool hadamard = false) {
+  constexpr int kOutliers = 128, kGroup = 128;
+  const int columns = kind.columns;
   Quantized result;
-  result.layout = {rows, kColumns - kOutliers, kOutliers};
-  const std::vector<float> weights(kColumns, 0.75f);
-  DeviceArray<float> device_x(x), weight(weights);
+  result.layout = {rows, columns - kOutliers, kOutliers};
+  const std::vector<float> weights(static_cast<size_t>(columns), 0.75f);
+  DeviceArray<std::byte> device_x(Encode(kind.type, x));
+  DeviceArray<float> weight(weights);
   DeviceArray<int8_t> codes(static_cast<size_t>(result.layout.bytes()));
   DeviceArray<TokenScales> tokens(static_cast<size_t>(result.layout.padded_tokens()));
   DeviceArray<float> scales(
-      static_cast<size_t>((kColumns - kOutliers) / kGroup * result.layout.padded_tokens()));
+      static_cast<size_t>((columns - kOutliers) / kGroup * result.layout.padded_tokens()));
   FusedQuantizeCall call;
-  call.x = {device_x.data(), RowType::kF32, std::ssize(x) / rows};
+  call.x = {device_x.data(), kind.type, std::ssize(x) / rows};
   call.hadamard = hadamard;
   call.rows = rows;
-  call.columns = kColumns;
+  call.columns = columns;
   call.source = source;
   call.weight = weight.data();
   call.epsilon = 1e-5f;
@@ -303,59 +325,76 @@ class FusedQuantizeRowsTest : public CudaTest {};
 
 TEST_F(FusedQuantizeRowsTest, ValuesWithoutACodeOfTheirOwnHaveTheOnesTheContractNames) {
   Rng rng(8);
-  std::vector<float> x(1024);
-  for (float& v : x) v = static_cast<float>(rng.Normal());
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  x[5] = std::numeric_limits<float>::quiet_NaN();  // group 0: the others as if it were 0
-  x[130] = kInfinity;                              // group 1
-  x[260] = -kInfinity, x[261] = std::numeric_limits<float>::max();
-  x[1000] = std::numeric_limits<float>::quiet_NaN(), x[1001] = -kInfinity;  // outliers
-  const Quantized q = QuantizeRows(x, 1, FusedSource::kValues, FusedScale::kGroup, stream());
-  const auto code = [&](int column) {
-    const bool outlier = column >= 896;
-    return q
-        .bytes[static_cast<size_t>(q.layout.offset(0, outlier ? column - 896 : column, outlier))];
-  };
-  float largest = 0;
-  for (int i = 0; i < 128; ++i) {
-    if (i != 5) largest = std::max(largest, std::abs(x[static_cast<size_t>(i)]));
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  for (const int rows : {1, 512}) {
+    const RowsKind kind = rows == 1 ? RowsKind{RowType::kF32, 1024} : RowsKind{RowType::kF16, 4096};
+    const int low = kind.columns - 128, row = rows / 3;
+    std::vector<float> all(static_cast<size_t>(rows * kind.columns));
+    for (float& v : all) v = RoundTo(kind.type, static_cast<float>(rng.Normal()));
+    float* const x = all.data() + row * kind.columns;
+    x[5] = kNan;         // group 0: the others as if it were 0
+    x[130] = kInfinity;  // group 1
+    x[260] = -kInfinity, x[261] = std::numeric_limits<float>::max();
+    x[low + 104] = kNan, x[low + 105] = -kInfinity;
+    const Quantized q =
+        QuantizeRows(kind, all, rows, FusedSource::kValues, FusedScale::kGroup, stream());
+    const auto code = [&](int column) {
+      const bool outlier = column >= low;
+      return q.bytes[static_cast<size_t>(
+          q.layout.offset(row, outlier ? column - low : column, outlier))];
+    };
+    const auto scale = [&](int group) {
+      return q.group_scales[static_cast<size_t>(group * q.layout.padded_tokens() + row)];
+    };
+    float largest = 0;
+    for (int i = 0; i < 128; ++i) {
+      if (i != 5) largest = std::max(largest, std::abs(x[i]));
+    }
+    EXPECT_EQ(scale(0), ToFloat(ToHalf(largest / 7)));
+    EXPECT_EQ(code(5), 0);
+    EXPECT_EQ(scale(1), 65504);
+    EXPECT_EQ(code(130), 7);
+    EXPECT_EQ(code(131), 0);
+    EXPECT_EQ(code(260), -8);
+    EXPECT_EQ(code(261), 7);
+    EXPECT_EQ(q.tokens[static_cast<size_t>(row)].outlier_scale, 65504);
+    EXPECT_EQ(code(low + 104), 0);
+    EXPECT_EQ(code(low + 105), -128);
   }
-  EXPECT_EQ(q.group_scales[0], ToFloat(ToHalf(largest / 7)));
-  EXPECT_EQ(code(5), 0);
-  EXPECT_EQ(q.group_scales[8], 65504);
-  EXPECT_EQ(code(130), 7);
-  EXPECT_EQ(code(131), 0);
-  EXPECT_EQ(code(260), -8);
-  EXPECT_EQ(code(261), 7);
-  EXPECT_EQ(q.tokens[0].outlier_scale, 65504);
-  EXPECT_EQ(code(1000), 0);
-  EXPECT_EQ(code(1001), -128);
 }
 
 TEST_F(FusedQuantizeRowsTest, ARowDoesNotDependOnTheRowsBesideIt) {
   Rng rng(9);
-  std::vector<float> x(size_t{4096} * 2048);
+  std::vector<float> x(size_t{4096} * 4096);
   for (float& v : x) v = static_cast<float>(rng.Normal());
-  for (const FusedSource source :
-       {FusedSource::kRmsNorm, FusedSource::kValues, FusedSource::kSiluMul}) {
-    for (const FusedScale scale : {FusedScale::kGroup, FusedScale::kInteger}) {
-      const auto quantize = [&](int rows) {
-        const int64_t width = source == FusedSource::kSiluMul ? 2048 : 1024;
-        const std::vector<float> some(x.begin(), x.begin() + rows * width);
-        return QuantizeRows(some, rows, source, scale, stream(), scale == FusedScale::kInteger);
-      };
-      const Quantized alone = quantize(1);
-      for (const int rows : {3, 17, 64, 65, 256, 4096}) {
-        const Quantized many = quantize(rows);
-        EXPECT_EQ(std::memcmp(&many.tokens[0], &alone.tokens[0], sizeof(TokenScales)), 0) << rows;
-        for (int j = 0; j < 1024; ++j) {
-          const bool outlier = j >= 896;
-          const int column = outlier ? j - 896 : j;
-          ASSERT_EQ(many.bytes[static_cast<size_t>(many.layout.offset(0, column, outlier))],
-                    alone.bytes[static_cast<size_t>(alone.layout.offset(0, column, outlier))])
-              << rows << " rows, column " << j;
-        }
+  const auto compare = [&](const RowsKind& kind, FusedSource source, FusedScale scale) {
+    const auto quantize = [&](int rows) {
+      const int64_t width = source == FusedSource::kSiluMul ? 2 * kind.columns : kind.columns;
+      const std::vector<float> some(x.begin(), x.begin() + rows * width);
+      return QuantizeRows(kind, some, rows, source, scale, stream(), scale == FusedScale::kInteger);
+    };
+    const Quantized alone = quantize(1);
+    for (const int rows : {3, 17, 64, 65, 255, 256, 4096}) {
+      const Quantized many = quantize(rows);
+      EXPECT_EQ(std::memcmp(&many.tokens[0], &alone.tokens[0], sizeof(TokenScales)), 0) << rows;
+      for (int j = 0; j < kind.columns; ++j) {
+        const bool outlier = j >= kind.columns - 128;
+        const int column = outlier ? j - (kind.columns - 128) : j;
+        ASSERT_EQ(many.bytes[static_cast<size_t>(many.layout.offset(0, column, outlier))],
+                  alone.bytes[static_cast<size_t>(alone.layout.offset(0, column, outlier))])
+            << rows << " rows, column " << j;
       }
+    }
+  };
+  for (const FusedScale scale : {FusedScale::kGroup, FusedScale::kInteger}) {
+    for (const FusedSource source :
+         {FusedSource::kRmsNorm, FusedSource::kValues, FusedSource::kSiluMul}) {
+      compare({RowType::kF32, 1024}, source, scale);
+    }
+    for (const RowType type : {RowType::kF16, RowType::kF32}) {
+      compare({type, 4096}, FusedSource::kRmsNorm, scale);
+      compare({type, 4096}, FusedSource::kValues, scale);
     }
   }
 }

@@ -28,7 +28,7 @@ TEST(GemmChoice, StreamsFewTokensAndTilesMany) {
       const GemmDesc desc = Desc(recipe, m, 8192, 8192);
       ASSERT_EQ(WhyNotChosen(desc), "");
       const GemmChoice choice = ChooseGemm(desc, GemmDevice{});
-      const bool only_streams = recipe == GemmRecipe::kW4A16 || recipe == GemmRecipe::kDense;
+      const bool only_streams = recipe == GemmRecipe::kW4A16;
       EXPECT_EQ(std::holds_alternative<StreamPlan>(choice), m <= 64 || only_streams)
           << ToString(choice);
     }

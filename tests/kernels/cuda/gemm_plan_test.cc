@@ -39,6 +39,19 @@ TEST(CudaGemmPlan, PowerCountsWhereAllAreBusy) {
   EXPECT_EQ(PlanGemm(Integer(256, 28672, 8192), {}).kernel, GemmKernel::kInteger256);
 }
 
+TEST(CudaGemmPlan, DenseWeightsHaveBlocksOfTheirOwn) {
+  const auto dense = [](int64_t m, int64_t n, int64_t k) {
+    return GemmDesc{GemmRecipe::kDense, m, {n}, 0, k};
+  };
+  const GemmPlan plan = PlanGemm(dense(4096, 8192, 8192), {});
+  EXPECT_EQ(plan.kernel, GemmKernel::kDense256);
+  EXPECT_EQ(plan.stages, 4);
+  EXPECT_LE(plan.shared_bytes, 232448);
+  EXPECT_EQ(PlanGemm(dense(256, 8192, 8192), {}).kernel, GemmKernel::kDense128);
+  EXPECT_NE(WhyNotComputed({GemmRecipe::kDense, 1, {64}, 64, 64}).find("4-bit columns"),
+            std::string::npos);
+}
+
 TEST(CudaGemmPlan, GroupsOfSeveralBlocksHaveAKernel) {
   const GemmDesc desc{GemmRecipe::kGroup, 300, {512}, 512, 128, 256};
   ASSERT_EQ(WhyNotComputed(desc), "");

@@ -144,7 +144,8 @@ StreamingProblem::Output StreamingProblem::Run(const GemmDesc& desc, const GemmC
   const DeviceArray<float> device_groups(group_scales.empty() ? std::vector<float>(1)
                                                               : group_scales);
 
-  const int64_t stride = desc.total_n() + 5;
+  // Where rows may start at multiples of 16 bytes they do, so that tensor stores can be chosen.
+  const int64_t stride = desc.total_n() + (desc.total_n() % 8 == 0 ? 8 : 5);
   const bool wide = desc.output == GemmOutput::kFloat;
   const auto bits = [&](float v) -> uint32_t {
     if (wide) return std::bit_cast<uint32_t>(v);

@@ -68,7 +68,8 @@ std::optional<FusedQuantizeCall> FusedOf(const PlainQuantizeCall& call) {
   const std::optional<FusedSource> source = FusedSourceOf(call);
   const int group = FusedGroup(call);
   if (!source || call.bits == 16 || call.simulated || group == 0 ||
-      call.columns > kMaxFusedColumns || call.columns % 16 != 0 || call.outliers % 16 != 0) {
+      call.columns > kMaxFusedColumns || call.columns % 16 != 0 || call.outliers % 16 != 0 ||
+      call.clip < kLeastFusedClip) {
     return std::nullopt;
   }
   FusedQuantizeCall fused;

@@ -18,7 +18,8 @@ GemmChoice ChooseGemm(const GemmDesc& desc, const GemmDevice& device) {
   if (!WhyNotStreamed(desc).empty()) return tiled;
   const StreamPlan streamed = PlanStream(desc, device);
   const double tiled_clocks = std::max(tiled.estimated_clocks, MemoryClocks(desc));
-  if (tiled_clocks < streamed.estimated_clocks) return tiled;
+  // Where memory bounds both, streaming is the one that was made for it.
+  if (1.02 * tiled_clocks < streamed.estimated_clocks) return tiled;
   return streamed;
 }
 

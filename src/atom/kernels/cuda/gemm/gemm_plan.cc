@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "atom/core/check.h"
+#include "atom/kernels/cuda/gemm/packed_dense.h"
 #include "atom/kernels/cuda/gemm/tiled/tile_layout.h"
 
 namespace atom::kernels::cuda {
@@ -25,6 +26,10 @@ constexpr GemmKernelInfo kKernels[] = {
      true},
     {GemmKernel::kInt8x256, "int8_256", GemmRecipe::kInt8, 128, 256, 2, 2, 4, 1120, 1.37},
     {GemmKernel::kInt8x128, "int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5, 641, 1.41},
+    {GemmKernel::kDense256, "dense_256", GemmRecipe::kDense, 128, 256, 2, 2, 4, 1150, 1.37},
+    {GemmKernel::kDense192, "dense_192", GemmRecipe::kDense, 128, 192, 2, 2, 5, 870, 1.37},
+    {GemmKernel::kDense128, "dense_128", GemmRecipe::kDense, 128, 128, 2, 2, 6, 620, 1.37},
+    {GemmKernel::kDense64, "dense_64", GemmRecipe::kDense, 128, 64, 2, 2, 8, 500, 1.32},
     {GemmKernel::kExpertInteger128, "expert_integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6,
      670, 1.37, false, true},
     {GemmKernel::kExpertGroup128, "expert_group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1120,
@@ -37,7 +42,8 @@ int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // K blocks of outlier columns that have a place of their own in shared memory.
 int OutlierBlocks(const GemmDesc& desc) {
-  return desc.recipe == GemmRecipe::kInt8 ? 0 : static_cast<int>(DivideUp(desc.k8, kBlockColumns));
+  const bool one_width = desc.recipe == GemmRecipe::kInt8 || desc.recipe == GemmRecipe::kDense;
+  return one_width ? 0 : static_cast<int>(DivideUp(desc.k8, kBlockColumns));
 }
 
 int64_t SharedBytes(const GemmDesc& desc, const GemmKernelInfo& info, int stages) {
@@ -60,8 +66,8 @@ double EstimateClocks(const GemmDesc& desc, const GemmKernelInfo& info, const Ge
                       const GemmPlan& plan) {
   constexpr double kStart = 4000;      // launch, first loads, last stores
   constexpr double kEpilogue = 0.137;  // a value of the tile
-  const auto blocks =
-      static_cast<double>(DivideUp(desc.k4, kBlockColumns) + DivideUp(desc.k8, kBlockColumns));
+  const int64_t columns = desc.recipe == GemmRecipe::kDense ? kDenseColumns : kBlockColumns;
+  const auto blocks = static_cast<double>(DivideUp(desc.k4, columns) + DivideUp(desc.k8, columns));
   const double tile = blocks * info.block_clocks + kEpilogue * info.tile_rows * info.tile_tokens;
   const int64_t tiles = plan.row_tiles * desc.expected_token_tiles(info.tile_tokens);
   const auto waves = static_cast<double>(DivideUp(tiles, plan.grid));
@@ -92,6 +98,10 @@ std::string WhyNotComputed(const GemmDesc& desc) {
     return fmt::format("{} experts: at most {}", desc.experts, kMaxExperts);
   }
   if (desc.k4 > 65536) return fmt::format("{} low-bit columns: INT32 sums hold 65,536", desc.k4);
+  if (desc.recipe == GemmRecipe::kDense) {
+    if (desc.k4 != 0) return fmt::format("dense weights with {} 4-bit columns", desc.k4);
+    return desc.experts == 0 ? "" : "no tiled kernel for dense weights of experts";
+  }
   const bool group = desc.recipe == GemmRecipe::kGroup;
   const PackedWeightLayout layout{desc.n[0], desc.k4, desc.k8, desc.group,
                                   group ? GroupScale::kHalf : GroupScale::kInteger};

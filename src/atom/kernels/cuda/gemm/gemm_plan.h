@@ -25,6 +25,10 @@ enum class GemmKernel {
   kWideGroup128,
   kInt8x256,
   kInt8x128,
+  kDense256,
+  kDense192,
+  kDense128,
+  kDense64,
   kExpertInteger128,
   kExpertGroup128,
   kExpertInt8x128,
@@ -40,8 +44,9 @@ struct GemmKernelInfo {
   int warpgroups;   ///< that multiply; one more loads
   int cluster;      ///< CTAs, side by side along the outputs, that share their activations' loads
   int max_stages;
-  int block_clocks;  ///< measured: what a K block of 128 takes a CTA (docs/performance-gpu.md)
-  double power;      ///< how much slower the card's power makes it when every SM is busy
+  int block_clocks;          ///< measured: what a K block (64 columns if dense) takes a CTA
+                             ///< (docs/performance-gpu.md)
+  double power;              ///< how much slower the card's power makes it when every SM is busy
   bool wide_groups = false;  ///< fp16 scales of groups of more than a K block, too
   bool experts = false;      ///< grouped products, and only these
 };

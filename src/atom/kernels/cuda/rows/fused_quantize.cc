@@ -17,6 +17,7 @@ Status LaunchFusedQuantize(const FusedQuantizeCall& call, cudaStream_t stream) {
              "{} columns, {} of them outliers, groups of {}", call.columns, call.outliers, group);
   ATOM_CHECK(call.bits == 4 || (call.bits == 8 && call.scale != FusedScale::kInteger), "{} bits",
              call.bits);
+  ATOM_CHECK(call.clip >= kLeastFusedClip, "a clip ratio of {}", call.clip);
   if (call.rows == 0) return {};
   return Check(EnqueueFusedQuantize(call, stream), "launch fused quantization");
 }

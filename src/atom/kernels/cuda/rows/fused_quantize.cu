@@ -1,5 +1,6 @@
 // Which kernel of fused/ quantizes a call's rows.
 #include "atom/kernels/cuda/rows/fused/kernel.cuh"
+#include "atom/kernels/cuda/rows/fused/many_rows_call.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -34,6 +35,7 @@ cudaError_t LaunchType(const FusedQuantizeCall& call, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t EnqueueFusedQuantize(const FusedQuantizeCall& call, cudaStream_t stream) {
+  if (fused::FillLanes(call)) return fused::EnqueueManyRows(call, stream);
   switch (call.x.type) {
     case RowType::kF16:
       return LaunchType<RowType::kF16>(call, stream);

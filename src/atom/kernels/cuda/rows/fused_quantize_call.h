@@ -10,6 +10,8 @@
 namespace atom::kernels::cuda {
 
 inline constexpr int kMaxFusedColumns = 16384;
+/// So that what is clipped has a code of 16 bits before it is clamped (integer_codes.cuh).
+inline constexpr float kLeastFusedClip = 1.0f / 64;
 
 /// Where the values come from that are quantized.
 enum class FusedSource {
@@ -38,7 +40,7 @@ struct FusedQuantizeCall {
   bool hadamard = false;                 ///< normalized transform of every group
   int bits = 4;                          ///< of the low-bit columns: 4 or 8
   FusedScale scale = FusedScale::kInteger;
-  float clip = 1.0f;
+  float clip = 1.0f;              ///< at least kLeastFusedClip
   int8_t* codes = nullptr;        ///< PackedActivationLayout{rows, columns - outliers, outliers}
   TokenScales* tokens = nullptr;  ///< [rows]
   float* group_scales = nullptr;  ///< kGroup: [groups][rows rounded up to 8]

@@ -1,9 +1,9 @@
 // Scales and codes of one token's values, as docs/numerics.md, section 2, says, in the bytes that
-// the GEMMs read: code × multiplier. What a thread does for a value is a product, a rounding, a
-// clamp, and a quarter of what packs four of them:
+// the GEMMs read: code × multiplier. What a thread does for a value is a product and a rounding,
+// for two of them a packing and a clamp, for four a word:
 //
 //   fp32   x · 1/scale + 1.5·2^23   the code in the low bits, rounded to even
-//   int32  clamped to [0, top] with the bias that makes the least code 0
+//   int16  two of them, clamped to [0, top] with the bias that makes the least code 0
 //   bytes  u0 u1 u2 u3              four of them in a word, none of which overflows below:
 //   word · multiplier + constant    every byte code · multiplier + 128; then 128 is taken away
 #pragma once
@@ -36,30 +36,31 @@ __device__ __forceinline__ float RoundToHalf(float x) { return __half2float(__fl
 /// How values of one scale become bytes.
 struct Encoder {
   float inverse;
-  int bias, top;  ///< codes are −bias … top − bias
+  uint32_t bias, top;  ///< codes are −bias … top − bias; both halves of a word alike
   uint32_t multiplier, constant;
 
   __device__ __forceinline__ Encoder(float scale, int bits, int times) {
+    const uint32_t least = bits == 4 ? 8 : 128;
     inverse = ReciprocalOfNormal(scale);
-    bias = bits == 4 ? 8 : 128;
-    top = bits == 4 ? 15 : 255;
+    bias = least * 0x00010001u;
+    top = (2 * least - 1) * 0x00010001u;
     multiplier = static_cast<uint32_t>(times);
-    constant = 0x80808080u - static_cast<uint32_t>(bias * times) * 0x01010101u;
+    constant = 0x80808080u - least * multiplier * 0x01010101u;
   }
 
-  /// REQUIRES: no NaN, |values| · inverse below 2^22.
+  /// REQUIRES: no NaN, |values| · inverse below 2^15 − 128.
   __device__ __forceinline__ uint32_t Word(const float* values) const {
+    const uint32_t low = Pair(values), high = Pair(values + 2);
+    return (__byte_perm(low, high, 0x6420) * multiplier + constant) ^ 0x80808080u;
+  }
+
+ private:
+  __device__ __forceinline__ uint32_t Pair(const float* values) const {
     constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23, bits 0x4B400000
-    uint32_t u[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float sum = __fadd_rn(__fmul_rn(values[i], inverse), kMagic);
-      u[i] =
-          static_cast<uint32_t>(__viaddmin_s32_relu(__float_as_int(sum), bias - 0x4B400000, top));
-    }
-    const uint32_t low = __byte_perm(u[0], u[1], 0x0040);
-    const uint32_t high = __byte_perm(u[2], u[3], 0x0040);
-    return (__byte_perm(low, high, 0x5410) * multiplier + constant) ^ 0x80808080u;
+    const float first = __fadd_rn(__fmul_rn(values[0], inverse), kMagic);
+    const float second = __fadd_rn(__fmul_rn(values[1], inverse), kMagic);
+    const uint32_t codes = __byte_perm(__float_as_uint(first), __float_as_uint(second), 0x5410);
+    return __viaddmin_s16x2_relu(codes, bias, top);
   }
 };
 

@@ -9,11 +9,5 @@ template cudaError_t LaunchStream<StreamKernel::kDense16>(const StreamingArgs&, 
                                                           const StreamGrid&, const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kDense64>(const StreamingArgs&, const StreamLayout&,
                                                           const StreamGrid&, const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kDense128>(const StreamingArgs&,
-                                                           const StreamLayout&, const StreamGrid&,
-                                                           const StreamLaunch&);
-template cudaError_t LaunchStream<StreamKernel::kDense256>(const StreamingArgs&,
-                                                           const StreamLayout&, const StreamGrid&,
-                                                           const StreamLaunch&);
 
 }  // namespace atom::kernels::cuda

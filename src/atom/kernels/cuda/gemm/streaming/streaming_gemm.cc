@@ -112,8 +112,12 @@ std::optional<StreamPlan> PlanStream(const GemmDesc& desc, const GemmDevice& dev
   plan.grid.token_tiles = static_cast<int>(desc.token_tiles(shape.tile_tokens()));
   const int64_t slots =
       DivideUp(Blocks(desc), shape.units) + DivideUp(Steps8(desc), shape.steps8());
+  // CTAs that leave a third of the multiprocessors free, where the next kernel's start, take all
+  // the memory of theirs: bytes in flight decide.
+  const int64_t ctas = int64_t{plan.grid.row_tiles} * plan.grid.token_tiles * shape.cluster;
+  const int share = 3 * ctas <= 2 * device.multiprocessors ? 1 : shape.ctas_per_sm;
   // 1,024 bytes of each CTA's share belong to the system.
-  const int64_t budget = (device.shared_bytes + 1024) / shape.ctas_per_sm - 1024;
+  const int64_t budget = (device.shared_bytes + 1024) / share - 1024;
   plan.layout = LayOutStream(shape, desc.m, budget, DivideUp(slots, shape.cluster));
   if (plan.layout.slots == 0) return std::nullopt;
   plan.estimated_clocks = EstimateClocks(desc, device, Info(kernel), plan.grid);

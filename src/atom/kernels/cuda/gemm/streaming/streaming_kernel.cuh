@@ -1,6 +1,6 @@
 // The streaming GEMM: y[M][N] = x · Wᵀ where the weight is read once, front to back, and the
 // products run on wgmma with the weight as operand A. For small M it is bound by the bandwidth of
-// device memory; formats whose float sums must not depend on M use it for every M.
+// device memory; weight-only products use it for every M.
 //
 //   producer warps     weights of the first slots → wait for the kernel before → x → …
 //   consumer warpgroup wait for a slot → unpack → 4 wgmma a chunk → (promote) → release

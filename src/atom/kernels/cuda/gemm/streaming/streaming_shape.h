@@ -40,7 +40,8 @@ struct StreamShape {
   /// Registers that consumers take from a producer of a whole warpgroup; 0: all have the same.
   constexpr int consumer_registers() const {
     if (tokens >= 128 && warpgroups() == 3) return 160;
-    return recipe == GemmRecipe::kW4A16 && tokens == 64 && warpgroups() == 4 ? 112 : 0;
+    const bool many_sums = tokens == 64 || groups() == 2;
+    return recipe == GemmRecipe::kW4A16 && many_sums && warpgroups() == 4 ? 112 : 0;
   }
   constexpr int threads() const { return consumers() + 128; }
   constexpr int rows() const { return row_blocks * static_cast<int>(kBlockRows); }

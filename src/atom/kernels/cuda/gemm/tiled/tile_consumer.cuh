@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "atom/kernels/cuda/gemm/tiled/tile_dense_loop.cuh"
 #include "atom/kernels/cuda/gemm/tiled/tile_epilogue.cuh"
 #include "atom/kernels/cuda/gemm/tiled/tile_group_loop.cuh"
 #include "atom/kernels/cuda/gemm/tiled/tile_integer_loop.cuh"
@@ -14,7 +15,11 @@ namespace atom::kernels::cuda {
 template <class Config>
 __device__ __forceinline__ void MultiplyTile(int unit, int rank, TileWarpgroup<Config>& wg,
                                              TileEpilogue<Config>& epilogue) {
-  if constexpr (Config::kGroup) {
+  if constexpr (Config::kDense) {
+    float sums[Config::kTokens / 2];
+    MultiplyDense(wg, sums);
+    epilogue.Run(TileAt<Config>(wg.params, wg.buffers, unit, rank), sums);
+  } else if constexpr (Config::kGroup) {
     float sums[Config::kTokens / 2];
     GroupLoop<Config>(wg).Run(sums);
     epilogue.Run(TileAt<Config>(wg.params, wg.buffers, unit, rank), sums);

@@ -25,12 +25,12 @@ struct TileConfig {
   static constexpr int kRows = 64 * kWarpgroups;
   static constexpr int kThreads = (kWarpgroups + 1) * 128;
   static constexpr bool kInt8 = kRecipe == GemmRecipe::kInt8;
+  static constexpr bool kDense = kRecipe == GemmRecipe::kDense;
   static constexpr bool kGroup = kRecipe == GemmRecipe::kGroup;
   /// Arrivals that free a stage: one a warpgroup, or one a warp (TileConsumer::Release).
   static constexpr int kReleases = kWarpgroups * (kGroup ? 4 : 1) * kCluster;
   /// Bytes of a row block's weights in a stage.
-  static constexpr int kBlockBytes =
-      kInt8 ? 4 * static_cast<int>(kStep8Bytes) : static_cast<int>(kBlockCodeBytes + kScaleBytes);
+  static constexpr int kBlockBytes = TileBlockBytes(kRecipe);
 };
 
 /// Addresses in the .shared window.

@@ -45,12 +45,10 @@ class TileEpilogue {
         }
       }
       float v[kSliceSums];
-      const uint32_t tokens =
-          wg_.buffers.Tokens() + (slice * kSliceTokens + wg_.thread % 4 * 2) * 16;
 #pragma unroll
       for (int j = 0; j < kSliceTokens / 8; ++j) {
-        const TokenScales t0 = AsToken(LoadShared16(tokens + j * 128));
-        const TokenScales t1 = AsToken(LoadShared16(tokens + j * 128 + 16));
+        const TokenScales t0 = TokenAt(slice * kSliceTokens + 8 * j);
+        const TokenScales t1 = TokenAt(slice * kSliceTokens + 8 * j + 1);
         const Sum* s = &sums[slice * kSliceSums + 4 * j];
         v[4 * j + 0] = Value(s[0], outliers[4 * j + 0], t0, row0);
         v[4 * j + 1] = Value(s[1], outliers[4 * j + 1], t1, row0);
@@ -113,6 +111,7 @@ class TileEpilogue {
   }
   __device__ __forceinline__ float Value(float sum, int32_t outliers, const TokenScales& token,
                                          const RowScales& row) const {
+    if constexpr (Config::kDense) return __fadd_rn(sum, row.bias);
     return WithOutliers(sum, outliers, token, row);
   }
   __device__ __forceinline__ float WithOutliers(float main, int32_t outliers,
@@ -128,7 +127,10 @@ class TileEpilogue {
   static __device__ __forceinline__ RowScales AsRow(uint4 v) {
     return {__uint_as_float(v.x), __uint_as_float(v.y), __uint_as_float(v.z), 0.0f};
   }
-  static __device__ __forceinline__ TokenScales AsToken(uint4 v) {
+  /// Of the first of this thread's two tokens in eight from `token` on, or the second from + 1.
+  __device__ __forceinline__ TokenScales TokenAt(int token) const {
+    if constexpr (Config::kDense) return {};
+    const uint4 v = LoadShared16(wg_.buffers.Tokens() + (token + wg_.thread % 4 * 2) * 16);
     return {__uint_as_float(v.x), __uint_as_float(v.y), static_cast<int32_t>(v.z), 0};
   }
 

@@ -29,6 +29,14 @@ TileFunction FunctionOf(GemmKernel kernel) {
       return TileInt8x256();
     case GemmKernel::kInt8x128:
       return TileInt8x128();
+    case GemmKernel::kDense256:
+      return TileDense256();
+    case GemmKernel::kDense192:
+      return TileDense192();
+    case GemmKernel::kDense128:
+      return TileDense128();
+    case GemmKernel::kDense64:
+      return TileDense64();
     case GemmKernel::kExpertInteger128:
       return TileExpertInteger128();
     case GemmKernel::kExpertGroup128:
@@ -87,30 +95,40 @@ Status FillOutput(const GemmDesc& desc, const GemmOperands& operands, TileParams
   return Status();
 }
 
-Status FillParams(const GemmDesc& desc, const GemmPlan& plan, const GemmOperands& operands,
-                  TileParams& params) {
-  const GemmKernelInfo& info = Info(plan.kernel);
+// Where K blocks of quantized weights lie, and their groups' scales of the activations.
+void FillQuantized(const GemmDesc& desc, const GemmOperands& operands, TileParams& params) {
   const bool int8 = desc.recipe == GemmRecipe::kInt8;
-  const PackedWeightLayout weight{
-      desc.n[0], desc.k4, desc.k8, desc.group,
-      desc.recipe == GemmRecipe::kGroup ? GroupScale::kHalf : GroupScale::kInteger};
+  const bool group = desc.recipe == GemmRecipe::kGroup;
+  const PackedWeightLayout weight{desc.n[0], desc.k4, desc.k8, desc.group,
+                                  group ? GroupScale::kHalf : GroupScale::kInteger};
   const PackedActivationLayout x{desc.m, desc.k4, desc.k8};
-  FillSegments(desc, operands, info.tile_rows, params);
-  params.x = operands.x;
-  params.tokens = operands.tokens;
   params.row_block_bytes = weight.row_block_bytes();
-  if (desc.recipe == GemmRecipe::kGroup) {
-    ATOM_CHECK(operands.group_scales != nullptr, "group scales are missing");
-    params.group_scales = operands.group_scales;
-    params.group_stride = operands.one_group_scale ? 0 : static_cast<int32_t>(x.padded_tokens());
-    params.group_blocks =
-        static_cast<int32_t>(desc.group == 0 ? weight.blocks4() : desc.group / kBlockColumns);
-  }
-  params.m = static_cast<int32_t>(desc.m);
-  params.token_atoms = static_cast<int32_t>(x.token_atoms());
   params.blocks = static_cast<int32_t>(int8 ? x.blocks8() : x.blocks4());
   params.outlier_blocks = static_cast<int32_t>(int8 ? 0 : x.blocks8());
   params.steps8 = static_cast<int32_t>(weight.steps8());
+  if (!group) return;
+  ATOM_CHECK(operands.group_scales != nullptr, "group scales are missing");
+  params.group_scales = operands.group_scales;
+  params.group_stride = operands.one_group_scale ? 0 : static_cast<int32_t>(x.padded_tokens());
+  params.group_blocks =
+      static_cast<int32_t>(desc.group == 0 ? weight.blocks4() : desc.group / kBlockColumns);
+}
+
+Status FillParams(const GemmDesc& desc, const GemmPlan& plan, const GemmOperands& operands,
+                  TileParams& params) {
+  const GemmKernelInfo& info = Info(plan.kernel);
+  FillSegments(desc, operands, info.tile_rows, params);
+  params.x = operands.x;
+  params.tokens = operands.tokens;
+  params.m = static_cast<int32_t>(desc.m);
+  params.token_atoms = static_cast<int32_t>((desc.m + kAtomTokens - 1) / kAtomTokens);
+  if (desc.recipe == GemmRecipe::kDense) {
+    const PackedDenseLayout weight{desc.n[0], desc.k8};
+    params.row_block_bytes = weight.blocks() * kDenseBlockBytes;
+    params.blocks = static_cast<int32_t>(weight.blocks());
+  } else {
+    FillQuantized(desc, operands, params);
+  }
   params.stages = plan.stages;
   params.row_clusters = static_cast<int32_t>(plan.row_tiles / info.cluster);
   params.token_tiles = static_cast<int32_t>(plan.token_tiles);

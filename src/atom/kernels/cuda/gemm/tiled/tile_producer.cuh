@@ -133,12 +133,16 @@ class TileDataLoader {
     ptx::MbarrierWait(buffers_.TileEmpty(), parity_ ^ 1);
     parity_ ^= 1;
     const uint32_t full = buffers_.TileFull();
-    const int token_bytes = tile.atoms * 8 * static_cast<int>(sizeof(TokenScales));
+    const int token_bytes =
+        Config::kDense ? 0 : tile.atoms * 8 * static_cast<int>(sizeof(TokenScales));
     const int row_bytes = tile.row_blocks * 64 * static_cast<int>(sizeof(RowScales));
-    const int outlier_bytes = Config::kInt8 ? 0 : params_.steps8 * static_cast<int>(kStep8Bytes);
+    const int outlier_bytes =
+        Config::kInt8 || Config::kDense ? 0 : params_.steps8 * static_cast<int>(kStep8Bytes);
     ptx::MbarrierArriveExpect(full, token_bytes + row_bytes + tile.row_blocks * outlier_bytes);
     const TileSegment& segment = params_.segments[tile.segment];
-    ptx::BulkLoad(buffers_.Tokens(), params_.tokens + tile.first_token, token_bytes, full);
+    if constexpr (!Config::kDense) {
+      ptx::BulkLoad(buffers_.Tokens(), params_.tokens + tile.first_token, token_bytes, full);
+    }
     if (row_bytes != 0) {
       ptx::BulkLoad(buffers_.Rows(), segment.rows + tile.weight_block * 64, row_bytes, full);
     }

@@ -1,22 +1,12 @@
 // From a row's values, 16 or 32 neighbouring columns a thread, to scales and bytes.
 #pragma once
 
+#include "atom/kernels/cuda/rows/fused/magnitudes.cuh"
 #include "atom/kernels/cuda/rows/fused/params.cuh"
 #include "atom/kernels/cuda/rows/fused/twist.cuh"
 #include "atom/kernels/cuda/rows/two_level.cuh"
 
 namespace atom::kernels::cuda::fused {
-
-/// The larger magnitude; a NaN if one is.
-__device__ __forceinline__ float LargerOrNan(float a, float b) {
-  float larger;
-  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(fabsf(b)));
-  return larger;
-}
-/// Not negative, so that the order of floats is that of their bits.
-__device__ __forceinline__ float WarpMax(float x) {
-  return __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(x)));
-}
 
 template <int kColumns, int kCluster>
 class RowEncoder {
@@ -54,15 +44,13 @@ class RowEncoder {
   __device__ __forceinline__ void FindLargest(float (&y)[kColumns], Partial* partials) {
 #pragma unroll
     for (int h = 0; h < kChunks; ++h) {
-      largest_[h] = fabsf(y[16 * h]);
-#pragma unroll
-      for (int i = 16 * h + 1; i < 16 * h + 16; ++i) largest_[h] = LargerOrNan(largest_[h], y[i]);
+      largest_[h] = LargestOrNan(y + 16 * h);
     }
     float all = largest_[0];
 #pragma unroll
     for (int h = 1; h < kChunks; ++h) all = LargerOrNan(all, largest_[h]);
-    if (!(all < 1e7f)) {
-      Tame(y);
+    if (!(all < kTame)) {
+      TameChunks(y);
       all = 0;
 #pragma unroll
       for (float largest : largest_) all = fmaxf(all, largest);
@@ -151,15 +139,12 @@ class RowEncoder {
   }
 
   /// Magnitudes without NaN and infinity, and values that the encoder bears.
-  __device__ __forceinline__ void Tame(float (&y)[kColumns]) {
+  __device__ __forceinline__ void TameChunks(float (&y)[kColumns]) {
 #pragma unroll
     for (int h = 0; h < kChunks; ++h) {
       largest_[h] = 0;
 #pragma unroll
-      for (int i = 16 * h; i < 16 * h + 16; ++i) {
-        largest_[h] = fmaxf(largest_[h], fabsf(y[i]));
-        y[i] = y[i] == y[i] ? fminf(fmaxf(y[i], -1e7f), 1e7f) : 0.0f;
-      }
+      for (int i = 16 * h; i < 16 * h + 16; ++i) Tame(y[i], largest_[h]);
     }
   }
 

@@ -34,14 +34,18 @@ class GatherTables {
     }
   }
 
-  /// each(register, place in bytes).
+  /// each(register, place in bytes). All places are under way before the first is needed.
   template <class Each>
   __device__ __forceinline__ void ForEachPlace(const Each& each) const {
     const uint16_t* const own = places_ + own_ + threadIdx.x % 32 * 4;
+    uint4 places[kColumns / 8];
 #pragma unroll
     for (int i = 0; i < kColumns / 8; ++i) {
-      const uint4 places = *reinterpret_cast<const uint4*>(own + 256 * i);
-      const uint32_t pairs[4] = {places.x, places.y, places.z, places.w};
+      places[i] = *reinterpret_cast<const uint4*>(own + 256 * i);
+    }
+#pragma unroll
+    for (int i = 0; i < kColumns / 8; ++i) {
+      const uint32_t pairs[4] = {places[i].x, places[i].y, places[i].z, places[i].w};
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         each(8 * i + 2 * j, pairs[j] & 0xFFFF);

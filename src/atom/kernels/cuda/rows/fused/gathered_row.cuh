@@ -2,6 +2,7 @@
 #pragma once
 
 #include "atom/kernels/cuda/rows/fused/gather_tables.cuh"
+#include "atom/kernels/cuda/rows/fused/squares.cuh"
 
 namespace atom::kernels::cuda::fused {
 
@@ -61,7 +62,7 @@ class GatheredRow {
     const uint32_t base = x_.Base();
     tables_.ForEachPlace([&](int i, uint32_t place) { y[i] = Staged::At(base, place); });
     if constexpr (kNorm) {
-      SumSquares(y, partials);
+      team_.Tell(partials, &Partial::squares, WarpSum(SquaresOf<kType>(y)));
       __syncthreads();
       RequestNext(next);
       Normalize(Inverse(partials), y);
@@ -94,30 +95,6 @@ class GatheredRow {
     }
   }
 
-  /// Σ x² of the warp. The order depends on the row's columns alone, not on kColumns nor on twists:
-  /// chunks of 16 columns in four chains, those of columns that differ in the twist's bits; then
-  /// always two neighbouring sums.
-  __device__ __forceinline__ void SumSquares(const float (&y)[kColumns], Partial* partials) const {
-    float sum = 0;
-#pragma unroll
-    for (int h = 0; h < kColumns; h += kChunkColumns) {
-      float chains[4] = {};
-#pragma unroll
-      for (int i = 0; i < kChunkColumns; ++i) {
-        float& chain = chains[i >> Twist<kType>::kShift & 3];
-        chain = __fmaf_rn(y[h + i], y[h + i], chain);
-      }
-      const float chunk =
-          __fadd_rn(__fadd_rn(chains[0], chains[1]), __fadd_rn(chains[2], chains[3]));
-      sum = h == 0 ? chunk : __fadd_rn(sum, chunk);
-    }
-#pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-      sum = __fadd_rn(sum, __shfl_xor_sync(~0u, sum, distance));
-    }
-    team_.Tell(partials, &Partial::squares, sum);
-  }
-
   /// 1 / sqrt(mean of x² + epsilon), each rounded.
   __device__ __forceinline__ float Inverse(const Partial* partials) const {
     const uint32_t warp = team_.lane() & params_.warp_mask;
@@ -125,20 +102,12 @@ class GatheredRow {
     for (uint32_t distance = 1; distance <= params_.warp_mask; distance *= 2) {
       sum = __fadd_rn(sum, __shfl_xor_sync(~0u, sum, distance));
     }
-    const float mean = Divide(sum, params_.columns, params_.per_column);
-    return ReciprocalOfNormal(__fsqrt_rn(__fadd_rn(mean, call_.epsilon)));
+    return InverseOfNorm(sum, params_.columns, params_.per_column, call_.epsilon);
   }
 
   __device__ __forceinline__ void Normalize(float inverse, float (&y)[kColumns]) const {
 #pragma unroll
-    for (int i = 0; i < kColumns / 4; ++i) {
-      const float4 w = tables_.Weights(i);
-      float* const four = y + 4 * i;
-      four[0] = __fmul_rn(__fmul_rn(four[0], inverse), w.x);
-      four[1] = __fmul_rn(__fmul_rn(four[1], inverse), w.y);
-      four[2] = __fmul_rn(__fmul_rn(four[2], inverse), w.z);
-      four[3] = __fmul_rn(__fmul_rn(four[3], inverse), w.w);
-    }
+    for (int i = 0; i < kColumns / 4; ++i) NormalizeFour(inverse, tables_.Weights(i), y + 4 * i);
   }
 
   const Params& params_;

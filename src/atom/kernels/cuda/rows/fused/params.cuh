@@ -40,7 +40,8 @@ struct Partial {
   int code_sum;
 };
 
-/// The threads that work on one row: those of a CTA, or of the `kCluster` CTAs of a cluster.
+/// The threads that work on one row: those of a CTA, of the `kCluster` CTAs of a cluster, or, where
+/// several rows are worked on in a CTA, `threads` neighbouring ones of it.
 template <int kCluster>
 struct Team {
   uint32_t threads;
@@ -49,6 +50,8 @@ struct Team {
   __device__ Team() : threads(blockDim.x * kCluster), thread(threadIdx.x) {
     if constexpr (kCluster > 1) thread += blockDim.x * ptx::ClusterRank();
   }
+  __device__ explicit Team(uint32_t threads_of_row)
+      : threads(threads_of_row), thread(threadIdx.x % threads_of_row) {}
   __device__ uint32_t warp() const { return thread / 32; }
   __device__ uint32_t lane() const { return thread % 32; }
 

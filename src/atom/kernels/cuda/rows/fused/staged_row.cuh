@@ -2,10 +2,10 @@
 // columns, 32 neighbouring ones at a time; what a thread requested, and after a barrier everybody,
 // may read.
 //
-//   vector v lies at place v ^ (v / 8 % 8)
+//   vector v lies at place v ^ (v / turn % 8)      turn: a thread's vectors, at least 8
 //
 // so that the 32 vectors of a request, and vectors of neighbouring threads' columns, lie in all
-// banks: 8 threads whose columns begin 32, 64 or 128 bytes apart read from 8 different places.
+// banks: 8 threads whose columns begin 32 to 512 bytes apart read from 8 different places.
 #pragma once
 
 #include "atom/kernels/cuda/ptx/async_copy.h"
@@ -22,7 +22,8 @@ class StagedRow {
   static constexpr int kPerVector = PerVector(kType);
   static constexpr int kVectors = kColumns / kPerVector;  ///< of a thread
   static constexpr int kThreadBytes = kColumns * RowTypeBytes(kType);
-  static_assert(kVectors % 2 == 0 && kVectors <= 8);
+  static constexpr int kTurn = kVectors > 8 ? kVectors : 8;
+  static_assert(kVectors % 2 == 0 && kVectors <= 32);
 
   /// `shared`: kThreadBytes for each thread of the CTA, a multiple of 128 bytes from
   /// 0. Rows have `columns` values.
@@ -54,14 +55,14 @@ class StagedRow {
   }
   /// Vector i of this thread's columns.
   __device__ __forceinline__ const uint4& OfColumns(uint32_t i) const {
-    const uint32_t vector = lane_ * kVectors, turn = vector / 8 % 8;
+    const uint32_t vector = lane_ * kVectors, turn = vector / kTurn % 8;
     return *reinterpret_cast<const uint4*>(shared_ + (first_ + ((vector ^ turn) ^ i)) * 16);
   }
 
   /// Where column `column` lies, in bytes: below 65,536.
   static __device__ __forceinline__ uint32_t PlaceOf(uint32_t column) {
     const uint32_t vector = column / kPerVector;
-    return (vector ^ vector / 8 % 8) * 16 + column % kPerVector * RowTypeBytes(kType);
+    return (vector ^ vector / kTurn % 8) * 16 + column % kPerVector * RowTypeBytes(kType);
   }
   /// The value at a place; `base`: where the row begins, in a form that the compiler knows to be
   /// the same in all lanes, so that the load adds it.
@@ -84,7 +85,7 @@ class StagedRow {
  private:
   /// Place of the vector that is requested i-th, in bytes.
   __device__ __forceinline__ uint32_t Requested(uint32_t i) const {
-    return (first_ + 32 * i + (lane_ ^ lane_ / 8 ^ i % 2 * 4)) * 16;
+    return (first_ + 32 * i + (lane_ ^ lane_ / kTurn ^ i * (32 / kTurn) % 8)) * 16;
   }
 
   char* shared_;

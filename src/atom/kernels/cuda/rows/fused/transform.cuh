@@ -21,6 +21,16 @@ __device__ __forceinline__ void Butterflies(float* y) {
   }
 }
 
+/// The product by 1 / sqrt(group) behind the butterflies, of kColumns twisted columns from y on.
+template <RowType kType, int kColumns>
+__device__ __forceinline__ void ScaleTransformed(float* y, float norm, const Twist<kType>& twist) {
+  float norms[4];
+#pragma unroll
+  for (int j = 0; j < 4; ++j) norms[j] = twist.Norm(norm, j);
+#pragma unroll
+  for (int i = 0; i < kColumns; ++i) y[i] = __fmul_rn(y[i], norms[i >> Twist<kType>::kShift & 3]);
+}
+
 /// `transformed[h]`: whether chunk h is, the same in all threads of a group, and in all chunks of a
 /// thread where groups have kColumns or more. All lanes of the warp take part.
 template <int kGroup, RowType kType, int kColumns>
