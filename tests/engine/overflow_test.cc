@@ -10,6 +10,9 @@ namespace {
 constexpr const char* kSentence =
     "layer 1: its output is not finite, expected activations that fp32 holds";
 
+/// One looks at hidden states, the other at what the step's results tell of them.
+constexpr std::array kKinds = {RunnerKind::kLocal, RunnerKind::kInFlight};
+
 Request Asking(RequestId id, std::vector<int32_t> prompt, int64_t tokens) {
   Request request;
   request.id = id;
@@ -18,7 +21,7 @@ Request Asking(RequestId id, std::vector<int32_t> prompt, int64_t tokens) {
   return request;
 }
 
-class OverflowTest : public testing::TestWithParam<std::string> {
+class OverflowTest : public testing::TestWithParam<std::tuple<std::string, RunnerKind>> {
  protected:
   OverflowTest() {
     tests::WriteTinyModel(
@@ -29,8 +32,9 @@ class OverflowTest : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(OverflowTest, EndsRequestsByName) {
-  LoadedModel model(folder_.path(), GetParam(), {.rows = 16, .positions = 128});
-  OwnCore core(model, 64);
+  const auto& [backend, kind] = GetParam();
+  LoadedModel model(folder_.path(), backend, {.rows = 16, .positions = 128});
+  OwnCore core(model, 64, {}, kind);
   core.Add(Asking(1, RandomPrompt(1, 40), 4), {});
   Request scored = Asking(2, RandomPrompt(2, 40), 0);
   scored.prompt_logprobs = 1;
@@ -42,27 +46,33 @@ TEST_P(OverflowTest, EndsRequestsByName) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, OverflowTest, testing::Values("cpu", "reference"),
-                         [](const auto& name) { return name.param; });
+INSTANTIATE_TEST_SUITE_P(Backends, OverflowTest,
+                         testing::Combine(testing::Values("cpu", "reference"),
+                                          testing::ValuesIn(kKinds)),
+                         [](const auto& which) {
+                           return std::get<0>(which.param) + Name(std::get<1>(which.param));
+                         });
 
-/// A table of embeddings with one value in the row of token 77.
-void SetEmbeddingOf77(LoadedModel& model, float value) {
+/// A table of embeddings with one value in the row of token `of`.
+void SetEmbedding(LoadedModel& model, int32_t of, float value) {
   const int64_t width = model.transformer->spec().hidden_size;
   const int64_t vocabulary = model.transformer->spec().vocab_size;
   std::vector<float> table(static_cast<size_t>(vocabulary * width), 0.01f);
   for (int64_t token = 0; token < vocabulary; ++token) {
     table[static_cast<size_t>(token * width + token % width)] = 1.0f;
   }
-  table[static_cast<size_t>(77 * width)] = value;
+  table[static_cast<size_t>(of * width)] = value;
   model.transformer->SetEmbedding(
       {DType::kF32, {vocabulary, width}, reinterpret_cast<const std::byte*>(table.data())});
 }
 
-TEST(Overflow, IsThatOfOneRequestAlone) {
+class OverflowOfOneRequest : public testing::TestWithParam<RunnerKind> {};
+
+TEST_P(OverflowOfOneRequest, LeavesTheOthersAsTheyAre) {
   LoadedModel model("cpu");
   const auto run = [&](float value) {
-    SetEmbeddingOf77(model, value);
-    OwnCore core(model, 64);
+    SetEmbedding(model, 77, value);
+    OwnCore core(model, 64, {}, GetParam());
     core.Add(Asking(1, {1, 8, 9, 10}, 6), {});
     core.Add(Asking(2, {1, 77, 5}, 6), {});
     return Drain(core);
@@ -75,6 +85,31 @@ TEST(Overflow, IsThatOfOneRequestAlone) {
   EXPECT_THAT(overflow.at(2).finishes, testing::ElementsAre(FinishReason::kError));
   EXPECT_THAT(overflow.at(2).error, testing::StartsWith("the embedding: its output is not finite"));
 }
+
+/// A token that was just chosen, and that the device alone knew, overflows in the next step.
+TEST_P(OverflowOfOneRequest, IsNamedWhereTheTokenCameFromASlot) {
+  LoadedModel model("cpu");
+  const auto run = [&](int32_t token, float value) {
+    SetEmbedding(model, token, value);
+    OwnCore core(model, 64, {}, GetParam());
+    core.Add(Asking(1, {1, 8, 9, 10}, 6), {});
+    core.Add(Asking(2, {1, 5, 11}, 6), {});
+    return Drain(core);
+  };
+  const Transcripts finite = run(77, 2.0f);
+  const std::vector<int32_t> first = finite.at(1).ids(), second = finite.at(2).ids();
+  const auto own = std::ranges::find_if(
+      first, [&](int32_t id) { return std::ranges::count(second, id) == 0 && id > 11; });
+  ASSERT_LT(own - first.begin(), 5) << "the test needs other prompts";
+  // The table has its value in a column of the overflowing token alone, so that logits stay.
+  const Transcripts overflow = run(*own, std::numeric_limits<float>::infinity());
+  EXPECT_EQ(overflow.at(2).error, "");
+  EXPECT_EQ(overflow.at(2).ids(), second);
+  EXPECT_THAT(overflow.at(1).finishes, testing::ElementsAre(FinishReason::kError));
+  EXPECT_THAT(overflow.at(1).error, testing::StartsWith("the embedding: its output is not finite"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Runners, OverflowOfOneRequest, testing::ValuesIn(kKinds), RunnerKindName);
 
 }  // namespace
 }  // namespace atom::engine

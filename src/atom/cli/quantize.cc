@@ -183,6 +183,7 @@ Result<pipeline::QuantizeReport> QuantizeInto(artifact::ArtifactWriter& writer,
 
 Status RunQuantize(const QuantizeFlags& flags) {
   const auto start = std::chrono::steady_clock::now();
+  KeepFreedMemory();  // weights in fp32, factors and Hessians come and go with each linear
   const Result<OpenedModel> model = OpenModel(flags.model);
   if (!model.ok()) return model.error();
   if (model->files.quantization) {

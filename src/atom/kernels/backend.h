@@ -157,9 +157,9 @@ class Backend {
   /// Makes room for steps that ask for no more than the plan; nothing is allocated inside them. May
   /// be called again between steps: room grows to the most that was asked for.
   virtual void Prepare(const StepPlan& plan) = 0;
-  /// The rows that a step of `rows` rows is computed with, at least as many: few different numbers
-  /// on a backend that captures a graph for each, `rows` itself on others. Rows behind the batch's
-  /// own are padding: they are computed and nobody looks at them.
+  /// The rows that a step of `rows` rows which decodes (decode_step.h) is computed with: few
+  /// different numbers on a backend that captures a graph for each, `rows` itself on others. Rows
+  /// behind the batch's own are padding: they are computed and nobody looks at them.
   virtual int64_t RowBucket(int64_t rows) const { return rows; }
 
   // KV cache.

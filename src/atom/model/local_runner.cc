@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "atom/core/check.h"
 #include "atom/model/overflow.h"
@@ -19,6 +20,24 @@ void AddLap(Clock::time_point& start, double& seconds) {
   const Clock::time_point now = Clock::now();
   seconds += std::chrono::duration<double>(now - start).count();
   start = now;
+}
+
+/// Room for any step, so that to keep one allocates nothing.
+void Reserve(const RunnerInfo& info, kernels::Batch& batch) {
+  const auto rows = static_cast<size_t>(info.rows);
+  const auto sequences = static_cast<size_t>(info.sequences);
+  const int64_t pages = info.sequences * kernels::PagesFor(info.positions, info.kv.page_positions);
+  const int64_t exact = kernels::ExactPagesOfStep(info.kv, info.rows, info.sequences);
+  for (std::vector<int32_t>* of_rows :
+       {&batch.tokens, &batch.positions, &batch.kv_slots, &batch.logit_rows, &batch.exact_slots}) {
+    of_rows->reserve(rows);
+  }
+  for (std::vector<int32_t>* of_sequences :
+       {&batch.query_starts, &batch.kv_lengths, &batch.page_starts, &batch.exact_starts}) {
+    of_sequences->reserve(sequences + 1);
+  }
+  batch.pages.reserve(static_cast<size_t>(pages));
+  batch.exact_pages.reserve(static_cast<size_t>(exact));
 }
 
 /// Whether the mask has a token of the vocabulary.
@@ -64,7 +83,10 @@ LocalRunner::LocalRunner(Transformer& transformer, const Options& options)
     step.rows.reserve(rows);
     step.refused.reserve(rows);
     step.query_of.reserve(rows);
+    if (in_flight > 0) Reserve(info_, step.batch);
   }
+  slot_tokens_.resize(static_cast<size_t>(info_.sequences));
+  any_targets_.resize(static_cast<size_t>(transformer.head_rows()));
   output_.rows.reserve(rows);
   samples_.reserve(rows);
   queries_.reserve(rows);
@@ -86,7 +108,11 @@ void LocalRunner::Submit(const StepInput& input) {
 
   Clock::time_point start = Clock::now();
   const kernels::DeviceTensor hidden = transformer_.ForwardHidden(input.batch, cache_);
-  FindOverflow(input.batch, hidden, step);
+  if (steps_in_flight() == 0) {
+    FindOverflow(input.batch, hidden, step);
+  } else {
+    step.batch = input.batch;
+  }
   if (!step.rows.empty()) {
     const kernels::DeviceTensor wanted = transformer_.GatherLogitRows(hidden);
     for (int64_t first = 0; first < wanted.rows; first += transformer_.head_rows()) {
@@ -95,8 +121,14 @@ void LocalRunner::Submit(const StepInput& input) {
       AddLap(start, step.model_seconds);
       Choose(logits, first, step);
       Measure(logits, first, step);
+      if (steps_in_flight() > 0) {
+        transformer_.backend().NegativeLogLikelihood(
+            logits, std::span(any_targets_).first(static_cast<size_t>(count)),
+            step.results.losses().From(first));
+      }
       AddLap(start, step.sample_seconds);
     }
+    if (steps_in_flight() > 0) step.results.FetchLosses(std::ssize(step.rows));
     step.results.FetchTokens(std::ssize(step.rows));
     step.results.FetchLogProbs(step.queries);
   }
@@ -104,11 +136,9 @@ void LocalRunner::Submit(const StepInput& input) {
   AddLap(start, step.model_seconds);
 }
 
-// A device has the next step enqueued by the time the host sees anything of this one, and to wait
-// would cost more than the look: there the losses of `atom eval` show it.
 void LocalRunner::FindOverflow(const kernels::Batch& batch, const kernels::DeviceTensor& hidden,
                                Step& step) {
-  if (steps_in_flight() > 0 || AllFinite(transformer_.backend(), hidden, batch.rows())) return;
+  if (AllFinite(transformer_.backend(), hidden, batch.rows())) return;
   const std::vector<int64_t> first = FirstOverflows(transformer_, batch, cache_);
   step.overflow.resize(step.rows.size());
   for (size_t i = 0; i < step.rows.size(); ++i) {
@@ -121,6 +151,48 @@ void LocalRunner::FindOverflow(const kernels::Batch& batch, const kernels::Devic
       step.overflow[i] = OverflowSentence(layer, transformer_.layers());
     }
   }
+}
+
+// A device has the next step enqueued by the time the host sees anything of this one, and to wait
+// for hidden states would cost more than the look. A loss of any token is finite where the logits
+// are, and comes with the step's other results.
+void LocalRunner::FindOverflowInLosses(Step& step) {
+  const std::span<const double> losses = step.results.host_losses().first(step.rows.size());
+  if (std::ranges::all_of(losses, [](double loss) { return std::isfinite(loss); })) return;
+  step.overflow.resize(step.rows.size());
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    if (std::isfinite(losses[i])) continue;
+    const auto row = step.batch.logit_rows[i];
+    const auto sequence = std::ranges::upper_bound(step.batch.query_starts, row) - 1 -
+                          step.batch.query_starts.begin();
+    const kernels::Batch alone = SequenceOf(step, sequence);
+    if (IsOverwritten(alone)) {
+      step.overflow[i] = "a sequence that has ended: its hidden states are not finite";
+      continue;
+    }
+    const std::vector<int64_t> first = FirstOverflows(transformer_, alone, cache_);
+    const auto before = row - step.batch.query_starts[static_cast<size_t>(sequence)];
+    step.overflow[i] = OverflowSentence(
+        *std::min_element(first.begin(), first.begin() + before + 1), transformer_.layers());
+  }
+}
+
+kernels::Batch LocalRunner::SequenceOf(const Step& step, int64_t sequence) const {
+  kernels::Batch alone = OneSequenceOf(step.batch, sequence);
+  for (int32_t& token : alone.tokens) {
+    if (!kernels::IsTokenSlot(token)) continue;
+    token = slot_tokens_[static_cast<size_t>(kernels::SlotOfToken(token))];
+  }
+  return alone;
+}
+
+bool LocalRunner::IsOverwritten(const kernels::Batch& sequence) const {
+  if (collected_ == submitted_) return false;
+  const kernels::Batch& next = steps_[collected_ % steps_.size()]->batch;
+  const auto meet = [](const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+    return std::ranges::find_first_of(a, b) != a.end();
+  };
+  return meet(sequence.kv_slots, next.kv_slots) || meet(sequence.exact_slots, next.exact_slots);
 }
 
 void LocalRunner::Choose(const kernels::DeviceTensor& logits, int64_t first, Step& step) {
@@ -161,11 +233,15 @@ const StepOutput& LocalRunner::Collect() {
   Clock::time_point start = Clock::now();
   transformer_.backend().Wait(step.ticket);
   AddLap(start, step.model_seconds);
+  if (steps_in_flight() > 0) FindOverflowInLosses(step);
   output_.rows.clear();
   for (size_t i = 0; i < step.rows.size(); ++i) {
     const LogitRow& row = step.rows[i];
     StepOutput::Row& out = output_.rows.emplace_back();
     out.token = row.chooses ? step.results.host_tokens()[i] : row.target;
+    if (row.chooses && row.token_slot >= 0) {
+      slot_tokens_[static_cast<size_t>(row.token_slot)] = out.token;
+    }
     if (step.refused[i]) out.error = kNothingAllowed;
     if (!step.overflow.empty() && !step.overflow[i].empty()) out.error = step.overflow[i];
     if (step.query_of[i] < 0) continue;

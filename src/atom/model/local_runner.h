@@ -38,6 +38,7 @@ class LocalRunner final : public Runner {
     std::vector<LogitRow> rows;
     std::vector<bool> refused;          // by row: its mask allows nothing
     std::vector<std::string> overflow;  // by row: where its hidden states overflow; or empty
+    kernels::Batch batch;               // what ran, where steps may be in flight
     std::vector<int64_t> query_of;      // by row; -1: none
     int64_t queries = 0;
     double model_seconds = 0.0;
@@ -45,6 +46,13 @@ class LocalRunner final : public Runner {
   };
   /// Fills step.overflow, where hidden states of the batch are not finite.
   void FindOverflow(const kernels::Batch& batch, const kernels::DeviceTensor& hidden, Step& step);
+  /// The same of a step that has ended, while another may be in flight: its losses tell.
+  void FindOverflowInLosses(Step& step);
+  /// The step's sequence alone, with tokens in the place of slots.
+  kernels::Batch SequenceOf(const Step& step, int64_t sequence) const;
+  /// Whether the step in flight writes where the sequence did: then it has ended, and its pages
+  /// are another's.
+  bool IsOverwritten(const kernels::Batch& sequence) const;
   /// The rows [first, first + logits.rows) of a step.
   void Choose(const kernels::DeviceTensor& logits, int64_t first, Step& step);
   void Measure(const kernels::DeviceTensor& logits, int64_t first, Step& step);
@@ -56,9 +64,11 @@ class LocalRunner final : public Runner {
   size_t submitted_ = 0;
   size_t collected_ = 0;
   StepOutput output_;
+  std::vector<int32_t> slot_tokens_;  // what the steps that were collected left in the token slots
   // Scratch of Submit.
   std::vector<kernels::SampleRow> samples_;
   std::vector<kernels::LogProbQuery> queries_;
+  std::vector<int32_t> any_targets_;  // of losses that are looked at for being finite
 };
 
 }  // namespace atom::model

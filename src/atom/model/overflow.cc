@@ -60,6 +60,33 @@ bool AllFinite(kernels::Backend& backend, const DeviceTensor& hidden, int64_t ro
   return true;
 }
 
+kernels::Batch OneSequenceOf(const kernels::Batch& batch, int64_t sequence) {
+  const auto index = static_cast<size_t>(sequence);
+  const int32_t begin = batch.query_starts[index], end = batch.query_starts[index + 1];
+  const auto rows_of = [&](const std::vector<int32_t>& values) {
+    return std::vector<int32_t>(values.begin() + begin, values.begin() + end);
+  };
+  const auto copy = [](std::span<const int32_t> values) {
+    return std::vector<int32_t>(values.begin(), values.end());
+  };
+  const auto size = [](const std::vector<int32_t>& values) {
+    return static_cast<int32_t>(values.size());
+  };
+  kernels::Batch one;
+  one.tokens = rows_of(batch.tokens);
+  one.positions = rows_of(batch.positions);
+  one.query_starts = {0, end - begin};
+  one.kv_lengths = {batch.kv_lengths[index]};
+  one.kv_slots = rows_of(batch.kv_slots);
+  one.pages = copy(batch.PagesOf(sequence));
+  one.page_starts = {0, size(one.pages)};
+  if (batch.exact_slots.empty()) return one;
+  one.exact_slots = rows_of(batch.exact_slots);
+  one.exact_pages = copy(batch.ExactPagesOf(sequence));
+  one.exact_starts = {0, size(one.exact_pages)};
+  return one;
+}
+
 std::vector<int64_t> FirstOverflows(Transformer& transformer, const kernels::Batch& batch,
                                     KvCache& cache) {
   std::vector<int64_t> first(static_cast<size_t>(batch.rows()), transformer.layers());

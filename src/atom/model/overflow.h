@@ -21,9 +21,12 @@ std::vector<bool> FiniteRows(kernels::Backend& backend, const kernels::DeviceTen
 /// The same for the rows of `batch` alone, true at once when all are: the rest is padding.
 bool AllFinite(kernels::Backend& backend, const kernels::DeviceTensor& hidden, int64_t rows);
 
+/// A sequence of a batch as a batch of its own, no logits wanted.
+kernels::Batch OneSequenceOf(const kernels::Batch& batch, int64_t sequence);
+
 /// By row of `batch`: the first layer whose output is not finite, -1 for the embedding,
 /// transformer.layers() where all are. Runs the step again, which writes the same keys and values
-/// to the same pages. REQUIRES: the step was the last one to run.
+/// to the same pages. REQUIRES: no step since then wrote there; tokens are ids.
 std::vector<int64_t> FirstOverflows(Transformer& transformer, const kernels::Batch& batch,
                                     KvCache& cache);
 

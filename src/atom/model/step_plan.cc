@@ -33,6 +33,13 @@ int64_t StepTensors::bytes() const {
   return sum;
 }
 
+StepLimits WithPadding(const kernels::Backend& backend, const StepLimits& limits) {
+  StepLimits padded = limits;
+  padded.rows = backend.RowBucket(limits.rows);
+  padded.sequences = limits.most_sequences();
+  return padded;
+}
+
 StepTensors TensorsOf(const ModelSpec& spec, const StepLimits& limits, DType hidden_dtype) {
   int64_t qkv = 0, attention = 0, gate_up = 0;  // of the widest layer
   bool norms_behind = false;
@@ -116,9 +123,9 @@ int64_t StepBytes(const kernels::Backend& backend, const ModelSpec& spec, const 
   int64_t rotary = 0;
   for (const RopeSpec& rope : spec.ropes) rotary += rope.rotary_dim;
   constexpr int64_t kResults = 2 * 2;  // of two steps, on the device and on the host
-  return TensorsOf(spec, limits, backend.hidden_dtype()).bytes() + ActivationBytes(backend, plan) +
-         kFloat * limits.positions * rotary + kResults * kernels::StepResults::Bytes(limits.rows) +
-         backend.ScratchBytes(plan);
+  const StepTensors tensors = TensorsOf(spec, WithPadding(backend, limits), backend.hidden_dtype());
+  return tensors.bytes() + ActivationBytes(backend, plan) + kFloat * limits.positions * rotary +
+         kResults * kernels::StepResults::Bytes(limits.rows) + backend.ScratchBytes(plan);
 }
 
 }  // namespace atom::model

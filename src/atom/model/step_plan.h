@@ -22,6 +22,9 @@ struct StepLimits {
   int64_t most_sequences() const { return sequences > 0 ? sequences : rows; }
 };
 
+/// The same with rows of padding, where the backend wants decode steps to have them.
+StepLimits WithPadding(const kernels::Backend& backend, const StepLimits& limits);
+
 /// Logits are wide: they are produced for at most this many rows at once.
 inline constexpr int64_t kHeadRows = 256;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "atom/core/check.h"
+#include "atom/kernels/decode_step.h"
 #include "atom/model/rope.h"
 
 namespace atom::model {
@@ -39,8 +40,8 @@ Transformer::Transformer(kernels::Backend& backend, const ModelSpec& spec, const
     : backend_(backend),
       spec_(spec),
       limits_(limits),
-      plan_(PlanSteps(spec, limits, backend.kv_page_positions())) {
-  const StepTensors tensors = TensorsOf(spec, limits, backend.hidden_dtype());
+      plan_(PlanSteps(spec, WithPadding(backend, limits), backend.kv_page_positions())) {
+  const StepTensors tensors = TensorsOf(spec, WithPadding(backend, limits), backend.hidden_dtype());
   hidden_ = MakeScratch(tensors.hidden);
   qkv_ = MakeScratch(tensors.qkv);
   attention_ = MakeScratch(tensors.attention);
@@ -72,7 +73,7 @@ void Transformer::MakeActivations(std::span<const kernels::LinearPlan> linears) 
       return activation->k() == linear.k && ShareActivation(activation->format(), linear.input);
     });
     if (there) continue;
-    activations_.push_back(backend_.MakeActivation(linear.input, linear.k, limits_.rows));
+    activations_.push_back(backend_.MakeActivation(linear.input, linear.k, plan_.batch.rows));
   }
 }
 
@@ -148,13 +149,18 @@ PackedActivation& Transformer::Activation(const quant::ActivationFormat& format,
 
 void Transformer::BeginStep(const kernels::Batch& batch, const kernels::PagePool& pool) {
   kernels::CheckBatch(batch, pool);
-  step_rows_ = backend_.RowBucket(batch.rows());
+  decodes_ = kernels::Decodes(batch);
+  step_rows_ = Padded(batch.rows());
   logit_rows_ = std::ssize(batch.logit_rows);
-  ATOM_CHECK(step_rows_ <= limits_.rows, "{} rows, room for {}", step_rows_, limits_.rows);
+  ATOM_CHECK(batch.rows() <= limits_.rows, "{} rows, room for {}", batch.rows(), limits_.rows);
   for (const int32_t length : batch.kv_lengths) {
     ATOM_CHECK(length <= limits_.positions, "{} positions, room for {}", length, limits_.positions);
   }
   backend_.BeginStep(batch);
+}
+
+int64_t Transformer::Padded(int64_t rows) const {
+  return decodes_ ? backend_.RowBucket(rows) : rows;
 }
 
 DeviceTensor Transformer::Embed() {
@@ -240,22 +246,24 @@ void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
 }
 
 DeviceTensor Transformer::GatherLogitRows(const DeviceTensor& hidden) {
-  const DeviceTensor rows = RowRange(gathered_.tensor, 0, logit_rows_);
+  const DeviceTensor rows = RowRange(gathered_.tensor, 0, Padded(logit_rows_));
   backend_.GatherLogitRows(hidden, rows);
-  return rows;
+  return RowRange(rows, 0, logit_rows_);
 }
 
 DeviceTensor Transformer::Head(const DeviceTensor& hidden) {
   ATOM_CHECK(hidden.rows <= logits_.tensor.rows, "{} rows of logits, room for {}", hidden.rows,
              logits_.tensor.rows);
-  const DeviceTensor logits = RowRange(logits_.tensor, 0, hidden.rows);
+  DeviceTensor padded = hidden;  // GatherLogitRows left rows behind them
+  padded.rows = Padded(hidden.rows);
+  const DeviceTensor logits = RowRange(logits_.tensor, 0, padded.rows);
   PackedActivation& x = Activation(quant::ActivationFormat{}, spec_.hidden_size);
-  backend_.NormQuantize(hidden, final_norm_.Use(), nullptr, x);
+  backend_.NormQuantize(padded, final_norm_.Use(), nullptr, x);
   backend_.Linear(x, *head_, logits, OutputMode::kOverwrite);
   if (spec_.head.softcap != 0.0) {
     backend_.Softcap(logits, static_cast<float>(spec_.head.softcap));
   }
-  return logits;
+  return RowRange(logits, 0, hidden.rows);
 }
 
 DeviceTensor Transformer::ForwardHidden(const kernels::Batch& batch, KvCache& cache,

@@ -111,6 +111,8 @@ class Transformer {
                     const kernels::DeviceTensor& hidden, SiteObserver* observer);
   void RunFfn(const DeviceLayer& layer, const kernels::DeviceTensor& hidden,
               SiteObserver* observer);
+  /// The step's rows, or its rows of logits, with padding where it decodes.
+  int64_t Padded(int64_t rows) const;
 
   kernels::Backend& backend_;
   const ModelSpec spec_;
@@ -125,6 +127,7 @@ class Transformer {
   std::vector<DeviceLayer> layers_;
 
   kernels::StepPlan plan_;  // of all that was prepared
+  bool decodes_ = false;    // the step under way: then its rows are padded
   int64_t step_rows_ = 0;   // of the step under way, padding included
   int64_t logit_rows_ = 0;  // of the step under way
   Scratch hidden_, qkv_, attention_, gate_up_, update_, gathered_, logits_;

@@ -46,8 +46,10 @@ struct HeadSample {
 /// Keeps what appended keys and values tell; the layer's KV is unquantized.
 class KvObserver : public model::SiteObserver {
  public:
-  KvObserver(kernels::Backend& backend, const model::AttentionSpec& spec, bool rotates)
+  KvObserver(kernels::Backend& backend, ThreadPool& pool, const model::AttentionSpec& spec,
+             bool rotates)
       : backend_(backend),
+        pool_(pool),
         spec_(spec),
         rotates_(rotates),
         sums_(static_cast<size_t>(spec.kv_width()), 0.0),
@@ -113,19 +115,22 @@ class KvObserver : public model::SiteObserver {
     ATOM_CHECK(qkv.dtype == DType::kF32, "queries in {}", DTypeName(qkv.dtype));
     std::vector<float> all(static_cast<size_t>(qkv.rows * qkv.stride));
     backend_.Download(qkv.data, std::as_writable_bytes(std::span(all)));
-    std::vector<float> query(static_cast<size_t>(spec_.head_dim));
-    for (int64_t row = 0; row < qkv.rows; row += kClipStride) {
-      for (int64_t head = 0; head < spec_.heads; ++head) {
-        std::copy_n(all.begin() + row * qkv.stride + head * spec_.head_dim, spec_.head_dim,
-                    query.begin());
-        if (rotates_) quant::RotateHead(query);
-        const int64_t kv_head = head / (spec_.heads / spec_.kv_heads);
-        AddOuter(query, keys_[static_cast<size_t>(kv_head)].gram);
+    const int64_t shared = spec_.heads / spec_.kv_heads;
+    pool_.ParallelFor(spec_.kv_heads, [&](int64_t kv_head, int /*worker*/) {
+      std::vector<float> query(static_cast<size_t>(spec_.head_dim));
+      for (int64_t row = 0; row < qkv.rows; row += kClipStride) {
+        for (int64_t head = kv_head * shared; head < (kv_head + 1) * shared; ++head) {
+          std::copy_n(all.begin() + row * qkv.stride + head * spec_.head_dim, spec_.head_dim,
+                      query.begin());
+          if (rotates_) quant::RotateHead(query);
+          AddOuter(query, keys_[static_cast<size_t>(kv_head)].gram);
+        }
       }
-    }
+    });
   }
 
   kernels::Backend& backend_;
+  ThreadPool& pool_;
   const model::AttentionSpec& spec_;
   bool rotates_;
   bool done_ = false;
@@ -138,15 +143,21 @@ class KvObserver : public model::SiteObserver {
 
 /// Per KV head, the sum of W_h^T * W_h over its query heads, W_h the columns of o that read one.
 void WeighByOutput(const model::AttentionSpec& spec, const artifact::HostLayer& source,
-                   std::vector<HeadSample>& heads) {
+                   ThreadPool& pool, std::vector<HeadSample>& heads) {
   const std::vector<float> o = source[artifact::LinearRole::kO].ToFloats();
   const auto d = static_cast<size_t>(spec.head_dim);
   const int64_t shared = spec.heads / spec.kv_heads;
-  for (HeadSample& head : heads) head.gram.assign(d * d, 0.0f);
-  for (size_t at = 0; at < o.size(); at += d) {
-    const int64_t query_head = static_cast<int64_t>(at / d) % spec.heads;
-    AddOuter(std::span(o).subspan(at, d), heads[static_cast<size_t>(query_head / shared)].gram);
-  }
+  pool.ParallelFor(std::ssize(heads), [&](int64_t kv_head, int /*worker*/) {
+    std::vector<float>& gram = heads[static_cast<size_t>(kv_head)].gram;
+    gram.assign(d * d, 0.0f);
+    const size_t width = static_cast<size_t>(spec.heads) * d;
+    const size_t begin = static_cast<size_t>(kv_head * shared) * d;
+    for (size_t row = 0; row < o.size(); row += width) {
+      for (int64_t head = 0; head < shared; ++head) {
+        AddOuter(std::span(o).subspan(row + begin + static_cast<size_t>(head) * d, d), gram);
+      }
+    }
+  });
 }
 
 float SearchHeadClip(const quant::KvFormat& format, const HeadSample& sample, size_t d) {
@@ -185,7 +196,7 @@ KvCalibration CalibrateKv(const LayerContext& context, const artifact::HostLayer
   const model::AttentionSpec& spec = context.spec.attention;
   const quant::KvRecipe& recipe = context.recipe.kv;
   const int64_t samples = std::min(kKvSamples, context.stream.samples());
-  KvObserver observer(backend, spec, recipe.rotates());
+  KvObserver observer(backend, context.algebra.pool(), spec, recipe.rotates());
   context.stream.RunLayer(model::DeviceLayer(backend, context.spec, layer), samples,
                           CalibrationStream::Keep::kInput, &observer, nullptr, nullptr);
   if (recipe.removes_mean()) result.key_mean = observer.KeyMean();
@@ -194,7 +205,7 @@ KvCalibration CalibrateKv(const LayerContext& context, const artifact::HostLayer
   const auto d = static_cast<size_t>(spec.head_dim);
   quant::KvFormat format = quant::KvFormatFor(context.recipe, /*simulated=*/true);
   format.key_mean = result.key_mean;
-  WeighByOutput(spec, source, observer.values());
+  WeighByOutput(spec, source, context.algebra.pool(), observer.values());
   const int64_t heads = spec.kv_heads;
   result.head_clips.resize(static_cast<size_t>(2 * heads));
   context.algebra.pool().ParallelFor(2 * heads, [&](int64_t task, int /*worker*/) {

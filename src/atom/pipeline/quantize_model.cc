@@ -28,7 +28,8 @@ std::unique_ptr<model::Transformer> MakeTransformer(const model::ModelFiles& fil
                                                     kernels::Backend& backend) {
   const int64_t length = calibration.record.sequence_length;
   return std::make_unique<model::Transformer>(
-      backend, files.spec, model::Transformer::Limits{.rows = length, .positions = length});
+      backend, files.spec,
+      model::Transformer::Limits{.rows = length, .positions = length, .sequences = 1});
 }
 
 Result<CalibrationStream> MakeStream(const model::ModelFiles& files, const Calibration& calibration,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "atom/core/check.h"
+#include "atom/quant/finite.h"
 #include "atom/quant/sgemm.h"
 
 namespace atom::quant {
@@ -162,6 +163,9 @@ bool InvertDiagonalBlock(float* block, int64_t stride, int64_t size) {
 
 Status CheckUpperFinite(std::span<const float> h, int64_t k) {
   for (int64_t row = 0; row < k; ++row) {
+    if (AllFinite(h.subspan(static_cast<size_t>(row * k + row), static_cast<size_t>(k - row)))) {
+      continue;
+    }
     for (int64_t column = row; column < k; ++column) {
       const float value = h[static_cast<size_t>(row * k + column)];
       if (!std::isfinite(value)) {

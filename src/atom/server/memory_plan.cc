@@ -50,7 +50,8 @@ struct LayerNeeds {
 
 LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backend,
                    const model::StepLimits& limits) {
-  LayerNeeds needs{.steps = model::PlanSteps(files.spec, limits, backend.kv_page_positions()),
+  LayerNeeds needs{.steps = model::PlanSteps(files.spec, model::WithPadding(backend, limits),
+                                             backend.kv_page_positions()),
                    .kv = {}};
   const std::vector<quant::Feature> missing = files.MissingKernels(backend);
   for (int64_t layer = 0; layer < files.spec.num_layers(); ++layer) {

@@ -41,30 +41,6 @@ TEST(GeometryTest, ReadsConfigFilesAndRefusesWhatIsNotThere) {
   EXPECT_FALSE(FindGeometry((folder / "broken.json").string()).ok());
 }
 
-TEST(ModelTestNames, AreParsedOrRefused) {
-  const ModelTest prefill = ParseModelTest("pp512").value();
-  EXPECT_TRUE(prefill.prefill);
-  EXPECT_EQ(prefill.tokens, 512);
-  EXPECT_EQ(prefill.depth, 0);
-  const ModelTest decode = ParseModelTest("tg128").value();
-  EXPECT_FALSE(decode.prefill);
-  EXPECT_EQ(decode.tokens, 128);
-  EXPECT_EQ(decode.depth, 0);
-  const ModelTest deep = ParseModelTest("tg@2048").value();
-  EXPECT_FALSE(deep.prefill);
-  EXPECT_EQ(deep.tokens, 32);
-  EXPECT_EQ(deep.depth, 2048);
-  EXPECT_EQ(deep.sequences, 1);
-  const ModelTest many = ParseModelTest("tg@1024x64").value();
-  EXPECT_EQ(many.depth, 1024);
-  EXPECT_EQ(many.tokens, 32);
-  EXPECT_EQ(many.sequences, 64);
-  for (const char* name : {"", "p", "tg@8x", "tg@8x0", "tg8x2", "pp8x2", "tg@x2", "pp", "pp0",
-                           "pp-1", "pp5x", "pp@5", "tg@", "xx5", "tg9999999"}) {
-    EXPECT_FALSE(ParseModelTest(name).ok()) << name;
-  }
-}
-
 TEST(ModelCostTest, CountsBytesAndOperations) {
   const auto backend = kernels::MakeBackend("cpu", {.threads = 1}).value();
   model::ModelSpec spec = FindGeometry("tinyllama-1.1b").value().spec;

@@ -4,6 +4,7 @@
 
 #include "atom/kernels/cuda/device/check.h"
 #include "atom/kernels/cuda/device/nvml.h"
+#include "atom/kernels/cuda/device/staging.h"
 
 #include "tests/kernels/cuda/cuda_test.h"
 
@@ -61,6 +62,30 @@ TEST_F(DeviceTest, TooLargeAnArenaSaysWhatIsFree) {
   EXPECT_THAT(arena.error().message, HasSubstr("MiB are free"));
   // and the next call is not blamed for it
   EXPECT_TRUE(CheckLaunch("nothing").ok());
+}
+
+TEST_F(DeviceTest, LargeCopiesAreStagedBothWays) {
+  Result<Stream> own = Stream::Create();
+  ASSERT_TRUE(own.ok()) << own.error().message;
+  const StagedStream staged(std::move(own).value());
+  // Below what is staged; one half; whole halves; a rest. The second copy meets halves in use.
+  for (const int64_t bytes :
+       {int64_t{1000}, int64_t{5} << 20, int64_t{32} << 20, (int64_t{50} << 20) + 12345}) {
+    std::vector<std::byte> first(static_cast<size_t>(bytes)), second(first), found(first);
+    for (size_t i = 0; i < first.size(); ++i) {
+      first[i] = static_cast<std::byte>(i * 2654435761u >> 13);
+      second[i] = static_cast<std::byte>(i * 40503u >> 7);
+    }
+    DeviceArray<std::byte> a(first.size()), b(first.size());
+    std::vector<std::byte> from = first;
+    ASSERT_TRUE(staged.ToDevice(a.data(), from.data(), bytes).ok());
+    from = second;  // may change after the return
+    ASSERT_TRUE(staged.ToDevice(b.data(), from.data(), bytes).ok());
+    ASSERT_TRUE(staged.ToHost(found.data(), a.data(), bytes).ok());
+    EXPECT_TRUE(found == first) << bytes;
+    ASSERT_TRUE(staged.ToHost(found.data(), b.data(), bytes).ok());
+    EXPECT_TRUE(found == second) << bytes;
+  }
 }
 
 TEST_F(DeviceTest, CopiesThroughPinnedMemoryAndEvents) {

@@ -1,10 +1,9 @@
 #include "atom/bench/kernels/model_bench.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <span>
 
 #include "atom/artifact/recipe_json.h"
 #include "atom/bench/kernels/kv_filling.h"
@@ -14,54 +13,20 @@
 namespace atom::bench {
 namespace {
 
-constexpr int64_t kMaxTokens = int64_t{1} << 20;
-constexpr int64_t kDeepTokens = 32;
 /// Tokens decoded between two looks at the ceiling: a slow model's repeat lasts seconds, in which
 /// bandwidth drifts.
 constexpr int64_t kSliceTokens = 8;
 
-/// The pages of as many sequences, side by side.
-kernels::PagePool Times(const kernels::PagePool& pool, int64_t sequences) {
-  kernels::PagePool all = pool;
-  all.pages *= sequences;
-  all.exact_pages *= sequences;
-  return all;
-}
-
-/// Behind `batch` one more sequence, whose pages come behind those of `before` others.
-void AddSequence(const kernels::Batch& sequence, const kernels::PagePool& pool, int64_t before,
-                 kernels::Batch& batch) {
-  const auto append = [](const std::vector<int32_t>& from, int64_t shift,
-                         std::vector<int32_t>& to) {
-    for (const int32_t value : from) to.push_back(value + static_cast<int32_t>(shift));
-  };
-  const auto end = [](const std::vector<int32_t>& values) { return std::ssize(values); };
-  const int64_t page = before * pool.pages;
-  const int64_t exact = before * pool.exact_pages;
-  batch.query_starts.push_back(static_cast<int32_t>(end(batch.tokens) + end(sequence.tokens)));
-  append(sequence.tokens, 0, batch.tokens);
-  append(sequence.positions, 0, batch.positions);
-  append(sequence.kv_lengths, 0, batch.kv_lengths);
-  append(sequence.kv_slots, page * pool.page_positions, batch.kv_slots);
-  append(sequence.exact_slots, exact * pool.page_positions, batch.exact_slots);
-  append(sequence.pages, page, batch.pages);
-  append(sequence.exact_pages, exact, batch.exact_pages);
-  batch.page_starts.push_back(static_cast<int32_t>(end(batch.pages)));
-  if (pool.exact_window > 0) {
-    batch.exact_starts.push_back(static_cast<int32_t>(end(batch.exact_pages)));
-  }
-}
-
 /// Runs the tests of one model.
 class ModelRunner {
  public:
-  ModelRunner(BenchContext& bench, RandomModel model, int64_t positions, int64_t sequences,
+  ModelRunner(BenchContext& bench, RandomModel model, std::span<const ModelTest> tests,
               bool integer, int repeats)
       : bench_(bench),
         model_(std::move(model)),
-        pool_(model_.transformer->SequencePool(
-            positions, model::ExactWindowOf(model_.transformer->KvShapes()))),
-        cache_(bench.backend(), model_.transformer->KvShapes(), Times(pool_, sequences)),
+        pages_(PlanPages(tests, bench.backend().kv_page_positions(),
+                         model::ExactWindowOf(model_.transformer->KvShapes()))),
+        cache_(bench.backend(), model_.transformer->KvShapes(), pages_.all),
         integer_(integer),
         repeats_(repeats) {}
 
@@ -71,8 +36,8 @@ class ModelRunner {
   void FillCache(int64_t depth, int64_t sequences) {
     std::vector<kernels::KvLayer*> layers;
     for (int64_t i = 0; i < model_.transformer->layers(); ++i) layers.push_back(&cache_.layer(i));
-    const int64_t positions =
-        sequences == 1 ? depth : sequences * pool_.pages * pool_.page_positions;
+    const kernels::PagePool& pool = pages_.decode;
+    const int64_t positions = sequences == 1 ? depth : sequences * pool.pages * pool.page_positions;
     if (depth > 0) FillKv(bench_.backend(), model_.transformer->spec(), positions, layers);
   }
 
@@ -98,7 +63,7 @@ class ModelRunner {
 
   /// Memory is touched for the first time.
   void Warm(const ModelTest& test) {
-    test.prefill ? Step(0, test.tokens, 1) : Step(test.depth, 1, test.sequences);
+    test.prefill ? Prefill(test.tokens) : Decode(test.depth, test.sequences);
   }
 
   /// Seconds of the steps alone.
@@ -114,9 +79,9 @@ class ModelRunner {
       Look(ceiling, rates);
       const Stopwatch clock;
       if (test.prefill) {
-        Step(0, tokens, 1);
+        Prefill(tokens);
       } else {
-        for (int64_t i = done; i < done + tokens; ++i) Step(test.depth + i, 1, test.sequences);
+        for (int64_t i = done; i < done + tokens; ++i) Decode(test.depth + i, test.sequences);
       }
       samples.push_back({work, clock.Seconds()});
       seconds += samples.back().seconds;
@@ -124,38 +89,46 @@ class ModelRunner {
     return seconds;
   }
 
-  /// One step of `tokens` tokens of each sequence from `start` on, with the logits of the last one.
-  void Step(int64_t start, int64_t tokens, int64_t sequences) {
-    const int64_t vocabulary = model_.transformer->spec().vocab_size;
+  /// One step of a sequence's first tokens.
+  void Prefill(int64_t tokens) {
+    Run(kernels::SingleSequence(RandomTokens(tokens), 0, pages_.prefill));
+  }
+
+  /// One step of a token of each sequence, at `position`.
+  void Decode(int64_t position, int64_t sequences) {
     kernels::Batch batch;
     batch.Clear();
     for (int64_t sequence = 0; sequence < sequences; ++sequence) {
-      std::vector<int32_t> ids(static_cast<size_t>(tokens));
-      for (int32_t& id : ids) id = static_cast<int32_t>(rng_.Below(vocabulary));
-      AddSequence(kernels::SingleSequence(std::move(ids), start, pool_), pool_, sequence, batch);
-      batch.logit_rows.push_back(static_cast<int32_t>(batch.rows() - 1));
+      AddSequence(kernels::SingleSequence(RandomTokens(1), position, pages_.decode), pages_.decode,
+                  batch);
+    }
+    Run(std::move(batch));
+  }
+
+  /// With the logits of each sequence's last token.
+  void Run(kernels::Batch batch) {
+    for (int64_t sequence = 0; sequence < batch.sequences(); ++sequence) {
+      batch.logit_rows.push_back(batch.query_starts[static_cast<size_t>(sequence) + 1] - 1);
     }
     model_.transformer->Forward(batch, cache_);
     bench_.backend().Sync();
   }
 
+  std::vector<int32_t> RandomTokens(int64_t count) {
+    std::vector<int32_t> tokens(static_cast<size_t>(count));
+    const int64_t vocabulary = model_.transformer->spec().vocab_size;
+    for (int32_t& token : tokens) token = static_cast<int32_t>(rng_.Below(vocabulary));
+    return tokens;
+  }
+
   BenchContext& bench_;
   RandomModel model_;
-  kernels::PagePool pool_;  // of one sequence
+  TestPages pages_;
   model::KvCache cache_;
   bool integer_;
   int repeats_;
   Rng rng_{7};
 };
-
-/// From 1 to kMaxTokens.
-std::optional<int64_t> ParseNumber(std::string_view digits) {
-  int64_t number = 0;
-  const char* end = digits.data() + digits.size();
-  const auto [at, error] = std::from_chars(digits.data(), end, number);
-  if (error != std::errc() || at != end || number < 1 || number > kMaxTokens) return std::nullopt;
-  return number;
-}
 
 Result<quant::Recipe> FindRunnableRecipe(const std::string& name) {
   Result<quant::Recipe> recipe = artifact::LoadRecipe(name);
@@ -184,19 +157,18 @@ void RunGeometry(BenchContext& bench, const ModelOptions& options, const quant::
                  const std::function<void(const ModelRow&)>& on_row) {
   model::ModelSpec spec = geometry.spec;
   if (options.layers > 0) spec.layers.resize(static_cast<size_t>(options.layers));
-  model::Transformer::Limits limits{.rows = 1, .positions = 1};
+  model::Transformer::Limits limits{.rows = 1, .positions = 1, .sequences = 1};
   int64_t depth = 0;
-  int64_t sequences = 1;
   for (const ModelTest& test : tests) {
     limits.rows = std::max(limits.rows, test.prefill ? test.tokens : test.sequences);
-    sequences = std::max(sequences, test.sequences);
     limits.positions = std::max(limits.positions, test.depth + test.tokens);
+    limits.sequences = std::max(limits.sequences, test.sequences);
     depth = std::max(depth, test.depth);
   }
   ModelRunner runner(bench, MakeRandomModel(bench.backend(), spec, recipe, options.head, limits),
-                     limits.positions, sequences,
-                     recipe.weight.bits < 16 && recipe.activation.bits < 16, options.repeats);
-  runner.FillCache(depth, sequences);
+                     tests, recipe.weight.bits < 16 && recipe.activation.bits < 16,
+                     options.repeats);
+  runner.FillCache(depth, limits.sequences);
   for (const ModelTest& test : tests) {
     ModelRow row{.geometry = geometry.name,
                  .test = test.name,
@@ -212,26 +184,6 @@ void RunGeometry(BenchContext& bench, const ModelOptions& options, const quant::
 }
 
 }  // namespace
-
-Result<ModelTest> ParseModelTest(std::string_view name) {
-  ModelTest test{.name = std::string(name), .prefill = name.starts_with("pp")};
-  const bool deep = name.starts_with("tg@");
-  const bool known = test.prefill || name.starts_with("tg");
-  const std::string_view rest = name.substr(std::min<size_t>(name.size(), deep ? 3 : 2));
-  const size_t times = deep ? rest.find('x') : std::string_view::npos;
-  const std::optional<int64_t> number = ParseNumber(rest.substr(0, times));
-  const std::optional<int64_t> sequences =
-      times == std::string_view::npos ? 1 : ParseNumber(rest.substr(times + 1));
-  if (!known || !number || !sequences) {
-    return MakeError(
-        "bench model: test \"{}\": expected ppN, tgN, tg@DEPTH or tg@DEPTHxSEQUENCES, e.g. pp512",
-        name);
-  }
-  test.depth = deep ? *number : 0;
-  test.tokens = deep ? kDeepTokens : *number;
-  test.sequences = *sequences;
-  return test;
-}
 
 Status RunModel(BenchContext& bench, const ModelOptions& options,
                 const std::function<void(const ModelRow&)>& on_row) {

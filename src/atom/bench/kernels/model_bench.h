@@ -8,25 +8,15 @@
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "atom/bench/kernels/bench_context.h"
 #include "atom/bench/kernels/geometry.h"
+#include "atom/bench/kernels/model_test.h"
 #include "atom/core/dtype.h"
 #include "atom/quant/recipe.h"
 
 namespace atom::bench {
-
-struct ModelTest {
-  std::string name = {};
-  bool prefill = false;
-  int64_t depth = 0;   ///< positions in the cache before
-  int64_t tokens = 0;  ///< of one repeat, and of one sequence
-  int64_t sequences = 1;
-};
-/// "pp512", "tg128", "tg@2048", "tg@1024x64": numbers from 1 to 2^20. tg@D decodes 32 tokens.
-Result<ModelTest> ParseModelTest(std::string_view name);
 
 struct ModelOptions {
   std::vector<std::string> geometries = {"tinyllama-1.1b"};

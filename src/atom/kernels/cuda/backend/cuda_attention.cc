@@ -1,5 +1,7 @@
 // RopeAppendKv and Attention: chunks of one query go to the decode kernel, longer ones to the
 // prefill kernel, in runs of sequences; behind prefill comes the kernel of the exact window.
+#include <algorithm>
+
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/attention/attention.h"
 #include "atom/kernels/cuda/backend/cuda_backend.h"
@@ -118,18 +120,22 @@ void CudaBackend::Decode(const SequenceRun& run, const AttentionParams& params,
   call.out = From(RowsOf(out), run.first_row);
   call.kv = CudaKvLayer::Of(kv).kernel_pages();
   call.lists = ListsOf(step_.view(), run);
+  // Not those of padding where tensors have no rows for it.
+  call.lists.sequences = static_cast<int>(std::min<int64_t>(run.count, out.rows - run.first_row));
   if (params.exact_window > 0) {
     call.exact = CudaKvLayer::Of(*kv.exact()).kernel_pages();
     call.exact_lists = ExactListsOf(step_.view(), run);
+    call.exact_lists.sequences = call.lists.sequences;
   }
   call.counters = step_.attention_counters();
   call.workspace = step_.attention_workspace();
   // The kernel finds lengths and pages on the device, and has one grid for any.
   const OpKey key({Word(Op::kAttend), Word(call.q.data), Word(call.out.data), Word(call.q.stride),
-                   Word(call.out.stride), Word(call.lists.indptr), Word(int64_t{run.count}),
-                   Word(call.kv.data), Word(params.scale), Word(params.softcap),
-                   Word(params.window, params.heads), Word(int64_t{params.exact_window}),
-                   Word(call.exact.data), Word(call.exact_lists.indptr)});
+                   Word(call.out.stride), Word(call.lists.indptr),
+                   Word(int64_t{call.lists.sequences}), Word(call.kv.data), Word(params.scale),
+                   Word(params.softcap), Word(params.window, params.heads),
+                   Word(int64_t{params.exact_window}), Word(call.exact.data),
+                   Word(call.exact_lists.indptr)});
   ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchDecodeAttention(call, stream); });
 }
 

@@ -70,15 +70,14 @@ void CudaBackend::FreeHost(void* data) { (void)cudaFreeHost(data); }
 void CudaBackend::Upload(std::span<const std::byte> from, void* to) {
   if (from.empty()) return;
   Flush();
-  Require(CopyToDevice(to, from.data(), std::ssize(from), stream_));
+  Require(staging_.ToDevice(to, from.data(), std::ssize(from), stream_));
   Require(stream_.Synchronize());
 }
 
 void CudaBackend::Download(const void* from, std::span<std::byte> to) {
   if (to.empty()) return;
   Flush();
-  Require(CopyToHost(to.data(), from, std::ssize(to), stream_));
-  Require(stream_.Synchronize());
+  Require(staging_.ToHost(to.data(), from, std::ssize(to), stream_));
 }
 
 void CudaBackend::EnqueueDownload(const void* from, std::span<std::byte> to) {
@@ -147,12 +146,12 @@ UnpackedKvPage CudaBackend::Unpack(const KvLayer& layer, int64_t page) const {
   Require(CopyToHost(data.data(), static_cast<std::byte*>(own.data.data()) + page * bytes, bytes,
                      stream_));
   Require(stream_.Synchronize());
-  return UnpackPage(own.shape(), data);
+  return UnpackPage(own.shape(), data, pool_);
 }
 
 std::unique_ptr<PackedWeight> CudaBackend::Prepack(const quant::QuantizedView& weight,
                                                    std::span<const float> bias) {
-  const HostWeight packed = Require(PackForDevice(weight, bias));
+  const HostWeight packed = Require(PackForDevice(weight, bias, pool_));
   auto own = std::make_unique<CudaWeight>(weight.n, weight.k());
   own->layout = packed.layout;
   own->codes = Copy(std::span(packed.codes));

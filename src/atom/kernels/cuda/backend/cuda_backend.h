@@ -32,8 +32,10 @@
 #include "atom/kernels/cuda/backend/cuda_kv_layer.h"
 #include "atom/kernels/cuda/backend/cuda_step.h"
 #include "atom/kernels/cuda/backend/cuda_weight.h"
+#include "atom/kernels/cuda/backend/decode_padding.h"
 #include "atom/kernels/cuda/backend/device_error.h"
 #include "atom/kernels/cuda/backend/op_queue.h"
+#include "atom/kernels/cuda/device/staging.h"
 #include "atom/kernels/cuda/gemm/gemm.h"
 #include "atom/kernels/cuda/rows/plain_quantize_call.h"
 
@@ -59,6 +61,7 @@ class CudaBackend final : public Backend {
 
   /// While the host looks at the results of one step, the next one runs.
   int steps_in_flight() const override { return 1; }
+  int64_t RowBucket(int64_t rows) const override { return RowBucketOf(rows); }
   int64_t ScratchBytes(const StepPlan& plan) const override;
   void Prepare(const StepPlan& plan) override;
 
@@ -143,6 +146,7 @@ class CudaBackend final : public Backend {
   mutable ThreadPool pool_;  ///< for what Unpack gives back
   DeviceProperties device_;
   Stream stream_;
+  Staging staging_;
   std::vector<Event> marks_;  ///< mark t has event t % kMarks
   Ticket last_mark_ = 0;
   CudaStep step_;

@@ -94,18 +94,22 @@ CudaKvLayer& CudaKvLayer::Of(KvLayer& layer) {
   return *own;
 }
 
-UnpackedKvPage UnpackPage(const KvShape& shape, std::span<const std::byte> page) {
+UnpackedKvPage UnpackPage(const KvShape& shape, std::span<const std::byte> page, ThreadPool& pool) {
   const KvPages pages = PagesOf(shape, nullptr);
+  const int64_t values = int64_t{kPagePositions} * pages.head_dim;  // of a head
   UnpackedKvPage unpacked;
-  for (int h = 0; h < pages.kv_heads; ++h) {
+  unpacked.keys.resize(static_cast<size_t>(pages.kv_heads * values));
+  unpacked.values.resize(unpacked.keys.size());
+  pool.ParallelFor(pages.kv_heads, [&](int64_t h, int /*worker*/) {
     const std::byte* head = page.data() + h * HeadPageBytes(pages.storage, pages.head_dim);
+    auto at = static_cast<size_t>(h * values);
     for (int p = 0; p < kPagePositions; ++p) {
-      for (int c = 0; c < pages.head_dim; ++c) {
-        unpacked.keys.push_back(ReadValue(pages.storage, pages.head_dim, false, p, c, head));
-        unpacked.values.push_back(ReadValue(pages.storage, pages.head_dim, true, p, c, head));
+      for (int c = 0; c < pages.head_dim; ++c, ++at) {
+        unpacked.keys[at] = ReadValue(pages.storage, pages.head_dim, false, p, c, head);
+        unpacked.values[at] = ReadValue(pages.storage, pages.head_dim, true, p, c, head);
       }
     }
-  }
+  });
   return unpacked;
 }
 

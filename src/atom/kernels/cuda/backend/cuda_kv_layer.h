@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "atom/core/thread_pool.h"
 #include "atom/kernels/cuda/attention/attention_call.h"
 #include "atom/kernels/device_memory.h"
 #include "atom/kernels/kv_layer.h"
@@ -38,6 +39,6 @@ std::vector<float> RotatedMeanOf(const KvShape& shape);
 KvPages PagesOf(const KvShape& shape, std::byte* data);
 
 /// One page's stored values, widened: [kv_heads][positions][head_dim] each.
-UnpackedKvPage UnpackPage(const KvShape& shape, std::span<const std::byte> page);
+UnpackedKvPage UnpackPage(const KvShape& shape, std::span<const std::byte> page, ThreadPool& pool);
 
 }  // namespace atom::kernels::cuda

@@ -5,7 +5,9 @@
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/attention/attention.h"
 #include "atom/kernels/cuda/attention/kv_fragments.h"
+#include "atom/kernels/cuda/backend/decode_padding.h"
 #include "atom/kernels/cuda/device/check.h"
+#include "atom/kernels/decode_step.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -74,7 +76,9 @@ void Trim(const Batch& batch, Batch& trimmed) {
 
 }  // namespace
 
-ScratchSizes::ScratchSizes(const StepPlan& plan, const DeviceProperties& device) {
+ScratchSizes::ScratchSizes(const StepPlan& unpadded, const DeviceProperties& device) {
+  StepPlan plan = unpadded;
+  plan.batch = WithPadding(plan.batch);
   const auto up = [](int64_t bytes) {
     return (bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
   };
@@ -96,7 +100,9 @@ ScratchSizes::ScratchSizes(const StepPlan& plan, const DeviceProperties& device)
 
 Status CudaStep::Prepare(const StepPlan& plan, const DeviceProperties& device,
                          const Stream& stream) {
-  const StepPlan most = Most(plan_, plan);
+  StepPlan padded = plan;
+  padded.batch = WithPadding(plan.batch);
+  const StepPlan most = Most(plan_, padded);
   const ScratchSizes sizes(most, device);
   // Nothing of the old is needed any more.
   memory_.reset();
@@ -134,15 +140,21 @@ Status CudaStep::Prepare(const StepPlan& plan, const DeviceProperties& device,
 
 bool CudaStep::HasRoom(const BatchLimits& needed) const {
   const BatchLimits& room = arena_.limits();
-  return needed.rows <= room.rows && needed.sequences <= room.sequences &&
-         needed.pages <= room.pages && needed.exact_pages <= room.exact_pages;
+  const BatchLimits padded = WithPadding(needed);
+  return padded.rows <= room.rows && padded.sequences <= room.sequences &&
+         padded.pages <= room.pages && padded.exact_pages <= room.exact_pages;
 }
 
 Status CudaStep::Begin(const Batch& batch, const Stream& stream) {
   Trim(batch, trimmed_);
-  arena_.Pack(trimmed_, batch.rows(), packed_);
-  view_ = arena_.View(trimmed_, batch.rows(), arena_data_);
-  FindRuns(batch);
+  int64_t rows = batch.rows();
+  if (Decodes(batch)) {
+    PadDecodeStep(trimmed_);
+    rows = RowBucketOf(rows);
+  }
+  arena_.Pack(trimmed_, rows, packed_);
+  view_ = arena_.View(trimmed_, rows, arena_data_);
+  FindRuns(trimmed_);
   begun_ = true;
   return Upload<int32_t>(std::span(packed_).first(static_cast<size_t>(arena_.used(trimmed_))),
                          arena_data_, stream);

@@ -21,33 +21,50 @@ std::vector<RowScales> Rows(int64_t n, std::span<const float> scales,
   return rows;
 }
 
-/// One a byte, [groups][n].
-std::vector<uint8_t> Multipliers(const quant::QuantizedView& weight) {
-  std::vector<uint8_t> multipliers;
-  for (int64_t group = 0; group < weight.groups(); ++group) {
-    for (int64_t row = 0; row < weight.n; ++row) {
-      multipliers.push_back(static_cast<uint8_t>(weight.Multiplier4(row, group)));
+/// Packs `count` rows from `first` on, a block of rows that is a weight of its own to the packer.
+void PackRows(const quant::QuantizedView& weight, PackedWeightLayout layout, int64_t first,
+              std::span<uint8_t> to) {
+  const int64_t count = std::min(kBlockRows, weight.n - first);
+  layout.n = count;
+  std::vector<uint8_t> multipliers;  // one a byte, [groups][count]
+  std::vector<Half> scales;          // the same
+  for (int64_t group = 0; layout.k4 > 0 && group < weight.groups(); ++group) {
+    for (int64_t row = first; row < first + count; ++row) {
+      if (layout.scale == GroupScale::kInteger) {
+        multipliers.push_back(static_cast<uint8_t>(weight.Multiplier4(row, group)));
+      } else {
+        scales.push_back(weight.scales4[static_cast<size_t>(group * weight.n + row)]);
+      }
     }
   }
-  return multipliers;
+  const auto rows_of = [&](const auto& codes, int64_t row_bytes) {
+    return codes.subspan(static_cast<size_t>(first * row_bytes),
+                         static_cast<size_t>(count * row_bytes));
+  };
+  PackWeight(layout,
+             {.codes4 = rows_of(weight.codes4, layout.k4 / 2),
+              .multipliers = multipliers,
+              .scales4 = scales,
+              .codes8 = rows_of(weight.codes8, layout.k8)},
+             to);
 }
 
 }  // namespace
 
-Result<HostWeight> PackForDevice(const quant::QuantizedView& weight, std::span<const float> bias) {
+Result<HostWeight> PackForDevice(const quant::QuantizedView& weight, std::span<const float> bias,
+                                 ThreadPool& pool) {
   HostWeight packed;
   const bool two_level = weight.scale_format() == quant::ScaleFormat::kTwoLevel;
   packed.layout = {weight.n, weight.k4, weight.k8, weight.k4 == 0 ? 0 : weight.group,
                    two_level ? GroupScale::kInteger : GroupScale::kHalf};
   if (std::string why = WhyNotPacked(packed.layout); !why.empty()) return MakeError("{}", why);
-  const std::vector<uint8_t> multipliers = two_level ? Multipliers(weight) : std::vector<uint8_t>();
   packed.codes.resize(static_cast<size_t>(packed.layout.bytes()));
-  PackWeight(packed.layout,
-             {.codes4 = weight.codes4,
-              .multipliers = multipliers,
-              .scales4 = weight.scales4,
-              .codes8 = weight.codes8},
-             packed.codes);
+  const auto block_bytes = static_cast<size_t>(packed.layout.row_block_bytes());
+  pool.ParallelFor(packed.layout.row_blocks(), [&](int64_t block, int) {
+    PackRows(
+        weight, packed.layout, block * kBlockRows,
+        std::span(packed.codes).subspan(static_cast<size_t>(block) * block_bytes, block_bytes));
+  });
   packed.rows = Rows(weight.n, weight.row_scales4, weight.scales8, bias);
   return packed;
 }

@@ -21,7 +21,8 @@ struct HostWeight {
 };
 
 /// Fails with a sentence where no kernel reads such a weight.
-Result<HostWeight> PackForDevice(const quant::QuantizedView& weight, std::span<const float> bias);
+Result<HostWeight> PackForDevice(const quant::QuantizedView& weight, std::span<const float> bias,
+                                 ThreadPool& pool);
 /// F32 and F16 become bf16, rounded once.
 HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias, ThreadPool& pool);
 

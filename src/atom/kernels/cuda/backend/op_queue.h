@@ -1,5 +1,5 @@
 // A step's ops, collected until somebody wants a result, and CUDA graphs of sequences of ops that
-// come again: decode steps of as many rows, the same ops on the same addresses.
+// come again: decode steps of as many rows (decode_padding.h), the same ops on the same addresses.
 //
 //   Add, Add, … ─ Flush ┬─ the sequence is new         its ops run one by one
 //                       ├─ it has come once before     they are captured as a graph, which runs

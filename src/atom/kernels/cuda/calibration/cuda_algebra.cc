@@ -18,7 +18,7 @@ constexpr int64_t kFewMultiplications = int64_t{1} << 28;
 
 class CudaSum final : public quant::ProductSum {
  public:
-  CudaSum(const Stream& stream, quant::SumKind kind, int64_t k)
+  CudaSum(const StagedStream& stream, quant::SumKind kind, int64_t k)
       : stream_(stream), kind_(kind), k_(k), sum_(k * k) {
     sum_.Clear(stream_);
   }
@@ -39,7 +39,9 @@ class CudaSum final : public quant::ProductSum {
                               .c = sum_.data(),
                               .ldc = k_,
                               .upper = kind_ == quant::SumKind::kGram};
-    Require(Check(EnqueueProduct(call, stream_.get()), "launch a product"));
+    Require(Check(HasSplitProduct(call) ? EnqueueSplitProduct(call, stream_.get())
+                                        : EnqueueProduct(call, stream_.get()),
+                  "launch a sum over tokens"));
     Require(stream_.Synchronize());  // the caller's matrices may change
   }
 
@@ -50,7 +52,7 @@ class CudaSum final : public quant::ProductSum {
   }
 
  private:
-  const Stream& stream_;
+  const StagedStream& stream_;
   quant::SumKind kind_;
   int64_t k_;
   DeviceValues<float> sum_;
@@ -162,7 +164,7 @@ class CudaAlgebra final : public quant::DenseAlgebra {
   }
 
   std::unique_ptr<quant::DenseAlgebra> host_ = quant::MakeCpuAlgebra();
-  Stream stream_;
+  StagedStream stream_;
   DeviceValues<double> energies_;  // of one window's tokens
   DeviceValues<float> largest_, roots_;
 };

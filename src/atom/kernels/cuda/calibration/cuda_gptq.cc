@@ -18,14 +18,14 @@ bool HasKernel(const quant::GptqProblem& problem) {
          format.channel_group <= kMostLoopRows && std::ssize(quant::GroupClipGrid()) <= 32;
 }
 
-void Enqueue(const ProductCall& call, const Stream& stream) {
+void Enqueue(const ProductCall& call, const StagedStream& stream) {
   Require(Check(EnqueueProduct(call, stream.get()), "launch a product"));
 }
 
 /// Σ over rows of d·H·dᵀ, H whole.
 double QuadraticForm(const DeviceValues<float>& d, const DeviceValues<float>& hessian, int64_t n,
                      int64_t k, DeviceValues<float>& product, DeviceValues<double>& sums,
-                     const Stream& stream) {
+                     const StagedStream& stream) {
   Enqueue({.a = d.data(),
            .lda = k,
            .b = hessian.data(),
@@ -49,7 +49,7 @@ double QuadraticForm(const DeviceValues<float>& d, const DeviceValues<float>& he
 
 }  // namespace
 
-bool RoundByGptq(const quant::GptqProblem& problem, const Stream& stream) {
+bool RoundByGptq(const quant::GptqProblem& problem, const StagedStream& stream) {
   if (!HasKernel(problem)) return false;
   const quant::WeightFormat& format = problem.format;
   const quant::WeightGroups groups(problem.n, problem.k, format);
@@ -109,7 +109,8 @@ bool RoundByGptq(const quant::GptqProblem& problem, const Stream& stream) {
 }
 
 quant::OutputError MeasureError(std::span<const float> w, std::span<const float> q, int64_t n,
-                                int64_t k, std::span<const float> hessian, const Stream& stream) {
+                                int64_t k, std::span<const float> hessian,
+                                const StagedStream& stream) {
   const DeviceValues<float> h(hessian, stream);
   Require(Check(EnqueueFillLower(h.data(), k, Triangle::kMirror, stream.get()),
                 "launch a mirrored triangle"));

@@ -17,7 +17,7 @@ constexpr int64_t kBlock = quant::kCholeskyBlock;
 
 class BlockFactor {
  public:
-  BlockFactor(std::span<const float> h, int64_t k, const Stream& stream)
+  BlockFactor(std::span<const float> h, int64_t k, const StagedStream& stream)
       : k_(k), stream_(stream), h_(h, stream), panel_(k * kBlock), sums_(k * kBlock) {}
 
   Status Run() {
@@ -117,13 +117,14 @@ class BlockFactor {
   }
 
   int64_t k_;
-  const Stream& stream_;
+  const StagedStream& stream_;
   DeviceValues<float> h_, panel_, sums_;
 };
 
 }  // namespace
 
-Result<std::vector<float>> InverseCholesky(std::vector<float> h, int64_t k, const Stream& stream) {
+Result<std::vector<float>> InverseCholesky(std::vector<float> h, int64_t k,
+                                           const StagedStream& stream) {
   if (Status status = quant::CheckUpperFinite(h, k); !status.ok()) return status.error();
   BlockFactor factor(h, k, stream);
   if (Status status = factor.Run(); !status.ok()) return status.error();

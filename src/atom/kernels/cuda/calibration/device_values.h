@@ -10,6 +10,7 @@
 #include "atom/kernels/cuda/backend/device_error.h"
 #include "atom/kernels/cuda/device/check.h"
 #include "atom/kernels/cuda/device/memory.h"
+#include "atom/kernels/cuda/device/staging.h"
 
 namespace atom::kernels::cuda {
 
@@ -26,24 +27,24 @@ class DeviceValues {
                   fmt::format("allocate {} MiB on the GPU", (bytes + (1 << 20) - 1) >> 20)));
     data_.reset(static_cast<T*>(data));
   }
-  DeviceValues(std::span<const T> values, const Stream& stream) : DeviceValues(std::ssize(values)) {
+  DeviceValues(std::span<const T> values, const StagedStream& stream)
+      : DeviceValues(std::ssize(values)) {
     Upload(values, stream);
   }
 
   T* data() const { return data_.get(); }
   int64_t size() const { return size_; }
 
-  void Upload(std::span<const T> values, const Stream& stream) {
+  void Upload(std::span<const T> values, const StagedStream& stream) {
     if (values.empty()) return;
-    Require(CopyToDevice(data(), values.data(), static_cast<int64_t>(values.size_bytes()), stream));
+    Require(stream.ToDevice(data(), values.data(), static_cast<int64_t>(values.size_bytes())));
   }
   /// Waits.
-  void Download(std::span<T> to, const Stream& stream) const {
+  void Download(std::span<T> to, const StagedStream& stream) const {
     if (to.empty()) return;
-    Require(CopyToHost(to.data(), data(), static_cast<int64_t>(to.size_bytes()), stream));
-    Require(stream.Synchronize());
+    Require(stream.ToHost(to.data(), data(), static_cast<int64_t>(to.size_bytes())));
   }
-  void Clear(const Stream& stream) {
+  void Clear(const StagedStream& stream) {
     if (size_ == 0) return;
     Require(Check(cudaMemsetAsync(data(), 0, static_cast<size_t>(size_) * sizeof(T), stream.get()),
                   "clear an array on the GPU"));

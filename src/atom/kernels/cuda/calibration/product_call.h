@@ -27,6 +27,14 @@ struct ProductCall {
 };
 /// Each sum adds its products with k ascending: the same bits every time.
 cudaError_t EnqueueProduct(const ProductCall& call, cudaStream_t stream);
+/// The same on tensor cores, of values split in two bf16 numbers: each product to 2^-16 of itself,
+/// sums to 2^-22 of their terms a mma.
+cudaError_t EnqueueSplitProduct(const ProductCall& call, cudaStream_t stream);
+/// Whether there is a kernel for it: sums over tokens, aᵀ·b, of whole vectors of four.
+constexpr bool HasSplitProduct(const ProductCall& call) {
+  return call.transpose_a && !call.transpose_b && call.m % 4 == 0 && call.n % 4 == 0 &&
+         call.lda % 4 == 0 && call.ldb % 4 == 0 && call.ldc % 4 == 0;
+}
 
 /// sums[i] = Σ over a's elements of row i of a · b, in double; both [m][n].
 struct RowDotsCall {

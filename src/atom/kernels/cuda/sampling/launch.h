@@ -20,7 +20,7 @@ constexpr int Segments(int vocabulary) {
 struct SegmentStats {
   double sum;
   float largest;
-  uint32_t unused;
+  int32_t overflow;  ///< not 0: a logit is NaN or +infinity
   uint64_t top[kMaxTop];
 };
 

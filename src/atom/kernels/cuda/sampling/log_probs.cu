@@ -54,6 +54,7 @@ __device__ double BlockSum(SegmentScratch& scratch, double sum) {
 struct Columns {
   float values[4 * kVectors];
   int begin;
+  bool overflow = false;  // a logit is NaN or +infinity
 
   __device__ static int Offset(int i) {
     return 4 * (i / 4 * kSegmentThreads + static_cast<int>(threadIdx.x)) + i % 4;
@@ -65,6 +66,8 @@ struct Columns {
       const int column = first + Offset(4 * v);
       if (aligned && column + 4 <= vocabulary) {
         const float4 wide = *reinterpret_cast<const float4*>(row + column);
+        overflow |= !(wide.x < CUDART_INF_F && wide.y < CUDART_INF_F && wide.z < CUDART_INF_F &&
+                      wide.w < CUDART_INF_F);
         values[4 * v] = Rank(wide.x);
         values[4 * v + 1] = Rank(wide.y);
         values[4 * v + 2] = Rank(wide.z);
@@ -73,6 +76,7 @@ struct Columns {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           values[4 * v + i] = column + i < vocabulary ? Rank(row[column + i]) : CUDART_NAN_F;
+          overflow |= column + i < vocabulary && !(row[column + i] < CUDART_INF_F);
         }
       }
     }
@@ -107,8 +111,10 @@ __global__ void __launch_bounds__(kSegmentThreads) SegmentKernel(LogProbCall cal
     if (!isnan(columns.values[i])) sum += exp(Below(columns.values[i], largest));
   }
   sum = BlockSum(scratch, sum);
+  const int overflow = __syncthreads_or(columns.overflow);
   if (threadIdx.x == 0) {
     out.largest = largest;
+    out.overflow = overflow;
     out.sum = sum;
   }
   for (int i = 0; i < query.top; ++i) {
@@ -135,12 +141,13 @@ __global__ void MergeKernel(LogProbCall call, int segments) {
   double sum = 0.0;
   for (int segment = 0; segment < segments; ++segment) sum += __shfl_sync(~0u, part, segment);
   const double log_sum = log(sum);
+  const bool overflow = __any_sync(~0u, mine && stats[lane].overflow != 0);
   if (lane == 0) {
     const int target = query.target >= 0 ? query.target : call.tokens[query.row];
     const float z = Rank(call.logits.data[query.row * call.logits.stride + target]);
     const double log_prob = Below(z, largest) - log_sum;
     if (call.targets != nullptr) call.targets[blockIdx.x] = static_cast<float>(log_prob);
-    if (call.losses != nullptr) call.losses[blockIdx.x] = -log_prob;
+    if (call.losses != nullptr) call.losses[blockIdx.x] = overflow ? CUDART_NAN : -log_prob;
   }
   int taken = 0;
   for (int i = 0; i < query.top; ++i) {
