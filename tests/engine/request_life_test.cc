@@ -265,7 +265,12 @@ TEST_P(RequestLife, WithoutAnyMaskItEnds) {
   MaskState state = MaskState::kFailed;
   Request request = Make(1);
   request.constraint = std::make_unique<SlowConstraint>(state);
-  EXPECT_EQ(RunAlone(std::move(request)).finishes, Once(FinishReason::kError));
+  core_.Add(std::move(request), {});
+  const std::vector<Output> outputs = core_.Step({});
+  ASSERT_EQ(outputs.size(), 1u);
+  EXPECT_EQ(outputs[0].finish, FinishReason::kError);
+  EXPECT_EQ(outputs[0].error, "too much");
+  EXPECT_TRUE(outputs[0].bad_request);
   state = MaskState::kPending;
   Request cancelled = Make(2);
   cancelled.constraint = std::make_unique<SlowConstraint>(state);

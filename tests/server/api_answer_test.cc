@@ -172,6 +172,7 @@ TEST_F(AnswerTest, APromptIsScoredOnceForAllItsAnswers) {
     EXPECT_EQ(events, "") << "before the prompt is scored";
     engine::Output first = Last(Piece("b", {Token('b', -0.25f)}, 1), engine::FinishReason::kStop);
     first.prompt = {{.id = 1, .top = {}}, Token('a', -1.0f)};
+    EXPECT_EQ(answer.EventBytes(0, first) >= 3 * 32 * 2, stream) << "once for each answer";
     events += answer.Add(0, first);
     events += answer.Add(1, Last(Piece("", {}, 1), engine::FinishReason::kLength));
     std::array<json, 2> logprobs;

@@ -52,6 +52,11 @@ class HttpClient {
     }
     return true;
   }
+  /// As much of it as can be sent at once; nothing if the server has closed the connection.
+  size_t SendSome(std::string_view bytes) {
+    const ssize_t sent = send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent > 0 ? static_cast<size_t>(sent) : 0;
+  }
   void FinishSending() { shutdown(socket_, SHUT_WR); }
   void Close() {
     if (socket_ >= 0) close(socket_);

@@ -89,6 +89,7 @@ class ScriptedEngine : public EnginePort {
   std::atomic<bool> stuck{false};
   std::atomic<bool> lost{false};
   std::string error;          ///< every request fails with it
+  bool bad_request = false;   ///< and it is the request's own
   size_t bytes_of_token = 1;  ///< of the text that a token adds
   std::chrono::milliseconds step_time{0};
 
@@ -112,6 +113,7 @@ class ScriptedEngine : public EnginePort {
     } else if (!error.empty()) {
       output.finish = engine::FinishReason::kError;
       output.error = error;
+      output.bad_request = bad_request;
     } else {
       const char letter = static_cast<char>('a' + one.made++ % 26);
       output.tokens = {{.id = 3 + letter, .logprob = -0.5f, .top = {{3 + letter, -0.5f}}}};

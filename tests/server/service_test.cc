@@ -1,6 +1,7 @@
 // The whole server on a loopback port: what it answers, streams, cancels, refuses and counts.
 #include "atom/server/service.h"
 
+#include <array>
 #include <set>
 #include <stdexcept>
 
@@ -129,6 +130,17 @@ TEST(ServiceTest, EngineErrorsAreServerErrors) {
   EXPECT_EQ(StatusOf(reply), 500);
   EXPECT_NE(reply.find("out of paper"), std::string::npos);
   EXPECT_EQ(StatusOf(service.Ask(Post("/v1/completions", kAsk))), 500);
+}
+
+TEST(ServiceTest, WhatARequestIsToBlameForIsABadRequest) {
+  RunningService service;
+  service.engine.error = "the form takes too much";
+  service.engine.bad_request = true;
+  for (const std::string& ask : {kLongStream, kAsk}) {
+    const std::string reply = service.Ask(Post("/v1/completions", ask));
+    EXPECT_EQ(StatusOf(reply), 400);
+    EXPECT_EQ(json::parse(BodyOf(reply))["error"]["type"], "invalid_request_error");
+  }
 }
 
 TEST(ServiceTest, KeysGuardAllButPageAndHealth) {
@@ -314,6 +326,27 @@ TEST(ServiceTest, LargeBodiesOfAnswersAreMadeBesideTheIoThread) {
   const json answer = service.AskJson("/v1/completions", R"({"prompt": "x", "max_tokens": 3})");
   EXPECT_EQ(answer["choices"][0]["text"].get<std::string>().size(), 300'000u);
   EXPECT_EQ(service.Finished("length"), 1.0);
+}
+
+// The outputs that come meanwhile wait for it, those of the other answers do not.
+TEST(ServiceTest, LongEventsAreMadeBesideTheIoThread) {
+  RunningService service;
+  service.engine.bytes_of_token = 100'000;
+  HttpClient client(service.port());
+  client.Send(
+      Post("/v1/completions", R"({"prompt": "x", "max_tokens": 4, "n": 2, "stream": true})"));
+  const std::string stream = client.ReadUntil("data: [DONE]");
+  std::array<std::string, 2> texts;
+  for (size_t at = 0; (at = stream.find("data: {", at)) != std::string::npos; ++at) {
+    const json event = json::parse(stream.substr(at + 6, stream.find('\n', at) - at - 6));
+    const json& choice = event["choices"][0];
+    texts.at(choice["index"]) += choice["text"].get<std::string>();
+  }
+  for (const std::string& text : texts) {
+    ASSERT_EQ(text.size(), 400'000u);
+    for (size_t i = 0; i < 4; ++i) EXPECT_EQ(text[i * 100'000], static_cast<char>('a' + i));
+  }
+  EXPECT_EQ(service.Finished("length"), 2.0);
 }
 
 TEST(ServiceTest, MoreLogprobsThanABodyHolds) {

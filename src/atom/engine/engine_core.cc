@@ -229,6 +229,7 @@ bool EngineCore::State::TakeMask(RequestId id) {
   if (state == MaskState::kFailed) {
     Output& output = ended_.emplace_back();
     output.error = constraint.error();
+    output.bad_request = true;
     Finish(request, FinishReason::kError, output);
   }
   return state == MaskState::kReady;

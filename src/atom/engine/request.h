@@ -103,7 +103,8 @@ struct Output {
   std::optional<TokenOutput> end_token;  ///< that end-of-text or stop token, if one came
   std::string text;  ///< what can be shown of them: valid UTF-8, never a part of a stop string
   std::optional<FinishReason> finish;
-  std::string error;  ///< a sentence, for kError
+  std::string error;         ///< a sentence, for kError
+  bool bad_request = false;  ///< the error is of what was asked for, not of the engine
   // Counts so far.
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  ///< of the prompt, found in the prefix cache

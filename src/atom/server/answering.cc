@@ -6,7 +6,7 @@ namespace atom::server {
 namespace {
 
 /// Bytes that are put together in less time than another thread takes to begin.
-constexpr size_t kLargeBody = size_t{64} << 10;
+constexpr size_t kLongText = size_t{64} << 10;
 
 }  // namespace
 
@@ -40,14 +40,35 @@ void Answering::OnOutputs(const std::vector<engine::Output>& outputs) {
     metrics_.OnOutput(output, now, part->second.clock);
     const ExchangeId exchange = part->second.exchange;
     UnderWay& under_way = answers_.at(exchange);
-    std::string events = under_way.answer.Add(part->second.index, output);
+    const size_t index = part->second.index;
     if (output.finish.has_value()) {
       parts_.erase(part);
       std::erase(under_way.ids, output.id);
     }
-    if (!under_way.unheard) Send(exchange, under_way, std::move(events));
-    if (under_way.ids.empty() && Finish(exchange, under_way)) answers_.erase(exchange);
+    if (under_way.elsewhere) {
+      under_way.later.emplace_back(index, output);
+      continue;
+    }
+    Take(exchange, under_way, index, output);
+    EndIfOver(exchange, under_way);
   }
+}
+
+void Answering::Take(ExchangeId exchange, UnderWay& under_way, size_t index,
+                     const engine::Output& output) {
+  ApiAnswer& answer = under_way.answer;
+  if (!under_way.unheard && answer.EventBytes(index, output) > kLongText) {
+    under_way.elsewhere = true;
+    make_elsewhere_(exchange, [&answer, index, output] { return answer.Add(index, output); });
+    return;
+  }
+  std::string events = answer.Add(index, output);
+  if (!under_way.unheard) Send(exchange, under_way, std::move(events));
+}
+
+void Answering::EndIfOver(ExchangeId exchange, UnderWay& under_way) {
+  const bool over = under_way.ids.empty() && !under_way.elsewhere && under_way.later.empty();
+  if (over && Finish(exchange, under_way)) answers_.erase(exchange);
 }
 
 void Answering::Send(ExchangeId exchange, UnderWay& under_way, std::string events) {
@@ -73,8 +94,8 @@ bool Answering::Finish(ExchangeId exchange, UnderWay& under_way) {
     ReplyWith(exchange, under_way, {});
   } else if (answer.error()) {
     ReplyWith(exchange, under_way, ErrorReply(*answer.error()));
-  } else if (answer.BodyBytes() > kLargeBody) {
-    make_body_(exchange, answer);
+  } else if (answer.BodyBytes() > kLongText) {
+    make_elsewhere_(exchange, [&answer] { return answer.Body(); });
     return false;
   } else {
     ReplyWith(exchange, under_way, {.body = answer.Body()});
@@ -82,9 +103,21 @@ bool Answering::Finish(ExchangeId exchange, UnderWay& under_way) {
   return true;
 }
 
-void Answering::OnBody(ExchangeId exchange, std::string body) {
-  const auto node = answers_.extract(exchange);
-  if (!node.empty()) ReplyWith(exchange, node.mapped(), {.body = std::move(body)});
+void Answering::OnMade(ExchangeId exchange, std::string text) {
+  UnderWay& under_way = answers_.at(exchange);
+  if (!under_way.answer.shape().stream) {
+    ReplyWith(exchange, under_way, {.body = std::move(text)});
+    answers_.erase(exchange);
+    return;
+  }
+  under_way.elsewhere = false;
+  if (!under_way.unheard) Send(exchange, under_way, std::move(text));
+  while (!under_way.elsewhere && !under_way.later.empty()) {
+    const auto [index, output] = std::move(under_way.later.front());
+    under_way.later.pop_front();
+    Take(exchange, under_way, index, output);
+  }
+  EndIfOver(exchange, under_way);
 }
 
 void Answering::ReplyWith(ExchangeId exchange, const UnderWay& under_way, HttpReply reply) {

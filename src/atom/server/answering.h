@@ -2,9 +2,11 @@
 // belongs to, and sends what that writes. All on the io thread.
 //
 // Promises: a plan is accepted whole or not at all; what was accepted is followed to its end and
-// counted once, also when its client is gone. A large body is put together elsewhere.
+// counted once, also when its client is gone. What is long is put together elsewhere; meanwhile the
+// outputs for that answer wait, and those for the others do not.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,20 +23,20 @@ namespace atom::server {
 
 class Answering {
  public:
-  /// Calls Body() of an answer in another thread and then, on the io thread, OnBody.
-  using MakeBody = std::function<void(ExchangeId exchange, const ApiAnswer& answer)>;
+  /// Calls `make` in another thread and then, on the io thread, OnMade.
+  using MakeElsewhere = std::function<void(ExchangeId exchange, std::function<std::string()> make)>;
 
   Answering(EnginePort& engine, const ServedModel& model, Metrics& metrics, Responder& responder,
-            MakeBody make_body)
+            MakeElsewhere make_elsewhere)
       : engine_(engine),
         model_(model),
         metrics_(metrics),
         responder_(responder),
-        make_body_(std::move(make_body)) {}
+        make_elsewhere_(std::move(make_elsewhere)) {}
 
   void Begin(ExchangeId exchange, const RequestRecord& record, AnswerPlan plan);
   void OnOutputs(const std::vector<engine::Output>& outputs);
-  void OnBody(ExchangeId exchange, std::string body);
+  void OnMade(ExchangeId exchange, std::string text);
   /// Nobody takes the answer any more; false if there is none under way.
   bool OnGone(ExchangeId exchange);
   void CancelAll();
@@ -47,6 +49,8 @@ class Answering {
     RequestRecord record;
     ApiAnswer answer;
     std::vector<engine::RequestId> ids = {};
+    bool elsewhere = false;  // another thread has the answer, and `later` waits
+    std::deque<std::pair<size_t, engine::Output>> later = {};
     bool streaming = false;  // its head was sent
     bool unheard = false;    // its client is gone, or was told that there is no room for all of it
     bool logged = false;
@@ -58,6 +62,9 @@ class Answering {
   };
 
   void Cancel(UnderWay& under_way);
+  /// Writes an output, or has it written elsewhere.
+  void Take(ExchangeId exchange, UnderWay& under_way, size_t index, const engine::Output& output);
+  void EndIfOver(ExchangeId exchange, UnderWay& under_way);
   void Send(ExchangeId exchange, UnderWay& under_way, std::string events);
   /// False if the answer is not over yet: its body is being made.
   bool Finish(ExchangeId exchange, UnderWay& under_way);
@@ -67,7 +74,7 @@ class Answering {
   const ServedModel& model_;
   Metrics& metrics_;
   Responder& responder_;
-  const MakeBody make_body_;
+  const MakeElsewhere make_elsewhere_;
   engine::RequestId last_id_ = 0;
   std::map<ExchangeId, UnderWay> answers_;
   std::unordered_map<engine::RequestId, Part> parts_;

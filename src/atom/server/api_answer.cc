@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <span>
+#include <utility>
 
 #include "atom/core/check.h"
 #include "atom/io/json.h"
@@ -10,6 +12,14 @@
 
 namespace atom::server {
 namespace {
+
+/// Of these tokens' log-probabilities, about.
+size_t LogprobBytes(std::span<const engine::TokenOutput> tokens) {
+  constexpr size_t kBytesOfLogprob = 32;
+  size_t bytes = 0;
+  for (const engine::TokenOutput& token : tokens) bytes += kBytesOfLogprob * (1 + token.top.size());
+  return bytes;
+}
 
 std::string Quoted(const std::string& text) { return io::DumpJson(io::Json(text), -1); }
 
@@ -50,7 +60,8 @@ std::vector<engine::TokenOutput> ApiAnswer::Listed(const engine::Output& output)
 
 void ApiAnswer::TakeError(const engine::Output& output) {
   if (output.finish == engine::FinishReason::kError) {
-    error_ = {.status = 500, .message = output.error.empty() ? "the engine failed" : output.error};
+    error_ = {.status = output.bad_request ? 400 : 500,
+              .message = output.error.empty() ? "the engine failed" : output.error};
   } else if (output.finish == engine::FinishReason::kTimeout && output.output_tokens == 0) {
     error_ = {.status = 503,
               .message = "the time for this request was over before its answer began"};
@@ -210,14 +221,22 @@ std::string ApiAnswer::Body() const {
   return body + R"(],"usage":)" + UsageJson() + "}";
 }
 
+size_t ApiAnswer::EventBytes(size_t index, const engine::Output& output) const {
+  if (!shape_.stream) return 0;
+  const Choice& choice = choices_.at(index);
+  size_t bytes = output.text.size() + LogprobBytes(output.tokens);
+  if (choice.started) return bytes;
+  bytes += EchoOf(index).size() + LogprobBytes(output.prompt);
+  if (!ScoresPrompts()) return bytes;
+  // The first answer also writes what the others had to wait with: the prompt once more for each.
+  const CompletionLogprobs& prompt = prompts_[PromptOf(index)].logprobs;
+  const bool first = index % static_cast<size_t>(shape_.best_of) == 0;
+  return (bytes + prompt.top_logprobs.size()) * (first ? static_cast<size_t>(shape_.best_of) : 1);
+}
+
 size_t ApiAnswer::BodyBytes() const {
-  constexpr size_t kBytesOfLogprob = 32;
   size_t bytes = 0;
-  for (const ScoredPrompt& prompt : prompts_) {
-    for (const engine::TokenOutput& token : prompt.tokens) {
-      bytes += kBytesOfLogprob * (1 + token.top.size());
-    }
-  }
+  for (const ScoredPrompt& prompt : prompts_) bytes += LogprobBytes(prompt.tokens);
   for (const Choice& choice : choices_) {
     bytes += choice.text.size() + choice.chat_logprobs.size() + choice.logprobs.top_logprobs.size();
   }

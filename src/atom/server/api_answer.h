@@ -29,7 +29,11 @@ class ApiAnswer {
 
   const AnswerShape& shape() const { return shape_; }
   /// What request `index` of the plan gave. Returns events to send, if this is a stream.
+  /// Any thread, while nothing else is called.
   std::string Add(size_t index, const engine::Output& output);
+  /// Bytes of the events of Add, about: what it takes time for. None of a body, which is written in
+  /// the end.
+  size_t EventBytes(size_t index, const engine::Output& output) const;
   bool done() const { return unfinished_ == 0; }
   /// What went wrong inside, if something did.
   const std::optional<ApiError>& error() const { return error_; }

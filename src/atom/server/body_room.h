@@ -22,9 +22,10 @@ class BodyRoom {
   }
   ~BodyRoom();
 
+  int64_t bytes() const { return bytes_; }
+
  private:
   friend class BodyBudget;
-  BodyRoom(BodyBudget* budget, int64_t bytes) : budget_(budget), bytes_(bytes) {}
 
   BodyBudget* budget_ = nullptr;
   int64_t bytes_ = 0;
@@ -34,11 +35,14 @@ class BodyBudget {
  public:
   explicit BodyBudget(int64_t bytes) : left_(bytes) {}
 
-  bool HasRoom(int64_t bytes) const { return left_ >= bytes; }
-  /// REQUIRES: HasRoom(bytes); one thread takes.
-  BodyRoom Take(int64_t bytes) {
-    left_ -= bytes;
-    return {this, bytes};
+  /// Makes `room` one of `bytes`, unless that much is not left. One thread takes.
+  bool Enlarge(BodyRoom& room, int64_t bytes) {
+    const int64_t more = bytes - room.bytes_;
+    if (left_ < more) return false;
+    left_ -= more;
+    room.budget_ = this;
+    room.bytes_ = bytes;
+    return true;
   }
 
  private:

@@ -187,23 +187,23 @@ void HttpConnection::OnHeader(const ErrorCode& error) {
     exchange_ = owner_.Begin(*this);
     return Reply(*reply);
   }
-  std::optional<BodyRoom> room = owner_.MakeRoom(*this, MostBodyBytes());
-  if (!room) {
-    return Refuse(owner_.handler().Malformed(503, "too many bodies of requests are being read"));
-  }
-  room_ = *std::move(room);
+  phase_ = Phase::kBody;
+  SetDeadline(owner_.limits().body_time);
+  parser_->eager(true);
   if (boost::beast::iequals(message[http::field::expect], "100-continue")) {
     Send("HTTP/1.1 100 Continue\r\n\r\n");
   }
   ReadBody();
 }
 
-int64_t HttpConnection::MostBodyBytes() const {
-  if (parser_->is_done()) return 0;
+int64_t HttpConnection::BodyBytesSoon() const {
   const auto most = static_cast<uint64_t>(owner_.limits().body_bytes);
-  // Chunks do not say how many will come.
-  const auto length = parser_->content_length();
-  return static_cast<int64_t>(length ? std::min<uint64_t>(*length, most) : most);
+  if (const auto length = parser_->content_length()) {
+    return static_cast<int64_t>(std::min<uint64_t>(*length, most));
+  }
+  const uint64_t next = parser_->get().body().size() + received_.max_size();
+  const auto room = static_cast<uint64_t>(room_.bytes());
+  return static_cast<int64_t>(std::min(most, next <= room ? room : std::max(next, 2 * room)));
 }
 
 void HttpConnection::GiveUpBody() {
@@ -213,16 +213,23 @@ void HttpConnection::GiveUpBody() {
   socket_.cancel(ignored);
 }
 
+// One read after the other and not all at once: a cancelled read that has bytes already goes on,
+// and of a body that was given up nothing more must be kept.
 void HttpConnection::ReadBody() {
-  phase_ = Phase::kBody;
-  if (parser_->is_done()) return OnBody({});
-  SetDeadline(owner_.limits().body_time);
-  http::async_read(socket_, received_, *parser_,
-                   Track([this](const ErrorCode& error, size_t) { OnBody(error); }));
+  if (parser_->is_done()) return OnBody();
+  if (const int64_t bytes = BodyBytesSoon(); bytes > room_.bytes()) {
+    if (!owner_.MakeRoom(*this, bytes, room_)) {
+      return Refuse(owner_.handler().Malformed(503, "too many bodies of requests are being read"));
+    }
+    parser_->get().body().reserve(static_cast<size_t>(bytes));
+  }
+  http::async_read_some(socket_, received_, *parser_, Track([this](const ErrorCode& error, size_t) {
+                          if (error || gave_up_body_ || timed_out_) return OnReadError(error);
+                          ReadBody();
+                        }));
 }
 
-void HttpConnection::OnBody(const ErrorCode& error) {
-  if (error || gave_up_body_) return OnReadError(error);
+void HttpConnection::OnBody() {
   phase_ = Phase::kAnswer;
   deadline_.cancel();
   if (received_.size() < kMostReadAhead) ReadSome();
@@ -303,12 +310,14 @@ void HttpConnection::BeginStream(const HttpReply& reply) {
 
 void HttpConnection::Write(std::string_view bytes) {
   if (bytes.empty()) return;
+  // What waited before this: one event may be longer than the limit.
+  const size_t unread = queued_.size();
   if (chunked_) {
     Send(fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes));
   } else {
     Send(bytes);
   }
-  if (queued_.size() > static_cast<size_t>(owner_.limits().unsent_bytes)) Close();
+  if (unread > static_cast<size_t>(owner_.limits().unsent_bytes)) Close();
 }
 
 void HttpConnection::EndStream() {

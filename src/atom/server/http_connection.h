@@ -32,9 +32,10 @@ class ConnectionOwner {
   virtual void End(ExchangeId exchange) = 0;
   /// Until its next Begin it has no whole request: it may be closed to make room for another.
   virtual void MayClose(HttpConnection& connection) = 0;
-  /// Room for a body that now begins to arrive, which other connections may have to make; nullopt
-  /// if there is none even so. It is on its way until Begin.
-  virtual std::optional<BodyRoom> MakeRoom(HttpConnection& connection, int64_t bytes) = 0;
+  /// Makes `room` one of `bytes` for a body that is on its way, from the first call until Begin.
+  /// Other connections may have to make it, whose bodies have been on their way longer; false if
+  /// there is none even so.
+  virtual bool MakeRoom(HttpConnection& connection, int64_t bytes, BodyRoom& room) = 0;
   /// Destroys it.
   virtual void Remove(HttpConnection& connection) = 0;
 };
@@ -72,12 +73,14 @@ class HttpConnection {
   void OnHeader(const ErrorCode& error);
   /// What is wrong with a head that the parser let pass; the status is 0 if nothing is.
   std::pair<int, std::string> CheckHead() const;
-  /// Bytes that a body will have at most.
-  int64_t MostBodyBytes() const;
+  /// Bytes that the body will have, or may have after the next read if it comes in chunks, which do
+  /// not say how many will follow.
+  int64_t BodyBytesSoon() const;
   /// Drops empty lines in front of a request, as clients may send them.
   void SkipEmptyLines();
+  /// Reads on until the body is whole.
   void ReadBody();
-  void OnBody(const ErrorCode& error);
+  void OnBody();
   void OnReadError(const ErrorCode& error);
   void Refuse(const HttpReply& reply);
 

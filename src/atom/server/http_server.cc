@@ -74,19 +74,21 @@ class HttpServer::Listener : public ConnectionOwner {
 
   HttpHandler& handler() override { return handler_; }
   const HttpLimits& limits() const override { return limits_; }
-  std::optional<BodyRoom> MakeRoom(HttpConnection& connection, int64_t bytes) override {
-    while (!bodies_.HasRoom(bytes)) {
-      if (arriving_.empty()) return std::nullopt;
+  bool MakeRoom(HttpConnection& connection, int64_t bytes, BodyRoom& room) override {
+    const bool begins = room.bytes() == 0;
+    while (!bodies_.Enlarge(room, bytes)) {
+      if (arriving_.empty()) return false;
       HttpConnection* const oldest = arriving_.begin()->second;
+      if (oldest == &connection) return false;
       arriving_.erase(arriving_.begin());
       oldest->GiveUpBody();
     }
-    if (bytes > 0) {
+    if (begins) {
       uint64_t& arrives = connections_.at(connection.id()).arrives;
       arrives = ++last_arrival_;
       arriving_.emplace(arrives, &connection);
     }
-    return bodies_.Take(bytes);
+    return true;
   }
   ExchangeId Begin(HttpConnection& connection) override {
     const Client& client = connections_.at(connection.id());

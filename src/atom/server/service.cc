@@ -9,6 +9,7 @@
 #include <boost/beast/core/string.hpp>
 #include <csignal>
 #include <exception>
+#include <functional>
 #include <thread>
 #include <unistd.h>
 #include <unordered_map>
@@ -52,9 +53,10 @@ class Service::State : public HttpHandler {
                  .loopback = IsLoopback(options_.address.host),
                  .hosts = options_.hosts},
         responder_(metrics_, options_.cors, options_.log),
-        answering_(
-            engine, model_, metrics_, responder_,
-            [this](ExchangeId exchange, const ApiAnswer& answer) { MakeBody(exchange, answer); }),
+        answering_(engine, model_, metrics_, responder_,
+                   [this](ExchangeId exchange, std::function<std::string()> make) {
+                     MakeElsewhere(exchange, std::move(make));
+                   }),
         signals_(io_),
         drain_timer_(io_),
         preparing_(kPreparingThreads) {}
@@ -113,7 +115,7 @@ class Service::State : public HttpHandler {
   void StartPreparing(ExchangeId exchange, RequestRecord record, Endpoint endpoint,
                       HttpRequest request);
   Prepared PrepareOrFail(Endpoint endpoint, std::string_view body) const;
-  void MakeBody(ExchangeId exchange, const ApiAnswer& answer);
+  void MakeElsewhere(ExchangeId exchange, std::function<std::string()> make);
   void OnPrepared(ExchangeId exchange, Prepared prepared);
 
   void Dispatch();
@@ -285,11 +287,11 @@ Prepared Service::State::PrepareOrFail(Endpoint endpoint, std::string_view body)
   }
 }
 
-void Service::State::MakeBody(ExchangeId exchange, const ApiAnswer& answer) {
-  asio::post(preparing_, [this, exchange, &answer] {
+void Service::State::MakeElsewhere(ExchangeId exchange, std::function<std::string()> make) {
+  asio::post(preparing_, [this, exchange, make = std::move(make)] {
     if (stopping_) return;
-    asio::post(io_, [this, exchange, body = answer.Body()]() mutable {
-      answering_.OnBody(exchange, std::move(body));
+    asio::post(io_, [this, exchange, text = make()]() mutable {
+      answering_.OnMade(exchange, std::move(text));
     });
   });
 }

@@ -3,7 +3,7 @@
 //
 //   io thread    connections; admits requests; writes answers; owns all that is not said otherwise
 //   preparing    parse, tokenize, compile schemas (one request each, a fixed number of threads);
-//                puts large bodies of answers together
+//                puts long bodies and events of answers together
 //   dispatcher   waits for the engine's outputs and posts them to the io thread
 //
 // Promises: every limit is checked before the engine is asked; every request that the engine
