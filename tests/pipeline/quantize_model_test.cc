@@ -1,6 +1,8 @@
 // The offline flow on a small random model: what any recipe must keep, resuming, determinism.
 #include "atom/pipeline/quantize_model.h"
 
+#include <fstream>
+
 #include "atom/pipeline/quantize_layer.h"
 
 #include "quantize_fixture.h"
@@ -28,6 +30,30 @@ TEST_F(QuantizeModelTest, TheDefaultRecipeHasKernelsOnEveryBackendOfACpu) {
     const auto backend = kernels::MakeBackend(name, {.threads = 2}).value();
     EXPECT_TRUE(model::MissingKernels(Preset("w4a8"), *backend).empty()) << name;
   }
+}
+
+/// Bytes of a mapped file that are in memory now.
+int64_t ResidentBytes(const std::filesystem::path& file) {
+  std::ifstream maps("/proc/self/smaps");
+  int64_t kib = 0;
+  bool of_file = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("-") < line.find(":")) of_file = line.ends_with(file.string());
+    if (of_file && line.starts_with("Rss:")) kib += std::stoll(line.substr(4));
+  }
+  return kib * 1024;
+}
+
+// A model larger than memory is quantized too: of its files no more than a layer stays.
+TEST_F(QuantizeModelTest, LayersThatWereReadGoBackToTheSystem) {
+  Open({.hidden = 512, .inner = 1024, .layers = 4}, "layers");
+  const std::filesystem::path file = folder_ / "layers" / "model.safetensors";
+  EXPECT_FALSE(files_->checkpoint.Fingerprint().empty());
+  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(file));
+  EXPECT_LT(ResidentBytes(file), bytes / 4);
+  Quantize("artifact", Preset("w4a8"), /*simulated=*/false, 2);
+  EXPECT_GT(ResidentBytes(file), 0);
+  EXPECT_LT(ResidentBytes(file), bytes / 2);
 }
 
 /// The linears' best recipe, for a model as small as this one.

@@ -80,6 +80,19 @@ bool IsPlainFileName(const std::string& name) {
          name.find('\0') == std::string::npos;
 }
 
+/// Of all bytes of a mapped file, which is never in memory whole.
+template <class File>
+std::string ChecksumInPieces(const File& file) {
+  constexpr size_t kPiece = size_t{4} << 20;
+  Checksum checksum;
+  for (size_t begin = 0; begin < file.bytes().size(); begin += kPiece) {
+    const auto piece = file.bytes().subspan(begin, std::min(kPiece, file.bytes().size() - begin));
+    checksum.Update(piece);
+    file.ReleasePages(piece);
+  }
+  return checksum.Hex();
+}
+
 }  // namespace
 
 Checkpoint::~Checkpoint() = default;
@@ -337,10 +350,8 @@ std::string Checkpoint::Fingerprint() const {
     checksum.Update(fmt::format("{} {}\n", hash, name));
   };
   add(kConfigFile, ChecksumOf(config_text_));
-  if (gguf() != nullptr) add(dir_.filename().string(), ChecksumOf(gguf()->bytes()));
-  for (size_t i = 0; i < shards_.size(); ++i) {
-    add(shard_names_[i], ChecksumOf(shards_[i].bytes()));
-  }
+  if (gguf() != nullptr) add(dir_.filename().string(), ChecksumInPieces(*gguf()));
+  for (size_t i = 0; i < shards_.size(); ++i) add(shard_names_[i], ChecksumInPieces(shards_[i]));
   return checksum.Hex();
 }
 

@@ -31,6 +31,7 @@ Result<std::vector<LayerPermutations>> PlanReorder(const model::ModelFiles& file
       permutations[site.name] = quant::OrderByStatistic(observer.Finish(site.name));
     }
     plan.push_back(std::move(permutations));
+    files.tensors().ReleasePages(i);
   }
   return plan;
 }

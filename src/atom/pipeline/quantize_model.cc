@@ -77,6 +77,7 @@ class ModelQuantizer {
     for (int64_t i = 0; i < files_.spec.num_layers(); ++i) {
       Status status = i < sink_.finished_layers() ? Replay(i, plan) : Quantize(i, plan);
       if (!status.ok()) return status.error();
+      files_.tensors().ReleasePages(i);
     }
     FinishReport(files_, report_);
     return report_;
