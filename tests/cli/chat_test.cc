@@ -79,6 +79,11 @@ class Terminal {
 class ChatTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    std::array<int, 2> ends;
+    if (openpty(&ends[0], &ends[1], nullptr, nullptr, nullptr) != 0) {
+      GTEST_SKIP() << "no terminal can be opened here (is /dev/pts mounted?)";
+    }
+    for (const int end : ends) close(end);
     std::filesystem::create_directory(folder_ / "model");
     tests::WriteTinyModel({.context = 8192}, folder_ / "model");
   }
