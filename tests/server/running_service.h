@@ -110,10 +110,10 @@ class RunningService : public ScriptedModel, public RunningServer {
   ~RunningService() { engine.Hold(false); }
 };
 
-/// Whether `condition` comes true within five seconds.
+/// Whether `condition` comes true within half a minute: under sanitizers all takes its time.
 template <class Condition>
 bool Soon(const Condition& condition) {
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 6000; ++i) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
