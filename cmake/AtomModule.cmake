@@ -24,7 +24,8 @@ target_compile_options(atom_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${cxx_opt
 if(ATOM_SANITIZE)
   # Of debug information a report needs only the lines; all of it takes a third of the build.
   target_compile_options(atom_flags INTERFACE -fsanitize=${ATOM_SANITIZE} -fno-omit-frame-pointer
-                         -fno-sanitize-recover=all -gline-tables-only)
+                         -fno-sanitize-recover=all
+                         "$<$<CXX_COMPILER_ID:Clang>:-gline-tables-only>")
   target_link_options(atom_flags INTERFACE -fsanitize=${ATOM_SANITIZE})
 endif()
 if(ATOM_FUZZ)
