@@ -74,8 +74,9 @@ TEST_F(ConstraintTest, WhatTakesTooMuchFails) {
     EXPECT_NE(constraint.error().find("response_format"), std::string::npos);
     EXPECT_GT(narrow.grammar_bytes, 10'000);
   }
-  EXPECT_EQ(narrow.grammar_bytes, 0);
-  EXPECT_EQ(narrow.mask_bytes, 0);
+  // The thread that worked on the mask may be the last that lets go.
+  EXPECT_TRUE(Soon([&narrow] { return narrow.grammar_bytes == 0; }));
+  EXPECT_TRUE(Soon([&narrow] { return narrow.mask_bytes == 0; }));
   MaskThreads full({.grammar_bytes = -1});
   served_.model.mask_threads = &full;
   const auto refused = Make(FormatKind::kJsonObject);
