@@ -215,7 +215,11 @@ TEST(JsonSchema, NumberRangesByCounting) {
        {R"("minimum": 0, "maximum": 1)", R"("exclusiveMinimum": 0, "exclusiveMaximum": 2)",
         R"("minimum": -2, "exclusiveMaximum": 1)", R"("exclusiveMinimum": -3, "maximum": -1)",
         R"("minimum": 2)", R"("exclusiveMaximum": -1)", R"("maximum": 0)",
-        R"("minimum": 1, "exclusiveMinimum": 1, "maximum": 3)"}) {
+        R"("minimum": 1, "exclusiveMinimum": 1, "maximum": 3)", R"("minimum": 0.5)",
+        R"("minimum": -1.25, "exclusiveMaximum": 2.5)",
+        R"("exclusiveMinimum": 0.07, "maximum": 0.3)", R"("minimum": -3.1, "maximum": -0.45)",
+        R"("exclusiveMinimum": -0.1, "exclusiveMaximum": 0.1)", R"("minimum": 2.5e-1)",
+        R"("exclusiveMaximum": 1e-3, "minimum": -1)"}) {
     const std::string text = fmt::format(R"({{"type": "number", {}}})", bounds);
     const Grammar grammar = MustCompile(text);
     const json schema = json::parse(text);
@@ -229,6 +233,40 @@ TEST(JsonSchema, NumberRangesByCounting) {
         EXPECT_EQ(Accepts(grammar, spelled), WhyInvalid(schema, value, schema).empty())
             << text << " and " << spelled;
       }
+    }
+  }
+}
+
+// Readers round to double, so that what must differ from a bound must do so by more than that.
+TEST(JsonSchema, WhatIsExcludedStaysExcludedAsADouble) {
+  struct Bounds {
+    std::string schema;
+    std::vector<std::string_view> good;
+    std::vector<std::string_view> bad;
+  };
+  for (const Bounds& one : std::vector<Bounds>{
+           {R"("exclusiveMaximum": 5)",
+            {"4.999", "4.99999999999999", "-5"},
+            {"4.9999999999999999", "4.99999999999999999", "5", "5.0"}},
+           {R"("exclusiveMinimum": 0.1)",
+            {"0.2", "0.100000000000001"},
+            {"0.1", "0.10", "0.10000000000000001"}},
+           {R"("exclusiveMinimum": -3, "exclusiveMaximum": -2)",
+            {"-2.5", "-2.00000000000001"},
+            {"-2.00000000000000001", "-2.99999999999999999", "-3", "-2"}},
+           {R"("minimum": 0.1, "maximum": 0.3)",
+            {"0.1", "0.10000000000000001", "0.29999999999999999", "0.30"},
+            {"0.09999999999999999", "0.30000000000000001"}},
+           {R"("exclusiveMinimum": 0)", {"0.00000000000000001"}, {"0", "0.0", "-0.1"}}}) {
+    const std::string text = R"({"type": "number", )" + one.schema + "}";
+    const Grammar grammar = MustCompile(text);
+    const json schema = json::parse(text);
+    for (const std::string_view number : one.good) {
+      EXPECT_TRUE(Accepts(grammar, number)) << text << number;
+      EXPECT_EQ(WhyInvalid(schema, json::parse(number), schema), "") << text;
+    }
+    for (const std::string_view number : one.bad) {
+      EXPECT_FALSE(Accepts(grammar, number)) << text << number;
     }
   }
 }
@@ -288,7 +326,22 @@ TEST(JsonSchema, Multiples) {
             {"14", "35", "20", "22", "-21"}},
            {R"("type": "number", "multipleOf": 0.25, "minimum": 0, "maximum": 1)",
             {"0", "0.25", "0.75", "1", "1.00"},
-            {"1.25", "0.3", "-0.25", "0.2"}}}) {
+            {"1.25", "0.3", "-0.25", "0.2"}},
+           {R"("type": "integer", "multipleOf": 86400)",
+            {"0", "86400", "-172800", "864000"},
+            {"00", "8640", "86401", "-0", "000", "100"}},
+           {R"("type": "integer", "multipleOf": 5000, "minimum": 1, "maximum": 10000)",
+            {"5000", "10000"},
+            {"0", "15000", "500", "-5000"}},
+           {R"("type": "number", "multipleOf": 0.05, "minimum": 0.12, "exclusiveMaximum": 0.3)",
+            {"0.15", "0.20", "0.25"},
+            {"0.10", "0.30", "0", "1"}},
+           {R"("type": "integer", "allOf": [{"multipleOf": 4}, {"multipleOf": 6}])",
+            {"0", "12", "-24"},
+            {"4", "6", "8"}},
+           {R"("type": "number", "allOf": [{"multipleOf": 0.2}, {"multipleOf": 0.5}])",
+            {"0", "1", "2"},
+            {"0.2", "0.5"}}}) {
     const Grammar grammar = MustCompile("{" + one.schema + "}");
     for (const std::string& text : one.good)
       EXPECT_TRUE(Accepts(grammar, text)) << one.schema << text;
@@ -325,10 +378,93 @@ TEST(JsonSchema, BoundsBeyondWhatIsWritten) {
       R"({"type": "integer", "minimum": -9223372036854775808, "maximum": 9223372036854775807})");
   EXPECT_TRUE(Accepts(all, "999999999999999999"));
   EXPECT_TRUE(Accepts(all, "-999999999999999999"));
+  // Within what int64 holds a bound is kept to, whatever it is spelled as.
+  const Grammar large = MustCompile(
+      R"({"type": "integer", "minimum": 4611686018427387904, "maximum": 4611686018427387909})");
+  EXPECT_TRUE(Accepts(large, "4611686018427387904"));
+  EXPECT_TRUE(Accepts(large, "4611686018427387909"));
+  EXPECT_FALSE(Accepts(large, "4611686018427387903"));
+  EXPECT_FALSE(Accepts(large, "4611686018427387910"));
+  const Grammar spelled = MustCompile(R"({"type": "integer", "minimum": -1e18, "maximum": 1e18})");
+  EXPECT_TRUE(Accepts(spelled, "1000000000000000000"));
+  EXPECT_TRUE(Accepts(spelled, "-7"));
+  EXPECT_FALSE(Accepts(spelled, "1000000000000000001"));
+  // Nor does an exponent lead beyond one that is larger.
+  const Grammar single = MustCompile(R"({"type": "number", "maximum": 3.4028234663852886e38})");
+  EXPECT_TRUE(Accepts(single, "123456789012345678.5"));
+  EXPECT_FALSE(Accepts(single, "9e67"));
   const Grammar positive =
       MustCompile(R"({"type": "integer", "minimum": 0.5, "maximum": 18446744073709551615})");
   EXPECT_TRUE(Accepts(positive, "1"));
   EXPECT_FALSE(Accepts(positive, "0"));
+}
+
+// As OpenAPI 3.0 has it.
+TEST(JsonSchema, ABoundMayBeMadeExclusiveByATruth) {
+  const Grammar grammar = MustCompile(
+      R"({"type": "integer", "minimum": 0, "exclusiveMinimum": true, "maximum": 3,
+          "exclusiveMaximum": false})");
+  for (const std::string_view good : {"1", "3"}) EXPECT_TRUE(Accepts(grammar, good)) << good;
+  for (const std::string_view bad : {"0", "4"}) EXPECT_FALSE(Accepts(grammar, bad)) << bad;
+}
+
+TEST(JsonSchema, KeywordsThatAllowEverything) {
+  const Grammar grammar = MustCompile(
+      R"({"type": "object", "$anchor": "here", "minProperties": 0, "patternProperties": {},
+          "propertyNames": {"type": "string"}, "dependentRequired": {}, "not": false,
+          "unevaluatedProperties": true, "properties": {"a": {"const": 1}}})");
+  EXPECT_TRUE(Accepts(grammar, R"({"a":1,"b":2})"));
+  EXPECT_FALSE(Accepts(grammar, R"({"a":2})"));
+}
+
+TEST(JsonSchema, PatternsThatLookAhead) {
+  struct Pattern {
+    std::string_view pattern;
+    std::vector<std::string_view> good;
+    std::vector<std::string_view> bad;
+  };
+  for (const Pattern& one : std::vector<Pattern>{
+           {"^(?!_)[a-z_]+$", {"a", "a_"}, {"_a", "", "A"}},
+           {"^(?=.*[A-Z])(?=.*\\\\d).{4,}$", {"Ab12", "1xxZ"}, {"ab12", "ABCD", "A1"}},
+           // Of a decimal number as text.
+           {"^(?!^[-+.]*$)[+-]?0*\\\\d*\\\\.?\\\\d*$",
+            {"1", "-0.5", ".5", "+7."},
+            {"", ".", "-", "+.", "x"}},
+           {"^(?![)(]|[|])[()|a]*$", {"a", "a(", "a|"}, {"(a", "|"}},
+           {"^(?<year>\\\\d{4})-(?P<month>\\\\d\\\\d)$", {"2024-05"}, {"2024", "24-05"}}}) {
+    const Grammar grammar =
+        MustCompile(fmt::format(R"({{"type": "string", "pattern": "{}"}})", one.pattern));
+    for (const auto text : one.good) {
+      EXPECT_TRUE(Accepts(grammar, fmt::format("\"{}\"", text))) << one.pattern << " " << text;
+    }
+    for (const auto text : one.bad) {
+      EXPECT_FALSE(Accepts(grammar, fmt::format("\"{}\"", text))) << one.pattern << " " << text;
+    }
+  }
+}
+
+TEST(JsonSchema, LongArrays) {
+  const Grammar grammar =
+      MustCompile(R"({"type": "array", "items": {"const": 1}, "minItems": 2, "maxItems": 100000})");
+  EXPECT_LT(grammar.state_count(), 2000u);
+  const auto accepts = [&](int count) {
+    std::string text = "[1";
+    for (int i = 1; i < count; ++i) text += ",1";
+    return Accepts(grammar, text + "]");
+  };
+  for (const int good : {2, 3, 4, 5000}) EXPECT_TRUE(accepts(good)) << good;
+  EXPECT_FALSE(accepts(1));
+  EXPECT_FALSE(Accepts(grammar, "[1,2]"));
+  const Grammar exact = MustCompile(
+      R"({"type": "array", "prefixItems": [{"const": 0}], "items": {"const": 1}, "maxItems": 1003})");
+  const auto of = [&](int count) {
+    std::string text = "[0";
+    for (int i = 1; i < count; ++i) text += ", 1";
+    return Accepts(exact, text + "]");
+  };
+  EXPECT_TRUE(Accepts(exact, "[]"));
+  for (const int good : {1, 2, 3, 1000, 1003}) EXPECT_TRUE(of(good)) << good;
+  EXPECT_FALSE(of(1004));
 }
 
 TEST(JsonSchema, LongStrings) {
@@ -341,6 +477,8 @@ TEST(JsonSchema, LongStrings) {
   for (const size_t good : {1500, 1501, 50'000, 99'999, 100'000})
     EXPECT_TRUE(accepts(good)) << good;
   for (const size_t bad : {0, 1499, 100'001}) EXPECT_FALSE(accepts(bad)) << bad;
+  EXPECT_LT(MustCompile(R"({"type": "string", "maxLength": 9223372036854775807})").state_count(),
+            1000u);
   const Grammar open = MustCompile(R"({"type": "string", "minLength": 2049})");
   EXPECT_TRUE(Accepts(open, "\"" + std::string(5000, 'x') + "\""));
   EXPECT_FALSE(Accepts(open, "\"" + std::string(2048, 'x') + "\""));
@@ -357,6 +495,20 @@ TEST(JsonSchema, ArraysWithoutAValueTwice) {
        {"[]", R"(["a","a"])", R"(["a","b","a"])", R"(["c"])", "[1,1.0]", R"(["a",])"}) {
     EXPECT_FALSE(Accepts(grammar, bad)) << bad;
   }
+  for (const std::string_view items :
+       {R"({"anyOf": [{"const": "x"}, {"enum": ["y", "x"]}]})",
+        R"({"oneOf": [{"const": "x"}, {"const": "y"}]})", R"({"type": ["boolean", "null"]})"}) {
+    const Grammar branches =
+        MustCompile(fmt::format(R"({{"type": "array", "items": {}, "uniqueItems": true}})", items));
+    const bool words = items.find("type") == std::string_view::npos;
+    EXPECT_TRUE(Accepts(branches, words ? R"(["y","x"])" : "[true,null]")) << items;
+    EXPECT_FALSE(Accepts(branches, words ? R"(["x","y","x"])" : "[true,true]")) << items;
+  }
+  const Grammar few = MustCompile(
+      R"({"type": "array", "items": {"enum": [10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25]},
+          "uniqueItems": true, "maxItems": 3})");
+  EXPECT_TRUE(Accepts(few, "[25,10,17]"));
+  EXPECT_FALSE(Accepts(few, "[25,10,25]"));
   const Grammar pair = MustCompile(
       R"({"type": "array", "items": {"enum": [1, 2, 3]}, "uniqueItems": true, "maxItems": 2})");
   EXPECT_TRUE(Accepts(pair, "[]"));
@@ -366,42 +518,49 @@ TEST(JsonSchema, ArraysWithoutAValueTwice) {
 
 TEST(JsonSchemaRefuses, WhatIsNotEnforced) {
   for (const std::string_view keyword :
-       {"not", "if", "then", "patternProperties", "propertyNames", "minProperties", "contains",
-        "dependentRequired", "unevaluatedProperties", "$dynamicRef", "$anchor",
+       {"not", "if", "then", "patternProperties", "propertyNames", "minProperties", "maxProperties",
+        "contains", "dependentRequired", "unevaluatedProperties", "$dynamicRef",
         "additionalItems"}) {
-    ExpectRefused({fmt::format(R"({{"properties": {{"a": {{"{}": {{}}}}}}}})", keyword),
+    ExpectRefused({fmt::format(R"({{"properties": {{"a": {{"{}": {{"b": 1}}}}}}}})", keyword),
                    {"'#/properties/a'", "is not supported"}});
   }
-  for (const auto& [schema, word] : std::vector<std::pair<std::string, std::string_view>>{
-           {R"({"uniqueItems": true})", "uniqueItems"},
-           {R"({"uniqueItems": true, "items": {"enum": [1, 2, 3, 4, 5, 6, 7, 8, 9]}})",
-            "uniqueItems"},
-           {R"({"format": 1})", "format"},
-           {R"({"type": "number", "multipleOf": 0})", "multipleOf"},
-           {R"({"type": "number", "multipleOf": 0.12345})", "multipleOf"},
-           {R"({"type": "number", "allOf": [{"multipleOf": 2}, {"multipleOf": 3}]})", "multipleOf"},
-           {R"({"type": "text"})", "type"},
-           {R"({"type": []})", "type"},
-           {R"({"type": 1})", "type"},
-           {R"({"items": [{}]})", "items"},
-           {R"({"type": "number", "minimum": 0.5})", "minimum"},
-           {R"({"minimum": "1"})", "minimum"},
-           {R"({"properties": []})", "properties"},
-           {R"({"required": [1]})", "required"},
-           {R"({"required": "a"})", "required"},
-           {R"({"minLength": -1})", "minLength"},
-           {R"({"maxItems": 1.5})", "maxItems"},
-           {R"({"enum": []})", "enum"},
-           {R"({"enum": {}})", "enum"},
-           {R"({"anyOf": []})", "anyOf"},
-           {R"({"enum": ["a"], "anyOf": [{}, true]})", "anyOf"},
-           {R"({"enum": [[1]], "minItems": 1})", "minItems"},
-           {R"({"enum": ["a"], "minLength": 2})", "no value of enum"},
-           {R"({"$ref": "other.json"})", "$ref"},
-           {R"({"$ref": "#name"})", "$ref"},
-           {R"({"$ref": "#/$defs/none"})", "$ref"},
-           {R"({"items": {"$id": "x"}})", "$id"},
-           {R"({"$ref": 1})", "$ref"}}) {
+  for (
+      const auto& [schema, word] : std::vector<std::pair<std::string, std::string_view>>{
+          {R"({"uniqueItems": true})", "uniqueItems"},
+          {R"({"uniqueItems": true, "items": {"anyOf": [{"const": 1}, {"type": "string"}]}})",
+           "uniqueItems"},
+          {R"({"uniqueItems": true, "items": {"enum": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]}})",
+           "uniqueItems"},
+          {R"({"format": 1})", "format"},
+          {R"({"type": "number", "multipleOf": 0})", "multipleOf"},
+          {R"({"type": "number", "multipleOf": 0.12345})", "multipleOf"},
+          {R"({"type": "number", "multipleOf": 0.0000001})", "multipleOf"},
+          {R"({"type": "number", "multipleOf": -1})", "multipleOf"},
+          {R"({"type": "number", "allOf": [{"multipleOf": 97}, {"multipleOf": 89}]})",
+           "multipleOf"},
+          {R"({"type": "text"})", "type"},
+          {R"({"type": []})", "type"},
+          {R"({"type": 1})", "type"},
+          {R"({"items": [{}]})", "items"},
+          {R"({"minimum": "1"})", "minimum"},
+          {R"({"minimum": true})", "minimum"},
+          {R"({"type": "number", "minimum": 1e20})", "minimum"},
+          {R"({"properties": []})", "properties"},
+          {R"({"required": [1]})", "required"},
+          {R"({"required": "a"})", "required"},
+          {R"({"minLength": -1})", "minLength"},
+          {R"({"maxItems": 1.5})", "maxItems"},
+          {R"({"enum": []})", "enum"},
+          {R"({"enum": {}})", "enum"},
+          {R"({"anyOf": []})", "anyOf"},
+          {R"({"enum": ["a"], "anyOf": [{}, true]})", "anyOf"},
+          {R"({"enum": [[1]], "minItems": 1})", "minItems"},
+          {R"({"enum": ["a"], "minLength": 2})", "no value of enum"},
+          {R"({"$ref": "other.json"})", "$ref"},
+          {R"({"$ref": "#name"})", "$ref"},
+          {R"({"$ref": "#/$defs/none"})", "$ref"},
+          {R"({"items": {"$id": "x"}})", "$id"},
+          {R"({"$ref": 1})", "$ref"}}) {
     ExpectRefused({schema, {word, "'#"}});
   }
   for (const std::string_view schema : {"", "{", "1", "null", "[]", R"({"a":1,"a":2})"}) {
@@ -424,7 +583,8 @@ TEST(JsonSchemaRefuses, Contradictions) {
             "no finite JSON value"},
            {R"({"type": "array", "minItems": 1, "items": false})", "no finite JSON value"},
            {R"({"type": "string", "pattern": "a$b"})", "no finite JSON value"},
-           {R"({"type": "integer", "maximum": -1e30})", "no finite JSON value"},
+           {R"({"type": "integer", "maximum": -1e30})", "beyond all numbers"},
+           {R"({"type": "number", "exclusiveMinimum": 0.1, "maximum": 0.1})", "maximum"},
            {R"({"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2})",
             "no finite JSON value"}}) {
     ExpectRefused({schema, {word}});
@@ -467,7 +627,9 @@ TEST(JsonSchemaRefuses, Patterns) {
            {"a**", "a count after a count"},
            {"(?<=x)a", "look-around"},
            {"(?!x)", "look-around"},
-           {"(?<n>x)", "special group"},
+           {"(?<n", "a name of a group that is not closed"},
+           {"x(?!y)", "look-around"},
+           {"^(?!x)a|b", "look-around"},
            {"(?i)x", "special group"},
            {"(a)\\\\1", "a back reference"},
            {"\\\\k<n>", "a back reference"},
@@ -516,7 +678,8 @@ TEST(JsonSchemaRefuses, Masses) {
   for (int i = 0; i < 100'000; ++i) numbers += ",0";
   ExpectRefused({"{\"enum\": [" + numbers + "]}", {"enum", "values"}});
   ExpectRefused({R"({"type": "array", "minItems": 1000000000})", {"minItems", "1000000000"}});
-  ExpectRefused({R"({"type": "string", "maxLength": 1000000001})", {"maxLength", "1000000000"}});
+  ExpectRefused(
+      {R"({"type": "string", "maxLength": 5000, "pattern": "^(a|bc)*$"})", {"maxLength"}});
   ExpectRefused({R"({"type": "array", "prefixItems": [
       {"type": "array", "minItems": 9998}, {"type": "array", "minItems": 9997},
       {"type": "array", "minItems": 9996}, {"type": "array", "minItems": 9995},

@@ -1,7 +1,6 @@
 #include "atom/grammar/json_schema/enum_values.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include "atom/grammar/json_schema/multiple_of.h"
@@ -46,41 +45,27 @@ bool FitsString(const Shape& shape, const std::optional<Dfa>& patterns, const st
          (!patterns || Matches(*patterns, characters));
 }
 
-/// -1, 0 or 1, exact for integers.
-int Compare(const SchemaValue& a, const SchemaValue& b) {
-  const std::optional<int64_t> x = a.AsInteger();
-  const std::optional<int64_t> y = b.AsInteger();
-  if (x && y) return *x < *y ? -1 : *x > *y ? 1 : 0;
-  const double u = a.AsDouble();
-  const double v = b.AsDouble();
-  return u < v ? -1 : u > v ? 1 : 0;
-}
-
 bool FitsBound(const KeywordUse& use, const SchemaValue& value) {
-  const int order = Compare(value, *use.value);
-  const bool strict = use.keyword.starts_with("exclusive");
-  if (order == 0) return !strict;
-  return use.keyword.ends_with("inimum") ? order > 0 : order < 0;
+  const std::optional<Decimal> bound = ParseDecimal(use.value->text);
+  const std::optional<Decimal> number = ParseDecimal(value.text);
+  const bool exact = bound && number;  // or too large for the difference to matter
+  const bool below = exact ? *number < *bound : value.AsDouble() < use.value->AsDouble();
+  const bool above = exact ? *bound < *number : value.AsDouble() > use.value->AsDouble();
+  if (!below && !above) return !use.keyword.starts_with("exclusive");
+  return use.keyword.ends_with("inimum") ? above : below;
 }
 
-bool IsMultiple(const SchemaValue& value, const SchemaValue& of) {
-  const std::optional<Decimal> a = ParseDecimal(value);
-  const std::optional<Decimal> b = ParseDecimal(of);
-  if (!a || !b || b->factor == 0) return false;
-  // Both in the smaller of the two units.
-  const int decimals = std::max(a->decimals, b->decimals);
-  const auto scaled = [decimals](const Decimal& number) {
-    return static_cast<long double>(number.factor) *
-           std::pow(10.0L, static_cast<long double>(decimals - number.decimals));
-  };
-  return std::fmod(scaled(*a), scaled(*b)) == 0.0L;
+bool FitsMultiple(const KeywordUse& use, const SchemaValue& value) {
+  const std::optional<Decimal> of = ParseDecimal(use.value->text);
+  const std::optional<Decimal> number = ParseDecimal(value.text);
+  return of && number && IsMultiple(*number, *of);
 }
 
 bool FitsNumber(const Shape& shape, const SchemaValue& value) {
   return std::ranges::all_of(shape.bounds,
                              [&](const KeywordUse& use) { return FitsBound(use, value); }) &&
          std::ranges::all_of(shape.multiples,
-                             [&](const KeywordUse& use) { return IsMultiple(value, *use.value); });
+                             [&](const KeywordUse& use) { return FitsMultiple(use, value); });
 }
 
 }  // namespace

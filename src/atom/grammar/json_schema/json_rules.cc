@@ -1,6 +1,5 @@
 #include "atom/grammar/json_schema/json_rules.h"
 
-#include <bit>
 #include <utility>
 
 namespace atom::grammar {
@@ -8,7 +7,6 @@ namespace {
 
 constexpr size_t kMaxIndent = 32;
 constexpr size_t kMaxDigits = 18;  // of kMaxInteger
-constexpr size_t kMaxFraction = 17;
 constexpr size_t kMaxExponent = 2;
 
 }  // namespace
@@ -100,65 +98,9 @@ uint32_t JsonRules::Char() {
   return *char_;
 }
 
-uint32_t JsonRules::Characters(size_t power) {
-  while (characters_.size() <= power) {
-    const uint32_t half = characters_.empty() ? Char() : characters_.back();
-    const uint32_t rule = builder_.AddRule("characters");
-    const uint32_t end = builder_.AddState();
-    builder_.MarkFinal(end);
-    if (characters_.empty()) {
-      builder_.AddCall(builder_.StartOf(rule), half, end);
-    } else {
-      const uint32_t middle = builder_.AddState();
-      builder_.AddCall(builder_.StartOf(rule), half, middle);
-      builder_.AddCall(middle, half, end);
-    }
-    characters_.push_back(rule);
-  }
-  return characters_[power];
-}
-
-uint32_t JsonRules::UpToCharacters(size_t power) {
-  while (up_to_characters_.size() <= power) {
-    const size_t size = up_to_characters_.size();
-    const uint32_t rule = builder_.AddRule("characters");
-    const uint32_t end = builder_.AddState();
-    builder_.MarkFinal(end);
-    const uint32_t start = builder_.StartOf(rule);
-    if (size == 0) {
-      builder_.AddCall(start, Char(), end);
-    } else {  // up to half, or half and up to half
-      const uint32_t half = up_to_characters_.back();
-      const uint32_t middle = builder_.AddState();
-      builder_.AddCall(start, half, end);
-      builder_.AddCall(start, Characters(size - 1), middle);
-      builder_.AddCall(middle, half, end);
-    }
-    up_to_characters_.push_back(rule);
-  }
-  return up_to_characters_[power];
-}
-
-uint32_t JsonRules::AddCharacters(uint32_t from, int64_t count) {
-  for (size_t power = 0; count >> power > 0; ++power) {
-    if ((count >> power & 1) == 0) continue;
-    const uint32_t next = builder_.AddState();
-    builder_.AddCall(from, Characters(power), next);
-    from = next;
-  }
-  return from;
-}
-
-void JsonRules::AddUpToCharacters(uint32_t from, int64_t most, uint32_t to) {
-  while (most > 0) {
-    const auto power = static_cast<size_t>(std::bit_width(static_cast<uint64_t>(most)) - 1);
-    builder_.AddCall(from, UpToCharacters(power), to);
-    most -= int64_t{1} << power;
-    if (most == 0) return;
-    const uint32_t next = builder_.AddState();
-    builder_.AddCall(from, Characters(power), next);
-    from = next;
-  }
+Repeats& JsonRules::Chars() {
+  if (!chars_) chars_.emplace(builder_, Char(), "characters");
+  return *chars_;
 }
 
 uint32_t JsonRules::String() {

@@ -7,18 +7,21 @@
 // the point and 2 in the exponent, which int64 and double hold.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "atom/grammar/grammar.h"
 #include "atom/grammar/json_schema/json_escape.h"
+#include "atom/grammar/json_schema/repeats.h"
 
 namespace atom::grammar {
 
 /// The largest integer of 18 digits.
 inline constexpr int64_t kMaxInteger = 999'999'999'999'999'999;
+/// Digits behind a point.
+inline constexpr size_t kMaxFraction = 17;
 
 class JsonRules {
  public:
@@ -41,25 +44,20 @@ class JsonRules {
   uint32_t AddByteAndSpace(uint32_t from, char byte);
   /// from ─ . and 1 to 17 digits ─> to
   void AddFraction(uint32_t from, uint32_t to);
-  /// The state after `from` and `count` characters.
-  uint32_t AddCharacters(uint32_t from, int64_t count);
-  /// from ─ 1 to `most` characters ─> to; nothing for `most` = 0. A few states for each bit of it.
-  void AddUpToCharacters(uint32_t from, int64_t most, uint32_t to);
+  /// Many characters.
+  Repeats& Chars();
   /// from ─ least to most bytes, each low to high ─> to; `least` > 0
   void AddRun(uint32_t from, char low, char high, size_t least, size_t most, uint32_t to);
 
  private:
   uint32_t Space();
-  uint32_t Characters(size_t power);      ///< 2^power
-  uint32_t UpToCharacters(size_t power);  ///< 1 to 2^power
   uint32_t NewRule(std::string name, std::optional<uint32_t>& rule, uint32_t& end);
   void AddExponent(uint32_t from, uint32_t to);
   void AddIntegerPart(uint32_t from, uint32_t to);
 
   GrammarBuilder& builder_;
   CharSpeller speller_;
-  std::vector<uint32_t> characters_;        // by power
-  std::vector<uint32_t> up_to_characters_;  // likewise
+  std::optional<Repeats> chars_;
   std::optional<uint32_t> space_, char_, string_, integer_, number_, value_, object_;
 };
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -47,7 +47,8 @@ class SchemaCompiler {
 
   uint32_t RuleOfSet(const SchemaSet& schemas);
   Status AddRule(const Task& task);
-  Status AddBranches(const Shape& shape, uint32_t from, uint32_t to);
+  Status ForEachBranch(const Shape& shape, const std::function<Status(const SchemaSet&)>& visit);
+  Status FewValues(const SchemaSet& schemas, std::map<std::string, std::string>& few, bool& known);
   void AddValues(const Values& values, uint32_t from, uint32_t to);
   Status AddUnique(const Shape& shape, uint32_t from, uint32_t to);
   Status AddTypes(const Shape& shape, uint32_t from, uint32_t to);
@@ -101,7 +102,12 @@ Status SchemaCompiler::AddRule(const Task& task) {
   const uint32_t end = builder_.AddState();
   builder_.MarkFinal(end);
   if (shape->never) return {};
-  if (!shape->choices.empty()) return AddBranches(*shape, start, end);
+  if (!shape->choices.empty()) {
+    return ForEachBranch(*shape, [&](const SchemaSet& branch) -> Status {
+      builder_.AddCall(start, RuleOfSet(branch), end);
+      return {};
+    });
+  }
   if (shape->values) {
     const Result<Values> values = ValuesOf(*shape, patterns_);
     if (!values.ok()) return values.error();
@@ -111,8 +117,9 @@ Status SchemaCompiler::AddRule(const Task& task) {
   return AddTypes(*shape, start, end);
 }
 
-// The first choice that is open: a call for each branch of it, together with everything else.
-Status SchemaCompiler::AddBranches(const Shape& shape, uint32_t from, uint32_t to) {
+// The schemas of each branch of the first choice that is open, together with everything else.
+Status SchemaCompiler::ForEachBranch(const Shape& shape,
+                                     const std::function<Status(const SchemaSet&)>& visit) {
   const KeywordUse& choice = shape.choices.front();
   const std::vector<SchemaValue>& branches = choice.value->children;
   branches_ += branches.size();
@@ -135,7 +142,8 @@ Status SchemaCompiler::AddBranches(const Shape& shape, uint32_t from, uint32_t t
   (one ? chooser.one_chosen : chooser.any_chosen) = true;
   for (const SchemaRef& branch : alone) {
     schemas.push_back(branch);
-    builder_.AddCall(from, RuleOfSet(schemas), to);
+    const Status status = visit(schemas);
+    if (!status.ok()) return status.error();
     schemas.pop_back();
   }
   return {};
@@ -159,28 +167,54 @@ void SchemaCompiler::AddValues(const Values& values, uint32_t from, uint32_t to)
   }
 }
 
+// Every value that some schemas allow, by what it means, in one spelling; nothing if they are not
+// few and known.
+Status SchemaCompiler::FewValues(const SchemaSet& schemas, std::map<std::string, std::string>& few,
+                                 bool& known) {
+  const Result<Shape> shape = reader_.Read(schemas);
+  if (!shape.ok()) return shape.error();
+  if (shape->never) return {};
+  if (!shape->choices.empty()) {
+    return ForEachBranch(*shape, [&](const SchemaSet& branch) {
+      return known ? FewValues(branch, few, known) : Status();
+    });
+  }
+  if (shape->values) {
+    const Result<Values> values = ValuesOf(*shape, patterns_);
+    if (!values.ok()) return values.error();
+    for (const SchemaValue* value : *values) few.try_emplace(MeaningOf(*value), SpellValue(*value));
+    return {};
+  }
+  known = known && (shape->types & ~(kNullType | kBooleanType)) == 0;
+  if ((shape->types & kNullType) != 0) few.emplace("null", "null");
+  if ((shape->types & kBooleanType) != 0) {
+    few.emplace("true", "true");
+    few.emplace("false", "false");
+  }
+  return {};
+}
+
 // Arrays without a value twice, where the values are few and known.
 Status SchemaCompiler::AddUnique(const Shape& shape, uint32_t from, uint32_t to) {
   const KeywordUse& use = *shape.unique_items;
-  const Result<Shape> item = reader_.Read(SchemasOfItem(shape, 0));
-  if (!item.ok()) return item.error();
   const bool alike = std::ranges::all_of(
       shape.arrays, [](const Shape::Parts& part) { return part.named == nullptr; });
-  if (!alike || !item->values) {
+  std::map<std::string, std::string> few;
+  bool known = alike && !shape.arrays.empty();
+  if (known) {
+    const Status status = FewValues(SchemasOfItem(shape, 0), few, known);
+    if (!status.ok()) return status.error();
+  }
+  if (!known) {
     return SchemaError(use.path, use.keyword,
-                       "is supported only where all items are of one enum or const");
+                       "is supported only where all items are of one enum, const, boolean or null, "
+                       "or an anyOf of them");
   }
-  Result<Values> values = ValuesOf(*item, patterns_);
-  if (!values.ok()) return values.error();
-  std::set<std::string> seen;
-  std::erase_if(*values, [&](const SchemaValue* v) { return !seen.insert(MeaningOf(*v)).second; });
-  if (values->size() > kMaxUnique) {
-    return SchemaError(
-        use.path, use.keyword,
-        fmt::format("is supported for at most {} values, found {}", kMaxUnique, values->size()));
-  }
-  AddUniqueArrays(rules_, shape, *values, from, to);
-  return {};
+  std::vector<std::string> values;
+  for (const auto& [meaning, spelled] : few) values.push_back(spelled);
+  if (AddUniqueArrays(rules_, shape, values, from, to)) return {};
+  return SchemaError(use.path, use.keyword,
+                     fmt::format("is supported for arrays of few values, found {}", values.size()));
 }
 
 Status SchemaCompiler::AddTypes(const Shape& shape, uint32_t from, uint32_t to) {

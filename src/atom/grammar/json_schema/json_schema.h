@@ -11,9 +11,9 @@
 //
 // Enforced: type, enum, const, properties, required, additionalProperties, items, prefixItems,
 // minItems, maxItems, minLength, maxLength, pattern (pattern_syntax.h), format, minimum, maximum
-// and the exclusive ones (integers), multipleOf (multiple_of.h), uniqueItems (of at most 8 known
-// values), $ref to '#…', recursive too, allOf, anyOf, oneOf if its
-// branches provably exclude each other, true and false.
+// and the exclusive ones, multipleOf (multiple_of.h), uniqueItems (of few known values), $ref to
+// '#…', recursive too, allOf, anyOf, oneOf if its branches provably exclude each other, true and
+// false.
 #pragma once
 
 #include <cstddef>

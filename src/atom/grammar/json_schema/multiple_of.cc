@@ -11,7 +11,7 @@
 namespace atom::grammar {
 namespace {
 
-int64_t PowerOfTen(int exponent) {
+int64_t PowerOfTen(size_t exponent) {
   int64_t power = 1;
   for (; exponent > 0; --exponent) power *= 10;
   return power;
@@ -20,8 +20,8 @@ int64_t PowerOfTen(int exponent) {
 // Digits of numbers that are multiples of a factor, with a point before the last `decimals`.
 class MultipleDigits {
  public:
-  MultipleDigits(GrammarBuilder& builder, int64_t factor, int decimals, uint32_t to)
-      : builder_(builder), factor_(factor), decimals_(static_cast<size_t>(decimals)), to_(to) {}
+  MultipleDigits(GrammarBuilder& builder, int64_t factor, size_t decimals, uint32_t to)
+      : builder_(builder), factor_(factor), decimals_(decimals), to_(to) {}
 
   // from ─ a number from low to high, both >= 0, counted in the last decimal ─> to
   void Add(uint32_t from, int64_t low, int64_t high) {
@@ -90,53 +90,78 @@ class MultipleDigits {
   std::map<std::pair<size_t, int64_t>, uint32_t> any_;
 };
 
-// Multiples of factor / 10^decimals between two numbers counted in the last decimal.
-void AddSigned(JsonRules& rules, uint32_t from, int64_t least, int64_t most, const Decimal& of,
+// Multiples of factor / 10^decimals between two numbers counted in the last decimal. Zeros at the
+// end of the factor are those of every multiple but 0.
+void AddSigned(JsonRules& rules, uint32_t from, int64_t least, int64_t most, Multiple of,
                uint32_t to) {
   GrammarBuilder& builder = rules.builder();
-  MultipleDigits digits(builder, of.factor, of.decimals, to);
-  digits.Add(from, std::max<int64_t>(least, 0), most);
+  const bool with_zero = least <= 0 && most >= 0;
+  int64_t tens = 1;
+  uint32_t zeros = to;
+  for (; of.decimals == 0 && of.factor % 10 == 0; of.factor /= 10, tens *= 10) {
+    const uint32_t before = builder.AddState();
+    builder.AddByte(before, '0', zeros);
+    zeros = before;
+  }
+  if (tens > 1 && with_zero) builder.AddByte(from, '0', to);
+  MultipleDigits digits(builder, of.factor, of.decimals, zeros);
+  const auto add = [&](uint32_t start, int64_t low, int64_t high) {
+    digits.Add(start, (low + tens - 1) / tens, high / tens);
+  };
+  if (most >= 0) add(from, std::max<int64_t>(least, tens > 1 ? 1 : 0), most);
   if (least >= 0) return;
   const uint32_t minus = builder.AddState();
   builder.AddByte(from, '-', minus);
-  digits.Add(minus, std::max<int64_t>(-most, 1), -least);
+  add(minus, std::max<int64_t>(-most, 1), -least);
+}
+
+// In units of the last of `decimals`; nothing beyond 18 digits.
+std::optional<int64_t> Units(const Decimal& number, size_t decimals) {
+  const int64_t scale = PowerOfTen(decimals);
+  if (number.fraction.size() > decimals || number.whole >= kMaxInteger / scale) return std::nullopt;
+  return FloorScaled(number.negative ? number.Magnitude() : number, decimals, false);
 }
 
 }  // namespace
 
-std::optional<Decimal> ParseDecimal(const SchemaValue& number) {
-  // "12.50e-1": digits 1250, of which 2 + 1 stand behind the point.
-  constexpr size_t kMostDigits = 18;
-  const std::string& text = number.text;
-  const size_t e = std::min(text.find_first_of("eE"), text.size());
-  const int64_t exponent = e < text.size() ? std::strtoll(text.c_str() + e + 1, nullptr, 10) : 0;
-  if (std::abs(exponent) > 30) return std::nullopt;
-  std::string digits = text.substr(0, e);
-  const size_t point = digits.find('.');
-  int64_t decimals = -exponent;
-  if (point != std::string::npos) {
-    decimals += static_cast<int64_t>(digits.size() - point - 1);
-    digits.erase(point, 1);
+std::optional<Multiple> CommonMultiple(const std::vector<Decimal>& numbers) {
+  constexpr int64_t kMostCommon = 1'000'000'000'000;
+  size_t decimals = 0;
+  for (const Decimal& number : numbers) decimals = std::max(decimals, number.fraction.size());
+  if (decimals > kMaxDecimals) return std::nullopt;
+  int64_t common = 1;
+  for (const Decimal& number : numbers) {
+    const std::optional<int64_t> units = Units(number, decimals);
+    if (!units || *units == 0 || number.negative || *units > kMostCommon) return std::nullopt;
+    const int64_t rest = *units / std::gcd(common, *units);
+    if (rest > kMostCommon / common) return std::nullopt;
+    common *= rest;
   }
-  for (; decimals > 0 && digits.size() > 1 && digits.back() == '0'; --decimals) digits.pop_back();
-  for (; decimals < 0; ++decimals) digits += '0';
-  if (digits.size() > kMostDigits) return std::nullopt;
-  return Decimal{.factor = std::strtoll(digits.c_str(), nullptr, 10),
-                 .decimals = static_cast<int>(decimals)};
+  for (; decimals > 0 && common % 10 == 0; --decimals) common /= 10;
+  int64_t states = common;
+  while (states % 10 == 0) states /= 10;
+  if (states > kMaxFactor) return std::nullopt;
+  return Multiple{.factor = common, .decimals = decimals};
 }
 
-void AddMultiples(JsonRules& rules, uint32_t from, const NumberRange& range, const Decimal& of,
+void AddMultiples(JsonRules& rules, uint32_t from, const NumberRange& range, const Multiple& of,
                   bool integers_only, uint32_t to) {
   const int64_t scale = PowerOfTen(of.decimals);
-  const int64_t most_whole = kMaxInteger / scale;
-  const int64_t least = std::max(range.least.value_or(-kMaxInteger), -most_whole);
-  const int64_t most = std::min(range.most.value_or(kMaxInteger), most_whole);
-  const bool above = range.above_least && least == range.least;
-  const bool below = range.below_most && most == range.most;
-  const Decimal whole{.factor = of.factor / std::gcd(of.factor, scale), .decimals = 0};
-  AddSigned(rules, from, least + (above ? 1 : 0), most - (below ? 1 : 0), whole, to);
-  if (integers_only || of.decimals == 0) return;
-  AddSigned(rules, from, least * scale + (above ? 1 : 0), most * scale - (below ? 1 : 0), of, to);
+  const auto add = [&](size_t decimals, const Multiple& step) {
+    const int64_t most = kMaxInteger / scale * PowerOfTen(decimals);
+    AddSigned(rules, from, std::max(CeilScaled(range.Least(), decimals, range.above_least), -most),
+              std::min(FloorScaled(range.Most(), decimals, range.below_most), most), step, to);
+  };
+  add(0, {.factor = of.factor / std::gcd(of.factor, scale), .decimals = 0});
+  if (!integers_only && of.decimals > 0) add(of.decimals, of);
+}
+
+bool IsMultiple(const Decimal& value, const Decimal& of) {
+  const size_t decimals = std::max(value.fraction.size(), of.fraction.size());
+  if (decimals > kMaxFraction) return false;
+  const std::optional<int64_t> a = Units(value, decimals);
+  const std::optional<int64_t> b = Units(of, decimals);
+  return a && b && *b != 0 && *a % *b == 0;
 }
 
 }  // namespace atom::grammar

@@ -1,23 +1,30 @@
-// Numbers between two integers, spelled in decimal, as automata. Under json_schema.h's compiler.
+// Numbers between two others, spelled in decimal, as automata. Under json_schema.h's compiler.
 //
-// Exact: what is spelled lies in the range, compared as decimal numbers. No exponents, no -0.
+// Exact: what is spelled lies in the range, compared as decimal numbers, and what must differ from
+// a bound does so by a unit of its 15th digit, so that readers who round to double see it as well.
+// No exponents, no -0.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 
+#include "atom/grammar/json_schema/decimal.h"
 #include "atom/grammar/json_schema/json_rules.h"
 
 namespace atom::grammar {
 
-/// The bounds of a number; none is that of JsonRules. Integers within ±kMaxInteger.
+/// The bounds of a number. Where there is none, numbers of at most 18 digits are written
+/// (JsonRules), or, beyond a bound of more digits, what int64 holds.
 struct NumberRange {
-  std::optional<int64_t> least;
-  std::optional<int64_t> most;
+  std::optional<Decimal> least;
+  std::optional<Decimal> most;
   bool above_least = false;  ///< the bound itself is not in the range
   bool below_most = false;   ///< likewise
 
   bool bounded() const { return least.has_value() || most.has_value(); }
+  /// Both bounds, those that are missing filled in.
+  Decimal Least() const;
+  Decimal Most() const;
 };
 
 /// from ─ an integer of the range ─> to; nothing if there is none.

@@ -184,15 +184,18 @@ SchemaSet SchemasOfItem(const Shape& shape, size_t index) {
 
 void AddArrays(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, uint32_t from,
                uint32_t to) {
+  constexpr int64_t kLongestChain = 1000;
   GrammarBuilder& builder = rules.builder();
   size_t prefix = 0;
   for (const Shape::Parts& part : shape.arrays) {
     if (part.named != nullptr) prefix = std::max(prefix, part.named->children.size());
   }
   const auto least = static_cast<size_t>(shape.min_items);
-  // Items from here on are alike: the last of the chain repeats, unless there is a maximum.
-  const size_t count =
-      shape.max_items ? static_cast<size_t>(*shape.max_items) : std::max(prefix, least) + 1;
+  // Items from here on are alike: the last of the chain repeats, to the maximum if there is one.
+  const size_t alike = std::max(prefix, least) + 1;
+  const auto most = static_cast<size_t>(shape.max_items.value_or(0));
+  const bool chain = shape.max_items && (*shape.max_items <= kLongestChain || most <= alike);
+  const size_t count = chain ? most : alike;
   const uint32_t close = builder.AddState();
   builder.AddByte(close, ']', to);
   const uint32_t open = rules.AddByteAndSpace(from, '[');
@@ -203,21 +206,36 @@ void AddArrays(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, uint
     const uint32_t after = builder.AddState();
     builder.AddCall(item, rule_of(SchemasOfItem(shape, i)), after);
     if (i + 1 >= least) builder.AddEpsilon(rules.AddSpace(after), close);
-    const bool last = i + 1 == count;
-    if (!last) item = rules.AddByteAndSpace(after, ',');
-    if (last && !shape.max_items) builder.AddEpsilon(rules.AddByteAndSpace(after, ','), item);
+    if (i + 1 < count) {
+      item = rules.AddByteAndSpace(after, ',');
+    } else if (!shape.max_items) {
+      builder.AddEpsilon(rules.AddByteAndSpace(after, ','), item);
+    } else if (!chain) {
+      const uint32_t another = builder.AddRule("another item");
+      const uint32_t end = builder.AddState();
+      builder.MarkFinal(end);
+      builder.AddCall(rules.AddByteAndSpace(builder.StartOf(another), ','),
+                      rule_of(SchemasOfItem(shape, i)), end);
+      const uint32_t last = builder.AddState();
+      Repeats(builder, another, "items")
+          .AddUpTo(after, *shape.max_items - static_cast<int64_t>(count), last);
+      builder.AddEpsilon(rules.AddSpace(last), close);
+    }
   }
 }
 
-void AddUniqueArrays(JsonRules& rules, const Shape& shape,
-                     const std::vector<const SchemaValue*>& values, uint32_t from, uint32_t to) {
+bool AddUniqueArrays(JsonRules& rules, const Shape& shape, const std::vector<std::string>& values,
+                     uint32_t from, uint32_t to) {
+  constexpr size_t kMostSets = 4096;
+  constexpr size_t kMostValues = 64;
+  if (values.size() > kMostValues) return false;
   GrammarBuilder& builder = rules.builder();
   std::vector<uint32_t> value_rules;
-  for (const SchemaValue* value : values) {
+  for (const std::string& value : values) {
     value_rules.push_back(builder.AddRule("a value of an array"));
     const uint32_t end = builder.AddState();
     builder.MarkFinal(end);
-    rules.speller().AddText(builder.StartOf(value_rules.back()), SpellValue(*value), end);
+    rules.speller().AddText(builder.StartOf(value_rules.back()), value, end);
   }
   const auto least = static_cast<size_t>(shape.min_items);
   const auto most =
@@ -226,24 +244,27 @@ void AddUniqueArrays(JsonRules& rules, const Shape& shape,
   builder.AddByte(close, ']', to);
   const uint32_t open = rules.AddByteAndSpace(from, '[');
   if (least == 0) builder.AddEpsilon(open, close);
-  // By the set of values that an array has so far: the state where its next item begins.
-  const size_t sets = size_t{1} << values.size();
-  std::vector<uint32_t> items(sets);
-  for (size_t set = 0; set < sets; ++set) items[set] = builder.AddState();
-  builder.AddEpsilon(open, items[0]);
-  for (size_t set = 0; set < sets && !builder.full(); ++set) {
+  // By the set of values that an array has so far: the state behind the last of them.
+  std::map<uint64_t, uint32_t> behind = {{0, 0}};
+  std::vector<uint64_t> sets = {0};
+  for (size_t at = 0; at < sets.size() && !builder.full(); ++at) {
+    const uint64_t set = sets[at];
     const auto count = static_cast<size_t>(std::popcount(set));
-    if (count >= most) continue;
+    if (set != 0 && count >= least) builder.AddEpsilon(rules.AddSpace(behind[set]), close);
+    if (count >= most || count == values.size()) continue;
+    const uint32_t item = set == 0 ? open : rules.AddByteAndSpace(behind[set], ',');
     for (size_t i = 0; i < values.size(); ++i) {
       if ((set >> i & 1) != 0) continue;
-      const uint32_t after = builder.AddState();
-      builder.AddCall(items[set], value_rules[i], after);
-      if (count + 1 >= least) builder.AddEpsilon(rules.AddSpace(after), close);
-      if (count + 1 < most && count + 1 < values.size()) {
-        builder.AddEpsilon(rules.AddByteAndSpace(after, ','), items[set | size_t{1} << i]);
+      const auto [next, added] = behind.try_emplace(set | uint64_t{1} << i, 0);
+      if (added) {
+        next->second = builder.AddState();
+        sets.push_back(next->first);
       }
+      builder.AddCall(item, value_rules[i], next->second);
     }
+    if (sets.size() > kMostSets) return false;
   }
+  return true;
 }
 
 }  // namespace atom::grammar

@@ -27,11 +27,10 @@ Status AddObjects(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, u
 void AddArrays(JsonRules& rules, const Shape& shape, const RuleOf& rule_of, uint32_t from,
                uint32_t to);
 
-/// from ─ an array of some of `values`, none twice, of shape.min_items to max_items ─> to.
-/// REQUIRES: at most kMaxUnique values.
-void AddUniqueArrays(JsonRules& rules, const Shape& shape,
-                     const std::vector<const SchemaValue*>& values, uint32_t from, uint32_t to);
-inline constexpr size_t kMaxUnique = 8;
+/// from ─ an array of some of `values`, none twice, of shape.min_items to max_items ─> to. False if
+/// there are more than 4,096 sets that such an array may have: of more than 12 values, say.
+bool AddUniqueArrays(JsonRules& rules, const Shape& shape, const std::vector<std::string>& values,
+                     uint32_t from, uint32_t to);
 
 /// What `shape` demands of the item `index`.
 SchemaSet SchemasOfItem(const Shape& shape, size_t index);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -18,8 +19,8 @@ using Kind = SchemaValue::Kind;
 constexpr size_t kMaxFollowed = 64;  // $ref and allOf one behind the other
 constexpr size_t kMaxEnum = 5'000;
 constexpr size_t kMaxProperties = 2'000;
-constexpr int64_t kMaxItems = 10'000;
-constexpr int64_t kMaxLength = 1'000'000'000;
+constexpr int64_t kMostOfMinItems = 10'000;
+constexpr int64_t kAnyCount = std::numeric_limits<int64_t>::max();
 
 // Keywords of JSON Schema, all drafts, that say which values are valid and are not kept to.
 constexpr auto kUnsupported = std::to_array<std::string_view>({"not",
@@ -42,11 +43,35 @@ constexpr auto kUnsupported = std::to_array<std::string_view>({"not",
                                                                "disallow",
                                                                "extends",
                                                                "divisibleBy",
-                                                               "$anchor",
-                                                               "$dynamicAnchor",
                                                                "$dynamicRef",
-                                                               "$recursiveAnchor",
                                                                "$recursiveRef"});
+
+// Those of them that allow everything.
+struct SaysNothing {
+  std::string_view keyword;
+  std::string_view value;  // as SpellValue spells it
+};
+constexpr auto kSayNothing = std::to_array<SaysNothing>({{"not", "false"},
+                                                         {"additionalItems", "true"},
+                                                         {"unevaluatedItems", "true"},
+                                                         {"unevaluatedItems", "{}"},
+                                                         {"patternProperties", "{}"},
+                                                         {"propertyNames", "true"},
+                                                         {"propertyNames", "{}"},
+                                                         {"propertyNames", R"({"type":"string"})"},
+                                                         {"minProperties", "0"},
+                                                         {"dependencies", "{}"},
+                                                         {"dependentRequired", "{}"},
+                                                         {"dependentSchemas", "{}"},
+                                                         {"unevaluatedProperties", "true"},
+                                                         {"unevaluatedProperties", "{}"}});
+
+bool Restricts(std::string_view keyword, const SchemaValue& value) {
+  if (std::ranges::find(kUnsupported, keyword) == kUnsupported.end()) return false;
+  return std::ranges::none_of(kSayNothing, [&](const SaysNothing& each) {
+    return each.keyword == keyword && each.value == SpellValue(value);
+  });
+}
 
 struct TypeName {
   std::string_view name;
@@ -200,8 +225,8 @@ Status ShapeBuilder::Add(const SchemaRef& ref) {
     const KeywordUse use = {ref.schema->keys[i], &ref.schema->children[i], ref.path};
     const Keyword* keyword = FindKeyword(use.keyword);
     if (keyword == nullptr) {
-      if (std::ranges::find(kUnsupported, use.keyword) == kUnsupported.end()) continue;
-      return Refuse(use, "is not supported");
+      if (Restricts(use.keyword, *use.value)) return Refuse(use, "is not supported");
+      continue;
     }
     const bool follows = use.keyword == "$ref" || use.keyword == "allOf";
     if ((follows && ref.followed) || (use.keyword == "anyOf" && ref.any_chosen) ||
@@ -319,9 +344,19 @@ Status ShapeBuilder::ReadChoice(const KeywordUse& use) {
   return {};
 }
 
+// As the fourth draft and OpenAPI 3.0 have it, an exclusiveMinimum of true is said of the minimum.
 Status ShapeBuilder::ReadBound(const KeywordUse& use) {
+  const bool exclusive = use.keyword.starts_with("exclusive");
+  if (exclusive && use.value->Is(Kind::kBoolean)) return {};
   if (!use.value->Is(Kind::kNumber)) return Expected(use, "a number");
-  shape_.bounds.push_back(use);
+  KeywordUse bound = use;
+  if (!exclusive) {
+    const std::string_view name =
+        use.keyword == "minimum" ? "exclusiveMinimum" : "exclusiveMaximum";
+    const SchemaValue* beside = following_.back()->Find(name);
+    if (beside != nullptr && beside->truth) bound.keyword = name;
+  }
+  shape_.bounds.push_back(bound);
   return {};
 }
 
@@ -353,7 +388,7 @@ Result<int64_t> ShapeBuilder::Count(const KeywordUse& use, int64_t most) const {
 }
 
 Status ShapeBuilder::ReadLength(const KeywordUse& use) {
-  const Result<int64_t> count = Count(use, kMaxLength);
+  const Result<int64_t> count = Count(use, kAnyCount);
   if (!count.ok()) return count.error();
   if (use.keyword == "minLength") {
     shape_.min_length = std::max(shape_.min_length, *count);
@@ -367,7 +402,7 @@ Status ShapeBuilder::ReadLength(const KeywordUse& use) {
 }
 
 Status ShapeBuilder::ReadItemCount(const KeywordUse& use) {
-  const Result<int64_t> count = Count(use, kMaxItems);
+  const Result<int64_t> count = Count(use, use.keyword == "minItems" ? kMostOfMinItems : kAnyCount);
   if (!count.ok()) return count.error();
   if (use.keyword == "minItems") {
     shape_.min_items = std::max(shape_.min_items, *count);

@@ -1,12 +1,12 @@
 #include "atom/grammar/json_schema/string_rule.h"
 
 #include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
 #include <utility>
 
 #include "atom/grammar/json_schema/multiple_of.h"
 #include "atom/grammar/json_schema/number_range.h"
+#include "atom/grammar/regex/look_ahead.h"
 #include "atom/io/quote.h"
 
 namespace atom::grammar {
@@ -48,19 +48,18 @@ void AddAutomaton(JsonRules& rules, const Dfa& automaton, uint32_t from, uint32_
   }
 }
 
-// Many characters: rules of 2^i of them, and of 1 to 2^i, that call each other.
 void AddManyCharacters(JsonRules& rules, const Shape& shape, uint32_t from, uint32_t to) {
   GrammarBuilder& builder = rules.builder();
   uint32_t at = builder.AddState();
   const uint32_t end = builder.AddState();
   builder.AddByte(from, '"', at);
   builder.AddByte(end, '"', to);
-  at = rules.AddCharacters(at, shape.min_length);
+  at = rules.Chars().Add(at, shape.min_length);
   builder.AddEpsilon(at, end);
   if (!shape.max_length) {
     builder.AddCall(at, rules.Char(), at);
   } else {
-    rules.AddUpToCharacters(at, *shape.max_length - shape.min_length, end);
+    rules.Chars().AddUpTo(at, *shape.max_length - shape.min_length, end);
   }
 }
 
@@ -86,69 +85,92 @@ void AddLimited(JsonRules& rules, const Shape& shape, uint32_t from, uint32_t to
 
 // The larger of two lower bounds, or of two equal ones the stricter; with the signs turned the same
 // for upper bounds.
-void Tighten(std::optional<int64_t>& bound, bool& strict, int64_t value, bool value_strict,
+void Tighten(std::optional<Decimal>& bound, bool& strict, const Decimal& value, bool value_strict,
              bool upper) {
-  const bool tighter = !bound || (upper ? value < *bound : value > *bound);
+  const bool tighter = !bound || (upper ? value < *bound : *bound < value);
   if (!tighter && value != *bound) return;
   strict = value_strict || (!tighter && strict);
   bound = value;
 }
 
-// A bound beyond the numbers that are written (JsonRules), or between two integers: the closest
-// integer bound that means the same. nullopt: it bounds nothing.
-struct Bound {
-  int64_t value;
-  bool strict;
-};
-Result<std::optional<Bound>> BoundOf(const KeywordUse& use, bool integers) {
-  const bool upper = use.keyword.ends_with("aximum");
-  const std::optional<int64_t> value = use.value->AsInteger();
-  if (value && *value <= kMaxInteger && *value >= -kMaxInteger) {
-    return std::optional(Bound{*value, use.keyword.starts_with("exclusive")});
-  }
-  const double about = use.value->AsDouble();
-  constexpr auto kMost = static_cast<double>(kMaxInteger);
-  if (upper ? about > kMost : about < -kMost) return std::optional<Bound>();
-  if (std::abs(about) >= kMost)
-    return std::optional(Bound{upper ? -kMaxInteger : kMaxInteger, true});
-  if (integers) {
-    return std::optional(
-        Bound{static_cast<int64_t>(upper ? std::floor(about) : std::ceil(about)), false});
-  }
-  return SchemaError(use.path, use.keyword,
-                     fmt::format("is {}, expected an integer", io::Quote(use.value->text)));
+bool Empty(const NumberRange& range) {
+  if (!range.least || !range.most) return false;
+  const bool one = *range.least == *range.most;
+  return *range.most < *range.least || (one && (range.above_least || range.below_most));
 }
 
-Result<Decimal> MultipleOf(const Shape& shape) {
-  const KeywordUse& use = shape.multiples.front();
-  const std::optional<Decimal> of = ParseDecimal(*use.value);
-  const bool fits =
-      of && of->factor > 0 && of->factor <= kMaxFactor && of->decimals <= kMaxDecimals;
-  if (!fits) {
-    return SchemaError(use.path, use.keyword,
-                       fmt::format("is {}, expected a positive number of at most {} decimals and, "
-                                   "without its point, at most {}",
-                                   io::Quote(use.value->text), kMaxDecimals, kMaxFactor));
+// The conjunction of all bounds; nothing if they leave no number and others may still hold.
+Result<std::optional<NumberRange>> RangeOf(const Shape& shape) {
+  NumberRange range;
+  for (const KeywordUse& use : shape.bounds) {
+    const bool upper = use.keyword.ends_with("aximum");
+    const bool strict = use.keyword.starts_with("exclusive");
+    const std::optional<Decimal> value = ParseDecimal(use.value->text);
+    const bool negative = use.value->text.starts_with('-');
+    if (!value && upper != negative) {  // beyond all that are written without exponent
+      const Decimal end{.negative = negative, .whole = kMaxInteger};
+      Tighten(upper ? range.most : range.least, upper ? range.below_most : range.above_least, end,
+              false, upper);
+      continue;
+    }
+    if (!value && !shape.branched) {
+      return SchemaError(use.path, use.keyword,
+                         fmt::format("is {}, beyond all numbers that are written here",
+                                     io::Quote(use.value->text)));
+    }
+    if (!value) return std::optional<NumberRange>();
+    if (upper) {
+      Tighten(range.most, range.below_most, *value, strict, true);
+    } else {
+      Tighten(range.least, range.above_least, *value, strict, false);
+    }
+    if (!Empty(range)) continue;
+    if (shape.branched) return std::optional<NumberRange>();
+    return SchemaError(use.path, use.keyword, "contradicts: no number is left");
   }
-  for (const KeywordUse& other : shape.multiples) {
-    const std::optional<Decimal> same = ParseDecimal(*other.value);
-    if (same && same->factor == of->factor && same->decimals == of->decimals) continue;
-    return SchemaError(other.path, other.keyword, "is not supported beside another multipleOf");
+  return std::optional(range);
+}
+
+Result<Multiple> MultipleOf(const Shape& shape) {
+  const KeywordUse& last = shape.multiples.back();
+  std::vector<Decimal> numbers;
+  for (const KeywordUse& use : shape.multiples) {
+    const std::optional<Decimal> number = ParseDecimal(use.value->text);
+    if (number) numbers.push_back(*number);
   }
-  return *of;
+  const std::optional<Multiple> of = CommonMultiple(numbers);
+  if (of && numbers.size() == shape.multiples.size()) return *of;
+  return SchemaError(
+      last.path, last.keyword,
+      fmt::format("is {}, expected a positive number of at most {} decimals and, without its point "
+                  "and zeros at the end, at most {}, also of all multipleOf together",
+                  io::Quote(last.value->text), kMaxDecimals, kMaxFactor));
 }
 
 }  // namespace
 
 Result<Dfa> ConjoinPatterns(const Shape& shape, RegexBudget& budget) {
   std::optional<Dfa> all;
-  for (const Shape::Pattern& pattern : shape.patterns) {
-    const Result<RegexTree> tree = ParseRegex(pattern.text);
-    if (!tree.ok()) return RefusePattern(pattern, tree.error());
+  const auto conjoin = [&](const std::string& text, bool forbidden) -> Status {
+    const Result<RegexTree> tree = ParseRegex(text);
+    if (!tree.ok()) return tree.error();
     Result<Dfa> automaton = BuildDfa(*tree, budget);
+    if (automaton.ok() && forbidden) automaton = ComplementDfa(*automaton);
     if (automaton.ok() && all) automaton = IntersectDfas(*all, *automaton, budget);
-    if (!automaton.ok()) return RefusePattern(pattern, automaton.error());
+    if (!automaton.ok()) return automaton.error();
     all = *std::move(automaton);
+    return {};
+  };
+  for (const Shape::Pattern& pattern : shape.patterns) {
+    const LookAheads parts = SplitLookAheads(pattern.text);
+    Status status = conjoin(parts.rest, false);
+    for (const std::string& text : parts.required) {
+      if (status.ok()) status = conjoin(text, false);
+    }
+    for (const std::string& text : parts.forbidden) {
+      if (status.ok()) status = conjoin(text, true);
+    }
+    if (!status.ok()) return RefusePattern(pattern, status.error());
   }
   return *std::move(all);
 }
@@ -171,25 +193,12 @@ Status AddStrings(JsonRules& rules, const Shape& shape, RegexBudget& budget, uin
 
 Status AddShapeNumbers(JsonRules& rules, const Shape& shape, uint32_t from, uint32_t to) {
   const bool integers = (shape.types & kFractionType) == 0;
-  NumberRange range;
-  for (const KeywordUse& use : shape.bounds) {
-    const Result<std::optional<Bound>> bound = BoundOf(use, integers);
-    if (!bound.ok()) return bound.error();
-    if (!bound->has_value()) continue;
-    const auto [value, strict] = **bound;
-    if (use.keyword.ends_with("inimum")) {
-      Tighten(range.least, range.above_least, value, strict, false);
-    } else {
-      Tighten(range.most, range.below_most, value, strict, true);
-    }
-    const bool empty = range.least && range.most &&
-                       (*range.least > *range.most ||
-                        (*range.least == *range.most && (range.above_least || range.below_most)));
-    if (empty && shape.branched) return {};
-    if (empty) return SchemaError(use.path, use.keyword, "contradicts: no number is left");
-  }
+  const Result<std::optional<NumberRange>> bounds = RangeOf(shape);
+  if (!bounds.ok()) return bounds.error();
+  if (!bounds->has_value()) return {};
+  const NumberRange& range = **bounds;
   if (!shape.multiples.empty()) {
-    const Result<Decimal> of = MultipleOf(shape);
+    const Result<Multiple> of = MultipleOf(shape);
     if (!of.ok()) return of.error();
     AddMultiples(rules, from, range, *of, integers, to);
   } else if (!range.bounded()) {

@@ -33,6 +33,36 @@ std::vector<CharRange> FindAtoms(const Nfa& nfa) {
   return atoms;
 }
 
+// Without the states from which no text is accepted, but for the first.
+Dfa Trimmed(Dfa dfa) {
+  std::vector<std::vector<uint32_t>> sources(dfa.states.size());
+  std::vector<uint32_t> live;
+  for (uint32_t i = 0; i < dfa.states.size(); ++i) {
+    for (const DfaEdge& edge : dfa.states[i].edges) sources[edge.to].push_back(i);
+    if (dfa.states[i].accepts) live.push_back(i);
+  }
+  std::vector<bool> leads_on(dfa.states.size(), false);
+  for (const uint32_t state : live) leads_on[state] = true;
+  for (size_t i = 0; i < live.size(); ++i) {
+    for (const uint32_t source : sources[live[i]]) {
+      if (!leads_on[source]) live.push_back(source);
+      leads_on[source] = true;
+    }
+  }
+  std::vector<uint32_t> ids(dfa.states.size(), 0);
+  Dfa trimmed;
+  for (uint32_t i = 0; i < dfa.states.size(); ++i) {
+    if (!leads_on[i] && i > 0) continue;
+    ids[i] = static_cast<uint32_t>(trimmed.states.size());
+    trimmed.states.push_back(std::move(dfa.states[i]));
+  }
+  for (DfaState& state : trimmed.states) {
+    std::erase_if(state.edges, [&](const DfaEdge& edge) { return !leads_on[edge.to]; });
+    for (DfaEdge& edge : state.edges) edge.to = ids[edge.to];
+  }
+  return trimmed;
+}
+
 // The subset construction.
 class Determinizer {
  public:
@@ -47,7 +77,7 @@ class Determinizer {
       if (sets_.size() > kMaxDfaStates) return TooLarge();
       if (!budget_.Spend(0)) return TooMuchWork();
     }
-    return std::move(automaton_);
+    return Trimmed(std::move(automaton_));
   }
 
  private:
@@ -162,7 +192,7 @@ Result<Dfa> BuildProduct(const AddEdges& add_edges, const Accepts& accepts, Rege
     });
     if (!budget.Spend(steps)) return TooMuchWork();
   }
-  return product;
+  return Trimmed(std::move(product));
 }
 
 }  // namespace
@@ -191,6 +221,22 @@ Result<Dfa> IntersectDfas(const Dfa& a, const Dfa& b, RegexBudget& budget) {
         return a.states[pair.first].accepts && b.states[pair.second].accepts;
       },
       budget);
+}
+
+Dfa ComplementDfa(const Dfa& pattern) {
+  Dfa others = pattern;
+  const auto none = static_cast<uint32_t>(others.states.size());  // the pattern cannot match
+  for (DfaState& state : others.states) {
+    state.accepts = !state.accepts;
+    std::vector<CharRange> taken;
+    for (const DfaEdge& edge : state.edges) {
+      taken.insert(taken.end(), edge.chars.begin(), edge.chars.end());
+    }
+    CharSet rest = InvertChars(NormalizeChars(std::move(taken)));
+    if (!rest.empty()) state.edges.push_back({std::move(rest), none});
+  }
+  others.states.push_back({.edges = {{AllChars(), none}}, .accepts = true});
+  return others;
 }
 
 Result<Dfa> LimitLength(const Dfa& pattern, size_t least, std::optional<size_t> most,

@@ -1,7 +1,7 @@
 // The texts that regular expressions and length limits allow, as deterministic automata over
 // characters. The schema compiler spells their edges as bytes.
 //
-//   ParseRegex ─ tree ─ BuildDfa ─ automaton ─ IntersectDfas, LimitLength
+//   ParseRegex ─ tree ─ BuildDfa ─ automaton ─ IntersectDfas, ComplementDfa, LimitLength
 //
 // Promises: a pattern may match anywhere in the text unless it says ^ or $, as JSON Schema has it;
 // what would take more states or work than the limits is an Error, found before it is built.
@@ -52,6 +52,9 @@ Result<Dfa> BuildDfa(const RegexTree& tree, RegexBudget& budget);
 
 /// Texts that both allow.
 Result<Dfa> IntersectDfas(const Dfa& a, const Dfa& b, RegexBudget& budget);
+
+/// Texts that `pattern` does not allow.
+Dfa ComplementDfa(const Dfa& pattern);
 
 /// Texts that `pattern` allows and that have `least` to `most` characters.
 Result<Dfa> LimitLength(const Dfa& pattern, size_t least, std::optional<size_t> most,

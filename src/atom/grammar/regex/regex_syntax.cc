@@ -114,8 +114,12 @@ class Parser {
     for (const std::string_view look : {"(?=", "(?!", "(?<=", "(?<!"}) {
       if (text_.substr(pos_).starts_with(look)) return Refuse("look-around");
     }
-    if (!Take("(?:")) {
-      if (text_.substr(pos_).starts_with("(?")) return Refuse("a named or otherwise special group");
+    if (Take("(?<") || Take("(?P<")) {
+      const size_t end = text_.find('>', pos_);
+      if (end == std::string_view::npos) return Refuse("a name of a group that is not closed");
+      pos_ = end + 1;
+    } else if (!Take("(?:")) {
+      if (text_.substr(pos_).starts_with("(?")) return Refuse("a special group");
       Take("(");
     }
     const Result<uint32_t> inner = ParseAlternatives(depth + 1);

@@ -1,11 +1,10 @@
 // Regular expressions of JSON schemas (ECMA-262, by code points) as syntax trees. pattern.h makes
 // automata of them.
 //
-// Known: literals, . [classes] \d \D \w \W \s \S \t \n \v \f \r \0 \xHH \uHHHH \u{H…}, groups ( )
-// and
-// (?: ), |, ^ and $, * + ? {n} {n,} {n,m}, each also lazy, which is the same set of texts.
-// Everything else is refused by name: look-around, back references, word boundaries, \p, named
-// groups.
+// Known: literals, . [classes] \d \D \w \W \s \S \t \n \v \f \r \0 \xHH \uHHHH \u{H…}, groups ( ),
+// (?: ) and (?<name> ), |, ^ and $, * + ? {n} {n,} {n,m}, each also lazy, which is the same set of
+// texts. Everything else is refused by name: look-around (but see look_ahead.h), back references,
+// word boundaries, \p.
 #pragma once
 
 #include <cstdint>
