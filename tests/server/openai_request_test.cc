@@ -260,11 +260,26 @@ TEST(OpenAiRequestTest, ConversationsAndTheirFaults) {
 
 // What clients and their frameworks send by themselves, and what would change the answer.
 TEST(OpenAiRequestTest, FieldsThatChangeNothingPass) {
-  for (const char* field :
-       {R"("use_beam_search": false)", R"("length_penalty": 1)", R"("length_penalty": 1.0)",
-        R"("early_stopping": false)", R"("skip_special_tokens": true)", R"("bad_words": [])",
-        R"("spaces_between_special_tokens": true)", R"("request_id": "x")", R"("metadata": {})",
-        R"("stream_options": {"include_usage": false})", R"("logit_bias": null)"}) {
+  for (const char* field : {R"("use_beam_search": false)",
+                            R"("length_penalty": 1)",
+                            R"("length_penalty": 1.0)",
+                            R"("early_stopping": false)",
+                            R"("skip_special_tokens": true)",
+                            R"("bad_words": [])",
+                            R"("spaces_between_special_tokens": true)",
+                            R"("request_id": "x")",
+                            R"("metadata": {})",
+                            R"("stream_options": {"include_usage": false})",
+                            R"("logit_bias": null)",
+                            R"("repeat_penalty": 1.0)",
+                            R"("num_beams": 1)",
+                            R"("top_n_sigma": -1)",
+                            R"("n_probs": 0)",
+                            R"("grammar": "")",
+                            R"("structured_outputs": {})",
+                            R"("parallel_tool_calls": true)",
+                            R"("top_logprobs": 0)",
+                            R"("suffix": "")"}) {
     EXPECT_EQ(CompletionParam(field), "accepted") << field;
     EXPECT_EQ(ChatParam(field), "accepted") << field;
   }
@@ -285,6 +300,9 @@ TEST(OpenAiRequestTest, FieldsThatChangeNothingPass) {
        std::vector<Changing>{{R"("use_beam_search": true)", "use_beam_search"},
                              {R"("length_penalty": 2)", "length_penalty"},
                              {R"("bad_words": ["x"])", "bad_words"},
+                             {R"("repeat_penalty": 1.1)", "repeat_penalty"},
+                             {R"("grammar": "root ::= x")", "grammar"},
+                             {R"("suffix": "x")", "suffix"},
                              {R"("reasoning_effort": "maximal")", "reasoning_effort"},
                              {R"("verbosity": 3)", "verbosity"},
                              {R"("echo": true)", "echo"},
@@ -311,7 +329,8 @@ TEST(OpenAiRequestTest, HabitsOfClients) {
   const auto parsed = ParseChatRequest(R"({"messages": [
       {"role": "user", "content": "a", "name": "me"},
       {"type": "message", "role": "assistant", "content": null, "reasoning_content": "hm",
-       "tool_calls": [], "refusal": null},
+       "tool_calls": [], "refusal": null, "reasoning_details": [], "cache_control": {"type": "x"},
+       "metadata": {"a": "b"}},
       {"role": "user", "content": "b"}]})",
                                        {});
   ASSERT_TRUE(std::holds_alternative<ChatRequest>(parsed)) << std::get<ApiError>(parsed).message;
@@ -319,6 +338,11 @@ TEST(OpenAiRequestTest, HabitsOfClients) {
   EXPECT_EQ(messages[1].content, "");
   ASSERT_EQ(messages[1].fields.size(), 1u);
   EXPECT_EQ(messages[1].fields[0].first.bytes(), "reasoning_content");
+  // The sentence says in which message.
+  const auto unknown = ParseChatRequest(
+      R"({"messages": [{"role": "user", "content": "a"}, {"role": "user", "text": "b"}]})", {});
+  ASSERT_TRUE(std::holds_alternative<ApiError>(unknown));
+  EXPECT_EQ(std::get<ApiError>(unknown).message.find("messages[1]"), 0u);
 }
 
 TEST(OpenAiRequestTest, WhatATemplateIsTold) {
@@ -360,6 +384,14 @@ TEST(OpenAiRequestTest, TokenizingAndBack) {
   const auto tokenize = ParseTokenizeRequest(R"({"prompt": "x", "add_special_tokens": false})", {});
   ASSERT_TRUE(std::holds_alternative<TokenizeRequest>(tokenize));
   EXPECT_FALSE(std::get<TokenizeRequest>(tokenize).add_special_tokens);
+  // What chat requests may have, so that both count the same tokens.
+  const auto tokenizes = [](const std::string& fields) {
+    return ParamOf(ParseTokenizeRequest(
+        R"({"messages": [{"role": "user", "content": "x"}], )" + fields + "}", {}));
+  };
+  EXPECT_EQ(tokenizes(R"("user": "me", "tools": [], "add_special_tokens": false)"), "accepted");
+  EXPECT_EQ(tokenizes(R"("add_special_tokens": true)"), "add_special_tokens");
+  EXPECT_EQ(tokenizes(R"("tools": [{"type": "function"}])"), "tools");
   EXPECT_EQ(ParamOf(ParseTokenizeRequest("{}", {})), "messages");
   EXPECT_EQ(ParamOf(ParseTokenizeRequest(R"({"prompt": "x", "messages": []})", {})), "messages");
   EXPECT_EQ(ParamOf(ParseDetokenizeRequest("{}")), "tokens");

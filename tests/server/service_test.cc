@@ -263,6 +263,7 @@ TEST(ServiceTest, HttpAsClientsAndProxiesSpeakIt) {
   EXPECT_EQ(ask(Get("/v1/models/%74in%79", key)), 200);
   EXPECT_EQ(ask(Get("/v1%2Fmodels", key)), 200);
   EXPECT_EQ(ask(Get("http://localhost/v1/models?x=%", key)), 200);
+  EXPECT_EQ(ask(Get("HTTP://LOCALHOST:80/v1/models", key)), 200);
   EXPECT_EQ(ask(Get("http://localhost", key)), 200);
   EXPECT_EQ(ask("\r\n" + Get("/health")), 200);
   HttpClient client(service.port());
@@ -271,6 +272,32 @@ TEST(ServiceTest, HttpAsClientsAndProxiesSpeakIt) {
     std::this_thread::sleep_for(Milliseconds(5));
     client.Send(Get("/health") + "\r\n");
     EXPECT_EQ(StatusOf(client.ReadResponse()), 200);
+  }
+}
+
+TEST(ServiceTest, HeadIsTheHeadOfGet) {
+  const RunningService service;
+  const auto ask = [&](const std::string& method, const std::string& path) {
+    HttpClient client(service.port());
+    client.Send(fmt::format("{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                            method, path));
+    return client.ReadToEnd();
+  };
+  for (const char* path : {"/", "/health", "/v1/models", "/v1/models/tiny", "/tokenizer_info"}) {
+    const std::string head = ask("HEAD", path);
+    const size_t length = BodyOf(ask("GET", path)).size();
+    EXPECT_EQ(StatusOf(head), 200) << path;
+    EXPECT_NE(head.find(fmt::format("\r\nContent-Length: {}\r\n", length)), std::string::npos)
+        << path << " " << head;
+    EXPECT_EQ(BodyOf(head), "") << path;
+  }
+  EXPECT_EQ(StatusOf(ask("HEAD", "/metrics")), 200);
+  for (const char* path : {"/v1/completions", "/v1/chat/completions", "/tokenize", "/detokenize"}) {
+    for (const char* method : {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}) {
+      const std::string reply = ask(method, path);
+      EXPECT_EQ(StatusOf(reply), 405) << method << path;
+      EXPECT_NE(reply.find("\r\nAllow: POST\r\n"), std::string::npos) << method << path;
+    }
   }
 }
 

@@ -90,6 +90,27 @@ std::vector<chat::ChatMessage> ReadMessages(RequestFields& fields, const ApiLimi
   return messages;
 }
 
+// Tools are known, so that asking for none is no error, nor is forbidding those that there are.
+void RefuseTools(RequestFields& fields) {
+  struct Pair {
+    std::string_view tools;
+    std::string_view choice;
+  };
+  for (const Pair& pair : {Pair{"tools", "tool_choice"}, Pair{"functions", "function_call"}}) {
+    const io::Json* choice = fields.Find(pair.choice);
+    const bool forbidden = choice != nullptr && *choice == "none";
+    if (choice != nullptr && !forbidden && *choice != "auto") {
+      fields.Fail(pair.choice, "tools are not supported, expected none or auto");
+    }
+    const io::Json* tools = fields.Array(pair.tools);
+    if (tools != nullptr && !tools->empty() && !forbidden) {
+      fields.Fail(pair.tools, fmt::format("tools are not supported, expected none or \"{}\": "
+                                          "\"none\"",
+                                          pair.choice));
+    }
+  }
+}
+
 void ReadEffort(RequestFields& fields, Data::Dict& variables) {
   constexpr auto kEfforts =
       std::to_array<std::string_view>({"none", "minimal", "low", "medium", "high", "xhigh"});
@@ -137,6 +158,7 @@ Conversation ReadConversation(RequestFields& fields, std::string_view body,
     fields.Fail("add_generation_prompt",
                 "expected false beside continue_final_message: an answer goes on or begins");
   }
+  RefuseTools(fields);
   ReadEffort(fields, options.variables);
   ReadVariables(fields, body, limits, options.variables);
   return conversation;

@@ -9,15 +9,13 @@ namespace atom::server {
 namespace {
 
 /// Labels for a provider's bookkeeping, hints to its caches and about an answer's style; none
-/// changes an answer here.
+/// changes an answer here. None calls tools either, side by side or not.
 constexpr auto kIgnored = std::to_array<std::string_view>(
     {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
      "prompt_cache_retention", "request_id", "cache_salt", "cache_prompt", "prediction",
-     "include_reasoning", "spaces_between_special_tokens"});
-/// Whether tools may be called side by side: none are called.
-constexpr auto kIgnoredOfChat = std::to_array<std::string_view>({"parallel_tool_calls"});
-constexpr auto kIgnoredOfMessage =
-    std::to_array<std::string_view>({"name", "refusal", "annotations", "id", "status"});
+     "include_reasoning", "spaces_between_special_tokens", "parallel_tool_calls"});
+constexpr auto kIgnoredOfMessage = std::to_array<std::string_view>(
+    {"name", "refusal", "annotations", "id", "status", "metadata", "cache_control"});
 
 struct NeutralField {
   std::string_view name;
@@ -27,6 +25,15 @@ struct NeutralField {
 constexpr auto kNeutral = std::to_array<NeutralField>({{"use_beam_search", "[false]"},
                                                        {"length_penalty", "[1]"},
                                                        {"early_stopping", "[false]"},
+                                                       {"num_beams", "[1]"},
+                                                       {"diversity_penalty", "[0]"},
+                                                       {"repeat_penalty", "[1]"},
+                                                       {"dynatemp_range", "[0]"},
+                                                       {"top_n_sigma", "[0, -1]"},
+                                                       {"n_probs", "[0]"},
+                                                       {"grammar", "[\"\"]"},
+                                                       {"structured_outputs", "[{}]"},
+                                                       {"extra_body", "[{}]"},
                                                        {"typical_p", "[1]"},
                                                        {"tfs_z", "[1]"},
                                                        {"top_a", "[0]"},
@@ -43,8 +50,11 @@ constexpr auto kNeutral = std::to_array<NeutralField>({{"use_beam_search", "[fal
                                                        {"allowed_token_ids", "[[]]"},
                                                        {"vllm_xargs", "[{}]"},
                                                        {"kv_transfer_params", "[{}]"}});
+constexpr auto kNeutralOfCompletion =
+    std::to_array<NeutralField>({{"top_logprobs", "[0]"}, {"suffix", "[\"\"]"}});
 constexpr auto kNeutralOfChat =
     std::to_array<NeutralField>({{"modalities", "[[\"text\"]]"},
+                                 {"suffix", "[\"\"]"},
                                  {"verbosity", "[\"low\", \"medium\", \"high\"]"},
                                  {"echo", "[false]"},
                                  {"best_of", "[1]"},
@@ -56,6 +66,8 @@ constexpr auto kNeutralOfMessage =
                                  {"tool_calls", "[[]]"},
                                  {"images", "[[]]"},
                                  {"thinking_blocks", "[[]]"},
+                                 {"reasoning_details", "[[]]"},
+                                 {"audio", "[{}]"},
                                  {"citations", "[[]]"},
                                  {"prefix", "[false]"},
                                  {"provider_specific_fields", "[{}]"}});
@@ -85,10 +97,11 @@ void ReadNeutralFields(RequestFields& fields) {
   ReadNeutral(fields, kNeutral);
 }
 
-void ReadNeutralChatFields(RequestFields& fields) {
-  Ignore(fields, kIgnoredOfChat);
-  ReadNeutral(fields, kNeutralOfChat);
+void ReadNeutralCompletionFields(RequestFields& fields) {
+  ReadNeutral(fields, kNeutralOfCompletion);
 }
+
+void ReadNeutralChatFields(RequestFields& fields) { ReadNeutral(fields, kNeutralOfChat); }
 
 void ReadNeutralMessageFields(RequestFields& fields) {
   Ignore(fields, kIgnoredOfMessage);

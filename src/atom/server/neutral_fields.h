@@ -8,8 +8,9 @@
 
 namespace atom::server {
 
-/// Those of both endpoints. What OpenAI's clients label requests with is passed over whole.
+/// Those of all endpoints. What OpenAI's clients label requests with is passed over whole.
 void ReadNeutralFields(RequestFields& fields);
+void ReadNeutralCompletionFields(RequestFields& fields);
 void ReadNeutralChatFields(RequestFields& fields);
 /// Those of a message.
 void ReadNeutralMessageFields(RequestFields& fields);

@@ -67,27 +67,6 @@ void ReadChatLogprobs(RequestFields& fields, const ApiLimits& limits, AnswerOpti
   if (wanted) options.logprobs = static_cast<int32_t>(top.value_or(0));
 }
 
-// Tools are known, so that asking for none is no error, nor is forbidding those that there are.
-void RefuseTools(RequestFields& fields) {
-  struct Pair {
-    std::string_view tools;
-    std::string_view choice;
-  };
-  for (const Pair& pair : {Pair{"tools", "tool_choice"}, Pair{"functions", "function_call"}}) {
-    const io::Json* choice = fields.Find(pair.choice);
-    const bool forbidden = choice != nullptr && *choice == "none";
-    if (choice != nullptr && !forbidden && *choice != "auto") {
-      fields.Fail(pair.choice, "tools are not supported, expected none or auto");
-    }
-    const io::Json* tools = fields.Array(pair.tools);
-    if (tools != nullptr && !tools->empty() && !forbidden) {
-      fields.Fail(pair.tools, fmt::format("tools are not supported, expected none or \"{}\": "
-                                          "\"none\"",
-                                          pair.choice));
-    }
-  }
-}
-
 }  // namespace
 
 OrApiError<CompletionRequest> ParseCompletionRequest(std::string_view body,
@@ -107,9 +86,7 @@ OrApiError<CompletionRequest> ParseCompletionRequest(std::string_view body,
   request.best_of = fields.Int("best_of", {1, limits.choices}).value_or(request.options.n);
   request.echo = fields.Bool("echo", false);
   request.add_special_tokens = fields.Bool("add_special_tokens", true);
-  if (const io::Json* suffix = fields.Find("suffix"); suffix != nullptr && *suffix != "") {
-    fields.Fail("suffix", "text cannot be inserted in front of a suffix");
-  }
+  ReadNeutralCompletionFields(fields);
   request.prompts = ReadPrompts(fields, limits);
   CheckFanOut(fields, request, limits);
   fields.RefuseOthers();
@@ -127,7 +104,6 @@ OrApiError<ChatRequest> ParseChatRequest(std::string_view body, const ApiLimits&
   const std::optional<int64_t> new_name = fields.Int("max_completion_tokens", kTokenCounts);
   request.options.max_tokens = new_name.has_value() ? new_name : old_name;
   ReadChatLogprobs(fields, limits, request.options);
-  RefuseTools(fields);
   ReadNeutralChatFields(fields);
   request.conversation = ReadConversation(fields, body, limits);
   fields.RefuseOthers();
@@ -142,12 +118,16 @@ OrApiError<TokenizeRequest> ParseTokenizeRequest(std::string_view body, const Ap
   TokenizeRequest request;
   request.model = fields.String("model").value_or("");
   request.prompt = fields.String("prompt");
-  request.add_special_tokens = fields.Bool("add_special_tokens", true);
   request.with_strings = fields.Bool("return_token_strs", false);
+  ReadNeutralFields(fields);
   if (!request.prompt.has_value()) {
+    ReadNeutralChatFields(fields);
     request.conversation = ReadConversation(fields, body, limits);
-  } else if (fields.Find("messages") != nullptr) {
-    fields.Fail("messages", "expected either a prompt or messages");
+  } else {
+    request.add_special_tokens = fields.Bool("add_special_tokens", true);
+    if (fields.Find("messages") != nullptr) {
+      fields.Fail("messages", "expected either a prompt or messages");
+    }
   }
   fields.RefuseOthers();
   if (fields.error().has_value()) return *fields.error();

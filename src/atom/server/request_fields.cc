@@ -27,7 +27,9 @@ void RequestFields::RefuseOthers() {
   constexpr size_t kLongestName = 60;
   const std::optional<std::string> unknown = UnknownField();
   if (!unknown) return;
-  Fail("", fmt::format("{} is not a parameter that this server knows",
+  const std::string where =
+      path_.empty() ? "" : fmt::format("{}: ", path_.substr(0, path_.size() - 1));
+  Fail("", fmt::format("{}{} is not a parameter that this server knows", where,
                        io::Quote(*unknown, kLongestName)));
 }
 

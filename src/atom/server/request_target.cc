@@ -1,6 +1,7 @@
 #include "atom/server/request_target.h"
 
 #include <algorithm>
+#include <boost/beast/core/string.hpp>
 #include <charconv>
 
 namespace atom::server {
@@ -29,7 +30,7 @@ std::optional<std::string> UndoPercents(std::string_view text) {
 std::optional<RequestTarget> ParseTarget(std::string_view target) {
   RequestTarget parsed;
   for (const std::string_view scheme : {"http://", "https://"}) {
-    if (!target.starts_with(scheme)) continue;
+    if (!boost::beast::iequals(target.substr(0, scheme.size()), scheme)) continue;
     target.remove_prefix(scheme.size());
     const size_t end = std::min(target.find_first_of("/?"), target.size());
     parsed.authority = target.substr(0, end);
