@@ -71,6 +71,9 @@ function(atom_module name)
   add_library(atom_${name} STATIC ${sources})
   add_library(atom::${name} ALIAS atom_${name})
   target_link_libraries(atom_${name} PUBLIC atom_flags ${MODULE_DEPS})
+  # Narrowing says so with a cast. Signs are left out: sizes of the standard library are unsigned.
+  target_compile_options(atom_${name} PRIVATE
+      "$<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wconversion;-Wno-sign-conversion>")
   if(NOT MODULE_HEADERS)
     set(MODULE_HEADERS atom_headers)
   endif()

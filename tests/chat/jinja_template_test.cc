@@ -10,6 +10,8 @@ namespace {
 
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::Lt;
+using testing::SizeIs;
 using testing::StartsWith;
 
 // The text, or the error.
@@ -182,6 +184,15 @@ TEST(JinjaTemplate, IntegersDoNotWrap) {
 TEST(JinjaTemplate, ToldWhenItRefuses) {
   EXPECT_EQ(Rendered("a\n{{ raise_exception('no\nway') }}"),
             "t: line 2: the template refuses: 'no\\x0away'");
+}
+
+// Names come out of strings, too, and those hold any bytes.
+TEST(JinjaTemplate, NamesInErrorsAreSpelled) {
+  const std::string is_undefined = R"(t: line 1: 'a\x0a\xff' is undefined)";
+  EXPECT_EQ(Rendered("{{ {}['a\n\xff'].b }}"), is_undefined);
+  EXPECT_EQ(Rendered("{{ {}['a\n\xff']() }}"), is_undefined + ", expected a function");
+  EXPECT_EQ(Rendered("{{ [{}]|map(attribute='a\n\xff.b')|list }}"), is_undefined);
+  EXPECT_THAT(Rendered("{{ " + std::string(2000, 'a') + ".b }}"), SizeIs(Lt(200)));
 }
 
 TEST(JinjaTemplate, TellsTheTimeItIsGiven) {

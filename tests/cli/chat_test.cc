@@ -40,8 +40,8 @@ class Terminal {
   void Type(std::string_view keys) const {
     EXPECT_EQ(write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
-  /// What is shown up to `end` and with it; what there is after twenty seconds, or if the program
-  /// ends.
+  /// What is shown up to `end` and with it; what there is after half a minute of silence, or if the
+  /// program ends.
   std::string ReadUntil(std::string_view end) {
     size_t found = 0;
     while ((found = shown_.find(end)) == std::string::npos && ReadSome()) {
@@ -65,7 +65,7 @@ class Terminal {
   bool ReadSome() {
     pollfd ready = {.fd = terminal_, .events = POLLIN, .revents = 0};
     std::array<char, 4096> buffer;
-    if (poll(&ready, 1, 20'000) <= 0) return false;
+    if (poll(&ready, 1, 30'000) <= 0) return false;
     const ssize_t got = read(terminal_, buffer.data(), buffer.size());
     if (got > 0) shown_.append(buffer.data(), static_cast<size_t>(got));
     return got > 0;

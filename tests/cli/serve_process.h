@@ -1,7 +1,6 @@
 // `atom serve` as a process of its own: started on a free port, asked over HTTP, sent signals.
 #pragma once
 
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <fmt/core.h>
@@ -10,10 +9,10 @@
 #include <optional>
 #include <string>
 #include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
 
 #include "tests/server/http_client.h"
+#include "tests/soon.h"
 
 namespace atom::cli {
 
@@ -55,17 +54,12 @@ class ServeProcess {
   int port() const { return port_; }
   pid_t id() const { return child_; }
   void Signal(int number) const { kill(child_, number); }
-  /// Of its end, if that comes within ten seconds: the exit code.
+  /// Of its end, if that comes soon: the exit code.
   std::optional<int> Wait() {
-    for (int i = 0; i < 2000; ++i) {
-      int status = 0;
-      if (waitpid(child_, &status, WNOHANG) == child_) {
-        child_ = 0;
-        return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return std::nullopt;
+    int status = 0;
+    if (!tests::Soon([&] { return waitpid(child_, &status, WNOHANG) == child_; })) return {};
+    child_ = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
   /// The status of one request on a connection of its own.
   int Ask(const std::string& request) const {

@@ -154,12 +154,14 @@ TEST(HttpFramingTest, OldClientsGetUnframedStreams) {
 }
 
 TEST(HttpFramingTest, SlowClientsAreLetGo) {
-  ServiceOptions options;
-  options.http.header_time = options.http.body_time = Milliseconds(100);
-  options.http.idle_time = Milliseconds(150);
-  const RunningService service(std::move(options));
-  HttpClient idle(service.port());
+  ServiceOptions impatient;
+  impatient.http.idle_time = Milliseconds(150);
+  const RunningService closing(std::move(impatient));
+  HttpClient idle(closing.port());
   EXPECT_EQ(idle.ReadToEnd(), "");
+  ServiceOptions options;  // patient before a request: this thread may be slow itself
+  options.http.header_time = options.http.body_time = Milliseconds(100);
+  const RunningService service(std::move(options));
   HttpClient header(service.port());
   header.Send("GET /health HTTP/1.1\r\nX-Slow");
   EXPECT_EQ(StatusOf(header.ReadToEnd()), 408);

@@ -3,6 +3,7 @@
 
 #include "atom/engine/engine.h"
 
+#include "tests/engine/held_runner.h"
 #include "tests/engine/loaded_model.h"
 #include "tests/server/running_service.h"
 
@@ -11,10 +12,11 @@ namespace atom::server {
 struct EngineOfModel {
   EngineOfModel(int64_t kv_pages, const engine::EngineOptions& options)
       : runner(loaded, kv_pages, engine::RunnerKind::kLocal),
-        engine(runner.runner(), *loaded.tokenizer, options) {}
+        engine(model_runner, *loaded.tokenizer, options) {}
 
   engine::LoadedModel loaded{"cpu"};
   engine::OwnRunner runner;
+  engine::HeldRunner model_runner{runner.runner()};
   chat::ChatTemplate chat_template = chat::ChatTemplate::FromName("plain").value();
   grammar::TokenTrie trie{*loaded.tokenizer, 260};
   MaskThreads mask_threads;  // walk the trie
@@ -36,6 +38,7 @@ class ModelService : public EngineOfModel, public RunningServer {
                ServiceOptions options)
       : EngineOfModel(kv_pages, engine_options),
         RunningServer(port_of_engine, model, std::move(options)) {}
+  ~ModelService() { model_runner.Release(); }
 
   /// Nothing runs or waits, pages are held by the prefix cache alone, and every end is counted,
   /// which is a moment later.

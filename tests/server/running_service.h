@@ -12,9 +12,12 @@
 
 #include "tests/server/http_client.h"
 #include "tests/server/scripted_engine.h"
+#include "tests/soon.h"
 #include "tests/tiny_model.h"
 
 namespace atom::server {
+
+using tests::Soon;
 
 /// The tokenizer of tests/tiny_model.h: every byte a token.
 inline std::unique_ptr<tokenizer::Tokenizer> ByteTokenizer() {
@@ -109,15 +112,5 @@ class RunningService : public ScriptedModel, public RunningServer {
       : RunningServer(engine, served.model, WithoutLog(std::move(options))) {}
   ~RunningService() { engine.Hold(false); }
 };
-
-/// Whether `condition` comes true within half a minute: under sanitizers all takes its time.
-template <class Condition>
-bool Soon(const Condition& condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return condition();
-}
 
 }  // namespace atom::server

@@ -6,7 +6,6 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "atom/server/engine_port.h"
@@ -48,14 +47,9 @@ class ScriptedEngine : public EnginePort {
   std::vector<engine::Output> Wait(std::chrono::milliseconds timeout) override {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, timeout, [this] { return HasWork(); });
-    if (step_time.count() > 0) {
-      lock.unlock();
-      std::this_thread::sleep_for(step_time);
-      lock.lock();
-    }
     std::vector<engine::Output> outputs;
     for (auto& [id, one] : running_) {
-      if (one.cancelled || !held_) outputs.push_back(Step(one));
+      if (MayStep(one)) outputs.push_back(Step(one));
     }
     std::erase_if(running_, [&outputs](const auto& entry) {
       return std::any_of(outputs.begin(), outputs.end(), [&entry](const engine::Output& output) {
@@ -88,10 +82,10 @@ class ScriptedEngine : public EnginePort {
   int64_t capacity = 1000;
   std::atomic<bool> stuck{false};
   std::atomic<bool> lost{false};
-  std::string error;          ///< every request fails with it
-  bool bad_request = false;   ///< and it is the request's own
-  size_t bytes_of_token = 1;  ///< of the text that a token adds
-  std::chrono::milliseconds step_time{0};
+  std::string error;                ///< every request fails with it
+  bool bad_request = false;         ///< and it is the request's own
+  size_t bytes_of_token = 1;        ///< of the text that a token adds
+  int64_t most_tokens = 1'000'000;  ///< of a request, which then waits to be cancelled
 
  private:
   struct Running {
@@ -99,9 +93,12 @@ class ScriptedEngine : public EnginePort {
     int64_t made = 0;
     bool cancelled = false;
   };
+  bool MayStep(const Running& one) const {
+    return one.cancelled || (!held_ && one.made < most_tokens);
+  }
   bool HasWork() const {
     return std::any_of(running_.begin(), running_.end(),
-                       [this](const auto& entry) { return !held_ || entry.second.cancelled; });
+                       [this](const auto& entry) { return MayStep(entry.second); });
   }
   engine::Output Step(Running& one) {
     engine::Output output;

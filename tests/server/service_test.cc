@@ -78,7 +78,7 @@ TEST(ServiceTest, ListsTokenizesAndDetokenizes) {
 
 TEST(ServiceTest, DisconnectingCancelsInEveryState) {
   RunningService service;
-  service.engine.step_time = Milliseconds(10);
+  service.engine.most_tokens = 5;
   service.engine.Hold(true);
   {
     HttpClient waiting(service.port());
@@ -94,7 +94,7 @@ TEST(ServiceTest, DisconnectingCancelsInEveryState) {
   }
   EXPECT_TRUE(Soon([&] { return service.engine.aborted() == 2; }));
   EXPECT_TRUE(service.Healthy());
-  EXPECT_EQ(service.Finished("abort"), 2.0);
+  EXPECT_TRUE(Soon([&] { return service.Finished("abort") == 2.0; }));
 }
 
 TEST(ServiceTest, ReaderThatDoesNotReadIsCutOff) {
@@ -102,7 +102,7 @@ TEST(ServiceTest, ReaderThatDoesNotReadIsCutOff) {
   options.http.unsent_bytes = 64 << 10;
   RunningService service(std::move(options));
   service.engine.bytes_of_token = 512 << 10;
-  service.engine.step_time = Milliseconds(100);  // events take their time under sanitizers
+  service.engine.most_tokens = 40;  // more than sockets hold
   HttpClient client(service.port(), 4096);
   client.Send(Post("/v1/completions", kLongStream));
   EXPECT_TRUE(Soon([&] { return service.engine.aborted() == 1; }));

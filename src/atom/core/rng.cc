@@ -106,7 +106,8 @@ uint64_t PythonRandom::Bits(int count) {
 int64_t PythonRandom::RandInt(int64_t low, int64_t high) {
   ATOM_CHECK(low <= high, "randint({}, {})", low, high);
   const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low) + 1;
-  const int bits = std::bit_width(range);  // _randbelow: reject draws of that many bits >= range
+  // _randbelow: reject draws of that many bits >= range.
+  const int bits = static_cast<int>(std::bit_width(range));
   uint64_t draw = Bits(bits);
   while (draw >= range) draw = Bits(bits);
   return static_cast<int64_t>(static_cast<uint64_t>(low) + draw);

@@ -209,19 +209,25 @@ Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
   return transformer;
 }
 
-void MakeFakeQuantized(artifact::HostLayer& layer) {
+namespace {
+
+void MakeSitesFakeQuantized(artifact::HostLayer& layer) {
   for (artifact::HostSite& site : layer.sites) {
     if (site.format.bits < 16) site.format.simulated = true;
   }
+}
+
+}  // namespace
+
+void MakeFakeQuantized(artifact::HostLayer& layer) {
+  MakeSitesFakeQuantized(layer);
   layer.kv = layer.kv.Simulated();
 }
 
 void MakeFakeQuantized(std::span<const quant::Feature> missing, artifact::HostLayer& layer) {
-  if (std::ranges::all_of(missing, quant::ConcernsKv)) {
-    layer.kv = layer.kv.Simulated();
-    return;
-  }
-  MakeFakeQuantized(layer);
+  if (std::ranges::any_of(missing, quant::ConcernsKv)) layer.kv = layer.kv.Simulated();
+  if (std::ranges::all_of(missing, quant::ConcernsKv)) return;
+  MakeSitesFakeQuantized(layer);
   if (std::ranges::find(missing, quant::Feature::kTwoLevelScales) == missing.end()) return;
   for (artifact::HostLinear& linear : layer.linears) {
     if (!linear.packed()) continue;

@@ -11,50 +11,63 @@
 namespace atom::quant {
 namespace {
 
-/// The grid of a range, as stored.
-struct OffsetGrid {
-  OffsetScale stored;
-  float scale;
-  float inv;
-  float offset;
-  float high_code;
+constexpr float kRangeFloor = 1e-5f;
 
-  float Code(float x) const {
-    return RoundHalfEven(Clamp(NanToZero((x - offset) * inv), 0.0f, high_code));
-  }
-};
+float HighCode(int bits) { return static_cast<float>((1 << bits) - 1); }
 
-OffsetGrid FitOffsetGrid(std::span<const float> x, float clip, int bits) {
-  constexpr float kRangeFloor = 1e-5f;
-  ValueRange range;
-  range.Add(x);
-  const float low = Clamp(range.low, -kHalfMax, kHalfMax);
-  const float high = Clamp(range.high, -kHalfMax, kHalfMax);
-  const float centre = 0.5f * (low + high);
-  const float reach = 0.5f * (high - low) * clip;
-  const float first = centre - reach;
-  const float last = centre + reach;
-  OffsetGrid grid{};
-  grid.high_code = static_cast<float>((1 << bits) - 1);
-  grid.stored.scale = StoredScale(std::max(last - first, kRangeFloor) / grid.high_code);
-  grid.stored.offset = ToHalf(first);
-  grid.scale = ToFloat(grid.stored.scale);
-  grid.inv = 1.0f / grid.scale;
-  grid.offset = ToFloat(grid.stored.offset);
+/// The range includes 0, and code `zero` stands for it.
+KvGrid FitIntegerGrid(float low, float high, float clip, int bits) {
+  const float first = std::min(low, 0.0f) * clip;
+  const float last = std::max(high, 0.0f) * clip;
+  KvGrid grid{.high_code = HighCode(bits)};
+  grid.scale = StoredScale(std::max(last - first, kRangeFloor) / grid.high_code);
+  grid.inv = 1.0f / ToFloat(grid.scale);
+  grid.zero = RoundHalfEven(Clamp(-first * grid.inv, 0.0f, grid.high_code));
+  grid.offset = ToHalf(grid.zero);
   return grid;
 }
 
+/// Any range, shrunk about its centre.
+KvGrid FitOffsetGrid(float low, float high, float clip, int bits) {
+  const float lowest = Clamp(low, -kHalfMax, kHalfMax);
+  const float highest = Clamp(high, -kHalfMax, kHalfMax);
+  const float centre = 0.5f * (lowest + highest);
+  const float reach = 0.5f * (highest - lowest) * clip;
+  const float first = centre - reach;
+  KvGrid grid{.high_code = HighCode(bits)};
+  grid.scale = StoredScale(std::max(centre + reach - first, kRangeFloor) / grid.high_code);
+  grid.inv = 1.0f / ToFloat(grid.scale);
+  grid.offset = ToHalf(first);
+  grid.base = ToFloat(grid.offset);
+  return grid;
+}
+
+KvGrid FitOffsetGrid(std::span<const float> x, float clip, int bits) {
+  ValueRange range;
+  range.Add(x);
+  return FitOffsetGrid(range.low, range.high, clip, bits);
+}
+
+float OffsetCode(const KvGrid& grid, float x) {
+  return RoundHalfEven(Clamp(NanToZero((x - grid.base) * grid.inv), 0.0f, grid.high_code));
+}
+
 }  // namespace
+
+KvGrid FitKvGrid(KvOffset offset, float low, float high, float clip, int bits) {
+  return offset == KvOffset::kFloat ? FitOffsetGrid(low, high, clip, bits)
+                                    : FitIntegerGrid(low, high, clip, bits);
+}
 
 OffsetScale QuantizeWithOffset(std::span<const float> x, float clip, int bits,
                                std::span<uint8_t> codes) {
   ATOM_CHECK(bits <= 8 && codes.size() == x.size(), "{} values, {} codes of {} bits", x.size(),
              codes.size(), bits);
-  const OffsetGrid grid = FitOffsetGrid(x, clip, bits);
+  const KvGrid grid = FitOffsetGrid(x, clip, bits);
   for (size_t i = 0; i < x.size(); ++i) {
-    codes[i] = static_cast<uint8_t>(static_cast<int32_t>(grid.Code(x[i])));
+    codes[i] = static_cast<uint8_t>(static_cast<int32_t>(OffsetCode(grid, x[i])));
   }
-  return grid.stored;
+  return {grid.scale, grid.offset};
 }
 
 void FakeQuantizeKv(const KvFormat& format, float clip, std::span<float> head) {
@@ -67,8 +80,9 @@ void FakeQuantizeKv(const KvFormat& format, float clip, std::span<float> head) {
                       head);
     return;
   }
-  const OffsetGrid grid = FitOffsetGrid(head, clip, format.fake_bits);
-  for (float& value : head) value = grid.scale * grid.Code(value) + grid.offset;
+  const KvGrid grid = FitOffsetGrid(head, clip, format.fake_bits);
+  const float scale = ToFloat(grid.scale);
+  for (float& value : head) value = scale * OffsetCode(grid, value) + grid.base;
 }
 
 void TransformKey(const KvFormat& format, int64_t kv_head, std::span<float> key) {

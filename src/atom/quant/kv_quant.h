@@ -19,6 +19,19 @@ struct OffsetScale {
     return ToFloat(scale) * static_cast<float>(code) + ToFloat(offset);  // the product is exact
   }
 };
+/// The grid of a group of keys or values. A code, of values in [0, high_code]:
+///   clamp(round((x - base) · inv), -zero, high_code - zero) + zero, 0 instead of a NaN's product
+struct KvGrid {
+  Half scale = {};   ///< as stored
+  Half offset = {};  ///< as stored: what code 0 stands for, or the integer zero
+  float inv = 1.0f;  ///< 1 / scale
+  float base = 0.0f;
+  float zero = 0.0f;
+  float high_code = 0.0f;
+};
+/// Of a group whose values lie in [low, high], NaN counted as 0.
+KvGrid FitKvGrid(KvOffset offset, float low, float high, float clip, int bits);
+
 /// The range (min x, max x), NaN counted as 0, clamped to fp16's and shrunk about its centre by
 /// `clip`; offset = fp16 of its lower end. codes.size() == x.size().
 OffsetScale QuantizeWithOffset(std::span<const float> x, float clip, int bits,

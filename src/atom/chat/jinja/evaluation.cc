@@ -6,6 +6,7 @@
 #include "atom/chat/jinja/methods.h"
 #include "atom/chat/jinja/operators.h"
 #include "atom/chat/jinja/value_tests.h"
+#include "atom/io/quote.h"
 
 namespace atom::chat::jinja {
 
@@ -122,7 +123,7 @@ Value Interpreter::Evaluate(const CallExpression& call) {
   const Value callee = Evaluate(*call.callee);
   const CallArguments arguments = EvaluateArguments(call.arguments);
   if (const auto* undefined = std::get_if<Undefined>(&callee)) {
-    return run_.Fail("'{}' is undefined, expected a function", undefined->name);
+    return run_.Fail("{} is undefined, expected a function", io::Quote(undefined->name));
   }
   return run_.ok() ? Call(callee, arguments) : Undefined();
 }
@@ -134,11 +135,12 @@ Value Interpreter::Evaluate(const MethodExpression& method) {
   if (!run_.ok()) return Undefined();
   if (HasMethod(object, method.name)) return CallMethod(run_, object, method.name, arguments);
   if (IsForbiddenMethod(object, method.name)) {
-    return run_.Fail("'{}' would change {}, which is not allowed", method.name, TypeName(object));
+    return run_.Fail("{} would change {}, which is not allowed", io::Quote(method.name),
+                     TypeName(object));
   }
   const Value callee = Attribute(run_, object, method.name);
   if (Is<Undefined>(callee)) {
-    return run_.Fail("{} has no method '{}'", TypeName(object), method.name);
+    return run_.Fail("{} has no method {}", TypeName(object), io::Quote(method.name));
   }
   return Call(callee, arguments);
 }

@@ -5,6 +5,7 @@
 #include "atom/chat/jinja/conversion.h"
 #include "atom/chat/jinja/filters.h"
 #include "atom/chat/jinja/functions.h"
+#include "atom/io/quote.h"
 
 namespace atom::chat::jinja {
 
@@ -173,15 +174,16 @@ Value Interpreter::Call(const Value& callee, const CallArguments& arguments) {
 // A macro sees its parameters and what stands outside of all blocks.
 Value Interpreter::CallMacro(const MacroStatement& macro, const CallArguments& arguments) {
   if (arguments.positional.size() > macro.parameters.size()) {
-    return run_.Fail("the macro '{}' is given {} arguments, expected at most {}", macro.name,
-                     arguments.positional.size(), macro.parameters.size());
+    return run_.Fail("the macro {} is given {} arguments, expected at most {}",
+                     io::Quote(macro.name), arguments.positional.size(), macro.parameters.size());
   }
   for (const auto& [name, value] : arguments.named) {
     const auto is = [&, wanted = name](const auto& each) { return each.name == wanted; };
     const auto found = std::find_if(macro.parameters.begin(), macro.parameters.end(), is);
     const auto place = static_cast<size_t>(found - macro.parameters.begin());
     if (found == macro.parameters.end() || place < arguments.positional.size()) {
-      return run_.Fail("the macro '{}' has no place for the argument '{}'", macro.name, name);
+      return run_.Fail("the macro {} has no place for the argument {}", io::Quote(macro.name),
+                       io::Quote(name));
     }
   }
   MarkedText caught;
@@ -213,8 +215,8 @@ void Interpreter::Assign(const Target& target, const Value& value) {
     const Value* holder = FindVariable(target.names[0]);
     Dict* dict = holder == nullptr ? nullptr : AsDict(*holder);
     if (dict == nullptr || !dict->is_namespace) {
-      run_.Fail("'{}.{}' is set, but '{}' is no namespace", target.names[0], target.attribute,
-                target.names[0]);
+      run_.Fail("{} of {} is set, which is no namespace", io::Quote(target.attribute),
+                io::Quote(target.names[0]));
       return;
     }
     Set(run_, *dict, run_.NewText(target.attribute), value);

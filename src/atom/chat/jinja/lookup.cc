@@ -7,6 +7,7 @@
 #include "atom/chat/jinja/methods.h"
 #include "atom/chat/jinja/numbers.h"
 #include "atom/chat/jinja/operators.h"
+#include "atom/io/quote.h"
 #include "atom/tokenizer/unicode.h"
 
 namespace atom::chat::jinja {
@@ -30,7 +31,7 @@ Value LoopAttribute(const Loop& loop, std::string_view name) {
 }
 
 Value FailUndefined(RenderState& run, std::string_view name) {
-  return run.Fail("'{}' is undefined", name.empty() ? "a value" : name);
+  return run.Fail("{} is undefined", name.empty() ? "a value" : io::Quote(name));
 }
 
 // The place that `index` means among `size`, counted from the end if negative; nullopt if none.
@@ -112,7 +113,7 @@ Value Attribute(RenderState& run, const Value& object, std::string_view name) {
   if (IsForbiddenMethod(object, name)) return Undefined{name};
   if (AsNumber(object) &&
       std::find(kOfNumbers.begin(), kOfNumbers.end(), name) != kOfNumbers.end()) {
-    return run.Fail("the attribute '{}' of a number is not supported", name);
+    return run.Fail("the attribute {} of a number is not supported", io::Quote(name));
   }
   if (const Dict* dict = AsDict(object)) {
     const Value* value = Find(run, *dict, name);

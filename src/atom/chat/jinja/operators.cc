@@ -5,6 +5,7 @@
 
 #include "atom/chat/jinja/conversion.h"
 #include "atom/chat/jinja/numbers.h"
+#include "atom/io/quote.h"
 
 namespace atom::chat::jinja {
 namespace {
@@ -163,7 +164,7 @@ bool IsUndefined(RenderState& run, const Value& value) {
   if (undefined->name.empty()) {
     run.Fail("a value is undefined");
   } else {
-    run.Fail("'{}' is undefined", undefined->name);
+    run.Fail("{} is undefined", io::Quote(undefined->name));
   }
   return true;
 }

@@ -256,7 +256,7 @@ class Parser {
       if (!target.names.empty() && !cursor_.At(TokenKind::kName)) break;
       std::string name = cursor_.TakeName("a variable");
       if (std::find(kConstants.begin(), kConstants.end(), name) != kConstants.end()) {
-        cursor_.Fail(line, "'{}' is no variable", name);
+        cursor_.Fail(line, "{} is no variable", io::Quote(name));
       }
       target.names.push_back(std::move(name));
       if (cursor_.AtOperator(",")) target.is_tuple = true;

@@ -189,6 +189,7 @@ struct TaskRun {
     tile.rows = end - skipped;
     tile.q = scratch.q + skipped * tile.row_stride;
     tile.visible = scratch.visible;
+    tile.mean = kv.MeanOf(task.kv_head, shape);
     const bool window_begins = shape.FirstVisible(Position(end - 1)) > first;
     tile.hidden = window_begins ? scratch.hidden : nullptr;
     tile.out += skipped * tile.row_stride;

@@ -14,9 +14,18 @@ namespace {
 struct ScoreRule {
   int64_t hidden;  // positions [hidden, visible) are seen
   int64_t visible;
+  float mean_product;
   float divisor;
   float softcap;
 };
+
+/// q · mean, channels ascending; 0 where there is no mean to restore.
+inline float DotWithMean(const float* q, const float* mean, int64_t head_dim) {
+  float sum = 0.0f;
+  if (mean == nullptr) return sum;
+  for (int64_t i = 0; i < head_dim; ++i) sum = __builtin_fmaf(q[i], mean[i], sum);
+  return sum;
+}
 
 /// Lanes [hidden, visible) of x, counted from `first` on; the others are `rest`.
 inline F32x16 KeepSeen(F32x16 x, const ScoreRule& rule, int64_t first, F32x16 rest) {
@@ -32,7 +41,7 @@ inline float ExpScores(float* scores, const ScoreRule& rule) {
   F32x16 s[kScoreVectors];
   F32x16 largest = nothing;
   for (int v = 0; v < kScoreVectors; ++v) {
-    s[v] = Div(Load(scores + v * 16), Set(rule.divisor));
+    s[v] = Div(Add(Load(scores + v * 16), Set(rule.mean_product)), Set(rule.divisor));
     if (rule.softcap != 0.0f) s[v] = Capped(s[v], Set(rule.softcap));
     s[v] = KeepSeen(s[v], rule, v * 16, nothing);
     largest = Max(largest, s[v]);
@@ -136,8 +145,9 @@ void Attend(const AttentionTile& t) {
   for (int64_t row = 0; row < t.rows; row += 16) {
     for (int64_t r = row; r < row + LanesFrom(row, t.rows); ++r) {
       const int64_t hidden = t.hidden == nullptr ? 0 : t.hidden[r];
-      t.tile_max[r] =
-          ExpScores(t.scores + r * kScoreStride, {hidden, t.visible[r], t.divisor, t.softcap});
+      const float mean_product = DotWithMean(t.q + r * t.row_stride, t.mean, t.head_dim);
+      t.tile_max[r] = ExpScores(t.scores + r * kScoreStride,
+                                {hidden, t.visible[r], mean_product, t.divisor, t.softcap});
     }
     Store(t.tile_sum + row, SumScores(t.scores + row * kScoreStride, t.transposed));
   }

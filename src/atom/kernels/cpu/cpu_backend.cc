@@ -36,7 +36,7 @@ class CpuBackend final : public Backend {
   }
   DType hidden_dtype() const override { return DType::kF32; }
   bool HasKernels(quant::Feature feature) const override {
-    return feature != quant::Feature::kTwoLevelScales && !quant::ConcernsKv(feature);
+    return feature != quant::Feature::kTwoLevelScales;
   }
   bool simulates() const override { return true; }
 
@@ -78,11 +78,10 @@ class CpuBackend final : public Backend {
     return cpu::CpuKvLayer::LayoutOf(shape).PageBytes();
   }
   std::unique_ptr<KvLayer> MakeKvLayer(const KvShape& shape, int64_t pages) override {
-    ATOM_CHECK(!shape.format.packed() || HasKvKernels(shape.format),
-               "packed KV with a float offset, rotated, or clipped by heads: simulated only");
     return std::make_unique<cpu::CpuKvLayer>(
         shape, pages, Allocate(static_cast<size_t>(pages * KvPageBytes(shape))));
   }
+  bool HasKvKernels(const quant::KvFormat&) const override { return true; }
   UnpackedKvPage Unpack(const KvLayer& layer, int64_t page) const override {
     return cpu::UnpackKvPage(cpu::CpuKvLayer::Of(layer), page);
   }

@@ -27,6 +27,9 @@ float ChannelOf(const KvPageLayout& layout, const KvRow& place, const std::byte*
       const int code = !nibbles ? byte : i % 2 == 0 ? byte & 15 : byte >> 4;
       const float scale = ReadAs<Half>(page + layout.ScaleOffset(place));
       const float zero = ReadAs<Half>(page + layout.ZeroOffset(place));
+      if (layout.format.offset == quant::KvOffset::kFloat) {
+        return scale * static_cast<float>(code) + zero;  // the product is exact
+      }
       return scale * (static_cast<float>(code) - zero);
     }
     case quant::KvStorage::kBF16:

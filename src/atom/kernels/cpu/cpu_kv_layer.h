@@ -28,11 +28,18 @@ struct CpuKvLayer final : KvLayer {
     return static_cast<std::byte*>(data.data()) + index * layout.PageBytes();
   }
 
+  /// What a head's keys lack, rotated as they are, where it does not cancel in the softmax: with a
+  /// softcap. Null otherwise.
+  const float* MeanOf(int64_t kv_head, const AttentionShape& shape) const {
+    if (shape.softcap == 0.0f || rotated_mean.empty()) return nullptr;
+    return rotated_mean.data() + kv_head * shape.head_dim;
+  }
+
   /// key_mean as RopeAppendKv rotates keys, or empty.
   static std::vector<float> RotatedMean(const KvShape& shape);
 
   KvPageLayout layout;
-  std::vector<float> rotated_mean;  ///< [kv_heads][head_dim]
+  std::vector<float> rotated_mean;  ///< [kv_heads][head_dim]; see MeanOf
   DeviceBuffer data;
 };
 

@@ -86,6 +86,7 @@ class HeadRun {
     tile.hidden = std::max<int64_t>(0, begin_ - index * kTilePositions);
     tile.q = RowOf(step_.qkv, row_) + first_head_ * head_dim();
     tile.row_stride = head_dim();
+    tile.mean = step_.kv.MeanOf(kv_head_, step_.shape);
     tile.divisor = step_.shape.ScoreDivisor();
     tile.softcap = step_.shape.softcap;
     tile.scores = scratch.scores;
@@ -160,6 +161,7 @@ class HeadRun {
     tile.values = scratch.buffers.values;
     tile.visible = scratch.visible;
     tile.hidden = begin_ > first ? scratch.hidden : nullptr;
+    tile.mean = step_.kv.MeanOf(kv_head_, step_.shape);
     tile.divisor = step_.shape.ScoreDivisor();
     tile.softcap = step_.shape.softcap;
     tile.scores = scratch.scores;

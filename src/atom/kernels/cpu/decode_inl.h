@@ -4,8 +4,8 @@
 //
 //   scores   lane p = position p of a page. Word w of K is one load: 8 channels of 16 positions
 //              word   | k[0][8w…8w+7] | k[1][8w…8w+7] | …  | k[15][8w…8w+7] |      4 bytes a lane
-//            channel 8w + j: nibble j of every lane → a table look-up gives code − 8 as fp32,
-//            scale and zero of the 16 positions are two registers, then
+//            channel 8w + j: nibble j of every lane → a table look-up gives the code as fp32,
+//            scale and offset of the 16 positions are two registers, then
 //              sum[row][page].lane p = fma(q[row][8w + j] in all lanes, k[p][8w + j], sum)
 //            one chain a position, channels ascending: no sum across lanes is ever needed.
 //   values   lane i = channel. A row of V, 64 channels, is 16 words of 16 bits:
@@ -73,8 +73,8 @@ constexpr int64_t kChunkChannels = 64;
 struct Int4Chunk {
   static constexpr bool kQuantized = true;
   static constexpr int64_t kBytes = kChunkChannels / 2;
-  static inline void Values(const uint8_t* p, float scale, float zero, F32x16 (&out)[4]) {
-    const NibbleTable table = MakeNibbleTable(scale, zero);
+  static inline void Values(const uint8_t* p, float scale, float offset, F32x16 (&out)[4]) {
+    const NibbleTable table = MakeNibbleTable(scale, offset);
     const I32x16 w = ExpandShorts(p);
     out[0] = LookUp<0>(table, w);
     out[1] = LookUp<4>(table, w);
@@ -87,9 +87,9 @@ template <class Row, int64_t kChannelBytes>
 struct OrderedChunk {
   static constexpr bool kQuantized = Row::kQuantized;
   static constexpr int64_t kBytes = kChunkChannels * kChannelBytes;
-  static inline void Values(const uint8_t* p, float scale, float zero, F32x16 (&out)[4]) {
+  static inline void Values(const uint8_t* p, float scale, float offset, F32x16 (&out)[4]) {
 #pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) out[v] = Row::Values(p, v * 16, Set(scale), Set(zero));
+    for (int v = 0; v < 4; ++v) out[v] = Row::Values(p, v * 16, Set(scale), Set(offset));
   }
 };
 
@@ -111,14 +111,14 @@ inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
     const int64_t count = t.visible - page * 16 < 16 ? t.visible - page * 16 : 16;
     const uint8_t* from = rows.values + chunk * Chunk::kBytes;
     const uint8_t* next = t.next_values[page];
-    if (chunk == 0) {  // the scales and zero points of K and V lie behind V
+    if (chunk == 0) {  // the scales and offsets of K and V lie behind V
       PrefetchLine(next, 16 * rows.row_bytes);
       PrefetchLine(next, 16 * rows.row_bytes + kWordLineBytes);
     }
     for (int64_t j = t.hidden > page * 16 ? t.hidden - page * 16 : 0; j < count; ++j) {
       PrefetchLine(next, j * rows.row_bytes + chunk * Chunk::kBytes);
       F32x16 value[4];
-      Chunk::Values(from + j * rows.row_bytes, scales.scale[j], scales.zero[j], value);
+      Chunk::Values(from + j * rows.row_bytes, scales.scale[j], scales.offset[j], value);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
         const F32x16 weight = Set(p[r * kScoreStride + page * 16 + j]);
@@ -143,8 +143,9 @@ inline void DecodeRows(const DecodeTile& t, int64_t row) {
   for (int page = 0; page < kTilePages; page += kPages)
     DecodeScores<Words, R, kPages>(t, row, page);
   for (int64_t r = row; r < row + R; ++r) {
-    t.tile_max[r] =
-        ExpScores(t.scores + r * kScoreStride, {t.hidden, t.visible, t.divisor, t.softcap});
+    const float mean_product = DotWithMean(t.q + r * t.row_stride, t.mean, t.head_dim);
+    t.tile_max[r] = ExpScores(t.scores + r * kScoreStride,
+                              {t.hidden, t.visible, mean_product, t.divisor, t.softcap});
   }
   for (int64_t chunk = 0; chunk < t.head_dim / kChunkChannels; ++chunk) {
     DecodeValues<Chunk, R>(t, row, chunk);

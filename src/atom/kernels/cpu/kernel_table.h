@@ -81,8 +81,9 @@ struct KvRows {
   const uint8_t* values = nullptr;  ///< words of K, or rows of V
   int64_t row_bytes = 0;            ///< of V
   const Half* scales = nullptr;     ///< [16], for INT4 and INT8
-  const Half* zeros = nullptr;
-  int64_t count = 0;  ///< positions from the page's first on
+  const Half* offsets = nullptr;    ///< what code 0 stands for; or
+  bool integer_zeros = false;       ///< the code that stands for 0
+  int64_t count = 0;                ///< positions from the page's first on
   int64_t head_dim = 0;
 };
 
@@ -98,8 +99,9 @@ struct AttentionTile {
   /// [rows] A row sees positions [hidden, visible) of the tile: visible 1 … 64, ascending.
   const int32_t* visible = nullptr;
   const int32_t* hidden = nullptr;  ///< or null: no row has a window that begins in this tile
-  float divisor = 1.0f;             ///< of the scores
-  float softcap = 0.0f;             ///< 0: none
+  const float* mean = nullptr;  ///< [head_dim] its product with q is added to the scores; or null
+  float divisor = 1.0f;         ///< of the scores
+  float softcap = 0.0f;         ///< 0: none
   // Written; every array has room for a multiple of 16 rows.
   float* scores = nullptr;      ///< [rows][kScoreStride]
   float* transposed = nullptr;  ///< [16][16]
@@ -127,13 +129,22 @@ struct DecodeTile {
   /// What the next tile will read, or null.
   const uint8_t* next_keys[kTilePages] = {};
   const uint8_t* next_values[kTilePages] = {};
-  float divisor = 1.0f;     ///< of the scores
-  float softcap = 0.0f;     ///< 0: none
-  float* scores = nullptr;  ///< [rows][kScoreStride], scratch
+  const float* mean = nullptr;  ///< [head_dim] its product with q is added to the scores; or null
+  float divisor = 1.0f;         ///< of the scores
+  float softcap = 0.0f;         ///< 0: none
+  float* scores = nullptr;      ///< [rows][kScoreStride], scratch
   // Written:
   float* tile_out = nullptr;  ///< [rows][row_stride]; INT4: channel 4 i + j of 64 at 16 j + i
   float* tile_max = nullptr;  ///< [rows]
   float* tile_sum = nullptr;
+};
+
+/// code = clamp(round((x - base) * inv), -zero, high - zero) + zero
+struct KvCodeGrid {
+  float base;
+  float inv;
+  float zero;
+  float high;
 };
 
 struct KernelTable {
@@ -169,13 +180,17 @@ struct KernelTable {
   /// codes = clamp(round(x * inv), low, high), 0 for a NaN
   void (*quantize)(const float* x, int64_t n, float inv, float low, float high, int8_t* codes);
 
-  /// The lowest and the highest of x and 0.
+  /// The lowest and the highest of x, a NaN counted as 0.
   void (*range)(const float* x, int64_t n, float* low, float* high);
-  /// codes = clamp(round(x * inv), -zero, high - zero) + zero, a byte or (nibbles) half a byte each
-  void (*quantize_kv)(const float* x, int64_t n, float inv, float zero, float high, bool nibbles,
+  /// As codes of quant::KvGrid: a byte or (nibbles) half a byte each.
+  void (*quantize_kv)(const float* x, int64_t n, const KvCodeGrid& grid, bool nibbles,
                       uint8_t* codes);
   /// x[i], x[i + half] = x[i] cos[i] - x[i + half] sin[i], x[i + half] cos[i] + x[i] sin[i]
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
+
+  /// quant::RotateBlocks: Hadamard matrices of `width`, a power of two, on blocks of x; n is a
+  /// multiple of 16 and of width.
+  void (*rotate_blocks)(float* x, int64_t n, int64_t width, float factor);
 
   /// By KvStorage. Keys go to [head_dim][32]: out points at the first of 16 lanes.
   void (*load_keys[5])(const KvRows& rows, float* out);

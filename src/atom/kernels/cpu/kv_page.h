@@ -4,7 +4,8 @@
 //   K      [word][16 positions]  4 bytes each: word w of a row is its bytes 4 w … 4 w + 3
 //   V      [16 positions][head_dim * bits/8]
 //   K scale, K zero, V scale, V zero   [16] fp16 each      INT4 and INT8 only:
-//                                      x = scale * (code - zero), zero an integer
+//                                      x = scale * (code - zero), zero an integer; or, with a
+//                                      float offset in its place, x = scale * code + offset
 //
 // A row is one position of one head: unsigned codes (INT4 with the low nibble first), or bf16, fp16
 // or fp32 values; as words of K it is padded to 4 bytes. The words of 16 positions lie side by
@@ -45,7 +46,7 @@ struct KvPageLayout {
   int64_t KeyOffset(int64_t head) const;
   int64_t ValueOffset(int64_t head, int64_t position) const;
   int64_t ScaleOffset(const KvRow& row) const;
-  int64_t ZeroOffset(const KvRow& row) const;
+  int64_t ZeroOffset(const KvRow& row) const;  ///< of the integer zero, or the float offset
   /// Of all that one head has in a page.
   int64_t HeadBytes() const;
   int64_t PageBytes() const { return kv_heads * HeadBytes(); }

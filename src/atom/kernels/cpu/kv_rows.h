@@ -41,6 +41,7 @@ class HeadPages {
         row_bytes_(layer.layout.RowBytes()),
         head_dim_(layer.layout.head_dim),
         quantized_(layer.layout.quantized()),
+        integer_zeros_(layer.layout.format.offset == quant::KvOffset::kInteger),
         parts_{PartOf(layer.layout, 0, kv_head), PartOf(layer.layout, 1, kv_head)} {}
 
   /// K (0) or V (1) of page `index`, `count` positions of it.
@@ -53,7 +54,8 @@ class HeadPages {
     rows.row_bytes = row_bytes_;
     if (quantized_) {
       rows.scales = reinterpret_cast<const Half*>(page + part.scales);
-      rows.zeros = reinterpret_cast<const Half*>(page + part.zeros);
+      rows.offsets = reinterpret_cast<const Half*>(page + part.offsets);
+      rows.integer_zeros = integer_zeros_;
     }
     rows.count = count;
     rows.head_dim = head_dim_;
@@ -65,7 +67,7 @@ class HeadPages {
   struct Part {
     int64_t values;
     int64_t scales;
-    int64_t zeros;
+    int64_t offsets;
   };
   static Part PartOf(const KvPageLayout& layout, int which, int64_t kv_head) {
     const KvRow first{which, kv_head, 0};
@@ -79,6 +81,7 @@ class HeadPages {
   int64_t row_bytes_;
   int64_t head_dim_;
   bool quantized_;
+  bool integer_zeros_;
   Part parts_[2];
 };
 

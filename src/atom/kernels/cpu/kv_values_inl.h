@@ -1,5 +1,5 @@
 // What KV pages hold (kv_page.h), as fp32: words of K, one position a lane; rows of V, one channel
-// a lane. Every value is exact: scale * (code - zero) has at most 20 bits.
+// a lane. A value of codes is scale * code + offset, rounded once; scale * (code - zero) is exact.
 #pragma once
 
 #include <cstdint>
@@ -10,29 +10,26 @@
 namespace atom::kernels::cpu {
 namespace {
 
-// Words of K: Value<j> is the j-th channel of each word; code - kCenter where they are quantized.
+// Words of K: Value<j> is the j-th channel of each word; its code where they are quantized.
 struct Int4Words {
   static constexpr bool kQuantized = true;
-  static constexpr float kCenter = 8.0f;
   static constexpr int kChannels = 8;
   template <int kChannel>
   static F32x16 Value(I32x16 w) {
-    return NibbleValue<4 * kChannel>(w);
+    return NibbleCode<4 * kChannel>(w);
   }
 };
 struct Int8Words {
   static constexpr bool kQuantized = true;
-  static constexpr float kCenter = 128.0f;
   static constexpr int kChannels = 4;
   template <int kChannel>
   static F32x16 Value(I32x16 w) {
-    return ByteValue<8 * kChannel>(w);
+    return ByteCode<8 * kChannel>(w);
   }
 };
 template <class T>  // BFloat16 or Half
 struct HalfWords {
   static constexpr bool kQuantized = false;
-  static constexpr float kCenter = 0.0f;
   static constexpr int kChannels = 2;
   template <int kChannel>
   static F32x16 Value(I32x16 w) {
@@ -41,7 +38,6 @@ struct HalfWords {
 };
 struct FloatWords {
   static constexpr bool kQuantized = false;
-  static constexpr float kCenter = 0.0f;
   static constexpr int kChannels = 1;
   template <int kChannel>
   static F32x16 Value(I32x16 w) {
@@ -58,22 +54,29 @@ template <class Words, class Each>
   (std::make_integer_sequence<int, Words::kChannels>());
 }
 
-/// Scales and zero points of 16 positions: scale * (code - zero) as one fma, which is exact too.
+/// Of 16 positions: x = scale * code + offset. scale * zero has at most 19 bits.
+struct KvScales {
+  F32x16 scale;
+  F32x16 offset;
+
+  static KvScales Of(const KvRows& rows) {
+    const F32x16 scale = Widen(rows.scales);
+    const F32x16 stored = Widen(rows.offsets);
+    return {scale, rows.integer_zeros ? Sub(Zero(), Mul(scale, stored)) : stored};
+  }
+};
+
+/// Those of a page's keys, one position a lane.
 template <class Words>
 struct KeyScales {
-  F32x16 scale;
-  F32x16 shift;
+  KvScales scales;
 
   static KeyScales Of(const KvRows& rows) {
-    if constexpr (Words::kQuantized) {
-      const F32x16 scale = Widen(rows.scales);
-      return {scale, Mul(scale, Sub(Set(Words::kCenter), Widen(rows.zeros)))};
-    } else {
-      return {Zero(), Zero()};
-    }
+    if constexpr (Words::kQuantized) return {KvScales::Of(rows)};
+    return {{Zero(), Zero()}};
   }
   [[gnu::always_inline]] F32x16 Apply(F32x16 value) const {
-    if constexpr (Words::kQuantized) return Fma(value, scale, shift);
+    if constexpr (Words::kQuantized) return Fma(value, scales.scale, scales.offset);
     return value;
   }
 };
@@ -96,14 +99,14 @@ void LoadKeys(const KvRows& rows, float* out) {
 
 // Rows of V: 16 values from channel i on.
 struct Int4Row {
-  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 zero) {
-    return Mul(scale, Sub(ToFloat(ExpandNibbles(row + i / 2)), zero));
+  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 offset) {
+    return Fma(ToFloat(ExpandNibbles(row + i / 2)), scale, offset);
   }
   static constexpr bool kQuantized = true;
 };
 struct Int8Row {
-  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 zero) {
-    return Mul(scale, Sub(ToFloat(ExpandBytes(row + i)), zero));
+  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 offset) {
+    return Fma(ToFloat(ExpandBytes(row + i)), scale, offset);
   }
   static constexpr bool kQuantized = true;
 };
@@ -115,16 +118,17 @@ struct FloatRow {
   static constexpr bool kQuantized = false;
 };
 
-/// Scales and zero points of V's 16 positions, as floats.
+/// Those of V's 16 positions, as floats.
 template <class Row>
 struct ValueScales {
   float scale[16] = {};
-  float zero[16] = {};
+  float offset[16] = {};
 
   explicit ValueScales(const KvRows& rows) {
     if constexpr (Row::kQuantized) {
-      Store(scale, Widen(rows.scales));
-      Store(zero, Widen(rows.zeros));
+      const KvScales scales = KvScales::Of(rows);
+      Store(scale, scales.scale);
+      Store(offset, scales.offset);
     }
   }
 };
@@ -137,10 +141,10 @@ void LoadValues(const KvRows& rows, float* out, int64_t panel_stride) {
   for (int64_t p = 0; p < rows.count; ++p) {
     const uint8_t* row = rows.values + p * rows.row_bytes;
     const F32x16 scale = Set(scales.scale[p]);
-    const F32x16 zero = Set(scales.zero[p]);
+    const F32x16 offset = Set(scales.offset[p]);
     for (int64_t i = 0; i < rows.head_dim; i += 16) {
       Store(out + i / kPanelOutputs * panel_stride + p * kPanelOutputs + i % kPanelOutputs,
-            Row::Values(row, i, scale, zero));
+            Row::Values(row, i, scale, offset));
     }
   }
 }

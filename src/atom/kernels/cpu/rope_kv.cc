@@ -6,47 +6,41 @@
 #include <optional>
 
 #include "atom/kernels/cpu/ops.h"
-#include "atom/quant/group_quant.h"
+#include "atom/quant/hadamard.h"
 #include "atom/quant/head_hadamard.h"
 #include "atom/quant/kv_quant.h"
-#include "atom/quant/rounding.h"
 
 namespace atom::kernels::cpu {
 namespace {
 
 void PutHalf(Half value, std::byte* to) { std::memcpy(to, &value, sizeof(value)); }
 
-/// Where a row's scale and zero point are stored.
+/// Where a row's scale and its zero point or offset are stored.
 struct ScaleTarget {
   std::byte* scale;
   std::byte* zero;
 };
 
-void EncodeQuantized(const KernelTable& kernels, const quant::KvFormat& format, const float* x,
-                     int64_t n, std::byte* row, ScaleTarget to) {
-  constexpr float kRangeFloor = 1e-5f;
+void EncodeQuantized(const KernelTable& kernels, const quant::KvFormat& format, float clip,
+                     const float* x, int64_t n, std::byte* row, ScaleTarget to) {
   const int bits = quant::KvStorageBits(format.storage);
-  const auto high_code = static_cast<float>((1 << bits) - 1);
   float low = 0.0f;
   float high = 0.0f;
   kernels.range(x, n, &low, &high);
-  low *= format.clip;
-  high *= format.clip;
-  const Half scale = quant::StoredScale(std::max(high - low, kRangeFloor) / high_code);
-  const float inv = 1.0f / ToFloat(scale);
-  const float zero = quant::RoundHalfEven(quant::Clamp(-low * inv, 0.0f, high_code));
-  kernels.quantize_kv(x, n, inv, zero, high_code, bits == 4, reinterpret_cast<uint8_t*>(row));
-  PutHalf(scale, to.scale);
-  PutHalf(ToHalf(zero), to.zero);
+  const quant::KvGrid grid = quant::FitKvGrid(format.offset, low, high, clip, bits);
+  kernels.quantize_kv(x, n, {grid.base, grid.inv, grid.zero, grid.high_code}, bits == 4,
+                      reinterpret_cast<uint8_t*>(row));
+  PutHalf(grid.scale, to.scale);
+  PutHalf(grid.offset, to.zero);
 }
 
-/// A row's bytes as a page stores them (kv_page.h).
-void EncodeRow(const KernelTable& kernels, const quant::KvFormat& format, const float* x, int64_t n,
-               std::byte* row, ScaleTarget to) {
+/// A row's bytes as a page stores them (kv_page.h); `clip` is the ratio of the row's head.
+void EncodeRow(const KernelTable& kernels, const quant::KvFormat& format, float clip,
+               const float* x, int64_t n, std::byte* row, ScaleTarget to) {
   switch (format.storage) {
     case quant::KvStorage::kInt4:
     case quant::KvStorage::kInt8:
-      return EncodeQuantized(kernels, format, x, n, row, to);
+      return EncodeQuantized(kernels, format, clip, x, n, row, to);
     case quant::KvStorage::kBF16:
       for (int64_t i = 0; i < n; ++i) {
         const BFloat16 value = ToBFloat16(x[i]);
@@ -85,15 +79,14 @@ struct TokenRow {
   float* qkv;
   const float* cos;  ///< [2][rotary_dim / 2] of the position: cos, then sin
   int64_t rotary_dim;
-  std::span<const float> rotated_mean;  ///< [kv_heads][head_dim], or empty
-  float* scratch;                       ///< [head_dim]
-  float* restored;                      ///< [head_dim]
-  std::byte* encoded;                   ///< [RowBytes]
+  float* scratch;      ///< [head_dim]
+  std::byte* encoded;  ///< [RowBytes]
 
   void Put(const KvPlace& to, int which, int64_t head, const float* values) const {
     const KvPageLayout& layout = to.layout;
     const KvRow row{which, head, to.position};
-    EncodeRow(context.kernels, layout.format, values, shape.head_dim, encoded,
+    const float clip = layout.format.ClipOf(static_cast<size_t>(which), head);
+    EncodeRow(context.kernels, layout.format, clip, values, shape.head_dim, encoded,
               {to.page + layout.ScaleOffset(row), to.page + layout.ZeroOffset(row)});
     layout.PutRow(row, {encoded, static_cast<size_t>(layout.RowBytes())}, to.page);
   }
@@ -111,15 +104,24 @@ struct TokenRow {
     context.kernels.rotate(head, cos, cos + half, half);
   }
   std::span<float> HeadAt(float* head) const { return {head, static_cast<size_t>(shape.head_dim)}; }
+  /// quant::RotateHead: the kernel has Sylvester's matrices, of whole vectors.
+  void RotateByHadamard(float* head) const {
+    const int64_t d = shape.head_dim;
+    if (d % 16 != 0 || !quant::IsPowerOfTwo(d)) return quant::RotateHead(HeadAt(head));
+    const auto factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
+    context.kernels.rotate_blocks(head, d, d, factor);
+  }
+  /// quant::TransformKey.
+  void TransformKey(const quant::KvFormat& format, int64_t kv_head, float* key) const {
+    if (!format.key_mean.empty()) {
+      const float* mean = format.key_mean.data() + kv_head * shape.head_dim;
+      for (int64_t i = 0; i < shape.head_dim; ++i) key[i] -= mean[i];
+    }
+    if (format.hadamard) RotateByHadamard(key);
+  }
   void FakeQuantize(size_t which, int64_t kv_head, float* head) const {
     const quant::KvFormat& format = kv.layout.format;
     quant::FakeQuantizeKv(format, format.ClipOf(which, kv_head), HeadAt(head));
-  }
-  /// With a softcap the mean that was taken from all keys does not cancel: it is put back.
-  void RestoreMean(int64_t kv_head, float* key) const {
-    if (shape.softcap == 0.0f || rotated_mean.empty()) return;
-    const float* mean = rotated_mean.data() + kv_head * shape.head_dim;
-    for (int64_t i = 0; i < shape.head_dim; ++i) key[i] += mean[i];
   }
 
   void RotateQueries() const {
@@ -127,7 +129,7 @@ struct TokenRow {
       float* q = qkv + head * shape.head_dim;
       Normalize(norms.q, q);
       Rotate(q);
-      if (kv.layout.format.hadamard) quant::RotateHead(HeadAt(q));
+      if (kv.layout.format.hadamard) RotateByHadamard(q);
     }
   }
   void AppendKey(int64_t head) const {
@@ -136,14 +138,9 @@ struct TokenRow {
     Normalize(norms.k, scratch);
     if (format.fake_bits != 0 && format.fake_before_rope) FakeQuantize(0, head, scratch);
     Rotate(scratch);
-    quant::TransformKey(format, head, HeadAt(scratch));
-    if (exact) {  // what is about to be quantized
-      std::copy_n(scratch, shape.head_dim, restored);
-      RestoreMean(head, restored);
-      Put(*exact, 0, head, restored);
-    }
+    TransformKey(format, head, scratch);
+    if (exact) Put(*exact, 0, head, scratch);  // what is about to be quantized
     if (format.fake_bits != 0 && !format.fake_before_rope) FakeQuantize(0, head, scratch);
-    RestoreMean(head, scratch);
     Put(kv, 0, head, scratch);
   }
   void AppendValue(int64_t head) const {
@@ -156,15 +153,12 @@ struct TokenRow {
   }
 };
 
-/// A head's values, those kept exactly, and its bytes in the widest storage.
+/// A head's values, and its bytes in the widest storage.
 struct RowScratch {
   explicit RowScratch(int64_t head_dim)
-      : values_at(plan.Add<float>(head_dim)),
-        restored_at(plan.Add<float>(head_dim)),
-        encoded_at(plan.Add<float>(head_dim)) {}
+      : values_at(plan.Add<float>(head_dim)), encoded_at(plan.Add<float>(head_dim)) {}
   ScratchPlan plan;
   size_t values_at;
-  size_t restored_at;
   size_t encoded_at;
 };
 
@@ -207,9 +201,7 @@ void RopeAppendKv(const CpuContext& context, const StepView& step, const DeviceT
                    .qkv = RowOf(qkv, row),
                    .cos = angles == nullptr ? nullptr : angles + position * rotary_dim,
                    .rotary_dim = rotary_dim,
-                   .rotated_mean = kv.rotated_mean,
                    .scratch = ScratchAt<float>(base, scratch.values_at),
-                   .restored = ScratchAt<float>(base, scratch.restored_at),
                    .encoded = base + scratch.encoded_at};
     if (const CpuKvLayer* exact = kv.Exact()) {
       token.exact.emplace(KvPlace::At(*exact, step.exact_slots[static_cast<size_t>(row)]));

@@ -76,27 +76,27 @@ void Quantize(const float* x, int64_t n, float inv, float low, float high, int8_
   });
 }
 
-void RangeWithZero(const float* x, int64_t n, float* low, float* high) {
-  F32x16 lowest = Zero();
-  F32x16 highest = Zero();
+void Range(const float* x, int64_t n, float* low, float* high) {
+  F32x16 lowest = Set(__builtin_inff());
+  F32x16 highest = Set(-__builtin_inff());
   ForLanes(n, [&](int64_t i, int64_t lanes) {
     const F32x16 value = NanToZero(LoadFirst(x + i, lanes));
-    lowest = Min(lowest, value);
-    highest = Max(highest, value);
+    lowest = Min(lowest, KeepFirst(value, lanes, lowest));
+    highest = Max(highest, KeepFirst(value, lanes, highest));
   });
   *low = -MaxLane(Sub(Zero(), lowest));
   *high = MaxLane(highest);
 }
 
-void QuantizeKv(const float* x, int64_t n, float inv, float zero, float high, bool nibbles,
-                uint8_t* codes) {
-  const F32x16 lowest = Set(-zero);
-  const F32x16 highest = Set(high - zero);
+void QuantizeKv(const float* x, int64_t n, const KvCodeGrid& grid, bool nibbles, uint8_t* codes) {
+  const F32x16 lowest = Set(-grid.zero);
+  const F32x16 highest = Set(grid.high - grid.zero);
   ForLanes(n, [&](int64_t i, int64_t lanes) {
-    const F32x16 value = NanToZero(Mul(LoadFirst(x + i, lanes), Set(inv)));
+    const F32x16 from_base = Sub(LoadFirst(x + i, lanes), Set(grid.base));
+    const F32x16 value = NanToZero(Mul(from_base, Set(grid.inv)));
     const I32x16 code = RoundToInt(Add(Min(Max(value, lowest), highest), Zero()));
     uint8_t bytes[16];
-    StoreLowBytes(bytes, AddInt(code, SetInt(static_cast<int32_t>(zero))));
+    StoreLowBytes(bytes, AddInt(code, SetInt(static_cast<int32_t>(grid.zero))));
     if (!nibbles) {
       __builtin_memcpy(codes + i, bytes, static_cast<uint64_t>(lanes));
       return;
@@ -116,6 +116,35 @@ void Rotate(float* x, const float* cos, const float* sin, int64_t half) {
     StoreFirst(x + i, Sub(Mul(a, c), Mul(b, s)), lanes);
     StoreFirst(x + half + i, Add(Mul(b, c), Mul(a, s)), lanes);
   });
+}
+
+/// (a, b) -> (a + b, a - b) of lanes kDistance apart, for blocks wider than that.
+template <int kDistance>
+inline F32x16 Butterfly(F32x16 x, int64_t width) {
+  if (width <= kDistance) return x;
+  float signs[16];
+  for (int i = 0; i < 16; ++i) signs[i] = (i & kDistance) != 0 ? -1.0f : 1.0f;
+  return Fma(x, Load(signs), SwapLanes<kDistance>(x));  // the product is exact
+}
+
+void RotateBlocks(float* x, int64_t n, int64_t width, float factor) {
+  for (int64_t i = 0; i < n; i += 16) {
+    F32x16 v = Butterfly<1>(Load(x + i), width);
+    v = Butterfly<2>(v, width);
+    v = Butterfly<4>(v, width);
+    Store(x + i, Butterfly<8>(v, width));
+  }
+  for (int64_t distance = 16; distance < width; distance *= 2) {
+    for (int64_t first = 0; first < n; first += 2 * distance) {
+      for (int64_t i = first; i < first + distance; i += 16) {
+        const F32x16 a = Load(x + i);
+        const F32x16 b = Load(x + i + distance);
+        Store(x + i, Add(a, b));
+        Store(x + i + distance, Sub(a, b));
+      }
+    }
+  }
+  MultiplyRow(x, factor, n, x);
 }
 
 void DivideRow(const float* x, float sum, int64_t n, float* out) {

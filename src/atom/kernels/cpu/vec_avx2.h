@@ -86,6 +86,16 @@ inline F32x16 KeepFirst(F32x16 x, int64_t n, F32x16 rest) {
           _mm256_blendv_ps(rest.b, x.b, _mm256_castsi256_ps(LaneMask(n - 8)))};
 }
 
+template <int kDistance>
+inline F32x16 SwapLanes(F32x16 x) {
+  if constexpr (kDistance == 8) return {x.b, x.a};
+  if constexpr (kDistance == 4) {
+    return {_mm256_permute2f128_ps(x.a, x.a, 1), _mm256_permute2f128_ps(x.b, x.b, 1)};
+  }
+  constexpr int kOrder = kDistance == 1 ? 0xb1 : 0x4e;
+  return {_mm256_permute_ps(x.a, kOrder), _mm256_permute_ps(x.b, kOrder)};
+}
+
 inline F64x16 WidenDouble(F32x16 x) {
   return {{_mm256_cvtps_pd(_mm256_castps256_ps128(x.a)),
            _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)),
@@ -137,13 +147,17 @@ inline I32x16 HighNibbles(I32x16 w) {
   return LowNibbles({_mm256_srli_epi16(w.a, 4), _mm256_srli_epi16(w.b, 4)});
 }
 
-/// Bits [kShift, kShift + kBits) of each lane, minus half their range.
+/// Bits [kShift, kShift + kBits) of each lane.
+template <int kShift, int kBits>
+inline I32x16 Field(I32x16 w) {
+  const __m256i mask = _mm256_set1_epi32((1 << kBits) - 1);
+  return {_mm256_and_si256(_mm256_srli_epi32(w.a, kShift), mask),
+          _mm256_and_si256(_mm256_srli_epi32(w.b, kShift), mask)};
+}
+/// The same, minus half their range.
 template <int kShift, int kBits>
 inline F32x16 FieldValue(I32x16 w) {
-  const __m256i mask = _mm256_set1_epi32((1 << kBits) - 1);
-  const I32x16 field{_mm256_and_si256(_mm256_srli_epi32(w.a, kShift), mask),
-                     _mm256_and_si256(_mm256_srli_epi32(w.b, kShift), mask)};
-  return ToFloat(SubInt(field, SetInt(1 << (kBits - 1))));
+  return ToFloat(SubInt(Field<kShift, kBits>(w), SetInt(1 << (kBits - 1))));
 }
 template <int kShift>
 inline F32x16 NibbleValue(I32x16 w) {
@@ -152,6 +166,14 @@ inline F32x16 NibbleValue(I32x16 w) {
 template <int kShift>
 inline F32x16 ByteValue(I32x16 w) {
   return FieldValue<kShift, 8>(w);
+}
+template <int kShift>
+inline F32x16 NibbleCode(I32x16 w) {
+  return ToFloat(Field<kShift, 4>(w));
+}
+template <int kShift>
+inline F32x16 ByteCode(I32x16 w) {
+  return ToFloat(Field<kShift, 8>(w));
 }
 template <class T>
 inline __m256 HalfOfWord8(__m256i w, bool high) {
@@ -172,13 +194,13 @@ inline F32x16 HalfOfWord(I32x16 w) {
 inline F32x16 AsFloats(I32x16 w) { return {_mm256_castsi256_ps(w.a), _mm256_castsi256_ps(w.b)}; }
 
 struct NibbleTable {  // no table of 16 fits a register here: computed
-  __m256 scale, zero;
+  __m256 scale, offset;
 };
-inline NibbleTable MakeNibbleTable(float scale, float zero) {
-  return {_mm256_set1_ps(scale), _mm256_set1_ps(zero)};
+inline NibbleTable MakeNibbleTable(float scale, float offset) {
+  return {_mm256_set1_ps(scale), _mm256_set1_ps(offset)};
 }
 inline __m256 ScaleCode8(NibbleTable table, __m256i code) {
-  return _mm256_mul_ps(table.scale, _mm256_sub_ps(_mm256_cvtepi32_ps(code), table.zero));
+  return _mm256_fmadd_ps(_mm256_cvtepi32_ps(code), table.scale, table.offset);
 }
 template <int kShift>
 inline F32x16 LookUp(NibbleTable table, I32x16 w) {

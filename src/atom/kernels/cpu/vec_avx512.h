@@ -92,6 +92,15 @@ inline F32x16 KeepFirst(F32x16 a, int64_t n, F32x16 rest) {
   return {_mm512_mask_mov_ps(rest.v, FirstLanes(lanes), a.v)};
 }
 
+/// Lane i gets lane i ^ kDistance: 1, 2, 4 or 8.
+template <int kDistance>
+inline F32x16 SwapLanes(F32x16 a) {
+  if constexpr (kDistance == 1) return {_mm512_permute_ps(a.v, 0xb1)};
+  if constexpr (kDistance == 2) return {_mm512_permute_ps(a.v, 0x4e)};
+  if constexpr (kDistance == 4) return {_mm512_shuffle_f32x4(a.v, a.v, 0xb1)};
+  return {_mm512_shuffle_f32x4(a.v, a.v, 0x4e)};
+}
+
 inline F64x16 WidenDouble(F32x16 x) {
   return {_mm512_cvtps_pd(_mm512_castps512_ps256(x.v)),
           _mm512_cvtps_pd(_mm512_extractf32x8_ps(x.v, 1))};
@@ -150,6 +159,17 @@ inline F32x16 ByteValue(I32x16 w) {
   const __m512i byte = _mm512_and_si512(_mm512_srli_epi32(w.v, kShift), _mm512_set1_epi32(255));
   return {_mm512_cvtepi32_ps(_mm512_sub_epi32(byte, _mm512_set1_epi32(128)))};
 }
+/// The same as they are.
+template <int kShift>
+inline F32x16 NibbleCode(I32x16 w) {
+  const __m512 codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return {_mm512_permutexvar_ps(_mm512_srli_epi32(w.v, kShift), codes)};
+}
+template <int kShift>
+inline F32x16 ByteCode(I32x16 w) {
+  return {
+      _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(w.v, kShift), _mm512_set1_epi32(255)))};
+}
 /// Each lane's low (kHigh = 0) or high 16 bits as a value of T.
 template <class T, int kHigh>
 inline F32x16 HalfOfWord(I32x16 w) {
@@ -163,13 +183,13 @@ inline F32x16 HalfOfWord(I32x16 w) {
 }
 inline F32x16 AsFloats(I32x16 w) { return {_mm512_castsi512_ps(w.v)}; }
 
-/// scale * (code - zero) of the 16 codes of 4 bits: exact, as a product of 11 bits and 5.
+/// scale * code + offset of the 16 codes of 4 bits, rounded once.
 struct NibbleTable {
   __m512 values;
 };
-inline NibbleTable MakeNibbleTable(float scale, float zero) {
+inline NibbleTable MakeNibbleTable(float scale, float offset) {
   const __m512 codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  return {_mm512_mul_ps(_mm512_set1_ps(scale), _mm512_sub_ps(codes, _mm512_set1_ps(zero)))};
+  return {_mm512_fmadd_ps(codes, _mm512_set1_ps(scale), _mm512_set1_ps(offset))};
 }
 /// Of the nibble at bit `kShift` of each lane.
 template <int kShift>

@@ -117,6 +117,11 @@ inline F32x16 KeepFirst(const F32x16& x, int64_t n, const F32x16& rest) {
   return Floats([&](int i) { return i < n ? x.v[i] : rest.v[i]; });
 }
 
+template <int kDistance>
+inline F32x16 SwapLanes(const F32x16& x) {
+  return Floats([&](int i) { return x.v[i ^ kDistance]; });
+}
+
 template <class F>
 inline F64x16 Doubles(const F& f) {
   F64x16 out;
@@ -204,6 +209,14 @@ template <int kShift>
 inline F32x16 ByteValue(const I32x16& w) {
   return Floats([&](int i) { return static_cast<float>((w.v[i] >> kShift & 255) - 128); });
 }
+template <int kShift>
+inline F32x16 NibbleCode(const I32x16& w) {
+  return Floats([&](int i) { return static_cast<float>(w.v[i] >> kShift & 15); });
+}
+template <int kShift>
+inline F32x16 ByteCode(const I32x16& w) {
+  return Floats([&](int i) { return static_cast<float>(w.v[i] >> kShift & 255); });
+}
 template <class T, int kHigh>
 inline F32x16 HalfOfWord(const I32x16& w) {
   return Floats([&](int i) {
@@ -216,13 +229,13 @@ inline F32x16 AsFloats(const I32x16& w) {
 }
 struct NibbleTable {
   float scale;
-  float zero;
+  float offset;
 };
-inline NibbleTable MakeNibbleTable(float scale, float zero) { return {scale, zero}; }
+inline NibbleTable MakeNibbleTable(float scale, float offset) { return {scale, offset}; }
 template <int kShift>
 inline F32x16 LookUp(const NibbleTable& table, const I32x16& w) {
   return Floats([&](int i) {
-    return table.scale * (static_cast<float>(w.v[i] >> kShift & 15) - table.zero);
+    return __builtin_fmaf(static_cast<float>(w.v[i] >> kShift & 15), table.scale, table.offset);
   });
 }
 inline I32x16 ExpandShorts(const uint8_t* p) {

@@ -7,6 +7,7 @@
 #include "atom/kernels/reference/exp.h"
 #include "atom/kernels/reference/reference_backend.h"
 #include "atom/kernels/reference/reference_kv_layer.h"
+#include "atom/quant/head_hadamard.h"
 
 namespace atom::kernels::reference {
 namespace {
@@ -37,6 +38,7 @@ Rows ReadRows(const ReferenceKvLayer& kv, int64_t kv_head, std::span<const int32
 /// What the queries of a chunk read: quantized positions, and the newest ones as fp16.
 struct History {
   quant::KvFormat format;
+  std::vector<float> mean;  ///< what all keys lack, where it does not cancel; or empty
   Rows quantized;
   Rows exact;  ///< empty without an exact window
 
@@ -53,6 +55,16 @@ std::span<const int32_t> PartOf(std::span<const int32_t> values, std::span<const
                         static_cast<size_t>(starts[s + 1] - starts[s]));
 }
 
+/// The mean that was taken from a head's keys, rotated as they are. Without a softcap it adds the
+/// same to each score of a query, which cancels in the softmax.
+std::vector<float> MeanToRestore(const KvShape& kv, int64_t kv_head, const AttentionShape& shape) {
+  if (shape.softcap == 0.0f || kv.format.key_mean.empty()) return {};
+  const auto first = kv.format.key_mean.begin() + kv_head * kv.head_dim;
+  std::vector<float> mean(first, first + kv.head_dim);
+  if (kv.format.hadamard) quant::RotateHead(mean);
+  return mean;
+}
+
 /// Of a sequence of the step, from the first position on that one of its queries sees.
 History ReadHistory(const KvLayer& kv, int64_t kv_head, const StepView& step, size_t s,
                     const AttentionShape& shape) {
@@ -61,6 +73,7 @@ History ReadHistory(const KvLayer& kv, int64_t kv_head, const StepView& step, si
   const int64_t length = step.kv_lengths[s];
   const std::span<const int32_t> pages = PartOf(step.pages, step.page_starts, s);
   History history{.format = kv.shape().format,
+                  .mean = MeanToRestore(kv.shape(), kv_head, shape),
                   .quantized = ReadRows(ReferenceKvLayer::Of(kv), kv_head, pages, 0, seen, length),
                   .exact = {}};
   if (history.format.exact_window == 0) return history;
@@ -85,11 +98,12 @@ Partial AttendTile(const AttentionShape& shape, std::span<const float> q, const 
                    int64_t position, int64_t first, int64_t count) {
   const auto d = static_cast<int64_t>(q.size());
   const float divisor = shape.ScoreDivisor();
+  const float of_mean = history.mean.empty() ? 0.0f : FmaChain(q.data(), history.mean.data(), d);
   float scores[kTilePositions];
   Partial tile(q.size());
   for (int64_t j = 0; j < count; ++j) {
     const float* key = history.Of(position, first + j).keys.data() + (first + j) * d;
-    scores[j] = FmaChain(q.data(), key, d) / divisor;
+    scores[j] = (FmaChain(q.data(), key, d) + of_mean) / divisor;
     if (shape.softcap != 0.0f) scores[j] = shape.softcap * Tanh(scores[j] / shape.softcap);
     tile.max = std::max(tile.max, scores[j]);
   }

@@ -37,15 +37,6 @@ void NormalizeHead(const DeviceBuffer* weight, float eps, std::span<float> head)
   RmsNorm(head, {static_cast<const float*>(weight->data()), head.size()}, eps, head);
 }
 
-/// With a softcap the mean that was taken from all keys does not cancel: it is put back.
-void RestoreMean(const quant::KvFormat& format, int64_t kv_head, std::span<float> key) {
-  if (format.key_mean.empty()) return;
-  std::vector<float> mean(key.size());
-  std::copy_n(format.key_mean.begin() + kv_head * std::ssize(key), key.size(), mean.begin());
-  if (format.hadamard) quant::RotateHead(mean);
-  for (size_t i = 0; i < key.size(); ++i) key[i] += mean[i];
-}
-
 }  // namespace
 
 void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape,
@@ -97,13 +88,9 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
       if (fake_before) quant::FakeQuantizeKv(format, key_clip, values);
       Rotate(angles, values);
       quant::TransformKey(format, head, values);
-      const bool restores = shape.softcap != 0.0f;
-      std::vector<float> exact = values;
-      if (restores) RestoreMean(format, head, exact);
-      put_exact(head, true, exact);
+      put_exact(head, true, values);
       if (fake_after) quant::FakeQuantizeKv(format, key_clip, values);
       StoreKvRow(format, key_clip, values, own.Key(slot, head));
-      if (restores) RestoreMean(format, head, own.Key(slot, head));
 
       std::ranges::copy(head_at(shape.heads + shape.kv_heads + head), values.begin());
       put_exact(head, false, values);
