@@ -354,8 +354,13 @@ TEST_F(CliTest, ANullQuantizationConfigIsNone) {
   nlohmann::json config = tests::TinyConfig({});
   config["quantization_config"] = nullptr;
   tests::WriteText(model() / "config.json", config.dump());
-  const Outcome run = Atom("inspect " + model().string());
-  EXPECT_EQ(run.exit_code, 0) << run.err;
+  for (const std::string& command :
+       {"inspect " + model().string(), "generate " + model().string() + " -n 2 -p hello",
+        "eval " + model().string() + " --ppl " + text().string(),
+        QuantizeArguments("q") + " --recipe rtn-w4a4"}) {
+    const Outcome run = Atom(command);
+    EXPECT_EQ(run.exit_code, 0) << command << run.err;
+  }
 }
 
 TEST_F(CliTest, AModelThatOverflowsSaysWhere) {

@@ -76,6 +76,29 @@ TEST(ServiceTest, ListsTokenizesAndDetokenizes) {
   EXPECT_NE(service.Ask(Get("/")).find("<!doctype html>"), std::string::npos);
 }
 
+// A bos that a template or a client spells is part of the text: what follows it starts none, and
+// has no space in front.
+TEST(ServiceTest, APromptHasTheSameIdsHoweverItIsAsked) {
+  TinyServed served;
+  served.chat_template = chat::ChatTemplate::FromName("llama-2").value();
+  ScriptedEngine engine;
+  const RunningServer server(engine, served.model, WithoutLog({}));
+  const std::string messages = R"("messages": [{"role": "user", "content": "Hi"}])";
+  const std::string prompt = R"("prompt": "<s>[INST] Hi [/INST]")";
+  const json of_chat = server.AskJson("/tokenize", "{" + messages + "}");
+  EXPECT_EQ(of_chat["tokens"][0], 1);
+  EXPECT_EQ(of_chat["tokens"][1], 3 + '[');
+  for (const char* more : {"", R"(, "add_special_tokens": false)"}) {
+    EXPECT_EQ(server.AskJson("/tokenize", "{" + prompt + more + "}")["tokens"], of_chat["tokens"]);
+    const json answer =
+        server.AskJson("/v1/completions", "{" + prompt + more + R"(, "max_tokens": 1})");
+    EXPECT_EQ(answer["usage"]["prompt_tokens"], of_chat["count"]);
+  }
+  const json answer =
+      server.AskJson("/v1/chat/completions", "{" + messages + R"(, "max_tokens": 1})");
+  EXPECT_EQ(answer["usage"]["prompt_tokens"], of_chat["count"]);
+}
+
 TEST(ServiceTest, DisconnectingCancelsInEveryState) {
   RunningService service;
   service.engine.most_tokens = 5;

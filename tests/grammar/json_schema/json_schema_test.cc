@@ -744,6 +744,17 @@ const std::vector<std::string_view> kWalkedSchemas = {
         "additionalProperties": false}]}}, "$ref": "#/$defs/expr"})",
     R"({"allOf": [{"type": "object", "properties": {"a": {"minLength": 2}}},
         {"properties": {"a": {"type": "string", "maxLength": 3}}, "required": ["a"]}]})",
+    R"({"type": "integer", "multipleOf": 5})",
+    R"({"type": "number", "multipleOf": 0.01, "minimum": -2.5, "exclusiveMaximum": 7.25})",
+    R"({"type": "integer", "multipleOf": 86400, "exclusiveMinimum": 0})",
+    R"({"type": "number", "exclusiveMinimum": 0.1, "maximum": 0.25})",
+    R"({"type": "number", "exclusiveMinimum": -1.5, "exclusiveMaximum": 3.75})",
+    R"({"type": "integer", "minimum": -9223372036854775808, "maximum": 9223372036854775807})",
+    R"({"type": "array", "items": {"type": "string", "enum": ["a", "bc", "d", "bcd", "e"]},
+        "uniqueItems": true, "minItems": 2, "maxItems": 4})",
+    R"({"type": "string", "enum": ["a", "bc", "bd", "cde"], "minLength": 2, "pattern": "^b"})",
+    R"({"type": "array", "items": {"type": "string", "maxLength": 100000}, "maxItems": 50000})",
+    R"({"type": "string", "pattern": "^(?!_)(?=.*\\d)[a-z_0-9]{2,9}$"})",
 };
 
 TEST(JsonSchema, RandomTextsAreValid) {

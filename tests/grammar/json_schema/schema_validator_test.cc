@@ -41,6 +41,9 @@ std::string CheckNumber(const std::string& keyword, const json& bound, const jso
   if (keyword == "maximum" && x > b) return keyword;
   if (keyword == "exclusiveMinimum" && x <= b) return keyword;
   if (keyword == "exclusiveMaximum" && x >= b) return keyword;
+  // As far as doubles can tell.
+  if (keyword == "multipleOf" && std::abs(std::remainder(x, b)) > 1e-9 * std::abs(x))
+    return keyword;
   return "";
 }
 
@@ -83,6 +86,11 @@ std::string CheckObject(const json& schema, const json& value, const json& root)
 std::string CheckArray(const json& schema, const json& value, const json& root) {
   if (value.size() < schema.value("minItems", size_t{0})) return "minItems";
   if (value.size() > schema.value("maxItems", size_t{1} << 60)) return "maxItems";
+  for (size_t i = 0; schema.value("uniqueItems", false) && i < value.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (value[i] == value[j]) return "uniqueItems";
+    }
+  }
   const json prefix = schema.value("prefixItems", json::array());
   for (size_t i = 0; i < value.size(); ++i) {
     const json rule = i < prefix.size() ? prefix[i] : schema.value("items", json(true));
