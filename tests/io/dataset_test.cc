@@ -107,6 +107,17 @@ TEST_F(DatasetTest, TextIsUtf8OrItsEncodingIsNamed) {
   EXPECT_THAT(error_of(wide(text, "", true)), HasSubstr("is UTF-16, expected UTF-8"));
   EXPECT_THAT(error_of(wide(text, "", false)), HasSubstr("is UTF-16, expected UTF-8"));
   EXPECT_THAT(error_of(std::string("\xff\xfe\0\0T\0\0\0", 8)), HasSubstr("is UTF-32"));
+  std::string four;
+  std::string cyrillic;  // a letter beyond Latin, д, in front of each of them
+  for (const char c : text) {
+    four += std::string{'\0', '\0', '\0', c};
+    cyrillic += std::string{'\x04', '4', '\0', c};
+  }
+  EXPECT_THAT(error_of(four), HasSubstr("is UTF-32, expected UTF-8"));
+  EXPECT_THAT(error_of(four.substr(3)), HasSubstr("is UTF-32, expected UTF-8"));
+  EXPECT_THAT(error_of(cyrillic), HasSubstr("is UTF-16, expected UTF-8"));
+  EXPECT_THAT(error_of("\x1f\x8b\x08 and so on"), HasSubstr("is compressed (gzip)"));
+  EXPECT_THAT(error_of("PAR1 and so on"), HasSubstr("is a Parquet file"));
   EXPECT_THAT(error_of("caf\xe9 au lait"),
               AllOf(HasSubstr("byte 0xe9 at offset 3"), HasSubstr("Latin-1")));
   EXPECT_THAT(error_of("cut in the middle of \xe2\x82"), HasSubstr("offset 21"));

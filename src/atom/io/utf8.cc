@@ -1,6 +1,7 @@
 #include "atom/io/utf8.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 namespace atom::io {
@@ -8,16 +9,37 @@ namespace {
 
 using std::string_view_literals::operator""sv;
 
-/// By its byte-order mark, or by the zeros that Latin letters have in UTF-16.
+struct Magic {
+  std::string_view bytes;
+  std::string_view name;
+};
+constexpr auto kMagics = std::to_array<Magic>({{"\x1f\x8b"sv, "compressed (gzip)"},
+                                               {"\x28\xb5\x2f\xfd"sv, "compressed (zstd)"},
+                                               {"\xfd\x37zXZ"sv, "compressed (xz)"},
+                                               {"PK\x03\x04"sv, "a zip archive"},
+                                               {"PAR1"sv, "a Parquet file"},
+                                               {"%PDF-"sv, "a PDF file"}});
+
+/// Not in a text, but for white space and escapes.
+bool IsControl(char c) {
+  return static_cast<unsigned char>(c) < 0x20 && (c < '\t' || c > '\r') && c != '\x1b';
+}
+
+/// By its byte-order mark, or by the bytes below a space that letters have in UTF-16 (at even or
+/// odd places) and in UTF-32 (two next to each other in four).
 std::optional<std::string_view> WideEncoding(std::string_view text) {
   if (text.starts_with("\xff\xfe\0\0"sv) || text.starts_with("\0\0\xfe\xff"sv)) return "UTF-32";
   if (text.starts_with("\xff\xfe"sv) || text.starts_with("\xfe\xff"sv)) return "UTF-16";
   constexpr size_t kSample = 4096;
   const std::string_view sample = text.substr(0, std::min(text.size(), kSample));
-  size_t zeros[2] = {0, 0};  // at even and odd places
-  for (size_t i = 0; i < sample.size(); ++i) zeros[i % 2] += sample[i] == '\0' ? 1 : 0;
-  const size_t most = std::max(zeros[0], zeros[1]);
-  if (4 * most > sample.size() && 16 * std::min(zeros[0], zeros[1]) < most) return "UTF-16";
+  std::array<size_t, 4> controls = {};  // by place
+  for (size_t i = 0; i < sample.size(); ++i) controls[i % 4] += IsControl(sample[i]) ? 1 : 0;
+  const auto many = [&](size_t place) { return 8 * controls[place] > sample.size(); };
+  if ((many(0) && many(1)) || (many(2) && many(3))) return "UTF-32";
+  const size_t even = controls[0] + controls[2];
+  const size_t odd = controls[1] + controls[3];
+  const size_t most = std::max(even, odd);
+  if (4 * most > sample.size() && 16 * std::min(even, odd) < most) return "UTF-16";
   return std::nullopt;
 }
 
@@ -48,6 +70,10 @@ size_t FirstInvalidUtf8(std::string_view text) {
 }
 
 Status CheckUtf8(std::string_view text, const std::string& source) {
+  for (const Magic& magic : kMagics) {
+    if (!text.starts_with(magic.bytes)) continue;
+    return MakeError("{}: is {}, expected text in UTF-8", source, magic.name);
+  }
   if (const std::optional<std::string_view> wide = WideEncoding(text)) {
     return MakeError("{}: is {}, expected UTF-8: convert it first (iconv -f {} -t UTF-8)", source,
                      *wide, *wide);

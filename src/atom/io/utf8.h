@@ -16,8 +16,8 @@ size_t Utf8SequenceLength(std::string_view text);
 /// The position of the first byte that is not UTF-8, or npos.
 size_t FirstInvalidUtf8(std::string_view text);
 
-/// An Error that says what the file seems to be instead: UTF-16 or UTF-32 by its byte-order mark or
-/// its zeros, else an encoding of single bytes.
+/// An Error that says what the file seems to be instead: compressed or another format by its first
+/// bytes, UTF-16 or UTF-32 by its byte-order mark or its zeros, else an encoding of single bytes.
 Status CheckUtf8(std::string_view text, const std::string& source);
 
 }  // namespace atom::io
