@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "atom/core/check.h"
 #include "atom/quant/group_quant.h"
 
 #include "device_under_test.h"
@@ -133,9 +134,9 @@ class Conversations {
   std::vector<float> Cached(const Cache& cache, int which, int64_t head, Position at) const {
     const UnpackedKvPage& page = cache[static_cast<size_t>(PageOf(at))];
     const std::vector<float>& values = which == 0 ? page.keys : page.values;
-    const auto first =
-        values.begin() + (head * page_positions_ + at.position % page_positions_) * d();
-    return std::vector<float>(first, first + d());
+    const int64_t first = (head * page_positions_ + at.position % page_positions_) * d();
+    ATOM_CHECK(head < shape().kv_heads, "the cache has fewer heads");
+    return std::vector<float>(values.begin() + first, values.begin() + first + d());
   }
 
  private:

@@ -180,10 +180,11 @@ TEST_P(KvTransformTest, AttentionOfExactKeysStays) {
       for (int64_t p = 0; p < kLengths[2]; ++p) {
         for (int64_t head = 0; head < shape.heads; ++head) {
           const Position at{2, p};
+          const int64_t kv_head = head / (shape.heads / shape.kv_heads);
           double key_norm = 0.0, largest = 0.0;
           for (int64_t j = 0; j <= p; ++j) {
-            key_norm = std::max(key_norm, Norm(plain.Cached(exact, 0, head / 2, {2, j})));
-            for (const float v : plain.Cached(exact, 1, head / 2, {2, j})) {
+            key_norm = std::max(key_norm, Norm(plain.Cached(exact, 0, kv_head, {2, j})));
+            for (const float v : plain.Cached(exact, 1, kv_head, {2, j})) {
               largest = std::max(largest, std::abs(double{v}));
             }
           }
