@@ -119,7 +119,9 @@ struct AmxColumn {
         const int8_t* from = x + row * b.codes_stride + 4 * first;
         const int64_t rows = b.rows - row < 2 * kTileRows ? b.rows - row : 2 * kTileRows;
         if (rows > kTileRows) {
-          for (int v = 0; v < V; v += 2) MultiplyTiles<2, 2>(b, row, v, from, lines, first == 0);
+          for (int v = 0; v < V; v += 2) {
+            MultiplyTiles<2, 2>(b, row, v, from, lines, first == 0);
+          }
         } else {
           MultiplyTiles<1, V>(b, row, 0, from, lines, first == 0);
         }
