@@ -543,6 +543,51 @@ TEST_P(LinearTest, AgreesWithTheReference) {
   }
 }
 
+/// Products of many rows are cut into blocks, their inputs into pieces that fit a cache.
+TEST_P(LinearTest, ManyRowsAndColumnsAgreeWithTheReference) {
+  if (format().dense_weight.has_value() || !SharesEveryRounding(backend())) return;
+  if (format().shapes.front().group != 128) return;  // groups and outliers of K = 640 and 1156
+  Device device(backend());
+  Device reference(BackendCase{"reference", ""});
+  for (const KShape& shape : {KShape{640, 0, 64}, KShape{1088, 68, 32}}) {
+    for (const int64_t m : {5, 153}) {
+      const Operands o = RandomOperands(format(), shape, m, 70, true);
+      ASSERT_TRUE(SameBits(RunLinear(device, o), RunLinear(reference, o)))
+          << "M " << m << ", K4 " << shape.k4;
+    }
+  }
+}
+
+/// Codes and multipliers at their ends, all of one sign: nothing on the way saturates or wraps
+/// around for good.
+TEST_P(LinearTest, TheLargestSumsAreExact) {
+  if (format().dense_weight.has_value() || !SharesEveryRounding(backend())) return;
+  if (format().shapes.front().group != 128) return;
+  Device device(backend());
+  for (const KShape& shape : {KShape{512, 64, 32}, KShape{512, 64, 256}}) {
+    for (const int64_t m : {2, 12}) {
+      Operands o = RandomOperands(format(), shape, m, 35, false);
+      for (int64_t row = 0; row < m; ++row) {
+        std::fill_n(o.x.begin() + row * o.k, o.k, row % 2 == 0 ? -1.0f : 1.0f);  // clipped at 0.9
+      }
+      QuantizedMatrix& w = *o.packed;
+      for (int64_t n = 0; n < o.n; ++n) {
+        for (int64_t k = 0; k < w.k4; ++k) w.SetCode4(n, k, n % 3 == 0 ? 7 : -8);
+        std::fill_n(w.codes8.begin() + n * w.k8, w.k8, n % 3 == 0 ? 127 : -128);
+        for (int64_t g = 0; g < w.groups() && format().two_level; ++g) w.SetMultiplier4(n, g, 15);
+      }
+      const UnpackedActivation x = device->Unpack(*Quantize(device, o, 0, o.m));
+      const std::vector<float> y = RunLinear(device, o);
+      for (int64_t row = 0; row < m; ++row) {
+        for (int64_t n = 0; n < o.n; ++n) {
+          ASSERT_EQ(y[static_cast<size_t>(row * o.n + n)], Chain(o, x, row, n))
+              << "G " << shape.group << ", M " << m << " at " << row << ", " << n;
+        }
+      }
+    }
+  }
+}
+
 /// `--simulate` on a packed artifact: fake-quantized rows times the same packed weight.
 TEST_P(LinearTest, SimulatedRowsGiveTheBitsOfTheirCodes) {
   if (format().activation_bits == 16 || !SharesEveryRounding(backend())) return;

@@ -10,14 +10,19 @@ namespace atom::kernels::cpu {
 namespace {
 
 using quant::QuantizedMatrix;
+using quant::ScaleFormat;
 
-QuantizedMatrix RandomMatrix(int64_t n, int64_t k4, int64_t k8, int64_t group) {
-  QuantizedMatrix matrix(n, k4, k8, group);
+QuantizedMatrix RandomMatrix(int64_t n, int64_t k4, int64_t k8, int64_t group, ScaleFormat scales) {
+  QuantizedMatrix matrix(n, k4, k8, group, scales);
   Rng random(static_cast<uint64_t>(n + 3 * k4 + 7 * k8 + 11 * group));
   for (uint8_t& byte : matrix.codes4) byte = static_cast<uint8_t>(random.Below(256));
   for (int8_t& code : matrix.codes8) code = static_cast<int8_t>(random.Below(256) - 128);
   for (Half& scale : matrix.scales4) scale.bits = static_cast<uint16_t>(1 + random.Below(0x7bff));
   for (Half& scale : matrix.scales8) scale.bits = static_cast<uint16_t>(1 + random.Below(0x7bff));
+  for (float& scale : matrix.row_scales4) scale = static_cast<float>(1 + random.Below(1000));
+  for (int64_t i = 0; i < n * matrix.groups() && scales == ScaleFormat::kTwoLevel; ++i) {
+    matrix.SetMultiplier4(i % n, i / n, static_cast<int>(1 + random.Below(15)));
+  }
   return matrix;
 }
 
@@ -28,8 +33,15 @@ class Drawing {
   std::vector<uint8_t> Bytes(const PackedLayout& l) {
     for (int64_t first = 0; first < l.panels * 32; first += 32) {
       for (int64_t g = 0; g < l.groups; ++g) {
+        if (l.two_level && g % 4 == 0) AddMultipliers(first, g);
         for (int64_t d = 0; d < l.group_dwords; ++d) AddNibbles(first, g, g * l.group / 4 + d);
+        if (l.two_level) continue;
         AddScales(first, [&](int64_t n) { return m_.scales4[static_cast<size_t>(g * m_.n + n)]; });
+      }
+      for (int64_t n = first; l.two_level && n < first + 32; ++n) {
+        const float scale = n < m_.n ? m_.row_scales4[static_cast<size_t>(n)] : 0.0f;
+        const auto* bytes = reinterpret_cast<const uint8_t*>(&scale);
+        bytes_.insert(bytes_.end(), bytes, bytes + sizeof(scale));
       }
       if (l.k8 == 0) continue;
       for (int64_t d = 0; d < l.outlier_dwords; ++d) AddOutliers(first, d);
@@ -48,6 +60,16 @@ class Drawing {
       for (int64_t k = 4 * d; k < 4 * d + 4; ++k) {
         bytes_.push_back(
             static_cast<uint8_t>(Nibble(first + i, k, g) | Nibble(first + i + 16, k, g) << 4));
+      }
+    }
+  }
+  void AddMultipliers(int64_t first, int64_t first_group) {
+    const auto multiplier = [&](int64_t n, int64_t g) {
+      return n < m_.n && g < m_.groups() ? m_.Multiplier4(n, g) : 0;
+    };
+    for (int64_t n = first; n < first + 16; ++n) {
+      for (int64_t g = first_group; g < first_group + 4; ++g) {
+        bytes_.push_back(static_cast<uint8_t>(multiplier(n, g) | multiplier(n + 16, g) << 4));
       }
     }
   }
@@ -77,7 +99,9 @@ struct Columns {
   int64_t k4, k8, group;
 };
 
-TEST(PanelPackingTest, IntegerPanelsAreAsDrawn) {
+class PanelPackingTest : public testing::TestWithParam<ScaleFormat> {};
+
+TEST_P(PanelPackingTest, IntegerPanelsAreAsDrawn) {
   ThreadPool pool(3);
   for (const auto& [k4, k8, group] : std::vector<Columns>{{256, 128, 128},
                                                           {512, 0, 512},
@@ -92,7 +116,7 @@ TEST(PanelPackingTest, IntegerPanelsAreAsDrawn) {
                                                           {0, 200, 0},
                                                           {0, 5, 0}}) {
     for (const int64_t n : {1, 16, 31, 32, 33, 100}) {
-      const QuantizedMatrix matrix = RandomMatrix(n, k4, k8, group);
+      const QuantizedMatrix matrix = RandomMatrix(n, k4, k8, group, GetParam());
       const auto packed = PackIntegerWeight(matrix, {}, pool);
       const std::vector<uint8_t> expected = Drawing(matrix).Bytes(*packed->layout);
       ASSERT_EQ(packed->data.size(), expected.size());
@@ -103,7 +127,13 @@ TEST(PanelPackingTest, IntegerPanelsAreAsDrawn) {
   }
 }
 
-TEST(PanelPackingTest, DensePanelsAreAsDrawn) {
+INSTANTIATE_TEST_SUITE_P(Scales, PanelPackingTest,
+                         testing::Values(ScaleFormat::kFp16, ScaleFormat::kTwoLevel),
+                         [](const auto& scales) {
+                           return scales.param == ScaleFormat::kFp16 ? "fp16" : "two_level";
+                         });
+
+TEST(DensePanelPackingTest, PanelsAreAsDrawn) {
   ThreadPool pool(3);
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     const int64_t size = DTypeSize(dtype);

@@ -45,7 +45,8 @@ void GemmProduct::MakeWeights(const GemmKernel& kernel, int64_t n, int64_t k,
   format_ = quant::ActivationFormatFor(recipe, k, /*simulated=*/false);
   std::vector<quant::QuantizedMatrix> matrices;
   for (int64_t i = 0; i < kDistinct; ++i) {
-    matrices.push_back(RandomMatrix(rng, quant::WeightFormatFor(recipe), n, k));
+    matrices.push_back(
+        RandomMatrix(rng, quant::WeightFormatFor(recipe), n, k, recipe.weight.scales));
   }
   weight_bytes_ = WeightBytes(matrices.front());
   const int64_t copies = CopiesFor(rotate_bytes, weight_bytes_);

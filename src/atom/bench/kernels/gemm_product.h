@@ -22,6 +22,8 @@ struct GemmKernel {
 inline constexpr std::array kGemmKernels = {
     GemmKernel{"w4a4", "atom-w4a4", DType::kF32, true},
     GemmKernel{"w4a8", "w4a8-plain", DType::kF32, true},
+    GemmKernel{"w4a4-two-level", "atom-best", DType::kF32, true},
+    GemmKernel{"w4a8-two-level", "atom-w4a8", DType::kF32, true},
     GemmKernel{"w8a8", "w8a8", DType::kF32, true},
     GemmKernel{"w4a16", "w4a16-plain"},
     GemmKernel{"bf16", "", DType::kBF16},

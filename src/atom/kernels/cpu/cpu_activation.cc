@@ -7,8 +7,9 @@ namespace {
 
 /// Does the format have codes that a product of integers can use?
 bool HasIntegerCodes(const quant::ActivationFormat& format) {
-  return format.number == quant::NumberFormat::kInt && format.symmetric && format.bits <= 8 &&
-         format.scales == quant::ScaleFormat::kFp16 &&
+  const int most_bits = format.scales == quant::ScaleFormat::kTwoLevel ? 4 : 8;
+  return format.number == quant::NumberFormat::kInt && format.symmetric &&
+         format.bits <= most_bits &&
          (format.outlier_columns == 0 || format.outlier_format == quant::OutlierFormat::kInt8);
 }
 
@@ -18,12 +19,18 @@ int64_t SectionBytes(int64_t count) { return (count + 63) / 64 * 64 + 64; }
 /// Where the parts of a row lie.
 struct RowPlaces {
   RowPlaces(const quant::ActivationFormat& format, int64_t k) {
+    const bool two_level = format.scales == quant::ScaleFormat::kTwoLevel;
     if (format.dense()) {
       stride = (k + 15) / 16 * 16 + 16;
+      scales_stride = format.simulated ? 1 : 0;
       return;
     }
     const int64_t k4 = k - format.outlier_columns;
     groups = k4 == 0 ? 0 : format.group == 0 ? 1 : k4 / format.group;
+    if (two_level) {
+      multiplier_stride = (groups + 15) / 16 * 16;
+      groups = 1;
+    }
     outlier_offset = SectionBytes(k4);
     codes_stride = outlier_offset;
     if (format.outlier_columns > 0) codes_stride += SectionBytes(format.outlier_columns);
@@ -37,6 +44,7 @@ struct RowPlaces {
   int64_t outlier_offset = 0;
   int64_t scales_stride = 0;
   int64_t groups = 0;
+  int64_t multiplier_stride = 0;
 };
 
 AlignedMemory Rows(int64_t rows, int64_t row_bytes) {
@@ -48,7 +56,8 @@ AlignedMemory Rows(int64_t rows, int64_t row_bytes) {
 int64_t CpuActivation::Bytes(const quant::ActivationFormat& format, int64_t columns,
                              int64_t capacity) {
   const RowPlaces row(format, columns);
-  return capacity * (row.DenseBytes() + row.codes_stride + row.ScaleBytes());
+  return capacity *
+         (row.DenseBytes() + row.codes_stride + row.ScaleBytes() + row.multiplier_stride);
 }
 
 CpuActivation::CpuActivation(const quant::ActivationFormat& activation_format, int64_t columns,
@@ -66,12 +75,11 @@ CpuActivation::CpuActivation(const quant::ActivationFormat& activation_format, i
   outlier_offset = row.outlier_offset;
   scales_stride = row.scales_stride;
   groups = row.groups;
-  if (format().dense()) {
-    dense = Rows(row_capacity, row.DenseBytes());
-  } else {
-    codes = Rows(row_capacity, codes_stride);
-    scales = Rows(row_capacity, row.ScaleBytes());
-  }
+  multiplier_stride = row.multiplier_stride;
+  dense = Rows(row_capacity, row.DenseBytes());
+  codes = Rows(row_capacity, codes_stride);
+  scales = Rows(row_capacity, row.ScaleBytes());
+  multipliers = Rows(row_capacity, multiplier_stride);
 }
 
 const CpuActivation& CpuActivation::Of(const PackedActivation& activation) {
@@ -85,6 +93,23 @@ CpuActivation& CpuActivation::Of(PackedActivation& activation) {
   ATOM_CHECK(own != nullptr, "the activation was made by another backend");
   return *own;
 }
+
+namespace {
+
+/// Codes are what is left of the row's bytes without their multipliers.
+void UnpackMultipliers(const CpuActivation& a, int64_t row, UnpackedActivation& out) {
+  const uint8_t* multipliers = a.MultipliersRow(row);
+  int8_t* codes = out.codes.data() + row * a.k();
+  for (int64_t g = 0; g < a.k4() / a.group(); ++g) {
+    out.multipliers.push_back(multipliers[g]);
+    for (int64_t k = g * a.group(); k < (g + 1) * a.group(); ++k) {
+      codes[k] = static_cast<int8_t>(codes[k] / multipliers[g]);
+    }
+  }
+  out.row_scales.push_back(a.ScalesRow(row)[0]);
+}
+
+}  // namespace
 
 UnpackedActivation UnpackActivation(const CpuActivation& a) {
   UnpackedActivation out;
@@ -100,7 +125,11 @@ UnpackedActivation UnpackActivation(const CpuActivation& a) {
     out.codes.insert(out.codes.end(), codes + a.outlier_offset,
                      codes + a.outlier_offset + outliers);
     const float* scales = a.ScalesRow(row);  // fp16 values, widened: exact both ways
-    for (int64_t g = 0; g < a.groups; ++g) out.scales.push_back(ToHalf(scales[g]));
+    if (a.two_level()) {
+      UnpackMultipliers(a, row, out);
+    } else {
+      for (int64_t g = 0; g < a.groups; ++g) out.scales.push_back(ToHalf(scales[g]));
+    }
     if (outliers > 0) out.outlier_scales.push_back(ToHalf(scales[a.groups]));
   }
   return out;

@@ -35,9 +35,7 @@ class CpuBackend final : public Backend {
                        pool_.threads() == 1 ? "thread" : "threads");
   }
   DType hidden_dtype() const override { return DType::kF32; }
-  bool HasKernels(quant::Feature feature) const override {
-    return feature != quant::Feature::kTwoLevelScales;
-  }
+  bool HasKernels(quant::Feature) const override { return true; }
   bool simulates() const override { return true; }
 
   /// Kernels read whole vectors, also behind the last KV row of the last page.

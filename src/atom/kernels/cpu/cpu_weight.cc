@@ -21,8 +21,13 @@ PackedLayout MakeLayout(const quant::QuantizedView& weight) {
   // A group that starts in the middle of a line may end in the middle of another.
   l.group_dwords = l.group % 4 == 0 ? l.group / 4 : (l.group + 5) / 4;
   l.outlier_dwords = (l.k8 + 3) / 4;
-  l.group_bytes = (l.group_dwords + 1) * kLineBytes;
-  l.panel_bytes = l.groups * l.group_bytes;
+  l.two_level = weight.scale_format() == quant::ScaleFormat::kTwoLevel;
+  l.group_bytes = (l.group_dwords + (l.two_level ? 0 : 1)) * kLineBytes;
+  l.low_bytes = l.groups * l.group_bytes;
+  if (l.two_level) {
+    l.low_bytes += ((l.groups + kBlockGroups - 1) / kBlockGroups + kRowScaleLines) * kLineBytes;
+  }
+  l.panel_bytes = l.low_bytes;
   if (l.k8 > 0) l.panel_bytes += (2 * l.outlier_dwords + 1) * kLineBytes;
   l.panels = (l.n + kPanelOutputs - 1) / kPanelOutputs;
   return l;
@@ -34,29 +39,37 @@ void UnpackRow(const PackedLayout& l, const std::byte* panel, int64_t row,
   const int64_t i = row % kPanelOutputs;
   const int64_t lane = 4 * (i % kHalfPanel);
   const int64_t half = i / kHalfPanel;
+  const auto nibble_at = [&](const std::byte* line, int64_t j) {
+    const int byte = std::to_integer<int>(line[lane + j]);
+    return half == 0 ? byte & 15 : byte >> 4;
+  };
+  const auto scale_at = [&]<class T>(const std::byte* line, T& scale) {
+    std::memcpy(&scale, line + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  };
   for (int64_t k = 0; k < l.k4; ++k) {
     const int64_t g = k / l.group;
     const int64_t d = k / 4 - g * l.group / 4;
-    const int byte = std::to_integer<int>(panel[g * l.group_bytes + d * kLineBytes + lane + k % 4]);
-    weight.SetCode4(row, k, (half == 0 ? byte & 15 : byte >> 4) - 8);
+    weight.SetCode4(row, k, nibble_at(panel + GroupOffset(l, g) + d * kLineBytes, k % 4) - 8);
   }
-  const auto scale_at = [&](const std::byte* line) {
-    Half scale;
-    std::memcpy(&scale, line + i * static_cast<int64_t>(sizeof(Half)), sizeof(scale));
-    return scale;
-  };
   for (int64_t g = 0; g < l.groups; ++g) {
-    weight.scales4[static_cast<size_t>(g * l.n + row)] =
-        scale_at(panel + (g + 1) * l.group_bytes - kLineBytes);
+    if (l.two_level) {
+      weight.SetMultiplier4(row, g, nibble_at(panel + MultiplierOffset(l, g), g % kBlockGroups));
+    } else {
+      scale_at(panel + (g + 1) * l.group_bytes - kLineBytes,
+               weight.scales4[static_cast<size_t>(g * l.n + row)]);
+    }
+  }
+  if (l.two_level) {
+    scale_at(panel + RowScaleOffset(l), weight.row_scales4[static_cast<size_t>(row)]);
   }
   if (l.k8 == 0) return;
-  const std::byte* outliers = panel + l.groups * l.group_bytes;
+  const std::byte* outliers = panel + l.low_bytes;
   for (int64_t k = 0; k < l.k8; ++k) {
     const std::byte code = outliers[(2 * (k / 4) + half) * kLineBytes + lane + k % 4];
     weight.codes8[static_cast<size_t>(row * l.k8 + k)] =
         static_cast<int8_t>(std::to_integer<int>(code) - 128);
   }
-  weight.scales8[static_cast<size_t>(row)] = scale_at(outliers + 2 * l.outlier_dwords * kLineBytes);
+  scale_at(outliers + 2 * l.outlier_dwords * kLineBytes, weight.scales8[static_cast<size_t>(row)]);
 }
 
 void SetBias(std::span<const float> bias, CpuWeight& weight) {
@@ -76,7 +89,6 @@ const CpuWeight& CpuWeight::Of(const PackedWeight& weight) {
 std::unique_ptr<CpuWeight> PackIntegerWeight(const quant::QuantizedView& weight,
                                              std::span<const float> bias, ThreadPool& pool) {
   ATOM_CHECK(weight.k() > 0, "a weight without inputs");
-  ATOM_CHECK(weight.scale_format() == quant::ScaleFormat::kFp16, "a weight of two-level scales");
   auto packed = std::make_unique<CpuWeight>(weight.n, weight.k());
   SetBias(bias, *packed);
   packed->layout = MakeLayout(weight);
@@ -106,7 +118,9 @@ std::unique_ptr<CpuWeight> PackDenseWeight(const TensorView& weight, std::span<c
 quant::QuantizedMatrix UnpackIntegerWeight(const CpuWeight& packed) {
   ATOM_CHECK(packed.layout.has_value(), "Unpack of a dense weight");
   const PackedLayout& l = *packed.layout;
-  quant::QuantizedMatrix weight(l.n, l.k4, l.k8, l.group);
+  quant::QuantizedMatrix weight(
+      l.n, l.k4, l.k8, l.group,
+      l.two_level ? quant::ScaleFormat::kTwoLevel : quant::ScaleFormat::kFp16);
   for (int64_t row = 0; row < l.n; ++row) {
     UnpackRow(l, packed.data.data() + row / kPanelOutputs * l.panel_bytes, row, weight);
   }

@@ -6,6 +6,8 @@
 namespace atom::kernels::cpu {
 namespace {
 
+constexpr bool kHasByteDot = false;
+
 /// Even and odd bytes apart, as int16: the sums of two products of vpmaddwd fit, where those of
 /// vpmaddubsw would saturate.
 inline __m256i DotBytes8(__m256i sum, __m256i w, __m256i x) {

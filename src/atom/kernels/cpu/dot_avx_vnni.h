@@ -7,6 +7,8 @@
 namespace atom::kernels::cpu {
 namespace {
 
+constexpr bool kHasByteDot = true;
+
 inline I32x16 DotBytes(I32x16 sum, I32x16 w, I32x16 x) {
   return {_mm256_dpbusd_avx_epi32(sum.a, w.a, x.a), _mm256_dpbusd_avx_epi32(sum.b, w.b, x.b)};
 }

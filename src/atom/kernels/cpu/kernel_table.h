@@ -49,6 +49,9 @@ struct OutputBlock {
 /// y = x · wᵀ + bias, or y += …, for a packed weight and all of K. A column of register tiles is at
 /// most kColumnOutputs wide; its sums stay in L1 until all of K is done.
 inline constexpr int64_t kColumnOutputs = 64;
+/// Lines of codes, 4 inputs each, that are folded at a time (packed_two_level_inl.h).
+inline constexpr int64_t kFoldedDwords = 64;
+inline constexpr int64_t kFoldedBytes = kFoldedDwords * 4 * kColumnOutputs;
 struct PackedBlock {
   const PackedLayout* layout = nullptr;
   const uint8_t* w = nullptr;  ///< first panel
@@ -61,12 +64,14 @@ struct PackedBlock {
   const int8_t* codes = nullptr;  ///< a row: K4 codes, then at outlier_offset K8; 64 bytes readable
   int64_t codes_stride = 0;       ///< behind both
   int64_t outlier_offset = 0;
-  const float* scales = nullptr;  ///< of group g: scales[g * scale_step]
+  const float* scales =
+      nullptr;  ///< of group g: scales[g * scale_step]; two-level: S, then the outliers'
   int64_t scales_stride = 0;
   int64_t scale_step = 0;         ///< 0: one scale a row
   int64_t outlier_scale = 0;      ///< index in the row
-  const int32_t* sums = nullptr;  ///< [rows][2 groups + 1], what start_sums wrote
+  const int32_t* sums = nullptr;  ///< [rows][sums_stride], what start_sums wrote
   int64_t sums_stride = 0;
+  uint8_t* folded = nullptr;  ///< scratch of kFoldedBytes where two-level codes are folded, or null
 
   // Dense activations (W4A16).
   const float* x = nullptr;
@@ -154,13 +159,18 @@ struct KernelTable {
   void (*dense_f16)(const DenseBlock<Half>& block);
   void (*dense_bf16)(const DenseBlock<BFloat16>& block);
   void (*packed_integer)(const PackedBlock& block);
+  /// With weights of two-level scales.
+  void (*packed_two_level)(const PackedBlock& block);
+  /// Products of so many rows are faster folded, where 4 divides a group.
+  int64_t folded_from_rows;
   void (*packed_float)(const PackedBlock& block);
   /// As packed_float, for fake-quantized activations: sums in double.
   void (*packed_simulated)(const PackedBlock& block);
   /// -8 Σ x and -136 Σ x of each group, then -128 Σ x of the outliers: what the offsets of the
-  /// weight codes add to a sum, subtracted in advance.
-  void (*start_sums)(const PackedLayout& layout, const int8_t* codes, int64_t outlier_offset,
-                     int32_t* sums);
+  /// weight codes add to a sum, subtracted in advance. Folded: -128 Σ x of all groups, and of the
+  /// outliers.
+  void (*start_sums)(const PackedLayout& layout, bool folded, const int8_t* codes,
+                     int64_t outlier_offset, int32_t* sums);
   void (*write_output)(const OutputBlock& block);
 
   float (*sum_squares)(const float* x, int64_t n);
@@ -179,6 +189,14 @@ struct KernelTable {
   float (*abs_max)(const float* x, int64_t n);
   /// codes = clamp(round(x * inv), low, high), 0 for a NaN
   void (*quantize)(const float* x, int64_t n, float inv, float low, float high, int8_t* codes);
+  /// Two-level scales: what each group asks for, and the largest of them (numerics, section 2).
+  /// steps[groups], room for a multiple of 16.
+  float (*group_steps)(const float* x, int64_t groups, int64_t group, float clip, float high,
+                       float* steps);
+  /// From those and the row's scale: multipliers[groups], room for a multiple of 16; codes are
+  /// multiplied by them.
+  void (*quantize_two_level)(const float* x, int64_t groups, int64_t group, float row_scale,
+                             float high, const float* steps, uint8_t* multipliers, int8_t* codes);
 
   /// The lowest and the highest of x, a NaN counted as 0.
   void (*range)(const float* x, int64_t n, float* low, float* high);

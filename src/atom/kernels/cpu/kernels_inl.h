@@ -15,6 +15,8 @@
 #include "atom/kernels/cpu/decode_inl.h"
 #include "atom/kernels/cpu/packed_integer_inl.h"
 #include "atom/kernels/cpu/packed_values_inl.h"
+// and:
+#include "atom/kernels/cpu/packed_two_level_inl.h"
 
 namespace atom::kernels::cpu {
 namespace {
@@ -26,6 +28,8 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .dense_f16 = MultiplyDense<Half>,
       .dense_bf16 = MultiplyDense<BFloat16>,
       .packed_integer = MultiplyInteger,
+      .packed_two_level = MultiplyTwoLevel,
+      .folded_from_rows = kHasByteDot ? kFewRows + 1 : INT64_MAX,
       .packed_float = MultiplyFloat,
       .packed_simulated = MultiplySimulated,
       .start_sums = StartSums,
@@ -42,6 +46,8 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .softcap = SoftcapRow,
       .abs_max = AbsMax,
       .quantize = Quantize,
+      .group_steps = GroupSteps,
+      .quantize_two_level = QuantizeTwoLevel,
       .range = Range,
       .quantize_kv = QuantizeKv,
       .rotate = Rotate,

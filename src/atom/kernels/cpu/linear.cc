@@ -14,6 +14,8 @@ namespace {
 // Packed: as many panels as fill 0.8 MB of L2 (12 at 4 bits and K = 4096), and few enough rows for
 // their codes to fit beside; the blocks of the next rows find the panels there.
 constexpr int64_t kPackedRows = 36;
+// Folded: as many rows as share the folding, their sums in L2.
+constexpr int64_t kFoldedRows = 144;
 constexpr int64_t kPackedBytes = 800 << 10;
 // Dense: a slab of weights, 0.5 MB of fp32, stays in L2 while the rows stream past it.
 constexpr int64_t kSlabInputs = 1024;
@@ -34,15 +36,34 @@ BlockLimits PackedLimits(const PackedLayout& layout) {
   return {kPackedRows, panels, layout.panels};
 }
 
-/// Floats of scratch that a block needs.
+/// Blocks of about the same height.
+BlockLimits FoldedLimits(const PackedLayout& layout, int64_t rows) {
+  constexpr int64_t kMultiple = 12;  // of all heights of register tiles
+  const int64_t blocks = (rows + kFoldedRows - 1) / kFoldedRows;
+  BlockLimits limits = PackedLimits(layout);
+  limits.rows = ((rows + blocks - 1) / blocks + kMultiple - 1) / kMultiple * kMultiple;
+  return limits;
+}
+
+/// Floats of scratch that the sums of a block need.
 int64_t BlockFloats(bool dense, int64_t k) {
-  if (!dense) return kPackedRows * kColumnOutputs;
+  if (!dense) return kFoldedRows * kColumnOutputs;
   const BlockLimits limits = DenseLimits(k);
   return limits.rows * limits.panels * kPanelOutputs;
 }
 
-/// Sums that a row of codes starts with: two a group, one of the outliers.
+/// What a thread has for a block.
+struct BlockScratch {
+  explicit BlockScratch(int64_t floats)
+      : folded_at(plan.Add<uint8_t>(kFoldedBytes)), acc_at(plan.Add<float>(floats)) {}
+  ScratchPlan plan;
+  size_t folded_at;
+  size_t acc_at;
+};
+
+/// Sums that a row of codes starts with: two a group, one of the outliers. Folded: two.
 int64_t StartsOf(int64_t groups) { return 2 * groups + 1; }
+constexpr int64_t kFoldedStarts = 2;
 
 constexpr int64_t kMostWeights = 3;  // side by side
 
@@ -63,8 +84,14 @@ struct Product {
   BlockGrid grid;
   // Of integers:
   OutlierPlace outliers;
-  const int32_t* sums = nullptr;  ///< what the sums of every row start with, [M][2 groups + 1]
+  const int32_t* sums = nullptr;  ///< what the sums of every row start with, [M][starts()]
 
+  bool two_level() const { return weight->layout.has_value() && weight->layout->two_level; }
+  bool folded() const {
+    return two_level() && integer() && weight->layout->group % 4 == 0 &&
+           x->rows() >= context->kernels.folded_from_rows;
+  }
+  int64_t starts() const { return folded() ? kFoldedStarts : StartsOf(weight->layout->groups); }
   bool dense() const { return !weight->layout.has_value(); }
   bool integer() const { return !dense() && !x->format().dense(); }
   int64_t scratch() const { return BlockFloats(dense(), weight->k()); }
@@ -128,6 +155,12 @@ void MultiplyDense(const Product& product, const Block& block, float* acc) {
   }
 }
 
+/// A thread's scratch.
+struct Scratch {
+  float* acc;
+  uint8_t* folded;
+};
+
 PackedBlock MakePackedBlock(const Product& product, const Block& block, float* acc) {
   const CpuWeight& weight = *product.weight;
   PackedBlock packed;
@@ -140,41 +173,55 @@ PackedBlock MakePackedBlock(const Product& product, const Block& block, float* a
   return packed;
 }
 
+void SetScales(const CpuActivation& x, int64_t first_row, PackedBlock& packed) {
+  packed.scales = x.ScalesRow(first_row);
+  packed.scales_stride = x.scales_stride;
+}
+
 /// W4A16, and fake-quantized activations of a packed artifact.
 void MultiplyWeightOnly(const Product& product, const Block& block, float* acc) {
   PackedBlock packed = MakePackedBlock(product, block, acc);
   packed.x = product.x->DenseRow(block.first_row);
   packed.x_stride = product.x->stride;
+  if (product.x->format().simulated) SetScales(*product.x, block.first_row, packed);
   const KernelTable& kernels = product.context->kernels;
   (product.x->format().simulated ? kernels.packed_simulated : kernels.packed_float)(packed);
 }
 
-void MultiplyIntegers(const Product& product, const Block& block, float* acc) {
+void MultiplyIntegers(const Product& product, const Block& block, Scratch scratch) {
   const CpuActivation& x = *product.x;
-  const int64_t sums_stride = StartsOf(product.weight->layout->groups);
-  PackedBlock packed = MakePackedBlock(product, block, acc);
+  const KernelTable& kernels = product.context->kernels;
+  PackedBlock packed = MakePackedBlock(product, block, scratch.acc);
   packed.codes = x.CodesRow(block.first_row);
   packed.codes_stride = x.codes_stride;
   packed.outlier_offset = product.outliers.offset;
-  packed.scales = x.ScalesRow(block.first_row);
-  packed.scales_stride = x.scales_stride;
+  SetScales(x, block.first_row, packed);
   packed.scale_step = x.format().group == 0 ? 0 : 1;
   packed.outlier_scale = product.outliers.scale;
-  packed.sums = product.sums + block.first_row * sums_stride;
-  packed.sums_stride = sums_stride;
-  product.context->kernels.packed_integer(packed);
+  packed.sums_stride = product.starts();
+  packed.sums = product.sums + block.first_row * packed.sums_stride;
+  if (product.folded()) packed.folded = scratch.folded;
+  (product.two_level() ? kernels.packed_two_level : kernels.packed_integer)(packed);
 }
 
-void Multiply(const Product& product, const Block& block, float* acc) {
-  if (product.dense()) return MultiplyDense(product, block, acc);
-  if (product.integer()) return MultiplyIntegers(product, block, acc);
-  MultiplyWeightOnly(product, block, acc);
+void Multiply(const Product& product, const Block& block, Scratch scratch) {
+  if (product.dense()) return MultiplyDense(product, block, scratch.acc);
+  if (product.integer()) return MultiplyIntegers(product, block, scratch);
+  MultiplyWeightOnly(product, block, scratch.acc);
+}
+
+BlockLimits LimitsOf(const Product& product) {
+  if (product.dense()) return DenseLimits(product.weight->k());
+  const PackedLayout& layout = *product.weight->layout;
+  return product.folded() ? FoldedLimits(layout, product.x->rows()) : PackedLimits(layout);
 }
 
 OutlierPlace FindOutliers(const CpuActivation& x, const PackedLayout& layout) {
   const bool one_scale = x.format().group == 0;
   ATOM_CHECK(one_scale || x.format().group == layout.group, "groups of {} times groups of {}",
              x.format().group, layout.group);
+  ATOM_CHECK(one_scale || x.two_level() == layout.two_level,
+             "two-level scales of groups times fp16 ones");
   if (x.k4() == layout.k4) return {x.outlier_offset, x.groups};
   ATOM_CHECK(one_scale && x.format().outlier_columns == 0, "{} outlier columns times {}",
              x.format().outlier_columns, layout.k8);
@@ -184,11 +231,12 @@ OutlierPlace FindOutliers(const CpuActivation& x, const PackedLayout& layout) {
 void StartSums(const Product& product, int32_t* sums) {
   const PackedLayout& layout = *product.weight->layout;
   const CpuActivation& x = *product.x;
-  const int64_t stride = StartsOf(layout.groups);
+  const int64_t stride = product.starts();
+  const bool folded = product.folded();
   const auto start = [&](int64_t chunk, int) {
     const int64_t end = std::min(x.rows(), (chunk + 1) * kSumRows);
     for (int64_t row = chunk * kSumRows; row < end; ++row) {
-      product.context->kernels.start_sums(layout, x.CodesRow(row), product.outliers.offset,
+      product.context->kernels.start_sums(layout, folded, x.CodesRow(row), product.outliers.offset,
                                           sums + row * stride);
     }
   };
@@ -196,7 +244,7 @@ void StartSums(const Product& product, int32_t* sums) {
 }
 
 bool SameColumns(const PackedLayout& a, const PackedLayout& b) {
-  return a.k4 == b.k4 && a.k8 == b.k8 && a.group == b.group;
+  return a.k4 == b.k4 && a.k8 == b.k8 && a.group == b.group && a.two_level == b.two_level;
 }
 
 /// The products of one Linear.
@@ -213,8 +261,7 @@ class Products {
     std::array<size_t, kMost> offsets{};
     for (size_t i = 0; i < count_; ++i) {
       if (!products_[i].integer()) continue;
-      const int64_t stride = StartsOf(products_[i].weight->layout->groups);
-      offsets[i] = plan.Add<int32_t>(products_[i].x->rows() * stride);
+      offsets[i] = plan.Add<int32_t>(products_[i].x->rows() * products_[i].starts());
     }
     if (plan.bytes() == 0) return;
     std::byte* base = products_[0].context->workspace.Shared(plan.bytes());
@@ -245,10 +292,10 @@ class Products {
     const auto run = [&](int64_t index, int worker) {
       size_t i = 0;
       for (; index >= products_[i].grid.count(); ++i) index -= products_[i].grid.count();
-      ScratchPlan plan;
-      plan.Add<float>(floats);
+      const BlockScratch places(floats);
+      std::byte* base = context.workspace.Of(worker, places.plan.bytes());
       Multiply(products_[i], products_[i].grid[index],
-               ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), 0));
+               {ScratchAt<float>(base, places.acc_at), ScratchAt<uint8_t>(base, places.folded_at)});
     };
     context.ParallelFor(blocks, run);
   }
@@ -263,13 +310,12 @@ class Products {
 
 ScratchSize LinearScratch(const LinearPlan& linear, int64_t rows) {
   const bool dense = linear.weight_group == 0;
-  ScratchPlan worker;
-  worker.Add<float>(BlockFloats(dense, linear.k));
+  const BlockScratch worker(BlockFloats(dense, linear.k));
   ScratchPlan shared;
   for (int64_t i = 0; !dense && !linear.input.dense() && i < kMostWeights; ++i) {
     shared.Add<int32_t>(rows * StartsOf(linear.k / linear.weight_group));
   }
-  return {.worker = worker.bytes(), .shared = shared.bytes()};
+  return {.worker = worker.plan.bytes(), .shared = shared.bytes()};
 }
 
 void Linear(const CpuContext& context, const CpuActivation& x,
@@ -281,8 +327,6 @@ void Linear(const CpuContext& context, const CpuActivation& x,
     ATOM_CHECK(x.k() == weight.k(), "{} columns times {}", x.k(), weight.k());
     ATOM_CHECK(weight.layout.has_value() || x.format().dense(),
                "a dense weight, a {}-bit activation", x.format().bits);
-    const BlockLimits limits =
-        weight.layout.has_value() ? PackedLimits(*weight.layout) : DenseLimits(weight.k());
     Product product;
     product.context = &context;
     product.x = &x;
@@ -290,7 +334,7 @@ void Linear(const CpuContext& context, const CpuActivation& x,
     product.y = y;
     product.y.data = RowOf(y, 0) + column;
     product.mode = mode;
-    product.grid = BlockGrid(x.rows(), weight.panels(), context.pool.threads(), limits);
+    product.grid = BlockGrid(x.rows(), weight.panels(), context.pool.threads(), LimitsOf(product));
     products.Add(product);
     column += weight.n();
   }

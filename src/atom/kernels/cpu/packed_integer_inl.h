@@ -36,11 +36,17 @@ struct IntegerTile {
   template <int R, int V>
   static inline void Run(const PackedBlock& b, TilePlace at, int64_t tiles) {
     if (at.step == b.layout->groups) {
-      RunStep<R, V, OutlierStep<V>>(b, at, tiles);
-    } else if (V == 1 && at.half() == 1) {
-      RunStep<R, V, GroupStep<V, 1>>(b, at, tiles);
+      RunStep<R, V, OutlierStep<V>, Promotion>(b, at, tiles);
     } else {
-      RunStep<R, V, GroupStep<V, 0>>(b, at, tiles);
+      RunGroup<R, V, Promotion>(b, at, tiles);
+    }
+  }
+  template <int R, int V, template <int, class> class Sink>
+  static inline void RunGroup(const PackedBlock& b, TilePlace at, int64_t tiles) {
+    if (V == 1 && at.half() == 1) {
+      RunStep<R, V, GroupStep<V, 1>, Sink>(b, at, tiles);
+    } else {
+      RunStep<R, V, GroupStep<V, 0>, Sink>(b, at, tiles);
     }
   }
 
@@ -93,22 +99,36 @@ struct IntegerTile {
       w = codes + (outliers ? at.half() * kLineBytes : 0);
       x = b.codes + at.row * b.codes_stride +
           (outliers ? b.outlier_offset : at.step * l.group / 4 * 4);
-      start = b.sums + at.row * b.sums_stride + 2 * at.step;
+      start = b.sums + at.row * b.sums_stride + (outliers ? b.sums_stride - 1 : 2 * at.step);
       scale = b.scales + at.row * b.scales_stride +
               (outliers ? b.outlier_scale : at.step * b.scale_step);
       dwords = outliers ? l.outlier_dwords : l.group_dwords;
     }
   };
 
+  /// Where the sums of a step with fp16 scales go: to fp32.
   template <int V, class Step>
-  static inline void LoadScales(const PackedBlock& b, StepStream stream, F32x16 (&scale)[V]) {
+  struct Promotion {
+    F32x16 scale[V];
+
+    Promotion(const PackedBlock& b, TilePlace at) {
+      const StepStream stream = FindStep(b, at);
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      scale[v] = WeightScale(b, stream, v);
-      // A raw sum is 16 times what it stands for. Both factors are exact.
-      if (Step::Raw(v)) scale[v] = Mul(scale[v], Set(0.0625f));
+      for (int v = 0; v < V; ++v) {
+        scale[v] = HalfScale(b, stream, v);
+        // A raw sum is 16 times what it stands for. Both factors are exact.
+        if (Step::Raw(v)) scale[v] = Mul(scale[v], Set(0.0625f));
+      }
     }
-  }
+    template <int R>
+    inline void Add(const I32x16 (&sum)[R][V], const float* x_scale, int64_t x_scale_stride,
+                    bool first, float* acc) const {
+      UpdateAcc<R, V>(first, acc, [&](int r, int v, F32x16 so_far) {
+        const F32x16 factor = Mul(Set(x_scale[r * x_scale_stride]), scale[v]);
+        return Fma(ToFloat(sum[r][v]), factor, so_far);
+      });
+    }
+  };
 
   /// Few rows: a step is short, and what happens between two steps counts. Sums of all steps stay
   /// in registers.
@@ -139,16 +159,15 @@ struct IntegerTile {
     AddProducts<R, V, Step>(place.x, b.codes_stride, place.w, 0, place.dwords,
                             place.w + kPrefetchBytes, Step::kStepBytes, sum);
     __builtin_prefetch(place.w + kPrefetchBytes + place.dwords * Step::kStepBytes);
-    F32x16 scale[V];
-    LoadScales<V, Step>(b, stream, scale);
+    const Promotion<V, Step> promotion(b, at);
     FinishSums<R, V, Step>(sum);
     ForTile<R, V>([&](int r, int v) {
-      const F32x16 factor = Mul(Set(place.scale[r * b.scales_stride]), scale[v]);
+      const F32x16 factor = Mul(Set(place.scale[r * b.scales_stride]), promotion.scale[v]);
       acc[r][v] = Fma(ToFloat(sum[r][v]), factor, acc[r][v]);
     });
   }
 
-  template <int R, int V, class Step>
+  template <int R, int V, class Step, template <int, class> class Sink>
   static inline void RunStep(const PackedBlock& b, TilePlace at, int64_t tiles) {
     const StepStream stream = FindStep(b, at);
     StepPlace place(b, at, stream.codes);
@@ -166,18 +185,14 @@ struct IntegerTile {
     const uint8_t* next = place.w + kPrefetchBytes + at.row / R * dwords * share;
     const bool first_panel = at.vector == 0;
 
-    F32x16 weight_scale[V];
-    LoadScales<V, Step>(b, stream, weight_scale);
+    const Sink<V, Step> sink(b, at);
     for (; tiles > 0; --tiles) {
       I32x16 sum[R][V];
       BeginSums<R, V, Step>(place.start, start_stride, sum);
       if (first_panel) PrefetchRows<R>(place.x + 4 * dwords, x_stride);
       AddProducts<R, V, Step>(place.x, x_stride, place.w, panel_bytes, dwords, next, share, sum);
       FinishSums<R, V, Step>(sum);
-      UpdateAcc<R, V>(at.step == 0, acc, [&](int r, int v, F32x16 so_far) {
-        const F32x16 factor = Mul(Set(place.scale[r * scale_stride]), weight_scale[v]);
-        return Fma(ToFloat(sum[r][v]), factor, so_far);
-      });
+      sink.Add(sum, place.scale, scale_stride, at.step == 0, acc);
       next += dwords * share;
       place.x += R * x_stride;
       place.start += R * start_stride;
@@ -246,14 +261,22 @@ void MultiplyInteger(const PackedBlock& block) {
 /// Σ of 4 * dwords signed bytes.
 inline int32_t SumCodes(const int8_t* x, int64_t dwords) {
   static constexpr int8_t kOnes[4] = {1, 1, 1, 1};
-  I32x16 sum = SetInt(0);
+  const auto add = [&](I32x16 sum, int64_t dword) {
+    const I32x16 bytes = LoadBytes(reinterpret_cast<const uint8_t*>(x) + 4 * dword);
+    return DotBytes(sum, SetFourBytes(kOnes), bytes);
+  };
+  int32_t total = 0;
   int64_t i = 0;
-  for (; i + 16 <= dwords; i += 16) {
-    const I32x16 bytes = LoadBytes(reinterpret_cast<const uint8_t*>(x) + 4 * i);
-    sum = DotBytes(sum, SetFourBytes(kOnes), bytes);
+  if (dwords >= 16) {
+    I32x16 sum = SetInt(0);
+    for (; i + 16 <= dwords; i += 16) sum = add(sum, i);
+    total = SumIntLanes(sum);
   }
-  int32_t total = SumIntLanes(sum);
-  for (i *= 4; i < 4 * dwords; ++i) total += x[i];
+  if (i < dwords) {
+    int32_t last[16];
+    StoreInts(last, add(SetInt(0), i));
+    for (int64_t j = 0; j < dwords - i; ++j) total += last[j];
+  }
   return total;
 }
 
@@ -261,8 +284,10 @@ inline int32_t WrappingProduct(int32_t a, int32_t b) {
   return static_cast<int32_t>(static_cast<uint32_t>(a) * static_cast<uint32_t>(b));
 }
 
-void StartSums(const PackedLayout& l, const int8_t* codes, int64_t outlier_offset, int32_t* sums) {
-  for (int64_t g = 0; g < l.groups; ++g) {
+void StartSums(const PackedLayout& l, bool folded, const int8_t* codes, int64_t outlier_offset,
+               int32_t* sums) {
+  if (folded) *sums++ = WrappingProduct(-128, SumCodes(codes, l.groups * l.group_dwords));
+  for (int64_t g = 0; !folded && g < l.groups; ++g) {
     const int32_t sum = SumCodes(codes + g * l.group / 4 * 4, l.group_dwords);
     *sums++ = WrappingProduct(-8, sum);
     *sums++ = WrappingProduct(-136, sum);

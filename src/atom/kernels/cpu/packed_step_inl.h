@@ -18,14 +18,36 @@ struct StepStream {
 };
 inline StepStream FindStep(const PackedBlock& b, TilePlace at) {
   const PackedLayout& l = *b.layout;
-  const uint8_t* codes = b.w + at.panel() * l.panel_bytes + at.step * l.group_bytes;
+  const uint8_t* panel = b.w + at.panel() * l.panel_bytes;
+  const uint8_t* codes = panel + (at.step < l.groups ? GroupOffset(l, at.step) : l.low_bytes);
   const int64_t lines = at.step < l.groups ? l.group_dwords : 2 * l.outlier_dwords;
   const auto* scales = reinterpret_cast<const Half*>(codes + lines * kLineBytes);
   return {codes, scales + at.half() * 16};
 }
-inline F32x16 WeightScale(const PackedBlock& b, StepStream stream, int v) {
+/// A scale in fp16.
+inline F32x16 HalfScale(const PackedBlock& b, StepStream stream, int v) {
   return Widen(stream.scales + v / kPanelVectors * (b.layout->panel_bytes / 2) +
                v % kPanelVectors * 16);
+}
+
+/// The parts of two-level scales, for vector v of a tile at `at`.
+inline I32x16 Multiplier(const PackedBlock& b, TilePlace at, int v) {
+  const TilePlace vector{at.row, at.vector + v, at.step};
+  const uint8_t* panel = b.w + vector.panel() * b.layout->panel_bytes;
+  return NibbleOfLane(LoadBytes(panel + MultiplierOffset(*b.layout, at.step)),
+                      2 * (at.step % kBlockGroups) + vector.half());
+}
+inline F32x16 RowScale(const PackedBlock& b, TilePlace at, int v) {
+  const TilePlace vector{at.row, at.vector + v, at.step};
+  const uint8_t* panel = b.w + vector.panel() * b.layout->panel_bytes;
+  return Load(reinterpret_cast<const float*>(panel + RowScaleOffset(*b.layout)) +
+              vector.half() * 16);
+}
+
+/// Of a step in either format.
+inline F32x16 WeightScale(const PackedBlock& b, TilePlace at, StepStream stream, int v) {
+  if (!b.layout->two_level || at.step == b.layout->groups) return HalfScale(b, stream, v);
+  return Mul(RowScale(b, at, v), ToFloat(Multiplier(b, at, v)));
 }
 
 void WriteOutput(const OutputBlock& b) {

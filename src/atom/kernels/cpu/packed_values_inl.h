@@ -1,5 +1,6 @@
 // Packed weights times fp32 values: W4A16, and fake-quantized activations (simulated). A nibble or
-// byte becomes a float in the register; each group has a sum of its own.
+// byte becomes a float in the register; each group has a sum of its own, but for the simulation of
+// two-level scales, whose sum of integers runs over all of K4.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@ namespace {
 /// fp32 chains, as in docs/numerics.md for W4A16.
 struct FloatSums {
   using Vector = F32x16;
+  static constexpr bool kMultiplies = false;
   static inline Vector None() { return Zero(); }
   static inline Vector Value(float x) { return Set(x); }
   static inline Vector Weight(F32x16 w) { return w; }
@@ -24,6 +26,7 @@ struct FloatSums {
 /// Exact sums in double, for fake-quantized values.
 struct DoubleSums {
   using Vector = F64x16;
+  static constexpr bool kMultiplies = false;
   static inline Vector None() { return WidenDouble(Zero()); }
   static inline Vector Value(float x) { return WidenDouble(Set(x)); }
   static inline Vector Weight(F32x16 w) { return WidenDouble(w); }
@@ -35,10 +38,16 @@ struct DoubleSums {
   }
 };
 
+/// The same with two-level scales: values are the row's scale times an integer.
+struct MultipliedSums : DoubleSums {
+  static constexpr bool kMultiplies = true;
+};
+
 /// The sums of one tile in one step, and where it reads.
 template <class Sums, int R, int V>
 struct StepSums {
   typename Sums::Vector dot[R][V];
+  F32x16 multiplier[V];  ///< of the weights, where they are multiplied one by one
   const float* x;
   int64_t x_stride;
   const uint8_t* w;
@@ -53,7 +62,8 @@ struct StepSums {
     for (int v = 0; v < V; ++v) {
       const I32x16 line = LoadBytes(w + v / kPanelVectors * panel_bytes);
       const bool high = V > 1 ? v % kPanelVectors == 1 : first_half == 1;
-      weight[v] = Sums::Weight(high ? NibbleValue<8 * J + 4>(line) : NibbleValue<8 * J>(line));
+      const F32x16 code = high ? NibbleValue<8 * J + 4>(line) : NibbleValue<8 * J>(line);
+      weight[v] = Sums::Weight(Sums::kMultiplies ? Mul(code, multiplier[v]) : code);
     }
     AddProducts(weight);
   }
@@ -106,7 +116,7 @@ struct ValueTile {
         AddGroup(sums, at.step * l.group % 4, l.group);
       }
       UpdateAcc<R, V>(at.step == 0, acc, [&](int r, int v, F32x16 so_far) {
-        return Sums::Promote(sums.dot[r][v], WeightScale(b, stream, v), so_far);
+        return Sums::Promote(sums.dot[r][v], WeightScale(b, at, stream, v), so_far);
       });
       x += R * b.x_stride;
       acc += R * kColumnOutputs;
@@ -149,11 +159,50 @@ struct ValueTile {
   }
 };
 
+/// Two steps: all groups in one sum, then the outliers.
+struct TwoLevelValueTile : ValueTile<MultipliedSums> {
+  template <int R, int V>
+  static inline void Run(const PackedBlock& b, TilePlace at, int64_t tiles) {
+    const PackedLayout& l = *b.layout;
+    if (at.step == 1) {
+      return ValueTile<MultipliedSums>::Run<R, V>(b, {at.row, at.vector, l.groups}, tiles);
+    }
+    const float* x = b.x + at.row * b.x_stride;
+    const float* row_scale = b.scales + at.row * b.scales_stride;
+    float* acc = b.acc + at.row * kColumnOutputs;
+    for (; tiles > 0; --tiles) {
+      StepSums<MultipliedSums, R, V> sums;
+      ForTile<R, V>([&](int r, int v) { sums.dot[r][v] = MultipliedSums::None(); });
+      sums.x = x;
+      sums.x_stride = b.x_stride;
+      sums.panel_bytes = l.panel_bytes;
+      sums.first_half = at.half();
+      for (at.step = 0; at.step < l.groups; ++at.step) {
+        sums.w = FindStep(b, at).codes;
+        for (int v = 0; v < V; ++v) sums.multiplier[v] = ToFloat(Multiplier(b, at, v));
+        AddGroup(sums, at.step * l.group % 4, l.group);
+      }
+      UpdateAcc<R, V>(true, acc, [&](int r, int v, F32x16 so_far) {
+        const float scale = row_scale[r * b.scales_stride];
+        const F32x16 integers = NarrowDouble(DivDouble(sums.dot[r][v], WidenDouble(Set(scale))));
+        return Fma(integers, Mul(Set(scale), RowScale(b, at, v)), so_far);
+      });
+      x += R * b.x_stride;
+      row_scale += R * b.scales_stride;
+      acc += R * kColumnOutputs;
+    }
+  }
+};
+
 void MultiplyFloat(const PackedBlock& block) {
   RunTilesByRows<ValueTile<FloatSums>, kFloatRows, kVectors>(block, Steps(*block.layout));
 }
 
 void MultiplySimulated(const PackedBlock& block) {
+  if (block.layout->two_level) {
+    const int64_t steps = block.layout->k8 > 0 ? 2 : 1;
+    return RunTiles<TwoLevelValueTile, kDoubleRows, kVectors>(block, steps);
+  }
   RunTiles<ValueTile<DoubleSums>, kDoubleRows, kVectors>(block, Steps(*block.layout));
 }
 

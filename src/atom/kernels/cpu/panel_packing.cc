@@ -159,9 +159,27 @@ void PackRaggedGroup(const quant::QuantizedView& weight, const PackedLayout& l, 
   }
 }
 
-void PackScales(std::span<const Half> scales, int64_t first, int64_t n, std::byte* out) {
-  Half line[kPanelOutputs] = {};
-  std::copy_n(scales.data() + first, std::min(kPanelOutputs, n - first), line);
+template <class T>
+void PackScales(std::span<const T> scales, int64_t first, int64_t n, std::byte* out) {
+  T lines[kPanelOutputs] = {};
+  std::copy_n(scales.data() + first, std::min(kPanelOutputs, n - first), lines);
+  std::memcpy(out, lines, sizeof(lines));
+}
+
+/// Of the groups from `group` on that share a line.
+void PackMultipliers(const quant::QuantizedView& weight, int64_t panel, int64_t group,
+                     std::byte* out) {
+  uint8_t line[kLineBytes] = {};
+  const int64_t count = std::min(kBlockGroups, weight.groups() - group);
+  for (int64_t i = 0; i < kPanelOutputs; ++i) {
+    const int64_t row = panel * kPanelOutputs + i;
+    if (row >= weight.n) break;
+    for (int64_t j = 0; j < count; ++j) {
+      const int shift = i < kHalfPanel ? 0 : 4;
+      line[4 * (i % kHalfPanel) + j] |=
+          static_cast<uint8_t>(weight.Multiplier4(row, group + j) << shift);
+    }
+  }
   std::memcpy(out, line, kLineBytes);
 }
 
@@ -203,19 +221,26 @@ void PackIntegerPanel(const quant::QuantizedView& weight, const PackedLayout& l,
                       std::byte* out) {
   const int64_t first = panel * kPanelOutputs;
   const PanelRows rows4 = RowsOf(weight.codes4.data(), l.k4 / 2, l.n, panel);
-  for (int64_t g = 0; g < l.groups; ++g, out += l.group_bytes) {
+  for (int64_t g = 0; g < l.groups; ++g) {
+    std::byte* codes = out + GroupOffset(l, g);
     if (l.group % 4 != 0) {
-      PackRaggedGroup(weight, l, panel, g, out);
+      PackRaggedGroup(weight, l, panel, g, codes);
     } else {
       const int64_t start = g * l.group / 2;
       InPieces(rows4, start, start + l.group / 2, [&]<Part kPart>(int64_t begin, int64_t end) {
-        PackNibbles<kPart>(rows4, begin, end, out + (begin - start) / 2 * kLineBytes);
+        PackNibbles<kPart>(rows4, begin, end, codes + (begin - start) / 2 * kLineBytes);
       });
     }
-    PackScales(weight.scales4.subspan(static_cast<size_t>(g * l.n)), first, l.n,
-               out + l.group_bytes - kLineBytes);
+    if (!l.two_level) {
+      PackScales(weight.scales4.subspan(static_cast<size_t>(g * l.n)), first, l.n,
+                 codes + l.group_bytes - kLineBytes);
+    } else if (g % kBlockGroups == 0) {
+      PackMultipliers(weight, panel, g, out + MultiplierOffset(l, g));
+    }
   }
+  if (l.two_level) PackScales(weight.row_scales4, first, l.n, out + RowScaleOffset(l));
   if (l.k8 == 0) return;
+  out += l.low_bytes;
   const PanelRows rows8 = RowsOf(weight.codes8.data(), l.k8, l.n, panel);
   InPieces(rows8, 0, l.k8, [&]<Part kPart>(int64_t begin, int64_t end) {
     PackOutliers<kPart>(rows8, begin, end, out + begin / 2 * kLineBytes);

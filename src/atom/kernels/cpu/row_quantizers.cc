@@ -7,6 +7,7 @@
 #include "atom/kernels/cpu/ops.h"
 #include "atom/quant/group_quant.h"
 #include "atom/quant/hadamard.h"
+#include "atom/quant/two_level.h"
 
 namespace atom::kernels::cpu {
 namespace {
@@ -22,11 +23,26 @@ float QuantizeGroup(const KernelTable& kernels, const float* x, int64_t n, float
   return scale;
 }
 
-void QuantizeRow(const KernelTable& kernels, const float* values, int64_t row, CpuActivation& out) {
+/// The low-bit columns of a row with two-level scales; `steps` is scratch for a float a group.
+float QuantizeTwoLevel(const KernelTable& kernels, const float* values, int64_t row, float* steps,
+                       CpuActivation& out) {
+  const quant::ActivationFormat& format = out.format();
+  const int64_t groups = out.k4() / out.group();
+  const auto high = static_cast<float>((1 << (format.bits - 1)) - 1);
+  const float scale =
+      quant::RowScale(kernels.group_steps(values, groups, out.group(), format.clip, high, steps));
+  kernels.quantize_two_level(values, groups, out.group(), scale, high, steps,
+                             out.MultipliersRow(row), out.CodesRow(row));
+  return scale;
+}
+
+void QuantizeRow(const KernelTable& kernels, const float* values, int64_t row, float* scratch,
+                 CpuActivation& out) {
   const quant::ActivationFormat& format = out.format();
   int8_t* codes = out.CodesRow(row);
   float* scales = out.ScalesRow(row);
-  for (int64_t g = 0; g < out.groups; ++g) {
+  if (out.two_level()) scales[0] = QuantizeTwoLevel(kernels, values, row, scratch, out);
+  for (int64_t g = 0; g < out.groups && !out.two_level(); ++g) {
     const int64_t k = g * out.group();
     scales[g] =
         QuantizeGroup(kernels, values + k, out.group(), format.clip, format.bits, codes + k);
@@ -37,13 +53,33 @@ void QuantizeRow(const KernelTable& kernels, const float* values, int64_t row, C
   }
 }
 
-/// A row before it is gathered, and before it is quantized.
+/// What all values of a fake-quantized row are integer multiples of, where there is such a number:
+/// what a product with two-level weights divides by.
+float SimulatedScale(const quant::ActivationFormat& format, std::span<const float> low_bit) {
+  if (format.scales == quant::ScaleFormat::kTwoLevel) return quant::TokenScale(format, low_bit);
+  if (format.group != 0) return 0.0f;
+  return ToFloat(quant::SymmetricScale(quant::AbsMax(low_bit), format.clip, format.bits));
+}
+
+/// A row before it is gathered, later whole vectors of groups' steps; and before it is quantized.
 struct RowScratch {
-  explicit RowScratch(int64_t k) : scratch_at(plan.Add<float>(k)), values_at(plan.Add<float>(k)) {}
+  explicit RowScratch(int64_t k)
+      : scratch_at(plan.Add<float>(k + 16)), values_at(plan.Add<float>(k)) {}
   ScratchPlan plan;
   size_t scratch_at;
   size_t values_at;
 };
+
+/// Block Hadamard of the low-bit columns; what no whole vectors hold is rare.
+void RotateRow(const KernelTable& kernels, const CpuActivation& out, float* values) {
+  const int64_t width = out.format().hadamard;
+  if (width == 0) return;
+  if (out.k4() % 16 != 0) {
+    return quant::RotateBlocks(width, {values, static_cast<size_t>(out.k4())});
+  }
+  const auto factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(width)));
+  kernels.rotate_blocks(values, out.k4(), width, factor);
+}
 
 /// Writes each row of `out`: fill(row, values, scratch) computes K values, with K floats of
 /// scratch. Dense rows are filled in place.
@@ -59,9 +95,12 @@ void QuantizeRows(const CpuContext& context, int64_t rows, CpuActivation& out, c
     const bool dense = out.format().dense();
     float* values = dense ? out.DenseRow(row) : ScratchAt<float>(base, places.values_at);
     fill(row, values, scratch);
-    quant::RotateBlocks(out.format().hadamard, {values, static_cast<size_t>(out.k4())});
-    if (!dense) return QuantizeRow(context.kernels, values, row, out);
-    if (out.format().simulated) quant::FakeQuantizeActivation(out.format(), {values, k});
+    RotateRow(context.kernels, out, values);
+    if (!dense) return QuantizeRow(context.kernels, values, row, scratch, out);
+    if (!out.format().simulated) return;
+    const auto low_bit = static_cast<size_t>(out.k4());
+    *out.ScalesRow(row) = SimulatedScale(out.format(), {values, low_bit});
+    quant::FakeQuantizeActivation(out.format(), {values, k});
   };
   context.ParallelFor(rows, run);
 }

@@ -76,6 +76,47 @@ void Quantize(const float* x, int64_t n, float inv, float low, float high, int8_
   });
 }
 
+/// min(max(max |x|, 1e-5) · clip / high, 2^-24), 65504) of each group.
+float GroupSteps(const float* x, int64_t groups, int64_t group, float clip, float high,
+                 float* steps) {
+  constexpr float kLeast = 0x1p-24f;
+  constexpr float kMost = 65504.0f;
+  for (int64_t g = 0; g < groups; ++g) steps[g] = AbsMax(x + g * group, group);
+  F32x16 largest = Set(kLeast);
+  ForLanes(groups, [&](int64_t i, int64_t lanes) {
+    const F32x16 widest = Mul(Max(LoadFirst(steps + i, lanes), Set(1e-5f)), Set(clip));
+    const F32x16 step = Min(Max(Div(widest, Set(high)), Set(kLeast)), Set(kMost));
+    Store(steps + i, step);
+    largest = Max(largest, KeepFirst(step, lanes, largest));
+  });
+  return MaxLane(largest);
+}
+
+void QuantizeTwoLevel(const float* x, int64_t groups, int64_t group, float row_scale, float high,
+                      const float* steps, uint8_t* multipliers, int8_t* codes) {
+  for (int64_t first = 0; first < groups; first += 16) {
+    const F32x16 ratio = Div(Load(steps + first), Set(row_scale));
+    const I32x16 k = RoundToInt(Min(Max(ratio, Set(1.0f)), Set(15.0f)));
+    StoreLowBytes(multipliers + first, k);
+    float inv[16];
+    Store(inv, Div(Set(1.0f), Mul(Set(row_scale), ToFloat(k))));
+    const int64_t end = first + LanesFrom(first, groups);
+    for (int64_t g = first; g < end; ++g) {
+      const I32x16 multiplier = SetInt(multipliers[g]);
+      int8_t* out = codes + g * group;
+      ForLanes(group, [&](int64_t i, int64_t lanes) {
+        const F32x16 scaled = Mul(LoadFirst(x + g * group + i, lanes), Set(inv[g - first]));
+        const F32x16 value = Min(Max(NanToZero(scaled), Set(-high - 1.0f)), Set(high));
+        const I32x16 code = MulInt(RoundToInt(value), multiplier);
+        if (lanes == 16) return StoreLowBytes(out + i, code);
+        int8_t last[16];
+        StoreLowBytes(last, code);
+        __builtin_memcpy(out + i, last, static_cast<uint64_t>(lanes));
+      });
+    }
+  }
+}
+
 void Range(const float* x, int64_t n, float* low, float* high) {
   F32x16 lowest = Set(__builtin_inff());
   F32x16 highest = Set(-__builtin_inff());

@@ -110,6 +110,10 @@ inline F64x16 AddDouble(F64x16 x, F64x16 y) {
   return {{_mm256_add_pd(x.v[0], y.v[0]), _mm256_add_pd(x.v[1], y.v[1]),
            _mm256_add_pd(x.v[2], y.v[2]), _mm256_add_pd(x.v[3], y.v[3])}};
 }
+inline F64x16 DivDouble(F64x16 x, F64x16 y) {
+  return {{_mm256_div_pd(x.v[0], y.v[0]), _mm256_div_pd(x.v[1], y.v[1]),
+           _mm256_div_pd(x.v[2], y.v[2]), _mm256_div_pd(x.v[3], y.v[3])}};
+}
 inline F64x16 MulDouble(F64x16 x, F64x16 y) {
   return {{_mm256_mul_pd(x.v[0], y.v[0]), _mm256_mul_pd(x.v[1], y.v[1]),
            _mm256_mul_pd(x.v[2], y.v[2]), _mm256_mul_pd(x.v[3], y.v[3])}};
@@ -121,6 +125,20 @@ inline I32x16 AddInt(I32x16 x, I32x16 y) {
 }
 inline I32x16 SubInt(I32x16 x, I32x16 y) {
   return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)};
+}
+inline I32x16 AndInt(I32x16 x, I32x16 y) {
+  return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)};
+}
+inline I32x16 MulInt(I32x16 x, I32x16 y) {
+  return {_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)};
+}
+inline void StoreInts(void* p, I32x16 x) {
+  auto* to = static_cast<__m256i*>(p);
+  _mm256_storeu_si256(to, x.a);
+  _mm256_storeu_si256(to + 1, x.b);
+}
+inline I32x16 SixteenthOf(I32x16 x) {
+  return {_mm256_srai_epi32(x.a, 4), _mm256_srai_epi32(x.b, 4)};
 }
 inline I32x16 HalveInt(I32x16 x) { return {_mm256_srai_epi32(x.a, 1), _mm256_srai_epi32(x.b, 1)}; }
 inline F32x16 ToFloat(I32x16 x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
@@ -145,6 +163,24 @@ inline I32x16 LowNibbles(I32x16 w) {
 }
 inline I32x16 HighNibbles(I32x16 w) {
   return LowNibbles({_mm256_srli_epi16(w.a, 4), _mm256_srli_epi16(w.b, 4)});
+}
+
+inline I32x16 NibbleOfLane(I32x16 w, int64_t i) {
+  const __m128i bits = _mm_cvtsi64_si128(4 * i);
+  const __m256i mask = _mm256_set1_epi32(15);
+  return {_mm256_and_si256(_mm256_srl_epi32(w.a, bits), mask),
+          _mm256_and_si256(_mm256_srl_epi32(w.b, bits), mask)};
+}
+inline I32x16 RepeatByte(I32x16 x) {
+  const __m256i lowest = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
+  return {_mm256_shuffle_epi8(x.a, lowest), _mm256_shuffle_epi8(x.b, lowest)};
+}
+inline I32x16 MulWords(I32x16 x, I32x16 y) {
+  return {_mm256_mullo_epi16(x.a, y.a), _mm256_mullo_epi16(x.b, y.b)};
+}
+inline I32x16 AddBytes(I32x16 x, I32x16 y) {
+  return {_mm256_add_epi8(x.a, y.a), _mm256_add_epi8(x.b, y.b)};
 }
 
 /// Bits [kShift, kShift + kBits) of each lane.

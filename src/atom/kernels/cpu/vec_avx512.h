@@ -36,6 +36,8 @@ constexpr int kDecodeRows = 4;
 constexpr int kVectors = 2;
 constexpr int kFewRows = 4;
 constexpr int kFewRowsVectors = 4;
+/// Products of bytes cost no more than those of nibbles.
+constexpr bool kHasByteDot = true;
 /// A high nibble is left where it is: the byte as a whole is low + 16 * high.
 constexpr bool kRawHighNibbles = true;
 
@@ -112,6 +114,9 @@ inline F32x16 NarrowDouble(F64x16 x) {
 inline F64x16 AddDouble(F64x16 x, F64x16 y) {
   return {_mm512_add_pd(x.a, y.a), _mm512_add_pd(x.b, y.b)};
 }
+inline F64x16 DivDouble(F64x16 x, F64x16 y) {
+  return {_mm512_div_pd(x.a, y.a), _mm512_div_pd(x.b, y.b)};
+}
 inline F64x16 MulDouble(F64x16 x, F64x16 y) {
   return {_mm512_mul_pd(x.a, y.a), _mm512_mul_pd(x.b, y.b)};
 }
@@ -119,7 +124,11 @@ inline F64x16 MulDouble(F64x16 x, F64x16 y) {
 inline I32x16 SetInt(int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline I32x16 AddInt(I32x16 a, I32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline I32x16 SubInt(I32x16 a, I32x16 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
-inline I32x16 HalveInt(I32x16 a) { return {_mm512_srai_epi32(a.v, 1)}; }  // rounds down
+inline I32x16 AndInt(I32x16 a, I32x16 b) { return {_mm512_and_si512(a.v, b.v)}; }
+inline I32x16 MulInt(I32x16 a, I32x16 b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
+inline void StoreInts(void* p, I32x16 a) { _mm512_storeu_si512(p, a.v); }
+inline I32x16 HalveInt(I32x16 a) { return {_mm512_srai_epi32(a.v, 1)}; }     // rounds down
+inline I32x16 SixteenthOf(I32x16 a) { return {_mm512_srai_epi32(a.v, 4)}; }  // likewise
 inline F32x16 ToFloat(I32x16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 /// Half to even.
 inline I32x16 RoundToInt(F32x16 a) { return {_mm512_cvtps_epi32(a.v)}; }
@@ -146,6 +155,19 @@ inline I32x16 DotBytes(I32x16 sum, I32x16 w, I32x16 x) {
 inline I32x16 DotNibbles(I32x16 sum, I32x16 w, I32x16 x) { return DotBytes(sum, w, x); }
 inline I32x16 LowNibbles(I32x16 w) { return {_mm512_and_si512(w.v, _mm512_set1_epi8(15))}; }
 inline I32x16 HighNibbles(I32x16 w) { return w; }  // raw, see kRawHighNibbles
+/// Nibble i of each lane, 0 the lowest.
+inline I32x16 NibbleOfLane(I32x16 w, int64_t i) {
+  const __m512i shifted = _mm512_srl_epi32(w.v, _mm_cvtsi64_si128(4 * i));
+  return {_mm512_and_si512(shifted, _mm512_set1_epi32(15))};
+}
+/// A lane's lowest byte as all four of its bytes.
+inline I32x16 RepeatByte(I32x16 a) {
+  const __m128i lowest = _mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
+  return {_mm512_shuffle_epi8(a.v, _mm512_broadcast_i32x4(lowest))};
+}
+/// Products of 16-bit words: of two bytes at once where both fit bytes.
+inline I32x16 MulWords(I32x16 a, I32x16 b) { return {_mm512_mullo_epi16(a.v, b.v)}; }
+inline I32x16 AddBytes(I32x16 a, I32x16 b) { return {_mm512_add_epi8(a.v, b.v)}; }
 
 /// The nibble at bit `kShift` of each lane, minus 8.
 template <int kShift>

@@ -18,6 +18,7 @@ constexpr int kVectors = 1;
 constexpr int kFewRows = 1;
 constexpr int kFewRowsVectors = 1;
 constexpr bool kRawHighNibbles = false;
+constexpr bool kHasByteDot = false;
 
 struct F32x16 {
   float v[16];
@@ -137,6 +138,9 @@ inline F32x16 NarrowDouble(const F64x16& x) {
 inline F64x16 AddDouble(const F64x16& x, const F64x16& y) {
   return Doubles([&](int i) { return x.v[i] + y.v[i]; });
 }
+inline F64x16 DivDouble(const F64x16& x, const F64x16& y) {
+  return Doubles([&](int i) { return x.v[i] / y.v[i]; });
+}
 inline F64x16 MulDouble(const F64x16& x, const F64x16& y) {
   return Doubles([&](int i) { return x.v[i] * y.v[i]; });
 }
@@ -155,6 +159,19 @@ inline I32x16 SubInt(const I32x16& x, const I32x16& y) {
   return Ints([&](int i) {
     return static_cast<int32_t>(static_cast<uint32_t>(x.v[i]) - static_cast<uint32_t>(y.v[i]));
   });
+}
+inline I32x16 AndInt(const I32x16& x, const I32x16& y) {
+  return Ints([&](int i) { return x.v[i] & y.v[i]; });
+}
+inline int32_t WrappingMul(int32_t x, int32_t y) {
+  return static_cast<int32_t>(static_cast<uint32_t>(x) * static_cast<uint32_t>(y));
+}
+inline I32x16 MulInt(const I32x16& x, const I32x16& y) {
+  return Ints([&](int i) { return WrappingMul(x.v[i], y.v[i]); });
+}
+inline void StoreInts(void* p, const I32x16& x) { __builtin_memcpy(p, x.v, 64); }
+inline I32x16 SixteenthOf(const I32x16& x) {
+  return Ints([&](int i) { return x.v[i] >> 4; });
 }
 inline I32x16 HalveInt(const I32x16& x) {
   return Ints([&](int i) { return x.v[i] >> 1; });
@@ -199,6 +216,29 @@ inline I32x16 LowNibbles(const I32x16& w) {
 }
 inline I32x16 HighNibbles(const I32x16& w) {
   return Ints([&](int i) { return w.v[i] >> 4 & 0x0f0f0f0f; });
+}
+
+inline I32x16 NibbleOfLane(const I32x16& w, int64_t index) {
+  return Ints([&](int i) { return w.v[i] >> (4 * index) & 15; });
+}
+inline I32x16 RepeatByte(const I32x16& x) {
+  return Ints([&](int i) { return WrappingMul(x.v[i] & 255, 0x01010101); });
+}
+inline I32x16 MulWords(const I32x16& x, const I32x16& y) {
+  return Ints([&](int i) {
+    const auto a = static_cast<uint32_t>(x.v[i]);
+    const auto b = static_cast<uint32_t>(y.v[i]);
+    const uint32_t low = (a & 0xffffu) * (b & 0xffffu) & 0xffffu;
+    return static_cast<int32_t>(low | (a >> 16) * (b >> 16) << 16);
+  });
+}
+inline I32x16 AddBytes(const I32x16& x, const I32x16& y) {
+  return Ints([&](int i) {
+    const auto a = static_cast<uint32_t>(x.v[i]);
+    const auto b = static_cast<uint32_t>(y.v[i]);
+    constexpr uint32_t kSeven = 0x7f7f7f7fu;  // no carry from one byte to the next
+    return static_cast<int32_t>(((a & kSeven) + (b & kSeven)) ^ ((a ^ b) & ~kSeven));
+  });
 }
 
 template <int kShift>
