@@ -112,7 +112,7 @@ void WalkNarrowTokens(Grammar grammar, std::string_view choices) {
   const std::vector<std::string>& tokens = NarrowVocabulary();
   static const TokenTrie trie(tokens, {kEnd}, static_cast<int64_t>(tokens.size()));
   const atom::Result<Grammar> kept =
-      atom::grammar::KeepToTokens(std::move(grammar), trie, 1'000'000);
+      atom::grammar::KeepToTokens(std::move(grammar), trie, {.steps = 1'000'000});
   if (!kept.ok()) return atom::fuzz::CheckSentence(kept.error());
   TokenMask masks(*kept, trie, {.kept_bytes = 1 << 20, .walk_bytes = 1 << 20, .walk_steps = 5'000});
   GrammarMatcher matcher(*kept);

@@ -163,7 +163,7 @@ TEST(KeepToTokens, CharactersThatAreTokens) {
 TEST(KeepToTokens, ASearchThatTakesTooMuchIsRefused) {
   const std::vector<std::string> tokens = Vocabulary(IsAscii, {"é"});
   const TokenTrie trie(tokens, {kEnd}, static_cast<int64_t>(tokens.size()));
-  const auto kept = KeepToTokens(MustCompile(R"({"const": "\u00e9"})"), trie, 100);
+  const auto kept = KeepToTokens(MustCompile(R"({"const": "\u00e9"})"), trie, {.steps = 100});
   ASSERT_FALSE(kept.ok());
   EXPECT_THAT(kept.error().message, HasSubstr("takes too much to work out"));
 }

@@ -145,7 +145,9 @@ TEST(TokenMask, AWalkKeepsToItsBudget) {
                   .walk_bytes = size_t{1} << 30,
                   .walk_steps = size_t{1} << 40});
   EXPECT_FALSE(wide.FillKept(matcher, mask).has_value());
-  EXPECT_EQ(wide.Fill(matcher, mask), MaskFill::kFilled);
+  int rests = 0;
+  EXPECT_EQ(wide.Fill(matcher, mask, [&rests] { ++rests; }), MaskFill::kFilled);
+  EXPECT_GT(rests, 200);
   EXPECT_TRUE(MaskAllows(mask, 256 + 7));
   EXPECT_EQ(wide.FillKept(matcher, mask), MaskFill::kFilled);
 }

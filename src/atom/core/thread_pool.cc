@@ -10,6 +10,10 @@ namespace {
 /// gaps between the loops of one step, where waking a sleeper (5 to 50 microseconds) would show.
 constexpr int kSpins = 2000;
 
+/// The scheduler may put two threads of the pool on one core. Each would spin while the other has
+/// work, then sleep: never two that want to run, so that none is moved to an idle core.
+constexpr int kSpinsToYield = 32;
+
 void Pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -56,6 +60,7 @@ uint32_t ThreadPool::AwaitChange(const std::atomic<uint32_t>& value, uint32_t se
     const uint32_t now = value.load(std::memory_order_acquire);
     if (now != seen) return now;
     Pause();
+    if (i % kSpinsToYield == kSpinsToYield - 1) std::this_thread::yield();
   }
   value.wait(seen, std::memory_order_acquire);
   return value.load(std::memory_order_acquire);

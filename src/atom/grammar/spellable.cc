@@ -14,6 +14,8 @@
 namespace atom::grammar {
 namespace {
 
+constexpr size_t kStepsToRest = 3'000;
+
 /// Those that are tokens.
 ByteSet SingleBytes(const TokenTrie& trie) {
   ByteSet bytes;
@@ -27,8 +29,11 @@ ByteSet SingleBytes(const TokenTrie& trie) {
 /// Which states tokens lead to by byte edges alone, from states that cannot go on by single bytes.
 class TokenJumps {
  public:
-  TokenJumps(const Grammar& grammar, const TokenTrie& trie, size_t max_steps)
-      : grammar_(grammar), nodes_(trie.nodes()), steps_left_(max_steps), path_(trie.max_depth()) {}
+  TokenJumps(const Grammar& grammar, const TokenTrie& trie, KeepBudget budget)
+      : grammar_(grammar),
+        nodes_(trie.nodes()),
+        budget_(std::move(budget)),
+        path_(trie.max_depth()) {}
 
   /// Nothing if that takes too much.
   std::optional<std::vector<Jump>> Find(const std::vector<bool>& productive) {
@@ -50,7 +55,7 @@ class TokenJumps {
       } else {
         for (const uint32_t s : path_[node.depth - 1]) Step(s, node.byte, after);
       }
-      if (steps_left_ == 0) return false;
+      if (budget_.steps == 0) return false;
       if (after.empty()) {
         i = node.end;
         continue;
@@ -68,7 +73,9 @@ class TokenJumps {
 
   void Step(uint32_t s, uint8_t byte, std::vector<uint32_t>& after) {
     const std::vector<ByteEdge>& edges = grammar_.state(s).bytes;
-    steps_left_ -= std::min(steps_left_, edges.size() + 1);
+    const size_t before = budget_.steps;
+    budget_.steps -= std::min(before, edges.size() + 1);
+    if (before / kStepsToRest != budget_.steps / kStepsToRest) budget_.rest();
     for (const ByteEdge& edge : edges) {
       if (edge.low <= byte && byte <= edge.high) after.push_back(edge.to);
     }
@@ -76,7 +83,7 @@ class TokenJumps {
 
   const Grammar& grammar_;
   const std::span<const TokenTrie::Node> nodes_;
-  size_t steps_left_;
+  KeepBudget budget_;
   std::vector<std::vector<uint32_t>> path_;  // states after the byte at a depth
   std::vector<Jump> jumps_;
 };
@@ -155,12 +162,12 @@ class MissingCharacter {
 
 }  // namespace
 
-Result<Grammar> KeepToTokens(Grammar grammar, const TokenTrie& trie, size_t max_steps) {
+Result<Grammar> KeepToTokens(Grammar grammar, const TokenTrie& trie, KeepBudget budget) {
   const ByteSet bytes = SingleBytes(trie);
   if (bytes.all()) return grammar;
   std::vector<bool> spellable = FindProductive(grammar, bytes);
   if (std::find(spellable.begin(), spellable.end(), false) != spellable.end()) {
-    const auto jumps = TokenJumps(grammar, trie, max_steps).Find(spellable);
+    const auto jumps = TokenJumps(grammar, trie, std::move(budget)).Find(spellable);
     if (!jumps) {
       return MakeError("{}: what of it the model's tokens can write takes too much to work out",
                        grammar.rule(grammar.root()).name);

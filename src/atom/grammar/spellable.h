@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 
 #include "atom/core/result.h"
 #include "atom/grammar/grammar.h"
@@ -20,9 +21,14 @@
 
 namespace atom::grammar {
 
+/// Of the search for tokens of several bytes.
+struct KeepBudget {
+  size_t steps = 20'000'000;           ///< about 15 ns each
+  std::function<void()> rest = [] {};  ///< called about every 50 microseconds
+};
+
 /// Marks the states in which no token may end, and cuts the calls that could not be returned from.
-/// `max_steps` bounds the search for tokens of several bytes, about 15 ns each. An Error if no
-/// whole text can be written, naming a character that every text needs there.
-Result<Grammar> KeepToTokens(Grammar grammar, const TokenTrie& trie, size_t max_steps = 20'000'000);
+/// An Error if no whole text can be written, naming a character that every text needs there.
+Result<Grammar> KeepToTokens(Grammar grammar, const TokenTrie& trie, KeepBudget budget = {});
 
 }  // namespace atom::grammar

@@ -8,6 +8,10 @@
 namespace atom::grammar {
 namespace {
 
+/// Some 50 microseconds.
+constexpr size_t kStepsToRest = 1500;
+constexpr size_t kStatesToRest = 128;
+
 void Allow(std::vector<uint32_t>& mask, int32_t id) {
   mask[static_cast<size_t>(id) / 32] |= uint32_t{1} << (id % 32);
 }
@@ -35,16 +39,17 @@ std::optional<MaskFill> TokenMask::FillKept(const GrammarMatcher& matcher,
   return Copy(kept, mask);
 }
 
-MaskFill TokenMask::Fill(const GrammarMatcher& matcher, std::span<uint32_t> mask) {
+MaskFill TokenMask::Fill(const GrammarMatcher& matcher, std::span<uint32_t> mask,
+                         const std::function<void()>& rest) {
   ATOM_CHECK(&matcher.grammar() == &grammar_, "the matcher of another grammar");
   ATOM_CHECK(mask.size() == MaskWords(trie_.vocab_size()), "{} words for {} tokens", mask.size(),
              trie_.vocab_size());
-  if (bytes_kept_ > limits_.kept_bytes) Forget();
+  if (bytes_kept_ > limits_.kept_bytes) Forget(rest);
   const uint32_t state = StateOf(matcher);
   if (states_[state].mask.empty()) {
     std::vector<uint32_t> made(mask.size(), 0);
-    if (!Walk(state, made)) {
-      Forget();
+    if (!Walk(state, made, rest)) {
+      Forget(rest);
       return MaskFill::kTooMuch;
     }
     bytes_kept_ += made.size() * sizeof(uint32_t);
@@ -54,8 +59,10 @@ MaskFill TokenMask::Fill(const GrammarMatcher& matcher, std::span<uint32_t> mask
 }
 
 // False, with half a mask, if that would take too much.
-bool TokenMask::Walk(uint32_t state, std::vector<uint32_t>& mask) {
+bool TokenMask::Walk(uint32_t state, std::vector<uint32_t>& mask,
+                     const std::function<void()>& rest) {
   walk_steps_ = 0;
+  size_t rest_at = kStepsToRest;
   most_bytes_ = bytes_kept_ + limits_.walk_bytes;
   const std::span<const TokenTrie::Node> nodes = trie_.nodes();
   const std::span<const int32_t> ids = trie_.token_ids();
@@ -63,12 +70,16 @@ bool TokenMask::Walk(uint32_t state, std::vector<uint32_t>& mask) {
   for (size_t i = 0; i + 1 < nodes.size();) {
     const TokenTrie::Node& node = nodes[i];
     const uint32_t next = Step(path_[node.depth], node.byte);
+    if (!WithinLimits()) return false;
+    if (walk_steps_ >= rest_at) {
+      rest();
+      rest_at = walk_steps_ + kStepsToRest;
+    }
     if (next == kDead) {
       i = node.end;
       continue;
     }
     path_[node.depth + 1] = next;
-    if (!WithinLimits()) return false;
     ++i;
     if (!states_[next].spellable) continue;
     for (uint32_t t = node.tokens_begin; t < nodes[i].tokens_begin; ++t) Allow(mask, ids[t]);
@@ -123,9 +134,15 @@ uint32_t TokenMask::Intern(ItemSet items) {
   return place->second;
 }
 
-void TokenMask::Forget() {
-  ids_.clear();
-  states_.clear();
+void TokenMask::Forget(const std::function<void()>& rest) {
+  while (!states_.empty()) {
+    states_.pop_back();
+    if (states_.size() % kStatesToRest == 0) rest();
+  }
+  while (!ids_.empty()) {
+    ids_.erase(ids_.begin());
+    if (ids_.size() % kStatesToRest == 0) rest();
+  }
   stacks_ = StackGraph();
   bytes_kept_ = 0;
 }

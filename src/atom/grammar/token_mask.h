@@ -15,6 +15,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -51,16 +53,19 @@ class TokenMask {
   TokenMask(const Grammar& grammar, const TokenTrie& trie, const TokenMaskLimits& limits = {});
 
   /// Writes the mask after what `matcher` has accepted, which is never empty if the grammar keeps
-  /// to this trie's tokens and all that was accepted was in masks. REQUIRES: a matcher of this
-  /// grammar; mask.size() == MaskWords(trie.vocab_size()).
-  MaskFill Fill(const GrammarMatcher& matcher, std::span<uint32_t> mask);
+  /// to this trie's tokens and all that was accepted was in masks. A long walk calls `rest` about
+  /// every 50 microseconds. REQUIRES: a matcher of this grammar; mask.size() ==
+  /// MaskWords(trie.vocab_size()).
+  MaskFill Fill(
+      const GrammarMatcher& matcher, std::span<uint32_t> mask,
+      const std::function<void()>& rest = [] {});
   /// The same if the mask is kept, so that it takes no walk; else nothing.
   std::optional<MaskFill> FillKept(const GrammarMatcher& matcher, std::span<uint32_t> mask);
 
   /// Bytes of states and masks kept, about.
   size_t bytes_kept() const { return bytes_kept_; }
-  /// Drops everything that is kept.
-  void Forget();
+  /// Drops everything that is kept; with rests, as above.
+  void Forget(const std::function<void()>& rest = [] {});
 
  private:
   static constexpr uint32_t kUnknown = 0xFFFFFFFF;
@@ -78,7 +83,7 @@ class TokenMask {
   void StepLikeBytes(uint32_t state, uint8_t byte);
   uint32_t StateOf(const GrammarMatcher& matcher);
   static MaskFill Copy(const std::vector<uint32_t>& kept, std::span<uint32_t> mask);
-  bool Walk(uint32_t state, std::vector<uint32_t>& mask);
+  bool Walk(uint32_t state, std::vector<uint32_t>& mask, const std::function<void()>& rest);
   bool WithinLimits() const {
     return walk_steps_ <= limits_.walk_steps && bytes_kept_ <= most_bytes_;
   }
@@ -91,7 +96,7 @@ class TokenMask {
   size_t walk_steps_ = 0;  // likewise
   StackGraph stacks_;
   std::map<ItemSet, uint32_t> ids_;
-  std::vector<State> states_;
+  std::deque<State> states_;    // grows without moving megabytes at once
   std::vector<uint32_t> path_;  // states of the walk, by depth
 };
 

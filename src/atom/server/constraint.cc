@@ -40,9 +40,10 @@ class SharedMasks {
   const grammar::Grammar& grammar() const { return grammar_; }
   MaskThreads& threads() { return threads_; }
 
-  grammar::MaskFill Fill(const grammar::GrammarMatcher& matcher, std::span<uint32_t> mask) {
+  grammar::MaskFill Fill(const grammar::GrammarMatcher& matcher, std::span<uint32_t> mask,
+                         MaskThreads::Pace& pace) {
     const std::lock_guard lock(mutex_);
-    const grammar::MaskFill filled = mask_.Fill(matcher, mask);
+    const grammar::MaskFill filled = mask_.Fill(matcher, mask, [&pace] { pace.Rest(); });
     if (threads_.mask_bytes > threads_.limits().mask_bytes) mask_.Forget();
     const auto kept = static_cast<int64_t>(mask_.bytes_kept());
     threads_.mask_bytes += kept - std::exchange(counted_, kept);
@@ -77,6 +78,7 @@ class NextMask {
   std::span<const uint64_t> words() const { return words_; }
   engine::MaskState state() const { return state_; }
   void WaitFor(std::chrono::milliseconds timeout) {
+    const MaskThreads::Hurry hurry(masks_->threads());
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, timeout, [this] { return state_ != engine::MaskState::kPending; });
   }
@@ -89,7 +91,7 @@ class NextMask {
     if (kept) Take(*kept);
     return kept.has_value();
   }
-  void Work() { Take(masks_->Fill(matcher_, halves_)); }
+  void Work(MaskThreads::Pace& pace) { Take(masks_->Fill(matcher_, halves_, pace)); }
 
  private:
   void Take(grammar::MaskFill filled) {
@@ -133,7 +135,8 @@ class GrammarConstraint final : public engine::TokenConstraint {
 
  private:
   void Begin(std::string_view bytes) {
-    if (!next_->Begin(bytes)) next_->masks().threads().Post([next = next_] { next->Work(); });
+    if (next_->Begin(bytes)) return;
+    next_->masks().threads().Post([next = next_](MaskThreads::Pace& pace) { next->Work(pace); });
   }
 
   const tokenizer::Tokenizer& tokenizer_;
@@ -158,12 +161,17 @@ OrApiError<TokenConstraints> MakeConstraints(const AnswerOptions& options, const
   if (model.trie->end_ids().empty()) {
     return Refusal("the model names no token that ends a text, so that no answer could end");
   }
-  Result<grammar::Grammar> grammar = options.format.kind == FormatKind::kJsonObject
-                                         ? Result<grammar::Grammar>(grammar::AnyJsonObject())
-                                         : grammar::CompileJsonSchema(options.format.schema);
-  if (grammar.ok()) grammar = grammar::KeepToTokens(std::move(grammar).value(), *model.trie);
+  MaskThreads& threads = *model.mask_threads;
+  MaskThreads::Pace pace(threads);
+  const auto rest = [&pace] { pace.Rest(); };
+  Result<grammar::Grammar> grammar =
+      options.format.kind == FormatKind::kJsonObject
+          ? Result<grammar::Grammar>(grammar::AnyJsonObject())
+          : grammar::CompileJsonSchema(options.format.schema, {}, rest);
+  if (grammar.ok()) {
+    grammar = grammar::KeepToTokens(std::move(grammar).value(), *model.trie, {.rest = rest});
+  }
   if (!grammar.ok()) return Refusal(grammar.error().message);
-  const MaskThreads& threads = *model.mask_threads;
   if (threads.grammar_bytes > threads.limits().grammar_bytes) {
     return ApiError{.status = 429, .message = "too many schemas are being kept to at once"};
   }

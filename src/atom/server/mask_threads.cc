@@ -10,7 +10,38 @@ namespace {
 /// About a third of the weight of a thread of the forward pass, where both want a core.
 constexpr int kNiceness = 5;
 
+/// A tenth of a core at most, in pieces that a step of a few milliseconds hardly shows: much less
+/// than the scheduler's slices.
+constexpr std::chrono::microseconds kWork(150);
+constexpr std::chrono::microseconds kRest(1500);
+
 }  // namespace
+
+MaskThreads::Pace::Pace(MaskThreads& threads)
+    : threads_(threads), since_(std::chrono::steady_clock::now()) {}
+
+void MaskThreads::Pace::Rest() {
+  if (std::chrono::steady_clock::now() - since_ < kWork) return;
+  {
+    std::unique_lock lock(threads_.mutex_);
+    threads_.hurried_.wait_for(lock, kRest,
+                               [this] { return threads_.hurries_ > 0 || threads_.stopping_; });
+  }
+  since_ = std::chrono::steady_clock::now();
+}
+
+MaskThreads::Hurry::Hurry(MaskThreads& threads) : threads_(threads) {
+  {
+    const std::lock_guard lock(threads_.mutex_);
+    ++threads_.hurries_;
+  }
+  threads_.hurried_.notify_all();
+}
+
+MaskThreads::Hurry::~Hurry() {
+  const std::lock_guard lock(threads_.mutex_);
+  --threads_.hurries_;
+}
 
 MaskThreads::MaskThreads(const MaskLimits& limits) : limits_(limits) {
   for (int i = 0; i < limits.threads; ++i) threads_.emplace_back([this] { Run(); });
@@ -22,9 +53,10 @@ MaskThreads::~MaskThreads() {
     stopping_ = true;
   }
   posted_.notify_all();
+  hurried_.notify_all();
 }
 
-void MaskThreads::Post(std::function<void()> work) {
+void MaskThreads::Post(std::function<void(Pace&)> work) {
   {
     const std::lock_guard lock(mutex_);
     work_.push_back(std::move(work));
@@ -39,10 +71,11 @@ void MaskThreads::Run() {
     std::unique_lock lock(mutex_);
     posted_.wait(lock, [this] { return stopping_ || !work_.empty(); });
     if (stopping_) return;
-    const std::function<void()> work = std::move(work_.front());
+    const std::function<void(Pace&)> work = std::move(work_.front());
     work_.pop_front();
     lock.unlock();
-    work();
+    Pace pace(*this);
+    work(pace);
   }
 }
 

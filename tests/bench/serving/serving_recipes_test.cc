@@ -90,6 +90,21 @@ TEST_F(ServingRecipesTest, ABudgetHoldsWhatFits) {
   EXPECT_FALSE(ToJson(rows[1], *bench_).contains("output_tokens_per_second"));
 }
 
+TEST_F(ServingRecipesTest, TheRecipesOfTheDefaultAllRun) {
+  ServingOptions options = Tiny();
+  options.recipes = ServingOptions().recipes;
+  options.batches = {2};
+  std::vector<std::pair<std::string, int>> kv_bits;
+  for (const ServingRow& row : Run(options)) {
+    EXPECT_GT(row.point.output_tokens, 0) << row.recipe;
+    kv_bits.emplace_back(row.recipe, row.kv_bits);
+  }
+  const std::vector<std::pair<std::string, int>> expected = {{"none", 16},        {"w8a8", 8},
+                                                             {"w4a16-plain", 16}, {"atom-w4a4", 4},
+                                                             {"atom-w4a8", 4},    {"atom-best", 4}};
+  EXPECT_EQ(kv_bits, expected);
+}
+
 TEST_F(ServingRecipesTest, InterruptedItKeepsWhatItHas) {
   EXPECT_EQ(Run(Tiny(), 2).size(), 2u);
   EXPECT_EQ(Run(Tiny(), 0).size(), 0u);

@@ -79,6 +79,23 @@ TEST(JsonSchema, Strings) {
   });
 }
 
+// Each has one spelling: a short one if JSON has it, else \\u with lower-case digits.
+TEST(JsonSchema, ControlCharactersOfAPattern) {
+  const Grammar range = MustCompile(R"({"type": "string", "pattern": "^[\\u0003-\\u001c]$"})");
+  const std::string kShort = "\b\t\n\f\r";
+  for (int code = 0; code < 0x30; ++code) {
+    const bool inside = code >= 0x03 && code <= 0x1c;
+    const bool has_short = kShort.find(static_cast<char>(code)) != std::string::npos;
+    EXPECT_EQ(Accepts(range, fmt::format("\"\\u{:04x}\"", code)), inside && !has_short) << code;
+    EXPECT_EQ(Accepts(range, nlohmann::json(std::string(1, static_cast<char>(code))).dump()),
+              inside)
+        << code;
+    if (code % 16 >= 10) {
+      EXPECT_FALSE(Accepts(range, fmt::format("\"\\u{:04X}\"", code))) << code;
+    }
+  }
+}
+
 TEST(JsonSchema, Formats) {
   const auto expect = [](std::string_view format, std::vector<std::string> accepted,
                          std::vector<std::string> rejected) {

@@ -22,7 +22,8 @@ namespace atom::bench {
 
 struct ServingOptions {
   std::string geometry = "tinyllama-1.1b";
-  std::vector<std::string> recipes = {"none", "w8a8", "w4a16-plain", "atom-w4a4"};
+  std::vector<std::string> recipes = {"none",      "w8a8",      "w4a16-plain",
+                                      "atom-w4a4", "atom-w4a8", "atom-best"};
   std::vector<int64_t> batches = {1, 2, 4, 8, 16, 32};
   std::vector<int64_t> budgets = {};  ///< bytes
   int64_t budget_running = 256;       ///< most sequences at once within a budget

@@ -10,12 +10,26 @@ constexpr char32_t kFirstPlain = 0x20;
 
 bool NeedsEscape(char32_t code) { return code < kFirstPlain || code == '"' || code == '\\'; }
 
+constexpr std::string_view kShortCodes = "\"\\\b\f\n\r\t";
+constexpr std::string_view kShortLetters = "\"\\bfnrt";
+
+// One of \u0000 to \u001f.
+bool IsSpelledInHex(char32_t code) {
+  return code < kFirstPlain && kShortCodes.find(static_cast<char>(code)) == std::string_view::npos;
+}
+
+char HexDigit(char32_t value) { return "0123456789abcdef"[value & 0xF]; }
+
 std::string EscapeOf(char32_t code) {
-  constexpr std::string_view kCodes = "\"\\\b\f\n\r\t";
-  constexpr std::string_view kLetters = "\"\\bfnrt";
-  const size_t known = kCodes.find(static_cast<char>(code));
-  if (known != std::string_view::npos) return std::string("\\") + kLetters[known];
-  return fmt::format("\\u{:04x}", static_cast<uint32_t>(code));
+  if (IsSpelledInHex(code)) return fmt::format("\\u{:04x}", static_cast<uint32_t>(code));
+  return std::string("\\") + kShortLetters[kShortCodes.find(static_cast<char>(code))];
+}
+
+// The last code up to `end` that differs from `code` in its last hex digit only, in a run of digits
+// that follow each other as bytes too.
+char32_t EndOfHexRun(char32_t code, char32_t end) {
+  while (code < end && IsSpelledInHex(code + 1) && HexDigit(code + 1) == HexDigit(code) + 1) ++code;
+  return code;
 }
 
 // The UTF-8 of `code` in bytes, the lead byte first.
@@ -51,7 +65,13 @@ void CharSpeller::AddChars(uint32_t from, const CharSet& chars, uint32_t to) {
     for (char32_t code = range.low; code <= escapes_end; ++code) {
       if (!NeedsEscape(code)) continue;
       if (plain < code) AddUtf8(from, {plain, code - 1}, to);
-      AddText(from, EscapeOf(code), to);
+      if (IsSpelledInHex(code)) {
+        const char32_t last = EndOfHexRun(code, range.high);
+        AddHex(from, {code, last}, to);
+        code = last;
+      } else {
+        AddText(from, EscapeOf(code), to);
+      }
       plain = code + 1;
     }
     if (plain <= range.high) AddUtf8(from, {plain, range.high}, to);
@@ -64,6 +84,12 @@ void CharSpeller::AddText(uint32_t from, std::string_view bytes, uint32_t to) {
     to = Before(byte, byte, to);
   }
   builder_.AddByte(from, bytes.front(), to);
+}
+
+void CharSpeller::AddHex(uint32_t from, CharRange run, uint32_t to) {
+  const uint32_t last =
+      Before(static_cast<uint8_t>(HexDigit(run.low)), static_cast<uint8_t>(HexDigit(run.high)), to);
+  AddText(from, std::string("\\u00") + HexDigit(run.low >> 4), last);
 }
 
 // Cuts the range until all its characters have one length and every byte runs through a range of
@@ -96,12 +122,14 @@ void CharSpeller::AddUtf8(uint32_t from, CharRange range, uint32_t to) {
 }
 
 uint32_t CharSpeller::Before(uint8_t low, uint8_t high, uint32_t to) {
-  const auto [place, added] = before_.try_emplace({low, high, to}, 0);
-  if (added) {
-    place->second = builder_.AddState();
-    builder_.AddBytes(place->second, low, high, to);
+  if (before_.size() <= to) before_.resize(to + 1);
+  for (const ByteEdge& edge : before_[to]) {
+    if (edge.low == low && edge.high == high) return edge.to;
   }
-  return place->second;
+  const uint32_t state = builder_.AddState();
+  builder_.AddBytes(state, low, high, to);
+  before_[to].push_back({low, high, state});
+  return state;
 }
 
 }  // namespace atom::grammar

@@ -6,11 +6,10 @@
 // enumerated values and strings with a pattern, so that what differs in bytes differs in meaning.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "atom/grammar/char_set.h"
 #include "atom/grammar/grammar.h"
@@ -33,11 +32,13 @@ class CharSpeller {
   void AddText(uint32_t from, std::string_view bytes, uint32_t to);
 
  private:
+  // Control characters whose escapes differ in the last digit, a run of '0' to '9' or 'a' to 'f'.
+  void AddHex(uint32_t from, CharRange run, uint32_t to);
   void AddUtf8(uint32_t from, CharRange range, uint32_t to);
   uint32_t Before(uint8_t low, uint8_t high, uint32_t to);
 
   GrammarBuilder& builder_;
-  std::map<std::array<uint32_t, 3>, uint32_t> before_;  // (low, high, to) -> state before that edge
+  std::vector<std::vector<ByteEdge>> before_;  // by state: edges that end there; `to` is where from
 };
 
 }  // namespace atom::grammar

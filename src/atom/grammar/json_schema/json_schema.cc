@@ -28,12 +28,14 @@ constexpr size_t kStatesOfAnyObject = 1000;
 // from a queue and known by their set, so neither depth nor recursion of schemas is recursion here.
 class SchemaCompiler {
  public:
-  SchemaCompiler(const SchemaValue& root, const JsonSchemaLimits& limits)
+  SchemaCompiler(const SchemaValue& root, const JsonSchemaLimits& limits,
+                 const std::function<void()>& rest)
       : root_(root),
         limits_(limits),
         reader_(root),
         builder_(limits.max_states),
-        rules_(builder_) {}
+        rules_(builder_),
+        patterns_({.rest = rest}) {}
 
   Result<Grammar> Compile() &&;
 
@@ -70,6 +72,7 @@ Result<Grammar> SchemaCompiler::Compile() && {
     const Task task = std::move(queue_[i]);
     const Status added = AddRule(task);
     if (!added.ok()) return added.error();
+    patterns_.rest();
     if (builder_.full()) {
       return MakeError("the schema at {}: needs a grammar of more than {} states",
                        io::Quote(task.schemas.front().path), limits_.max_states);
@@ -242,14 +245,15 @@ Status SchemaCompiler::AddTypes(const Shape& shape, uint32_t from, uint32_t to) 
 
 }  // namespace
 
-Result<Grammar> CompileJsonSchema(std::string_view schema, const JsonSchemaLimits& limits) {
+Result<Grammar> CompileJsonSchema(std::string_view schema, const JsonSchemaLimits& limits,
+                                  const std::function<void()>& rest) {
   if (schema.size() > limits.max_bytes) {
     return MakeError("the schema: has {} bytes, expected at most {}", schema.size(),
                      limits.max_bytes);
   }
   const Result<std::unique_ptr<SchemaValue>> root = ParseSchemaValue(schema);
   if (!root.ok()) return root.error();
-  return SchemaCompiler(**root, limits).Compile();
+  return SchemaCompiler(**root, limits, rest).Compile();
 }
 
 Grammar AnyJsonObject() {

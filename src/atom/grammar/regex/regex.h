@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -39,10 +40,14 @@ inline constexpr size_t kMaxDfaStates = 8192;
 /// Steps that may still be taken for all patterns of one schema: some tens of milliseconds.
 struct RegexBudget {
   size_t steps = 2'000'000;
+  std::function<void()> rest = [] {};  ///< called about every 50 microseconds
 
   /// False if there are not as many any more.
   bool Spend(size_t count) {
+    constexpr size_t kStepsToRest = 4096;
+    const size_t before = steps;
     steps -= std::min(count, steps);
+    if (before / kStepsToRest != steps / kStepsToRest) rest();
     return steps > 0;
   }
 };
