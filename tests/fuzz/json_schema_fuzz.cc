@@ -1,17 +1,19 @@
 // Any bytes as a JSON schema: refused with a sentence, or a grammar that never gets stuck, whose
 // texts are JSON, and whose masks allow the tokens that the grammar takes and no others. Input: the
 // schema, a zero byte, and the bytes that choose the text; where one may not come, the next larger
-// that may is taken.
+// that may is taken. Then the same of what a vocabulary that lacks bytes can write.
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "atom/core/check.h"
 #include "atom/grammar/grammar_matcher.h"
 #include "atom/grammar/json_schema/json_schema.h"
+#include "atom/grammar/spellable.h"
 #include "atom/grammar/token_mask.h"
 
 #include "error_sentence.h"
@@ -89,6 +91,48 @@ void WalkGrammar(const Grammar& grammar, std::string_view choices) {
   ATOM_CHECK(!matcher.CanEnd() || nlohmann::json::accept(text), "not JSON: {}", text);
 }
 
+// ASCII without some, characters without all their bytes, and parts of characters.
+const std::vector<std::string>& NarrowVocabulary() {
+  static const std::vector<std::string> tokens = [] {
+    std::vector<std::string> made;
+    for (int byte = 0x20; byte < 0x7F; ++byte) {
+      made.emplace_back(byte == 'q' ? 0 : 1, static_cast<char>(byte));
+    }
+    made.resize(kEnd + 1);
+    for (const char* text : {"qu", "\xC3\xA9", "\xC3", "\x80", "\xE6\xBC", "\xA2", "\"}", "{\""}) {
+      made.emplace_back(text);
+    }
+    return made;
+  }();
+  return tokens;
+}
+
+// Tokens, never bytes: some may always follow, or the text can end.
+void WalkNarrowTokens(Grammar grammar, std::string_view choices) {
+  const std::vector<std::string>& tokens = NarrowVocabulary();
+  static const TokenTrie trie(tokens, {kEnd}, static_cast<int64_t>(tokens.size()));
+  const atom::Result<Grammar> kept =
+      atom::grammar::KeepToTokens(std::move(grammar), trie, {.steps = 1'000'000});
+  if (!kept.ok()) return atom::fuzz::CheckSentence(kept.error());
+  TokenMask masks(*kept, trie, {.kept_bytes = 1 << 20, .walk_bytes = 1 << 20, .walk_steps = 5'000});
+  GrammarMatcher matcher(*kept);
+  std::vector<uint32_t> mask(atom::grammar::MaskWords(trie.vocab_size()));
+  std::string text;
+  for (const char choice : choices.substr(0, kMaxSteps)) {
+    const MaskFill filled = masks.Fill(matcher, mask);
+    if (filled == MaskFill::kTooMuch) return;
+    ATOM_CHECK(filled == MaskFill::kFilled, "no token may follow {}", text);
+    auto id = static_cast<size_t>(static_cast<uint8_t>(choice)) % tokens.size();
+    while (!atom::grammar::MaskAllows(mask, static_cast<int32_t>(id))) {
+      id = (id + 1) % tokens.size();
+    }
+    if (id == kEnd) break;
+    ATOM_CHECK(matcher.AcceptAll(tokens[id]), "token {} behind {}", id, text);
+    text += tokens[id];
+  }
+  ATOM_CHECK(!matcher.CanEnd() || nlohmann::json::accept(text), "not JSON: {}", text);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -99,6 +143,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     atom::fuzz::CheckSentence(grammar.error());
     return 0;
   }
-  WalkGrammar(*grammar, input.substr(std::min(split + 1, size)));
+  const std::string_view choices = input.substr(std::min(split + 1, size));
+  WalkGrammar(*grammar, choices);
+  WalkNarrowTokens(*grammar, choices);
   return 0;
 }

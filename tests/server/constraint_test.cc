@@ -93,6 +93,31 @@ TEST_F(ConstraintTest, WhatWasWorkedOutIsShared) {
   EXPECT_EQ(served_.mask_threads.mask_bytes, kept);
 }
 
+// Bytes that the model has no tokens for are not needed but where the schema says so.
+TEST_F(ConstraintTest, AVocabularyMayLackBytes) {
+  std::vector<std::string> tokens(260);
+  for (int byte = 0; byte < 0x80; ++byte) {
+    if (byte != '%') tokens[static_cast<size_t>(3 + byte)].push_back(static_cast<char>(byte));
+  }
+  const grammar::TokenTrie narrow(tokens, {kEnd}, 260);
+  served_.model.trie = &narrow;
+  {
+    auto made = Make(FormatKind::kJsonObject);
+    engine::TokenConstraint& constraint = *std::get<TokenConstraints>(made)[0];
+    EXPECT_FALSE(Allows(constraint, 3 + 0xC3));
+    EXPECT_TRUE(Writes(constraint, R"({"a":["\u00e4", 1]})"));
+  }
+  const auto refused = Make(FormatKind::kJsonSchema, R"({"const": "9 %"})");
+  EXPECT_EQ(std::get<ApiError>(refused).param, "response_format");
+  EXPECT_EQ(std::get<ApiError>(refused).message,
+            "response_format: the schema at '#': needs '%' (UTF-8 25), which the model has no "
+            "tokens for");
+  const grammar::TokenTrie endless(tokens, {}, 260);
+  served_.model.trie = &endless;
+  EXPECT_NE(std::get<ApiError>(Make(FormatKind::kJsonObject)).message.find("ends a text"),
+            std::string::npos);
+}
+
 TEST_F(ConstraintTest, WhatCannotBeKeptToIsRefused) {
   const auto refused = [](const OrApiError<TokenConstraints>& made) {
     const auto* error = std::get_if<ApiError>(&made);

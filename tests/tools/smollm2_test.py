@@ -32,6 +32,25 @@ def atom(*arguments):
     return run.stdout.decode("utf-8")
 
 
+class Serving:
+    """`atom serve` as long as the context lasts: its URL."""
+
+    def __init__(self, *arguments):
+        self.command = [PROGRAM, "serve", *arguments, "--port", "0"]
+
+    def __enter__(self):
+        self.server = subprocess.Popen(self.command, stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, text=True)
+        for line in self.server.stdout:
+            if line.startswith("serving "):
+                return line.split()[-1]
+        raise RuntimeError("the server did not start")
+
+    def __exit__(self, *_):
+        self.server.terminate()
+        self.server.communicate(timeout=60)
+
+
 @unittest.skipUnless(MODEL.exists(), f"{MODEL} is not there: scripts/get-model smollm2 fetches it")
 @unittest.skipUnless(PROGRAM.exists(), f"{PROGRAM} is not built")
 class SmolLm2Test(unittest.TestCase):
@@ -81,6 +100,49 @@ class SmolLm2Test(unittest.TestCase):
                 expected = tokenizer.encode(path.read_bytes().decode(), add_special_tokens=False)
                 found = atom("tokenize", MODEL, path)
                 self.assertEqual([int(token) for token in found.split()], expected.ids)
+
+    # Its tokens have 235 of the 256 bytes: none brings F1 or some control characters.
+    @unittest.skipUnless(has("openai"), "the Python package openai is not installed")
+    def test_answers_keep_to_a_json_schema(self):
+        import openai
+
+        schema = {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "maxLength": 30},
+                "country": {"enum": ["France", "España", "日本"]},
+                "people": {"type": "integer", "minimum": 0},
+            },
+            "required": ["city", "country", "people"],
+            "additionalProperties": False,
+        }
+        with Serving(MODEL, "--memory", "3GiB") as url:
+            client = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0)
+
+            def begin(form, max_tokens):
+                return client.chat.completions.create(
+                    model=client.models.list().data[0].id,
+                    messages=[{"role": "user", "content": "Name a city, as JSON."}],
+                    response_format=form, max_tokens=max_tokens, temperature=0).choices[0]
+
+            def ask(form):
+                choice = begin(form, 100)
+                self.assertEqual(choice.finish_reason, "stop")
+                return json.loads(choice.message.content)
+
+            def form(schema):
+                return {"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}
+
+            found = ask(form(schema))
+            self.assertEqual(list(found), ["city", "country", "people"])
+            self.assertLessEqual(len(found["city"]), 30)
+            self.assertIn(found["country"], schema["properties"]["country"]["enum"])
+            self.assertGreaterEqual(found["people"], 0)
+            self.assertEqual(ask(form({"const": "日本 🦙"})), "日本 🦙")
+            self.assertTrue(begin({"type": "json_object"}, 8).message.content.startswith("{"))
+            with self.assertRaises(openai.BadRequestError) as raised:
+                ask(form({"enum": ["\U00040000"]}))
+            self.assertIn("UTF-8 F1 80 80 80", raised.exception.message)
 
 
 @unittest.skipUnless(has("gguf"), "the Python package gguf is not installed")

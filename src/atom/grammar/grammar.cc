@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "atom/core/check.h"
+#include "atom/grammar/productive.h"
 
 namespace atom::grammar {
 namespace {
@@ -20,6 +21,15 @@ struct OpenRule {
 };
 
 }  // namespace
+
+void Grammar::KeepTo(const std::vector<bool>& spellable) {
+  for (size_t i = 0; i < states_.size(); ++i) {
+    states_[i].spellable = spellable[i];
+    std::erase_if(states_[i].calls, [&](const CallEdge& edge) {
+      return !spellable[edge.to] || !spellable[rules_[edge.rule].start];
+    });
+  }
+}
 
 GrammarBuilder::GrammarBuilder(size_t max_states) : max_states_(max_states) {
   grammar_.states_.emplace_back();  // Grammar::kEnd
@@ -65,7 +75,7 @@ void GrammarBuilder::AddEpsilon(uint32_t from, uint32_t to) {
 Result<Grammar> GrammarBuilder::Finish(uint32_t root) && {
   ATOM_CHECK(!full_, "{} states", grammar_.states_.size());
   grammar_.root_ = root;
-  const std::vector<bool> productive = FindProductive();
+  const std::vector<bool> productive = FindProductive(grammar_, ByteSet().set());
   if (!productive[StartOf(root)]) {
     return MakeError("{}: no finite JSON value satisfies it", grammar_.rule(root).name);
   }
@@ -73,45 +83,6 @@ Result<Grammar> GrammarBuilder::Finish(uint32_t root) && {
   const Status ranked = RankRules();
   if (!ranked.ok()) return ranked.error();
   return std::move(grammar_);
-}
-
-// The states from which the end of their rule can be reached: backwards from the final ones. A call
-// counts once both the rule's start and the state after the call are known to be productive.
-std::vector<bool> GrammarBuilder::FindProductive() const {
-  const std::vector<GrammarState>& states = grammar_.states_;
-  std::vector<std::vector<uint32_t>> sources(states.size());  // to look at again, by state
-  std::vector<uint32_t> found;
-  std::vector<bool> productive(states.size(), false);
-  for (uint32_t s = 0; s < states.size(); ++s) {
-    for (const ByteEdge& edge : states[s].bytes) sources[edge.to].push_back(s);
-    for (const uint32_t to : states[s].epsilons) sources[to].push_back(s);
-    for (const CallEdge& edge : states[s].calls) {
-      sources[edge.to].push_back(s);
-      sources[StartOf(edge.rule)].push_back(s);
-    }
-    if (!states[s].final) continue;
-    productive[s] = true;
-    found.push_back(s);
-  }
-  const auto is = [&](uint32_t s) { return static_cast<bool>(productive[s]); };
-  while (!found.empty()) {
-    const uint32_t reached = found.back();
-    found.pop_back();
-    for (const uint32_t s : sources[reached]) {
-      if (is(s)) continue;
-      const GrammarState& state = states[s];
-      const bool now =
-          std::any_of(state.bytes.begin(), state.bytes.end(),
-                      [&](const ByteEdge& edge) { return is(edge.to); }) ||
-          std::any_of(state.epsilons.begin(), state.epsilons.end(), is) ||
-          std::any_of(state.calls.begin(), state.calls.end(),
-                      [&](const CallEdge& edge) { return is(edge.to) && is(StartOf(edge.rule)); });
-      if (!now) continue;
-      productive[s] = true;
-      found.push_back(s);
-    }
-  }
-  return productive;
 }
 
 void GrammarBuilder::CutUnproductive(const std::vector<bool>& productive) {

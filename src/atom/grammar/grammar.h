@@ -5,7 +5,8 @@
 //
 // Promises: every state that can be reached can go on to the end of the text, so a walk that only
 // takes allowed bytes never gets stuck; no rule matches the empty text, and none begins with a call
-// of itself, so a step on one byte always terminates. A Grammar never changes.
+// of itself, so a step on one byte always terminates. What is promised of bytes holds of tokens too
+// once a grammar keeps to those of a vocabulary (spellable.h). Shared, a Grammar never changes.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +36,7 @@ struct GrammarState {
   std::vector<CallEdge> calls;
   std::vector<uint32_t> epsilons;  ///< states entered without a byte
   bool final = false;              ///< the rule may end here
+  bool spellable = true;           ///< a token may end here: tokens can write what is left
 };
 
 struct GrammarRule {
@@ -52,6 +54,10 @@ class Grammar {
   const GrammarRule& rule(uint32_t id) const { return rules_[id]; }
   uint32_t root() const { return root_; }  ///< the rule of the whole text
   size_t state_count() const { return states_.size(); }
+
+  /// Marks the states that are not in `spellable`, one truth a state, and cuts the calls of and
+  /// behind them: whatever is called can be returned from.
+  void KeepTo(const std::vector<bool>& spellable);
 
  private:
   friend class GrammarBuilder;
@@ -85,7 +91,6 @@ class GrammarBuilder {
 
  private:
   bool MayAddEdge();
-  std::vector<bool> FindProductive() const;
   void CutUnproductive(const std::vector<bool>& productive);
   std::vector<uint32_t> LeftCalls(uint32_t rule) const;
   Status RankRules();

@@ -81,6 +81,7 @@ bool TokenMask::Walk(uint32_t state, std::vector<uint32_t>& mask,
     }
     path_[node.depth + 1] = next;
     ++i;
+    if (!states_[next].spellable) continue;
     for (uint32_t t = node.tokens_begin; t < nodes[i].tokens_begin; ++t) Allow(mask, ids[t]);
   }
   if (CanEnd(*states_[state].items)) {
@@ -124,6 +125,9 @@ uint32_t TokenMask::Intern(ItemSet items) {
     State& state = states_.emplace_back();
     state.items = &place->first;
     state.next.fill(kUnknown);
+    state.spellable = std::any_of(place->first.begin(), place->first.end(), [&](const Item& item) {
+      return grammar_.state(item.state).spellable;
+    });
     // A stack is made with about every state, and is about as large.
     bytes_kept_ += sizeof(State) + 4 * item_count * sizeof(Item);
   }

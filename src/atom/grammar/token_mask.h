@@ -1,5 +1,5 @@
-// Which tokens may come next: the tokens all of whose bytes a matcher would accept, and those that
-// end the text exactly where it may end.
+// Which tokens may come next: the tokens all of whose bytes a matcher would accept and which end
+// where a token may (spellable.h), and those that end the text exactly where it may end.
 //
 //   GrammarMatcher ─┐
 //   TokenTrie ──────┴ TokenMask::Fill ─> one bit a token ─> sampling
@@ -52,9 +52,10 @@ class TokenMask {
   /// REQUIRES: `grammar` and `trie` outlive this. One thread at a time.
   TokenMask(const Grammar& grammar, const TokenTrie& trie, const TokenMaskLimits& limits = {});
 
-  /// Writes the mask after what `matcher` has accepted. A vocabulary with all single bytes can
-  /// spell anything. A long walk calls `rest` about every 50 microseconds. REQUIRES: a matcher of
-  /// this grammar; mask.size() == MaskWords(trie.vocab_size()).
+  /// Writes the mask after what `matcher` has accepted, which is never empty if the grammar keeps
+  /// to this trie's tokens and all that was accepted was in masks. A long walk calls `rest` about
+  /// every 50 microseconds. REQUIRES: a matcher of this grammar; mask.size() ==
+  /// MaskWords(trie.vocab_size()).
   MaskFill Fill(
       const GrammarMatcher& matcher, std::span<uint32_t> mask,
       const std::function<void()>& rest = [] {});
@@ -74,6 +75,7 @@ class TokenMask {
     const ItemSet* items;            // a key of ids_
     std::array<uint32_t, 256> next;  // states, kDead or kUnknown
     std::vector<uint32_t> mask;      // empty until asked for
+    bool spellable;                  // a token may end here
   };
 
   uint32_t Intern(ItemSet items);

@@ -8,6 +8,7 @@
 
 #include "atom/grammar/grammar_matcher.h"
 #include "atom/grammar/json_schema/json_schema.h"
+#include "atom/grammar/spellable.h"
 #include "atom/grammar/token_mask.h"
 
 namespace atom::server {
@@ -142,22 +143,6 @@ class GrammarConstraint final : public engine::TokenConstraint {
   const std::shared_ptr<NextMask> next_;
 };
 
-/// Whether the vocabulary has every byte that a JSON text may need as a token of its own, so that
-/// there is always a token for what must come next.
-bool SpellsEveryByte(const grammar::TokenTrie& trie) {
-  std::array<bool, 256> has{};
-  const auto nodes = trie.nodes();
-  for (size_t i = 0; i + 1 < nodes.size(); ++i) {
-    const bool token = nodes[i + 1].tokens_begin > nodes[i].tokens_begin;
-    if (nodes[i].depth == 0 && token) has[nodes[i].byte] = true;
-  }
-  for (int byte = 0x20; byte < 0xF5; ++byte) {
-    const bool in_utf8 = byte != 0x7F && byte != 0xC0 && byte != 0xC1;
-    if (in_utf8 && !has[static_cast<size_t>(byte)]) return false;
-  }
-  return true;
-}
-
 ApiError Refusal(std::string message) {
   return {.message = "response_format: " + std::move(message), .param = "response_format"};
 }
@@ -173,15 +158,19 @@ OrApiError<TokenConstraints> MakeConstraints(const AnswerOptions& options, const
         "an answer whose form is given ends where the form does, expected neither "
         "min_tokens nor ignore_eos");
   }
-  if (!SpellsEveryByte(*model.trie)) {
-    return Refusal("the model's vocabulary does not have every byte, expected text");
+  if (model.trie->end_ids().empty()) {
+    return Refusal("the model names no token that ends a text, so that no answer could end");
   }
   MaskThreads& threads = *model.mask_threads;
   MaskThreads::Pace pace(threads);
+  const auto rest = [&pace] { pace.Rest(); };
   Result<grammar::Grammar> grammar =
       options.format.kind == FormatKind::kJsonObject
           ? Result<grammar::Grammar>(grammar::AnyJsonObject())
-          : grammar::CompileJsonSchema(options.format.schema, {}, [&pace] { pace.Rest(); });
+          : grammar::CompileJsonSchema(options.format.schema, {}, rest);
+  if (grammar.ok()) {
+    grammar = grammar::KeepToTokens(std::move(grammar).value(), *model.trie, {.rest = rest});
+  }
   if (!grammar.ok()) return Refusal(grammar.error().message);
   if (threads.grammar_bytes > threads.limits().grammar_bytes) {
     return ApiError{.status = 429, .message = "too many schemas are being kept to at once"};
