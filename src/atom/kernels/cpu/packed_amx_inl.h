@@ -43,6 +43,9 @@ struct AmxColumn {
   static void RunGroupsAtOnce(const PackedBlock& b, TilePlace at) {
     const auto fold = [&](int64_t first, int64_t dwords) {
       TwoLevelTile::FoldColumn<V>(b, at, first, dwords);
+      const PackedLayout& l = *b.layout;
+      const TilePlace last{0, at.vector, (first + dwords - 1) / l.group_dwords};
+      return FindStep(b, last).codes + l.group_bytes;
     };
     F32x16 row_scale[V];
 #pragma GCC unroll 4
@@ -69,12 +72,14 @@ struct AmxColumn {
     if (at.step == b.layout->groups) {
       const auto copy = [&](int64_t first, int64_t dwords) {
         CopyLines<Bytes>(place.w + first * Bytes::kStepBytes, panel_bytes, dwords, b.folded);
+        return place.w + (first + dwords) * Bytes::kStepBytes;
       };
       AddProducts(b, place.x, place.start, place.dwords, copy, promote);
     } else {
       using Nibbles = typename IntegerTile::GroupStep<V, 0>;
       const auto unpack = [&](int64_t first, int64_t dwords) {
         UnpackLines(place.w + first * Nibbles::kStepBytes, panel_bytes, dwords, b.folded);
+        return place.w + (first + dwords + 1) * Nibbles::kStepBytes;  // behind the scales
       };
       AddProducts(b, place.x, place.start, place.dwords, unpack, promote);
     }
@@ -103,19 +108,29 @@ struct AmxColumn {
   }
 
   /// Sums of a step of `dwords` lines, kFoldedDwords at a time: write(first, count) puts them into
-  /// scratch. Then promote(row, sums, acc of the row) for each row; `start` is what sums start
-  /// with.
+  /// scratch and says where the next ones are. Then promote(row, sums, acc of the row) for each
+  /// row; `start` is what sums start with.
   template <class Write, class Promote>
   static inline void AddProducts(const PackedBlock& b, const int8_t* x, const int32_t* start,
                                  int64_t dwords, const Write& write, const Promote& promote) {
     for (int64_t first = 0; first < dwords; first += kFoldedDwords) {
       const int64_t count = dwords - first < kFoldedDwords ? dwords - first : kFoldedDwords;
-      write(first, count);
+      const uint8_t* next = write(first, count);
       int64_t lines = count;
       for (; lines % kTileDwords != 0; ++lines) {
         for (int v = 0; v < V; ++v) StoreInts(b.folded + (lines * V + v) * kLineBytes, SetInt(0));
       }
+      // All rows share the work of asking for them.
+      const int64_t pairs = (b.rows + 2 * kTileRows - 1) / (2 * kTileRows);
+      const int64_t share = (kFoldedDwords + pairs - 1) / pairs;
       for (int64_t row = 0; row < b.rows; row += 2 * kTileRows) {
+        for (int v = 0; v < V; v += kPanelVectors) {
+          const uint8_t* lines_of_panel = next + v / kPanelVectors * b.layout->panel_bytes;
+          for (int64_t i = 0; i < share; ++i) {
+            __builtin_prefetch(lines_of_panel + i * kLineBytes, 0, 2);
+          }
+        }
+        next += share * kLineBytes;
         const int8_t* from = x + row * b.codes_stride + 4 * first;
         const int64_t rows = b.rows - row < 2 * kTileRows ? b.rows - row : 2 * kTileRows;
         if (rows > kTileRows) {
