@@ -69,7 +69,7 @@ TEST_F(IsaTest, EachPinIsTakenOrRefused) {
   EXPECT_NE(version.out.find(fmt::format("kernels: {}\n", CpuIsaName(DetectCpuIsa()))),
             std::string::npos);
   ExpectOneSentence(Atom(Pin("neon"), GenerateArguments(model())),
-                    "ATOM_CPU_ISA=neon: expected one of scalar, avx2, avx-vnni, avx512");
+                    "ATOM_CPU_ISA=neon: expected one of scalar, avx2, avx-vnni, avx512, amx");
 }
 
 TEST_F(IsaTest, AProcessorWithoutAvxRunsTheScalarKernels) {

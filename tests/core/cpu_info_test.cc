@@ -23,6 +23,11 @@ CpuFeatures WithAvxVnni(CpuFeatures features) {
   return features;
 }
 
+CpuFeatures WithAmx(CpuFeatures features) {
+  features.amx_tile = features.amx_int8 = true;
+  return features;
+}
+
 TEST(CpuInfo, EachProcessorGetsItsStrongestKernels) {
   const CpuFeatures skylake = With512(kHaswell);
   const CpuFeatures ice_lake = WithVnni(skylake);  // and Cascade Lake, Rocket Lake, Tiger Lake
@@ -38,7 +43,8 @@ TEST(CpuInfo, EachProcessorGetsItsStrongestKernels) {
                     {"Skylake-X", skylake, CpuIsa::kAvx2},
                     {"Ice Lake", ice_lake, CpuIsa::kAvx512},
                     {"Zen 4", zen4, CpuIsa::kAvx512},
-                    {"Sapphire Rapids", WithAvxVnni(zen4), CpuIsa::kAvx512}};
+                    {"Sapphire Rapids", WithAmx(WithAvxVnni(zen4)), CpuIsa::kAmx},
+                    {"the same, tiles refused", WithAvxVnni(zen4), CpuIsa::kAvx512}};
   for (const auto& processor : processors) {
     EXPECT_EQ(StrongestIsa(processor.features), processor.strongest) << processor.name;
     EXPECT_EQ(ChooseCpuIsa(processor.features, "").value(), processor.strongest);
@@ -56,7 +62,14 @@ TEST(CpuInfo, EachProcessorGetsItsStrongestKernels) {
 }
 
 TEST(CpuInfo, OneMissingFeatureIsEnough) {
-  const CpuFeatures all = WithAvxVnni(WithVnni(With512(kHaswell)));
+  const CpuFeatures all = WithAmx(WithAvxVnni(WithVnni(With512(kHaswell))));
+  for (bool CpuFeatures::*feature : {&CpuFeatures::amx_tile, &CpuFeatures::amx_int8}) {
+    CpuFeatures features = all;
+    features.*feature = false;
+    EXPECT_EQ(StrongestIsa(features), CpuIsa::kAvx512);
+    EXPECT_EQ(ChooseCpuIsa(features, "amx").error().message,
+              "ATOM_CPU_ISA=amx is more than this processor supports (avx512)");
+  }
   for (bool CpuFeatures::*feature :
        {&CpuFeatures::avx512f, &CpuFeatures::avx512bw, &CpuFeatures::avx512dq,
         &CpuFeatures::avx512vl, &CpuFeatures::avx512_vnni}) {
@@ -90,7 +103,7 @@ TEST_F(ChooseCpuIsaTest, RefusesUnknownNames) {
   const Result<CpuIsa> chosen = ChooseCpuIsa();
   ASSERT_FALSE(chosen.ok());
   EXPECT_EQ(chosen.error().message,
-            "ATOM_CPU_ISA=avx1024: expected one of scalar, avx2, avx-vnni, avx512");
+            "ATOM_CPU_ISA=avx1024: expected one of scalar, avx2, avx-vnni, avx512, amx");
 }
 
 TEST(CpuInfo, Names) {
@@ -98,6 +111,7 @@ TEST(CpuInfo, Names) {
   EXPECT_EQ(CpuIsaName(CpuIsa::kAvx2), "avx2");
   EXPECT_EQ(CpuIsaName(CpuIsa::kAvxVnni), "avx-vnni");
   EXPECT_EQ(CpuIsaName(CpuIsa::kAvx512), "avx512");
+  EXPECT_EQ(CpuIsaName(CpuIsa::kAmx), "amx");
   EXPECT_FALSE(CpuModelName().empty());
 }
 

@@ -515,6 +515,22 @@ TEST_P(LinearTest, FollowsTheChainBitForBit) {
   }
 }
 
+// More rows and inputs than one block of codes, one tile and one piece of a step hold.
+TEST_P(LinearTest, ManyRowsAndInputsAgreeWithTheReference) {
+  if (!SharesEveryRounding(backend())) return;
+  Device device(backend());
+  Device reference(BackendCase{"reference", ""});
+  for (const KShape& shape : format().shapes) {
+    const int64_t group = shape.group == shape.k4 ? 5 * shape.k4 : shape.group;
+    const KShape wide = {5 * shape.k4, 5 * shape.k8, group};
+    for (const auto& [m, n] : {std::pair<int64_t, int64_t>{16, 33}, {33, 130}, {277, 5}}) {
+      const Operands o = RandomOperands(format(), wide, m, n, true);
+      ASSERT_TRUE(SameBits(RunLinear(device, o), RunLinear(reference, o)))
+          << "M " << m << ", N " << n << ", K4 " << wide.k4 << ", K8 " << wide.k8;
+    }
+  }
+}
+
 TEST_P(LinearTest, AgreesWithTheReference) {
   Device device(backend());
   Device reference(BackendCase{"reference", ""});

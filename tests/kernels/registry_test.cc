@@ -25,6 +25,21 @@ TEST(Registry, MakesWhatItNames) {
   }
 }
 
+class InstructionSetTest : public testing::TestWithParam<CpuIsa> {};
+
+TEST_P(InstructionSetTest, IsTestedWhereTheProcessorHasIt) {
+  const std::string name(CpuIsaName(GetParam()));
+  if (!Supports(GetParam())) {
+    GTEST_SKIP() << "this processor has no " << name << ": its kernels are not tested here";
+  }
+  EXPECT_THAT(BackendsUnderTest(), testing::Contains(testing::Field(&BackendCase::isa, name)));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, InstructionSetTest, testing::ValuesIn(AllCpuIsas()),
+                         [](const auto& named) {
+                           return CaseName({"cpu", std::string(CpuIsaName(named.param))});
+                         });
+
 TEST(Registry, AnUnknownNameListsTheKnownOnes) {
   const auto made = MakeBackend("tpu", {});
   ASSERT_FALSE(made.ok());

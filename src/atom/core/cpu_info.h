@@ -16,10 +16,11 @@ enum class CpuIsa {
   kAvx2,     ///< AVX2, FMA, F16C
   kAvxVnni,  ///< these and AVX-VNNI: vpdpbusd on 256 bits
   kAvx512,   ///< these (not AVX-VNNI) and AVX-512 F/BW/DQ/VL and VNNI
+  kAmx,      ///< these and AMX-INT8, tiles of bytes
 };
 /// All, weakest first.
 std::span<const CpuIsa> AllCpuIsas();
-std::string_view CpuIsaName(CpuIsa isa);  ///< "scalar", "avx2", "avx-vnni", "avx512"
+std::string_view CpuIsaName(CpuIsa isa);  ///< "scalar", "avx2", "avx-vnni", "avx512", "amx"
 
 /// What kernels and benchmarks ask of a processor and its operating system.
 struct CpuFeatures {
@@ -33,7 +34,11 @@ struct CpuFeatures {
   bool avx512vl = false;
   bool avx512_vnni = false;
   bool avx512_bf16 = false;  ///< no kernel needs it; a ceiling of `atom bench` does
+  bool amx_tile = false;     ///< and this process may use them
+  bool amx_int8 = false;
 };
+/// Asks the operating system for the tiles of AMX, the first time: Linux lends them to a process,
+/// all of its threads, those that run already too, that asked for them.
 CpuFeatures DetectCpuFeatures();
 
 bool Supports(const CpuFeatures& features, CpuIsa isa);

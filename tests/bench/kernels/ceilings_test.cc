@@ -37,6 +37,10 @@ TEST(CeilingsTest, LoopsAreNamedByTheirInstructions) {
   // 16 sums of 16 int32, 4 products and 4 additions each.
   EXPECT_EQ(Avx512Loops().integer.work, 16 * 16 * 4 * 2);
   EXPECT_EQ(Avx512Loops().bf16.work, 16 * 16 * 2 * 2);
+  EXPECT_STREQ(AmxLoops().integer.name, "amx-int8");
+  EXPECT_STREQ(AmxLoops().fma.name, "fma");
+  // 6 tiles of 16 x 16 sums, 64 products and as many additions each.
+  EXPECT_EQ(AmxLoops().integer.work, 6 * 16 * 16 * 64 * 2);
   EXPECT_EQ(Avx2Loops().integer.work, 8 * 8 * 4 * 2);
   EXPECT_EQ(Avx2Loops().fma.work, 12 * 8 * 2);
   EXPECT_EQ(ScalarLoops().fma.work, 12 * 4 * 2);

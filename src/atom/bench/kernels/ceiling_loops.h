@@ -28,5 +28,6 @@ const CeilingLoops& ScalarLoops();
 const CeilingLoops& Avx2Loops();
 const CeilingLoops& AvxVnniLoops();
 const CeilingLoops& Avx512Loops();  ///< bf16 needs AVX512_BF16 besides
+const CeilingLoops& AmxLoops();     ///< those of AVX-512 but for products of integers
 
 }  // namespace atom::bench

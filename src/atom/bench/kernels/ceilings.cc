@@ -22,6 +22,10 @@ CeilingLoops WithoutBf16(CeilingLoops loops) {
 
 const CeilingLoops& LoopsFor(CpuIsa isa) {
   switch (isa) {
+    case CpuIsa::kAmx: {
+      static const CeilingLoops kWithoutBf16 = WithoutBf16(AmxLoops());
+      return DetectCpuFeatures().avx512_bf16 ? AmxLoops() : kWithoutBf16;
+    }
     case CpuIsa::kAvx512: {
       static const CeilingLoops kWithoutBf16 = WithoutBf16(Avx512Loops());
       return DetectCpuFeatures().avx512_bf16 ? Avx512Loops() : kWithoutBf16;

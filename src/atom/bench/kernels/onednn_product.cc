@@ -63,11 +63,12 @@ void FillRandom(memory& target) {
 std::string_view Name(OneDnnType type) { return Row(type).name; }
 
 void LimitOneDnn(CpuIsa isa) {
-  if (isa == CpuIsa::kAvx512) return;
+  if (isa == CpuIsa::kAmx) return;
   // Refused once a product has run; the tests of one process may come here twice.
-  (void)dnnl_set_max_cpu_isa(isa == CpuIsa::kAvxVnni ? dnnl_cpu_isa_avx2_vnni
-                             : isa == CpuIsa::kAvx2  ? dnnl_cpu_isa_avx2
-                                                     : dnnl_cpu_isa_sse41);
+  (void)dnnl_set_max_cpu_isa(isa == CpuIsa::kAvx512    ? dnnl_cpu_isa_avx512_core_bf16
+                             : isa == CpuIsa::kAvxVnni ? dnnl_cpu_isa_avx2_vnni
+                             : isa == CpuIsa::kAvx2    ? dnnl_cpu_isa_avx2
+                                                       : dnnl_cpu_isa_sse41);
 }
 
 struct OneDnnProduct::State {

@@ -47,6 +47,9 @@ struct RowPlaces {
   int64_t multiplier_stride = 0;
 };
 
+/// Rows of codes: products read whole tiles of 16.
+int64_t CodeRows(int64_t capacity) { return (capacity + 15) / 16 * 16; }
+
 AlignedMemory Rows(int64_t rows, int64_t row_bytes) {
   return AlignedMemory(static_cast<size_t>(rows * row_bytes));
 }
@@ -56,8 +59,8 @@ AlignedMemory Rows(int64_t rows, int64_t row_bytes) {
 int64_t CpuActivation::Bytes(const quant::ActivationFormat& format, int64_t columns,
                              int64_t capacity) {
   const RowPlaces row(format, columns);
-  return capacity *
-         (row.DenseBytes() + row.codes_stride + row.ScaleBytes() + row.multiplier_stride);
+  return capacity * (row.DenseBytes() + row.ScaleBytes() + row.multiplier_stride) +
+         CodeRows(capacity) * row.codes_stride;
 }
 
 CpuActivation::CpuActivation(const quant::ActivationFormat& activation_format, int64_t columns,
@@ -77,7 +80,7 @@ CpuActivation::CpuActivation(const quant::ActivationFormat& activation_format, i
   groups = row.groups;
   multiplier_stride = row.multiplier_stride;
   dense = Rows(row_capacity, row.DenseBytes());
-  codes = Rows(row_capacity, codes_stride);
+  codes = Rows(CodeRows(row_capacity), codes_stride);
   scales = Rows(row_capacity, row.ScaleBytes());
   multipliers = Rows(row_capacity, multiplier_stride);
 }

@@ -2,7 +2,8 @@
 // they can, so that the rows of a register tile do not compete for the same lines of L1.
 //
 //   dense     [capacity][stride] fp32
-//   integers  [capacity][codes_stride]: K4 codes, padded with zeros, at outlier_offset K8 codes,
+//   integers  [capacity, rounded up to 16][codes_stride]: K4 codes, padded with zeros, at
+//   outlier_offset K8 codes,
 //             padded with zeros; scales [capacity][groups + 1] fp32, the outliers' last
 //   two-level scales: each code times its group's multiplier, a byte still; one scale, and
 //             multipliers [capacity][multiplier_stride], which products do not read

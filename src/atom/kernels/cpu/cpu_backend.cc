@@ -12,6 +12,8 @@ namespace {
 
 const cpu::KernelTable& KernelsFor(CpuIsa isa) {
   switch (isa) {
+    case CpuIsa::kAmx:
+      return cpu::AmxKernels();
     case CpuIsa::kAvx512:
       return cpu::Avx512Kernels();
     case CpuIsa::kAvxVnni:

@@ -71,7 +71,9 @@ struct PackedBlock {
   int64_t outlier_scale = 0;      ///< index in the row
   const int32_t* sums = nullptr;  ///< [rows][sums_stride], what start_sums wrote
   int64_t sums_stride = 0;
-  uint8_t* folded = nullptr;  ///< scratch of kFoldedBytes where two-level codes are folded, or null
+  /// Scratch of kFoldedBytes where weights become bytes first, once for all rows, or null.
+  uint8_t* folded = nullptr;
+  int32_t* tile_sums = nullptr;  ///< scratch, [rows rounded up to 16][kColumnOutputs]
 
   // Dense activations (W4A16).
   const float* x = nullptr;
@@ -152,6 +154,12 @@ struct KvCodeGrid {
   float high;
 };
 
+/// The rows of a block: as many, and a multiple of the other where they are cut.
+struct BlockRows {
+  int64_t most;
+  int64_t multiple;
+};
+
 struct KernelTable {
   CpuIsa isa;
 
@@ -163,6 +171,10 @@ struct KernelTable {
   void (*packed_two_level)(const PackedBlock& block);
   /// Products of so many rows are faster folded, where 4 divides a group.
   int64_t folded_from_rows;
+  /// Products with weights of fp16 scales take unpacked bytes, from so many rows on.
+  int64_t unpacked_from_rows;
+  /// Of a block whose rows share folded or unpacked weights.
+  BlockRows shared_rows;
   void (*packed_float)(const PackedBlock& block);
   /// As packed_float, for fake-quantized activations: sums in double.
   void (*packed_simulated)(const PackedBlock& block);
@@ -232,5 +244,6 @@ const KernelTable& ScalarKernels();
 const KernelTable& Avx2Kernels();
 const KernelTable& AvxVnniKernels();
 const KernelTable& Avx512Kernels();
+const KernelTable& AmxKernels();
 
 }  // namespace atom::kernels::cpu

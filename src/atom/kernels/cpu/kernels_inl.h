@@ -30,6 +30,8 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .packed_integer = MultiplyInteger,
       .packed_two_level = MultiplyTwoLevel,
       .folded_from_rows = kHasByteDot ? kFewRows + 1 : INT64_MAX,
+      .unpacked_from_rows = INT64_MAX,
+      .shared_rows = {144, 12},  // a multiple of all heights of register tiles
       .packed_float = MultiplyFloat,
       .packed_simulated = MultiplySimulated,
       .start_sums = StartSums,

@@ -14,8 +14,8 @@ namespace {
 // Packed: as many panels as fill 0.8 MB of L2 (12 at 4 bits and K = 4096), and few enough rows for
 // their codes to fit beside; the blocks of the next rows find the panels there.
 constexpr int64_t kPackedRows = 36;
-// Folded: as many rows as share the folding, their sums in L2.
-constexpr int64_t kFoldedRows = 144;
+// The most rows that share folded or unpacked weights (KernelTable), their sums in L2.
+constexpr int64_t kSharedRows = 256;
 constexpr int64_t kPackedBytes = 800 << 10;
 // Dense: a slab of weights, 0.5 MB of fp32, stays in L2 while the rows stream past it.
 constexpr int64_t kSlabInputs = 1024;
@@ -37,17 +37,17 @@ BlockLimits PackedLimits(const PackedLayout& layout) {
 }
 
 /// Blocks of about the same height.
-BlockLimits FoldedLimits(const PackedLayout& layout, int64_t rows) {
-  constexpr int64_t kMultiple = 12;  // of all heights of register tiles
-  const int64_t blocks = (rows + kFoldedRows - 1) / kFoldedRows;
+BlockLimits SharedLimits(const PackedLayout& layout, BlockRows shared, int64_t rows) {
+  const int64_t blocks = (rows + shared.most - 1) / shared.most;
+  const int64_t height = (rows + blocks - 1) / blocks;
   BlockLimits limits = PackedLimits(layout);
-  limits.rows = ((rows + blocks - 1) / blocks + kMultiple - 1) / kMultiple * kMultiple;
+  limits.rows = (height + shared.multiple - 1) / shared.multiple * shared.multiple;
   return limits;
 }
 
 /// Floats of scratch that the sums of a block need.
 int64_t BlockFloats(bool dense, int64_t k) {
-  if (!dense) return kFoldedRows * kColumnOutputs;
+  if (!dense) return kSharedRows * kColumnOutputs;
   const BlockLimits limits = DenseLimits(k);
   return limits.rows * limits.panels * kPanelOutputs;
 }
@@ -55,9 +55,12 @@ int64_t BlockFloats(bool dense, int64_t k) {
 /// What a thread has for a block.
 struct BlockScratch {
   explicit BlockScratch(int64_t floats)
-      : folded_at(plan.Add<uint8_t>(kFoldedBytes)), acc_at(plan.Add<float>(floats)) {}
+      : folded_at(plan.Add<uint8_t>(kFoldedBytes)),
+        tile_sums_at(plan.Add<int32_t>(kSharedRows * kColumnOutputs)),
+        acc_at(plan.Add<float>(floats)) {}
   ScratchPlan plan;
   size_t folded_at;
+  size_t tile_sums_at;
   size_t acc_at;
 };
 
@@ -90,6 +93,11 @@ struct Product {
   bool folded() const {
     return two_level() && integer() && weight->layout->group % 4 == 0 &&
            x->rows() >= context->kernels.folded_from_rows;
+  }
+  /// Do all rows of a block share weights in scratch?
+  bool shared() const {
+    return folded() ||
+           (integer() && !two_level() && x->rows() >= context->kernels.unpacked_from_rows);
   }
   int64_t starts() const { return folded() ? kFoldedStarts : StartsOf(weight->layout->groups); }
   bool dense() const { return !weight->layout.has_value(); }
@@ -159,6 +167,7 @@ void MultiplyDense(const Product& product, const Block& block, float* acc) {
 struct Scratch {
   float* acc;
   uint8_t* folded;
+  int32_t* tile_sums;
 };
 
 PackedBlock MakePackedBlock(const Product& product, const Block& block, float* acc) {
@@ -200,7 +209,8 @@ void MultiplyIntegers(const Product& product, const Block& block, Scratch scratc
   packed.outlier_scale = product.outliers.scale;
   packed.sums_stride = product.starts();
   packed.sums = product.sums + block.first_row * packed.sums_stride;
-  if (product.folded()) packed.folded = scratch.folded;
+  if (product.shared()) packed.folded = scratch.folded;
+  packed.tile_sums = scratch.tile_sums;
   (product.two_level() ? kernels.packed_two_level : kernels.packed_integer)(packed);
 }
 
@@ -213,7 +223,8 @@ void Multiply(const Product& product, const Block& block, Scratch scratch) {
 BlockLimits LimitsOf(const Product& product) {
   if (product.dense()) return DenseLimits(product.weight->k());
   const PackedLayout& layout = *product.weight->layout;
-  return product.folded() ? FoldedLimits(layout, product.x->rows()) : PackedLimits(layout);
+  if (!product.shared()) return PackedLimits(layout);
+  return SharedLimits(layout, product.context->kernels.shared_rows, product.x->rows());
 }
 
 OutlierPlace FindOutliers(const CpuActivation& x, const PackedLayout& layout) {
@@ -295,7 +306,8 @@ class Products {
       const BlockScratch places(floats);
       std::byte* base = context.workspace.Of(worker, places.plan.bytes());
       Multiply(products_[i], products_[i].grid[index],
-               {ScratchAt<float>(base, places.acc_at), ScratchAt<uint8_t>(base, places.folded_at)});
+               {ScratchAt<float>(base, places.acc_at), ScratchAt<uint8_t>(base, places.folded_at),
+                ScratchAt<int32_t>(base, places.tile_sums_at)});
     };
     context.ParallelFor(blocks, run);
   }

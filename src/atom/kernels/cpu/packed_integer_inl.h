@@ -248,7 +248,7 @@ struct IntegerTile {
   }
 };
 
-void MultiplyInteger(const PackedBlock& block) {
+inline void MultiplyInteger(const PackedBlock& block) {
   if constexpr (kFewRows >= 4) {
     if (block.rows == 4) return IntegerTile::RunFewRows<4>(block);
     if (block.rows == 3) return IntegerTile::RunFewRows<3>(block);
@@ -284,8 +284,8 @@ inline int32_t WrappingProduct(int32_t a, int32_t b) {
   return static_cast<int32_t>(static_cast<uint32_t>(a) * static_cast<uint32_t>(b));
 }
 
-void StartSums(const PackedLayout& l, bool folded, const int8_t* codes, int64_t outlier_offset,
-               int32_t* sums) {
+inline void StartSums(const PackedLayout& l, bool folded, const int8_t* codes,
+                      int64_t outlier_offset, int32_t* sums) {
   if (folded) *sums++ = WrappingProduct(-128, SumCodes(codes, l.groups * l.group_dwords));
   for (int64_t g = 0; !folded && g < l.groups; ++g) {
     const int32_t sum = SumCodes(codes + g * l.group / 4 * 4, l.group_dwords);

@@ -247,7 +247,7 @@ void MultiplyFewRows(const PackedBlock& block) {
   TwoLevelTile::RunFewRows<R, 0>(block);
 }
 
-void MultiplyTwoLevel(const PackedBlock& block) {
+inline void MultiplyTwoLevel(const PackedBlock& block) {
   if (block.folded == nullptr) {
     if constexpr (kFewRows >= 4) {
       if (block.rows == 4) return MultiplyFewRows<4>(block);
