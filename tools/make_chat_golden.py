@@ -121,6 +121,9 @@ not 1 == 2
 s[0], s[-1], s[1:4], s[:-3], s[::-1], s[::2], s[-3:], s[10:2], s[5:1:-1], s[100:]
 u[1], u[2:7], u[::-1], u|length
 l[0], l[-1], l[5], l[1:], l[::-1], l[-2:10]
+0x1F, 0XfF, 0o17, 0b101, 0x_ff, 0b1_0, 0_0, 1e400, -1e400, 1e-400, 1.5_0, 1e1_0, 0x7FFFFFFFFFFFFFFF
+l[1, 2] is defined, {(1, 2): 'p'}[1, 2], l[] is defined, s[0, 1] is defined, l[0x1], l.0x1, l[:], l[::], l[1::1]
+n if true else 99999999999999999999, n if true else 0xFFFFFFFFFFFFFFFF
 l[::0]
 d.b, d['a'], d.missing, d['missing'], d.a[1], d.a.0, nested.a.b[1].c
 d.missing.more

@@ -133,8 +133,14 @@ TEST(JinjaTemplate, RefusesByNameBeforeItRuns) {
             "t: line 1: expected 'endfilter', found the end of the template");
   EXPECT_EQ(refusal("{% if x %}"), "t: line 1: expected 'endif', found the end of the template");
   EXPECT_EQ(refusal("{{ x"), "t: line 1: '{{' is not closed");
-  EXPECT_EQ(refusal("{{ 99999999999999999999 }}"),
-            "t: line 1: the number '99999999999999999999' is not one that int64 holds");
+  EXPECT_EQ(refusal("{{ 017 }}"), "t: line 1: the number '017' begins with 0");
+  for (const char* number : {"0x", "0b12", "0o8", "0xg", "1__0", "1_", "12abc"}) {
+    EXPECT_THAT(refusal(std::string("{{ ") + number + " }}"), EndsWith("runs into a name"))
+        << number;
+  }
+  for (const char* index : {"1,", "1:2,", ":,", ",1"}) {
+    EXPECT_THAT(refusal(std::string("{{ x[") + index + "] }}"), HasSubstr("expected")) << index;
+  }
 }
 
 // What is missing here is an error, with its line, where a branch leads to it, and else nothing.
@@ -163,6 +169,11 @@ TEST(JinjaTemplate, WhatIsNotSupportedFailsWhereItIsReached) {
             "a macro inside a loop or a macro is not supported"},
            {"{{ ('a'|safe) + '<' }}",
             "safe and escape are supported as the last filter of '{{ }}' only"},
+           {"{{ 9223372036854775808 }}",
+            "the number '9223372036854775808' is not one that int64 holds"},
+           {"{{ 0xFFFFFFFFFFFFFFFF }}",
+            "the number '0xFFFFFFFFFFFFFFFF' is not one that int64 holds"},
+           {"{{ [1][1:2, 3] }}", "a slice beside another index is not supported"},
            {"{{ range(*[1]) }}", "arguments with '*' are not supported"},
            {"{{ range(1, **{}) }}", "arguments with '*' are not supported"}}) {
     EXPECT_EQ(Rendered("\n" + missing.source), "t: line 2: " + missing.sentence);

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "atom/chat/jinja/numbers.h"
 #include "atom/io/quote.h"
 
 namespace atom::chat::jinja {
@@ -177,23 +178,27 @@ ExpressionPtr ExpressionParser::ParsePrimary() {
   return Make(token.line, Literal{NoneLiteral()}, 0);
 }
 
+// Python's integers have no end: one beyond int64 is an error where it is evaluated.
 ExpressionPtr ExpressionParser::ParseNumber() {
   const Token token = cursor_.current();
   cursor_.Advance();
-  const char* end = token.text.data() + token.text.size();
   if (token.kind == TokenKind::kFloat) {
-    double value = 0;
-    if (std::from_chars(token.text.data(), end, value).ec != std::errc()) {
-      cursor_.Fail(token.line, "the number {} is not one that a double holds",
-                   io::Quote(token.text));
-    }
-    return Make(token.line, Literal{value}, 0);
+    return Make(token.line, Literal{ParseDouble(token.text).value_or(0)}, 0);
+  }
+  std::string_view digits = token.text;
+  const int base = digits.size() > 1 ? BaseOf(digits[1]) : 10;
+  if (base != 10) {
+    digits.remove_prefix(2);
+  } else if (digits[0] == '0' && digits.find_first_not_of('0') != digits.npos) {
+    cursor_.Fail(token.line, "the number {} begins with 0", io::Quote(token.text));
   }
   int64_t value = 0;
-  const bool octal = token.text.size() > 1 && token.text[0] == '0' &&
-                     token.text.find_first_not_of('0') != token.text.npos;
-  if (octal || std::from_chars(token.text.data(), end, value).ec != std::errc()) {
-    cursor_.Fail(token.line, "the number {} is not one that int64 holds", io::Quote(token.text));
+  if (std::from_chars(digits.data(), digits.data() + digits.size(), value, base).ec !=
+      std::errc()) {
+    return Make(token.line,
+                UnsupportedExpression{"the number " + io::Quote(token.text) +
+                                      " is not one that int64 holds"},
+                0);
   }
   return Make(token.line, Literal{value}, 0);
 }

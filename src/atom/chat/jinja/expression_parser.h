@@ -48,6 +48,7 @@ class ExpressionParser {
   ExpressionPtr ParsePostfix(ExpressionPtr object);
   ExpressionPtr ParseDot(ExpressionPtr object);
   ExpressionPtr ParseSubscript(ExpressionPtr object);
+  bool ParseSlice(SliceExpression& slice);
   ExpressionPtr ParseCall(ExpressionPtr callee);
   ExpressionPtr ParseFilters(ExpressionPtr object);
   ExpressionPtr ParseFilter(ExpressionPtr object);

@@ -33,6 +33,11 @@ constexpr bool IsNameStart(char c) {
 }
 constexpr bool IsNameChar(char c) { return IsNameStart(c) || IsDigit(c); }
 
+constexpr bool IsDigitOf(int base, char c) {
+  const bool letter = base == 16 && ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'));
+  return letter || (IsDigit(c) && c - '0' < base);
+}
+
 // Every kind of newline as \n, without one at the end: as Jinja2 takes a source.
 std::string NormalizeNewlines(std::string_view source) {
   std::string text;
@@ -212,12 +217,32 @@ class Lexer {
     MoveTo(end + 1);
   }
 
+  // Past digits that `is_digit` takes, each of which may have a "_" in front of it.
+  template <class IsDigitOfBase>
+  size_t AfterDigits(size_t pos, IsDigitOfBase is_digit) const {
+    while (pos < rest_.size()) {
+      const size_t digit = pos + (rest_[pos] == '_' ? 1 : 0);
+      if (digit == rest_.size() || !is_digit(rest_[digit])) break;
+      pos = digit + 1;
+    }
+    return pos;
+  }
+
+  // The end of 0x1F, 0o17 or 0b11; npos if none stands here.
+  size_t FindEndOfPrefixed() const {
+    if (rest_[pos_] != '0' || pos_ + 1 == rest_.size()) return rest_.npos;
+    const int base = BaseOf(rest_[pos_ + 1]);
+    if (base == 10) return rest_.npos;
+    const size_t end = AfterDigits(pos_ + 2, [base](char c) { return IsDigitOf(base, c); });
+    return end > pos_ + 2 ? end : rest_.npos;
+  }
+
   // Digits may be grouped by "_"; after a dot (x.0.1) there are no fractions.
   void ReadNumber() {
+    const size_t prefixed = FindEndOfPrefixed();
+    if (prefixed != rest_.npos) return AddNumber(TokenKind::kInteger, prefixed);
     size_t end = pos_;
-    const auto digits = [&] {
-      while (end < rest_.size() && (IsDigit(rest_[end]) || rest_[end] == '_')) ++end;
-    };
+    const auto digits = [&] { end = AfterDigits(end, IsDigit); };
     const auto digit_at = [&](size_t pos) { return pos < rest_.size() && IsDigit(rest_[pos]); };
     digits();
     bool is_float = false;
@@ -237,12 +262,16 @@ class Lexer {
         }
       }
     }
+    AddNumber(is_float ? TokenKind::kFloat : TokenKind::kInteger, end);
+  }
+
+  void AddNumber(TokenKind kind, size_t end) {
     std::string text(rest_.substr(pos_, end - pos_));
     if (end < rest_.size() && IsNameChar(rest_[end])) {
       return Fail("the number " + io::Quote(text) + " runs into a name");
     }
     text.erase(std::remove(text.begin(), text.end(), '_'), text.end());
-    Add(is_float ? TokenKind::kFloat : TokenKind::kInteger, std::move(text));
+    Add(kind, std::move(text));
     MoveTo(end);
   }
 
@@ -278,6 +307,11 @@ class Lexer {
 };
 
 }  // namespace
+
+int BaseOf(char letter) {
+  const char lower = letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter + 32) : letter;
+  return lower == 'x' ? 16 : lower == 'o' ? 8 : lower == 'b' ? 2 : 10;
+}
 
 std::string_view Name(TokenKind kind) { return kNames[static_cast<size_t>(kind)]; }
 

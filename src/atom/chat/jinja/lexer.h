@@ -21,7 +21,7 @@ enum class TokenKind : uint8_t {
   kTagEnd,
   kName,
   kString,   ///< its text has the escapes resolved
-  kInteger,  ///< its text are digits, as C++ would take them
+  kInteger,  ///< its text are digits without "_", maybe with 0x, 0o or 0b in front
   kFloat,
   kOperator,  ///< its text is the operator
   kEnd,
@@ -29,6 +29,9 @@ enum class TokenKind : uint8_t {
 
 /// "text", "'{{'", …: what an error calls it.
 std::string_view Name(TokenKind kind);
+
+/// 16, 8 or 2 of the letter behind a number's first 0, x, o or b in any case; else 10.
+int BaseOf(char letter);
 
 struct Token {
   TokenKind kind;

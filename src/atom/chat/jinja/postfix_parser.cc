@@ -43,29 +43,54 @@ ExpressionPtr ExpressionParser::ParseDot(ExpressionPtr object) {
               depth);
 }
 
+// x[a], x[a:b:c], and x[a, b], whose index is a tuple.
 ExpressionPtr ExpressionParser::ParseSubscript(ExpressionPtr object) {
   const int line = cursor_.line();
   cursor_.ExpectOperator("[");
+  ListExpression tuple{true, {}};
   SliceExpression slice;
+  bool sliced = false;
   int depth = DepthOf(object);
-  if (!cursor_.AtOperator(":")) {
-    slice.begin = ParseConditional();
-    depth = std::max(depth, DepthOf(slice.begin));
-    if (cursor_.SkipOperator("]")) {
-      return Make(line, SubscriptExpression{std::move(object), std::move(slice.begin)}, depth);
+  while (cursor_.ok() && !cursor_.AtOperator("]")) {
+    if (!tuple.items.empty()) cursor_.ExpectOperator(",");
+    SliceExpression part;
+    if (ParseSlice(part)) {
+      sliced = true;
+      depth = std::max({depth, DepthOf(part.begin), DepthOf(part.end), DepthOf(part.step)});
+      slice = std::move(part);
+      tuple.items.push_back(nullptr);
+    } else {
+      depth = std::max(depth, DepthOf(part.begin));
+      tuple.items.push_back(std::move(part.begin));
     }
   }
-  slice.object = std::move(object);
-  cursor_.ExpectOperator(":");
-  const auto part = [&](ExpressionPtr& to) {
-    if (cursor_.AtOperator(":") || cursor_.AtOperator("]")) return;
-    to = ParseConditional();
-    depth = std::max(depth, DepthOf(to));
+  cursor_.ExpectOperator("]");
+  if (tuple.items.size() == 1 && sliced) {
+    slice.object = std::move(object);
+    return Make(line, std::move(slice), depth);
+  }
+  if (sliced) {
+    return Make(line, UnsupportedExpression{"a slice beside another index is not supported"},
+                depth);
+  }
+  ExpressionPtr index = tuple.items.size() == 1 ? std::move(tuple.items.front())
+                                                : Make(line, std::move(tuple), depth);
+  depth = std::max(depth, DepthOf(index));
+  return Make(line, SubscriptExpression{std::move(object), std::move(index)}, depth);
+}
+
+// One part of a subscript. False, with its expression in `begin`, if it has no colon.
+bool ExpressionParser::ParseSlice(SliceExpression& slice) {
+  const auto part = [this](ExpressionPtr& to) {
+    const bool empty =
+        cursor_.AtOperator(":") || cursor_.AtOperator("]") || cursor_.AtOperator(",");
+    if (!empty) to = ParseConditional();
   };
+  if (!cursor_.AtOperator(":")) slice.begin = ParseConditional();
+  if (!cursor_.SkipOperator(":")) return false;
   part(slice.end);
   if (cursor_.SkipOperator(":")) part(slice.step);
-  cursor_.ExpectOperator("]");
-  return Make(line, std::move(slice), depth);
+  return true;
 }
 
 ExpressionPtr ExpressionParser::ParseCall(ExpressionPtr callee) {
