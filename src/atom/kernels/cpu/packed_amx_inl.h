@@ -2,14 +2,17 @@
 // all groups of two-level scales) becomes lines of unsigned bytes in scratch, those of a column's V
 // vectors side by side, for all rows of a block: lines 16 d … 16 d + 15 of a vector are a tile.
 //
-//              w: 16 lines × V vectors, `folded`
-//              +------+------+------+------+
-//              |  w 0 |  w 1 |  w 2 |  w 3 |
-//   x rows     +------+------+------+------+
-//   +------+   | sums | sums |                  two tiles of rows × two of outputs at a time, so
-//   that | 0-15 |   +------+------+                  a tile that was loaded meets two |16-31 |   |
-//   sums | sums |
-//   +------+   +------+------+
+// clang-format off
+//                     w: 16 lines × V vectors, `folded`
+//                     +------+------+------+------+
+//                     | w 0  | w 1  | w 2  | w 3  |
+//   x                 +------+------+------+------+
+//   +------------+    +------+------+
+//   | rows  0-15 |    | sums | sums |      two tiles of rows × two of outputs at a time, so that
+//   +------------+    +------+------+      a tile that was loaded meets two
+//   | rows 16-31 |    | sums | sums |
+//   +------------+    +------+------+
+// clang-format on
 //
 // Sums start at 0; what the offset of the bytes adds is taken away when they are promoted to fp32.
 // A last tile of rows reads what lies behind the block's rows (CpuActivation has whole tiles), and
