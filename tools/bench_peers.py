@@ -176,7 +176,10 @@ def commit_of(path):
     folder = pathlib.Path(path).resolve().parent
 
     def output(*command):
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:  # no git here
+            return ""
         return run.stdout.strip() if run.returncode == 0 else ""
 
     commit = output("git", "-C", str(folder), "rev-parse", "--short", "HEAD")

@@ -24,7 +24,7 @@ TEST(ServingMemoryTest, CountsAModel) {
   spec.vocab_size = 100;
   const auto of = [&](const char* recipe) {
     return MemoryOf(MakeRandomModel(*backend, spec, quant::FindRecipe(recipe).value(), DType::kBF16,
-                                    {.rows = 4, .positions = 16}));
+                                    {.rows = 64, .positions = 64}));
   };
   const ServingMemory plain = of("none");
   EXPECT_EQ(plain.weights, 2 * 2 * (2 * 2048 * 2048 + 2 * 2048 * 256 + 3 * int64_t{2048} * 5632) +
@@ -33,7 +33,7 @@ TEST(ServingMemoryTest, CountsAModel) {
   // and zero point in fp16.
   EXPECT_EQ(plain.page_bytes, 2 * 16 * 2 * 4 * 64 * 2);
   EXPECT_EQ(of("atom-w4a4").page_bytes, 2 * 16 * 2 * 4 * (32 + 4));
-  // What steps really take: codes are smaller than values.
+  // What steps really take: of many rows, whose codes are smaller than their values.
   EXPECT_LT(of("atom-w4a4").scratch, plain.scratch);
   EXPECT_GT(of("atom-w4a4").scratch, 0);
 }
