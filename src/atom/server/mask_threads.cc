@@ -10,10 +10,10 @@ namespace {
 /// About a third of the weight of a thread of the forward pass, where both want a core.
 constexpr int kNiceness = 5;
 
-/// A tenth of a core at most, in pieces that a step of a few milliseconds hardly shows: much less
-/// than the scheduler's slices.
+/// A twentieth of a core at most, in pieces that a step of a few milliseconds hardly shows: much
+/// less than the scheduler's slices.
 constexpr std::chrono::microseconds kWork(150);
-constexpr std::chrono::microseconds kRest(1500);
+constexpr std::chrono::microseconds kRest(3000);
 
 }  // namespace
 
