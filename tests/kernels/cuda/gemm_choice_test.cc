@@ -35,6 +35,27 @@ TEST(GemmChoice, StreamsFewTokensAndTilesMany) {
   }
 }
 
+// The products of llama-7b's step of 64 sequences with fp16 group scales: no warpgroups that hand
+// sums over, and one wave of CTAs on most of a card.
+TEST(GemmChoice, GroupsOfSixtyFourTokensAreNotSplitOverK) {
+  struct Case {
+    int64_t n;
+    int64_t k;
+    StreamKernel kernel;
+  };
+  for (const auto& [n, k, kernel] :
+       {Case{12288, 4096, StreamKernel::kGroup64r128},
+        Case{22016, 4096, StreamKernel::kGroup64r192}, Case{4096, 4096, StreamKernel::kGroup32t2w1},
+        Case{4096, 11008, StreamKernel::kGroup32t2w1},
+        Case{8192, 8192, StreamKernel::kGroup64t2w1}}) {
+    const GemmChoice choice = ChooseGemm(Desc(GemmRecipe::kGroup, 64, n, k), GemmDevice{});
+    const auto* streamed = std::get_if<StreamPlan>(&choice);
+    ASSERT_NE(streamed, nullptr) << ToString(choice);
+    EXPECT_EQ(streamed->kernel, kernel) << ToString(choice);
+    EXPECT_LE(streamed->grid.row_tiles * streamed->grid.token_tiles, 132) << ToString(choice);
+  }
+}
+
 TEST(GemmChoice, NamesWhatNeitherFamilyComputes) {
   GemmDesc desc = Desc(GemmRecipe::kW4A16, 1, 64, 384);
   desc.group = 64;

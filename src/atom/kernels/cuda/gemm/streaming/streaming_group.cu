@@ -27,5 +27,21 @@ template cudaError_t LaunchStream<StreamKernel::kGroup64r256>(const StreamingArg
                                                               const StreamLayout&,
                                                               const StreamGrid&,
                                                               const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kGroup32t2w1>(const StreamingArgs&,
+                                                              const StreamLayout&,
+                                                              const StreamGrid&,
+                                                              const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kGroup64t2w1>(const StreamingArgs&,
+                                                              const StreamLayout&,
+                                                              const StreamGrid&,
+                                                              const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kGroup64r128>(const StreamingArgs&,
+                                                              const StreamLayout&,
+                                                              const StreamGrid&,
+                                                              const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kGroup64r192>(const StreamingArgs&,
+                                                              const StreamLayout&,
+                                                              const StreamGrid&,
+                                                              const StreamLaunch&);
 
 }  // namespace atom::kernels::cuda

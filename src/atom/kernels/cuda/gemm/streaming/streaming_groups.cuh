@@ -1,55 +1,13 @@
 // The consumers of recipes with a scale a group.
 #pragma once
 
-#include <type_traits>
-
+#include "atom/kernels/cuda/gemm/streaming/streaming_group_fours.cuh"
 #include "atom/kernels/cuda/gemm/streaming/streaming_handover.cuh"
 #include "atom/kernels/cuda/gemm/streaming/streaming_products.cuh"
 #include "atom/kernels/cuda/gemm/streaming/streaming_store.cuh"
 #include "atom/kernels/cuda/ptx/sync.h"
 
 namespace atom::kernels::cuda {
-
-/// Sums of a group and their promotion.
-template <StreamShape kShape>
-struct GroupSum {
-  static constexpr bool kInteger = kShape.recipe == GemmRecipe::kGroup;
-  using Type = std::conditional_t<kInteger, int32_t, float>;
-
-  /// sum = fma(group sum, scale of row (× scale of token), sum)
-  template <int kTokenStride>
-  static __device__ __forceinline__ void Promote(float (&sum)[kShape.values()],
-                                                 const Type (&group)[kShape.values()],
-                                                 float row_scale0, float row_scale1,
-                                                 uint32_t token_scales) {
-#pragma unroll
-    for (int j = 0; j < kShape.values() / 4; ++j) {
-      float2 token = make_float2(1.0f, 1.0f);
-      if constexpr (kInteger) {
-        if constexpr (kTokenStride == 4) {
-          token = LoadSharedFloat2(token_scales + 32 * j);
-        } else {
-          token.x = __uint_as_float(LoadShared4(token_scales + 8 * j * kTokenStride));
-          token.y = __uint_as_float(LoadShared4(token_scales + (8 * j + 1) * kTokenStride));
-        }
-      }
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float row_scale = i < 2 ? row_scale0 : row_scale1;
-        const float scale =
-            kInteger ? __fmul_rn(i % 2 == 0 ? token.x : token.y, row_scale) : row_scale;
-        sum[4 * j + i] = __fmaf_rn(static_cast<float>(group[4 * j + i]), scale, sum[4 * j + i]);
-      }
-    }
-  }
-};
-
-/// The fp16 scales of this thread's two rows behind a 4-bit block: those of its `group`-th group.
-__device__ __forceinline__ float2 GroupScalesOf(uint32_t block, int group, int thread) {
-  const uint32_t pair = LoadShared4(block + kBlockCodeBytes + group * kScaleBytes +
-                                    (thread / 32 * 8 + thread % 32 / 4) * 4);
-  return __half22float2(*reinterpret_cast<const __half2*>(&pair));
-}
 
 /// Recipes with a scale a group: sums of a group, then one fp32 chain over the groups.
 template <StreamShape kShape>
@@ -78,66 +36,71 @@ __device__ __forceinline__ void ConsumeGroups(const StreamingArgs& args,
   for (int v = 0; v < kShape.values(); ++v) sum[v] = 0.0f;
 
   int i = place.way;
-  for (; i < tile.slots4; i += kShape.ways) {
-    const uint32_t slot = reader.Wait();
-    const int units = args.blocks4 - i * kShape.units;
-    // A way may have to wait for its turn: it has the sums of all its units by then. Otherwise each
-    // is promoted as soon as it is there, which saves the registers.
-    constexpr bool kDeferred = kShape.ways > 1 || kShape.tokens <= 32;
-    constexpr int kGroups = kShape.units * kShape.groups();
-    Sum group[kDeferred ? kGroups : 1][kShape.values()];
-    float2 row_scales[kGroups];
-    Chunk a[2];
-    const auto promote = [&](int g, float2 rows) {
-      // Codes came as 16·code; the power of two goes into the scale, exactly.
-      constexpr float kUnit = kInteger ? 0.0625f : 1.0f;
-      const uint32_t scales = token_scales ? base + kShape.plain_scales()
-                                           : slot + shared.x_scales + g * tile.tokens * 4;
-      GroupSum<kShape>::template Promote<4>(sum, group[kDeferred ? g : 0], rows.x * kUnit,
-                                            rows.y * kUnit, scales + first_token * 4);
-    };
-#pragma unroll
-    for (int g = 0; g < kGroups; ++g) {
-      const int u = g / kShape.groups(), of_block = g % kShape.groups();
-      const uint32_t block = slot + part + u * kShape.block_bytes();
-      const uint32_t x = slot + x_of_slice + u * kShape.x_atoms() * tile.tokens * 128;
-      row_scales[g] = GroupScalesOf(block, of_block, place.thread);
-      if (u < units) {
-        Sum(&products)[kShape.values()] = group[kDeferred ? g : 0];
-        if constexpr (kInteger) {
-          IssueBlock4<kShape>(block, x, place.thread, a[u % 2], products, false);
-        } else if constexpr (kShape.groups() == 2) {
-          if (kDeferred && g >= kShape.chunks()) ptx::WgmmaWait<kShape.chunks() - 1>();
-          IssueHalfBlock4In16Bit<kShape>(block + of_block * kBlockCodeBytes / 2,
-                                         x + of_block * tile.tokens * 128, place.thread,
-                                         a[g % kShape.chunks()], products);
-        } else {
-          IssueBlock4In16Bit<kShape>(block, x, tile.tokens * 128, place.thread, a, products,
-                                     kDeferred && u > 0);
-        }
-        if constexpr (!kDeferred) {
-          ptx::WgmmaWait<0>();
-          promote(g, row_scales[g]);
-        }
-      }
-    }
-    if constexpr (kDeferred) {
-      ptx::WgmmaWait<0>();
-      if (kShape.ways > 1 && i > 0) {
-        handover.Wait();
-        handover.Take(sum, 0);
-      }
+  if constexpr (kShape.promotes_behind()) {
+    GroupsInFours<kShape>{args, tile, shared, base, place, token_scales, reader, reader}.Run(sum);
+    i = tile.slots4;
+  } else {
+    for (; i < tile.slots4; i += kShape.ways) {
+      const uint32_t slot = reader.Wait();
+      const int units = args.blocks4 - i * kShape.units;
+      // A way may have to wait for its turn: it has the sums of all its units by then. Otherwise
+      // each is promoted as soon as it is there, which saves the registers.
+      constexpr bool kDeferred = kShape.ways > 1 || kShape.tokens <= 32;
+      constexpr int kGroups = kShape.units * kShape.groups();
+      Sum group[kDeferred ? kGroups : 1][kShape.values()];
+      float2 row_scales[kGroups];
+      Chunk a[2];
+      const auto promote = [&](int g, float2 rows) {
+        // Codes came as 16·code; the power of two goes into the scale, exactly.
+        constexpr float kUnit = kInteger ? 0.0625f : 1.0f;
+        const uint32_t scales = token_scales ? base + kShape.plain_scales()
+                                             : slot + shared.x_scales + g * tile.tokens * 4;
+        GroupSum<kShape>::template Promote<4>(sum, group[kDeferred ? g : 0], rows.x * kUnit,
+                                              rows.y * kUnit, scales + first_token * 4);
+      };
 #pragma unroll
       for (int g = 0; g < kGroups; ++g) {
-        if (g / kShape.groups() < units) promote(g, row_scales[g]);
+        const int u = g / kShape.groups(), of_block = g % kShape.groups();
+        const uint32_t block = slot + part + u * kShape.block_bytes();
+        const uint32_t x = slot + x_of_slice + u * kShape.x_atoms() * tile.tokens * 128;
+        row_scales[g] = GroupScalesOf(block, of_block, place.thread);
+        if (u < units) {
+          Sum(&products)[kShape.values()] = group[kDeferred ? g : 0];
+          if constexpr (kInteger) {
+            IssueBlock4<kShape>(block, x, place.thread, a[u % 2], products, false);
+          } else if constexpr (kShape.groups() == 2) {
+            if (kDeferred && g >= kShape.chunks()) ptx::WgmmaWait<kShape.chunks() - 1>();
+            IssueHalfBlock4In16Bit<kShape>(block + of_block * kBlockCodeBytes / 2,
+                                           x + of_block * tile.tokens * 128, place.thread,
+                                           a[g % kShape.chunks()], products);
+          } else {
+            IssueBlock4In16Bit<kShape>(block, x, tile.tokens * 128, place.thread, a, products,
+                                       kDeferred && u > 0);
+          }
+          if constexpr (!kDeferred) {
+            ptx::WgmmaWait<0>();
+            promote(g, row_scales[g]);
+          }
+        }
       }
+      if constexpr (kDeferred) {
+        ptx::WgmmaWait<0>();
+        if (kShape.ways > 1 && i > 0) {
+          handover.Wait();
+          handover.Take(sum, 0);
+        }
+#pragma unroll
+        for (int g = 0; g < kGroups; ++g) {
+          if (g / kShape.groups() < units) promote(g, row_scales[g]);
+        }
+      }
+      if (kShape.ways > 1 && i + 1 < tile.slots) {
+        handover.Give(sum, 0);
+        handover.Signal();
+      }
+      reader.Release();
+      reader.Advance();
     }
-    if (kShape.ways > 1 && i + 1 < tile.slots) {
-      handover.Give(sum, 0);
-      handover.Signal();
-    }
-    reader.Release();
-    reader.Advance();
   }
 
   // The outliers are one group, summed slot after slot and promoted at the end.

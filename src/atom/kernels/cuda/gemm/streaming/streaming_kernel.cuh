@@ -19,8 +19,6 @@
 
 namespace atom::kernels::cuda {
 
-inline constexpr int kProducerRegisters = 32;
-
 template <StreamKernel kKernel>
 __global__ void __launch_bounds__(Info(kKernel).shape.threads(), Info(kKernel).shape.ctas_per_sm)
     StreamingGemm(const __grid_constant__ StreamingArgs args,
@@ -47,7 +45,8 @@ __global__ void __launch_bounds__(Info(kKernel).shape.threads(), Info(kKernel).s
   const StreamTile<kShape> tile(args, grid, static_cast<int>(blockIdx.x) / kShape.cluster, rank);
   if (tile.Empty()) return;
   if (threadIdx.x >= kShape.consumers()) {
-    if constexpr (kShape.consumer_registers() != 0) ptx::ReleaseRegisters<kProducerRegisters>();
+    if constexpr (kShape.consumer_registers() != 0)
+      ptx::ReleaseRegisters<kShape.producer_registers()>();
     if (threadIdx.x % 32 == 0) {
       const int warp = (threadIdx.x - kShape.consumers()) / 32;
       StreamProducer<kShape>(args, shared, tile, base).Run(warp);

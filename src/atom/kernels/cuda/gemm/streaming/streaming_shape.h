@@ -39,10 +39,12 @@ struct StreamShape {
   constexpr int consumers() const { return 128 * warpgroups(); }
   /// Registers that consumers take from a producer of a whole warpgroup; 0: all have the same.
   constexpr int consumer_registers() const {
+    if (promotes_behind() && warpgroups() == 3) return 152;
     if (tokens >= 128 && warpgroups() == 3) return 160;
     const bool many_sums = tokens == 64 || groups() == 2;
     return recipe == GemmRecipe::kW4A16 && many_sums && warpgroups() == 4 ? 112 : 0;
   }
+  constexpr int producer_registers() const { return consumer_registers() == 152 ? 56 : 32; }
   constexpr int threads() const { return consumers() + 128; }
   constexpr int rows() const { return row_blocks * static_cast<int>(kBlockRows); }
   constexpr int values() const { return tokens / 2; }  ///< sums that a thread holds
@@ -65,6 +67,12 @@ struct StreamShape {
     return tokens <= 64 && (units == 1 || (ways == 1 && tokens == 64)) ? 2 : 1;
   }
 
+  /// Sums of a group are promoted while the next group's products run: where K is not split, and
+  /// registers hold two sets of sums.
+  constexpr bool promotes_behind() const {
+    return recipe == GemmRecipe::kGroup && ways == 1 && !experts && warpgroups() < 4;
+  }
+
   /// Groups of a K block.
   constexpr int groups() const { return static_cast<int>(kBlockColumns) / group; }
   /// One K block of a row block, in bytes.
@@ -73,7 +81,8 @@ struct StreamShape {
         recipe == GemmRecipe::kDense ? kDenseBlockBytes : kBlockCodeBytes + groups() * kScaleBytes);
   }
   constexpr int part_bytes() const { return units * block_bytes(); }
-  constexpr int steps8() const { return 2 * units; }  ///< 8-bit steps of a slot, at most
+  /// 8-bit steps of a slot, at most: those of one K block of x.
+  constexpr int steps8() const { return units > 1 ? 4 : 2; }
   /// Atoms of 128 bytes a token that one K block of x takes.
   constexpr int x_atoms() const { return recipe == GemmRecipe::kW4A16 ? 2 : 1; }
   /// Between the partial sums of two tokens, in words: padded so that the four tokens which a
