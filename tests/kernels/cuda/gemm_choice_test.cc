@@ -56,6 +56,20 @@ TEST(GemmChoice, GroupsOfSixtyFourTokensAreNotSplitOverK) {
   }
 }
 
+// Few rows of 16-bit weights leave half of the card idle: a CTA that streams alone takes two K
+// blocks a slot.
+TEST(GemmChoice, FewDenseRowsTakeTwoBlocksASlot) {
+  for (const int64_t n : {4096, 5120}) {
+    for (const auto& [m, kernel] : {std::pair(int64_t{16}, StreamKernel::kDense16u2),
+                                    std::pair(int64_t{64}, StreamKernel::kDense64u2)}) {
+      const GemmChoice choice = ChooseGemm(Desc(GemmRecipe::kDense, m, n, n), GemmDevice{});
+      const auto* streamed = std::get_if<StreamPlan>(&choice);
+      ASSERT_NE(streamed, nullptr) << ToString(choice);
+      EXPECT_EQ(streamed->kernel, kernel) << ToString(choice);
+    }
+  }
+}
+
 TEST(GemmChoice, NamesWhatNeitherFamilyComputes) {
   GemmDesc desc = Desc(GemmRecipe::kW4A16, 1, 64, 384);
   desc.group = 64;

@@ -9,5 +9,11 @@ template cudaError_t LaunchStream<StreamKernel::kDense16>(const StreamingArgs&, 
                                                           const StreamGrid&, const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kDense64>(const StreamingArgs&, const StreamLayout&,
                                                           const StreamGrid&, const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kDense16u2>(const StreamingArgs&,
+                                                            const StreamLayout&, const StreamGrid&,
+                                                            const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kDense64u2>(const StreamingArgs&,
+                                                            const StreamLayout&, const StreamGrid&,
+                                                            const StreamLaunch&);
 
 }  // namespace atom::kernels::cuda

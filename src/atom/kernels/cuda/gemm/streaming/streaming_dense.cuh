@@ -13,7 +13,7 @@ __device__ __forceinline__ void ConsumeDense(const StreamingArgs& args,
                                              const StreamTile<kShape>& tile,
                                              const StreamLayout& shared, char* memory,
                                              uint32_t base, const StreamPlace<kShape>& place) {
-  static_assert(kShape.units == 1);
+  static_assert(kShape.units <= 2);
   StreamReader<kShape> reader(shared, base, 0);
   StreamReader<kShape> behind(shared, base, 0);
   const uint32_t x_of_slice = place.slice * (kShape.tokens / 8) * 1024;
@@ -21,13 +21,18 @@ __device__ __forceinline__ void ConsumeDense(const StreamingArgs& args,
   float sum[kShape.values()];
 #pragma unroll
   for (int i = 0; i < kShape.values(); ++i) sum[i] = 0.0f;
-  for (int i = 0; i < tile.slots4; ++i) {
-    const uint32_t slot = reader.Wait();
-    const uint64_t a = ptx::Swizzle128Descriptor(slot + part);
-    const uint64_t b = ptx::Swizzle128Descriptor(slot + x_of_slice);
-    ptx::WgmmaFence();
+  const auto issue = [&](uint32_t slot, int u) {
+    const uint64_t a = ptx::Swizzle128Descriptor(slot + part + u * kShape.block_bytes());
+    const uint64_t b = ptx::Swizzle128Descriptor(slot + x_of_slice + u * tile.tokens * 128);
 #pragma unroll
     for (int s = 0; s < 4; ++s) StreamMma<kShape>::Dense::Issue(sum, a + 2 * s, b + 2 * s, true);
+  };
+  const int whole_slots = args.blocks4 / kShape.units;
+  for (int i = 0; i < whole_slots; ++i) {
+    const uint32_t slot = reader.Wait();
+    ptx::WgmmaFence();
+#pragma unroll
+    for (int u = 0; u < kShape.units; ++u) issue(slot, u);
     ptx::WgmmaCommit();
     // One slot's products stay in flight; the slot before has been read.
     ptx::WgmmaWait<1>();
@@ -36,6 +41,13 @@ __device__ __forceinline__ void ConsumeDense(const StreamingArgs& args,
       behind.Advance();
     }
     reader.Advance();
+  }
+  if (whole_slots < tile.slots4) {  // one K block of two
+    ptx::WgmmaWait<0>();
+    const uint32_t slot = reader.Wait();
+    ptx::WgmmaFence();
+    issue(slot, 0);
+    ptx::WgmmaCommit();
   }
   ptx::WgmmaWait<0>();
   const SideTables<kShape> side(args, memory);

@@ -10,8 +10,8 @@
 
 namespace atom::kernels::cuda {
 
-/// Named by recipe, tokens of the tile, and what sets it apart: r outputs of a
-/// CTA, t slices of the tokens, w ways of K, c CTAs that split K, g columns of a group.
+/// Named by recipe, tokens of the tile, and what sets it apart: r outputs of a CTA, t slices of the
+/// tokens, w ways of K, u K blocks of a slot, c CTAs that split K, g columns of a group.
 enum class StreamKernel {
   kInteger8,
   kInteger8w4,
@@ -54,7 +54,9 @@ enum class StreamKernel {
   kW4A16x64r256g64,
   kDense8,
   kDense16,
+  kDense16u2,
   kDense64,
+  kDense64u2,
   kExpertInteger16,
   kExpertInteger64r256,
   kExpertGroup16,
@@ -124,7 +126,9 @@ constexpr auto MakeStreamKernels() {
           kW4A16x64r256g64, "w4a16_64_r256_g64", {kW4A16, 4, 1, 1, 64, 2, 1, 1, 64}, 1800},
       StreamKernelInfo{kDense8, "dense_8", {kDense, 1, 1, 1, 8, 1, 1, 2}, 327},
       StreamKernelInfo{kDense16, "dense_16", {kDense, 1, 1, 1, 16, 1, 1, 2}, 385},
+      StreamKernelInfo{kDense16u2, "dense_16_u2", {kDense, 1, 1, 1, 16, 2, 1, 2}, 240},
       StreamKernelInfo{kDense64, "dense_64", {kDense, 1, 1, 1, 64, 1, 1, 2}, 475},
+      StreamKernelInfo{kDense64u2, "dense_64_u2", {kDense, 1, 1, 1, 64, 2, 1, 1}, 300},
       StreamKernelInfo{
           kExpertInteger16, "expert_integer_16", {kInteger, 1, 1, 2, 16, 2, 1, 2, 128, true}, 405},
       StreamKernelInfo{kExpertInteger64r256,

@@ -148,6 +148,8 @@ constexpr StreamLayout LayOutStream(const StreamShape& shape, int64_t m, int64_t
   const int64_t fit = std::min<int64_t>((budget - fixed) / layout.slot_bytes, shape.kMaxSlots);
   const int64_t wanted = std::min(fit, std::max<int64_t>(max_slots, 2) + shape.ways - 1);
   layout.slots = static_cast<int32_t>(wanted / shape.ways * shape.ways);
+  // Two producers of each kind take turns where the number is even: worth a slot of many.
+  if (shape.units > 1 && shape.ways == 1 && layout.slots >= 8) layout.slots -= layout.slots % 2;
   if (layout.slots < 2) layout.slots = 0;
   layout.total = fixed + std::max(layout.slots * layout.slot_bytes, shape.partial_bytes());
   if (layout.total > budget) layout.slots = 0;
