@@ -192,6 +192,65 @@ class AttentionTest : public CudaTest, public ::testing::WithParamInterface<Atte
     return values;
   }
 
+  /// The newest rows of `count` sequences, which have the pages of those of `cache`, in turns.
+  std::vector<float> DecodeCopies(const PagedCache& cache, const AttentionCase& c, int count) {
+    const auto host = [](const int32_t* from, int64_t size) {
+      std::vector<int32_t> values(static_cast<size_t>(size));
+      EXPECT_EQ(cudaMemcpy(values.data(), from, 4 * values.size(), cudaMemcpyDeviceToHost),
+                cudaSuccess);
+      return values;
+    };
+    const PageLists from = cache.lists();
+    const std::vector<int32_t> starts = host(from.indptr, from.sequences + 1);
+    const std::vector<int32_t> pages = host(from.indices, cache.page_count());
+    const Rows q = cache.rows();
+    const int64_t row_bytes = cache.columns() * RowTypeBytes(q.type);
+    std::vector<int32_t> indptr{0}, indices, lengths;
+    DeviceArray<std::byte> queries(static_cast<size_t>(count * row_bytes));
+    for (int i = 0; i < count; ++i) {
+      const auto s = static_cast<size_t>(i % from.sequences);
+      indices.insert(indices.end(), pages.begin() + starts[s], pages.begin() + starts[s + 1]);
+      indptr.push_back(static_cast<int32_t>(indices.size()));
+      lengths.push_back(cache.lengths()[s]);
+      const int row = cache.Row(static_cast<int>(s), lengths.back() - 1);
+      EXPECT_EQ(cudaMemcpy(queries.data() + i * row_bytes,
+                           static_cast<const std::byte*>(q.data) + row * row_bytes,
+                           static_cast<size_t>(row_bytes), cudaMemcpyDeviceToDevice),
+                cudaSuccess);
+    }
+    const DeviceArray<int32_t> device_indptr(indptr), device_indices(indices),
+        device_lengths(lengths);
+    const int64_t columns = static_cast<int64_t>(c.cache.heads) * c.cache.head_dim;
+    const RowType type = OutType(c);
+    const DeviceArray<std::byte> out(static_cast<size_t>(count * columns * RowTypeBytes(type)));
+    DecodeAttention call;
+    call.params = ParamsOf(c);
+    call.params.key_mean = cache.rotated_mean();
+    call.q = {queries.data(), q.type, cache.columns()};
+    call.out = {out.data(), type, columns};
+    call.kv = cache.pages();
+    call.lists = {device_indptr.data(), device_indices.data(), device_lengths.data(), count};
+    if (c.cache.exact_window > 0) {
+      call.exact = cache.exact();
+      call.exact_lists = call.lists;
+    }
+    const DeviceArray<std::byte> counters(
+        static_cast<size_t>(DecodeCounterBytes(call.kv, call.params, count)));
+    const DeviceArray<std::byte> workspace(static_cast<size_t>(
+        DecodeWorkspaceBytes(call.kv, call.params, count, std::ssize(indices))));
+    cudaMemset(counters.data(), 0, counters.size());
+    call.counters = counters.data();
+    call.workspace = workspace.data();
+    cudaDeviceSynchronize();
+    for (int run = 0; run < 2; ++run) {
+      const Status status = run == 0 ? LaunchDecodeAttention(call, stream().get()) : Replay(call);
+      EXPECT_TRUE(status.ok()) << status.error().message;
+      const Status ended = stream().Synchronize();
+      EXPECT_TRUE(ended.ok()) << ended.error().message;
+    }
+    return cuda::Decode(type, out.Download());
+  }
+
   /// Two launches as a graph: the second looks at page lists while the first one runs.
   Status Replay(const DecodeAttention& call) {
     EXPECT_EQ(cudaStreamBeginCapture(stream().get(), cudaStreamCaptureModeThreadLocal),
@@ -413,6 +472,28 @@ TEST_P(AttentionInvarianceTest, ManySequencesDecodeToThePrefillsBits) {
   for (int s = 0; s < cache.lists().sequences; ++s) {
     const int last = lengths[static_cast<size_t>(s)] - 1;
     ASSERT_EQ(RowOf(cache, c, decoded, s, last), RowOf(cache, c, prefilled, s, last)) << s;
+  }
+}
+
+/// So many pages that a warp's part is longer than a head: it gives its first segments to the next
+/// warp of the CTA, which takes the rest. Short last segments, long ones, and heads too long for
+/// it.
+TEST_P(AttentionInvarianceTest, HeadsThatWarpsHandOverHaveThePrefillsBits) {
+  const AttentionCase& c = GetParam();
+  PagedCache cache(c.cache, {1040, 1025, 257, 1041, 513, 400, 1290, 16, 1024, 700, 2100}, 26);
+  ASSERT_TRUE(cache.Append(stream()).ok());
+  const int originals = cache.lists().sequences;
+  const std::vector<float> prefilled = Prefill(cache, c);
+  const auto columns = static_cast<int64_t>(c.cache.heads) * c.cache.head_dim;
+  for (const int count : {1600, 801, 47, 300}) {
+    const std::vector<float> decoded = DecodeCopies(cache, c, count);
+    for (int i = 0; i < count; ++i) {
+      const int s = i % originals;
+      const int last = cache.lengths()[static_cast<size_t>(s)] - 1;
+      const auto first = decoded.begin() + i * columns;
+      ASSERT_EQ(RowOf(cache, c, prefilled, s, last), std::vector<float>(first, first + columns))
+          << i << " of " << count << ", length " << last + 1;
+    }
   }
 }
 

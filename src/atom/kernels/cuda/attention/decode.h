@@ -12,8 +12,19 @@ inline constexpr int kColumns = 8;  ///< query heads of one pass over a KV head
 
 constexpr int Passes(int group) { return (group + kColumns - 1) / kColumns; }
 
-/// What a segment leaves: head_dim/16 fragments of 4 fp32, two sums and two maxima, of 32 lanes.
-constexpr int PartialBytes(int head_dim) { return (head_dim / 16 * 4 + 4) * 4 * 32; }
+/// A lane holds two columns; of the four pairs of a pass those that a group has are kept.
+constexpr int ColumnPairs(int group) { return ((group < kColumns ? group : kColumns) + 1) / 2; }
+
+/// What a lane has of a segment: head_dim/16 fragments of 4 fp32, two sums and two maxima.
+constexpr int LaneBytes(int head_dim) { return (head_dim / 16 * 4 + 4) * 4; }
+
+/// Of the 8 lanes of each pair of columns.
+constexpr int SumsBytes(int head_dim, int group) {
+  return LaneBytes(head_dim) * 8 * ColumnPairs(group);
+}
+
+/// Of 32 lanes: what a segment leaves in the workspace.
+constexpr int PartialBytes(int head_dim) { return 32 * LaneBytes(head_dim); }
 
 /// The work queue of each pass, at the start of the counters; 32 passes at most.
 inline constexpr int kQueueBytes = 256;

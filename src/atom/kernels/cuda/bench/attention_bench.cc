@@ -237,6 +237,7 @@ Status BenchAttention(const CudaAttentionOptions& options, const Timer& timer, c
         Case{"int4", kInt4, 1, 4096, 32, 8, 128}, Case{"int4", kInt4, 1, 65536, 32, 8, 128},
         Case{"int4", kInt4, 1, 1024, 32, 32, 128}, Case{"int4", kInt4, 1, 1024, 32, 32, 128, 32},
         Case{"int4", kInt4, 64, 1024, 32, 32, 128}, Case{"int4", kInt4, 64, 1024, 32, 32, 128, 32},
+        Case{"int4", kInt4, 64, 1040, 32, 32, 128}, Case{"int4", kInt4, 64, 1041, 32, 32, 128, 16},
         Case{"int4", kInt4, 128, 1024, 9, 3, 64}, Case{"int4", kInt4, 64, 2048, 4, 1, 256},
         Case{"int4", kInt4, 64, 1024, 40, 40, 128}}) {
     bench.Decode(c);

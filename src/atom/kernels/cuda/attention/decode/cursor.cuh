@@ -6,13 +6,25 @@
 
 namespace atom::kernels::cuda::decode {
 
+/// What becomes of the sums of a stretch whose heads lie in it in part (page_ring.cuh).
+enum class Role : int {
+  kAlone,  // segments of heads that others compute too go to the workspace
+  kGives,  // the first segments of one head: merged, and left to the next warp of the CTA
+  kTakes,  // its last segments, behind what the warp before left
+};
+
 /// Walks the steps of a stretch. All lanes hold the same values. Page-heads are counted through:
 /// first_index · kv_heads + head · pages + page.
+///
+/// A stretch is cut at segments: it has those that begin in it. A last segment of up to `tail`
+/// pages goes with the one before it: alone it would cost its warp a visit of the head, and the
+/// ring a slot.
 struct Cursor {
   int sequence = 0, head = 0, page = 0;  // `page`, the step's first, counts within the sequence
   int pages = 0, first_page = 0;         // of the sequence: to its end, the first that is seen
   int first_index = 0;                   // of the sequence's pages in PageLists::indices
   int end = 0;                           // of the stretch, in page-heads
+  Role role = Role::kAlone;
 
   __device__ bool valid() const { return page < pages; }
 
@@ -25,9 +37,28 @@ struct Cursor {
     if (first_page >= pages) pages = 0;  // a step would begin before both
   }
 
+  /// Page-head of the head's first page.
+  __device__ int Base(const DecodeAttention& call) const {
+    return first_index * call.kv.kv_heads + head * pages;
+  }
+  /// That of a segment goes with the one before it; `segment`: its first page.
+  __device__ bool IsTail(int segment, int tail) const {
+    return pages - segment <= tail && segment > first_page;
+  }
+  /// Where the segment that begins at page `segment` counts as begun.
+  __device__ int BeginOf(const DecodeAttention& call, int segment, int tail) const {
+    return Base(call) + (IsTail(segment, tail) ? segment - kSegmentPages : segment);
+  }
+  /// Of the head's first segment that is seen, and of its last.
+  __device__ int FirstBegin(const DecodeAttention& call) const {
+    return Base(call) + first_page / kSegmentPages * kSegmentPages;
+  }
+  __device__ int LastBegin(const DecodeAttention& call, int tail) const {
+    return BeginOf(call, (pages - 1) / kSegmentPages * kSegmentPages, tail);
+  }
+
   /// At the first segment that begins at or behind page-head `start`, and before `stop`.
-  __device__ void Seek(const DecodeAttention& call, int start, int stop, int lane) {
-    end = stop;
+  __device__ void Seek(const DecodeAttention& call, int start, int stop, int tail, int lane) {
     // The last sequence whose pages begin at or before start: 32 at a time.
     int low = 0, high = call.lists.sequences;  // in [low, high)
     while (high - low > 1) {
@@ -45,7 +76,9 @@ struct Cursor {
     head = pages > 0 ? inside / pages : call.kv.kv_heads;
     page = pages > 0 ? inside % pages : 0;
     page = (page + kSegmentPages - 1) / kSegmentPages * kSegmentPages;
-    Settle(call);
+    if (IsTail(page, tail)) page = pages;
+    end = stop;
+    Settle(call, tail);
   }
 
   /// The first step that the query sees.
@@ -53,7 +86,7 @@ struct Cursor {
 
   /// Skips to a step that exists and is seen; ends at the stretch's end, which lies between
   /// segments.
-  __device__ void Settle(const DecodeAttention& call) {
+  __device__ void Settle(const DecodeAttention& call, int tail) {
     while (true) {
       if (head >= call.kv.kv_heads) {
         if (++sequence >= call.lists.sequences) break;
@@ -66,8 +99,7 @@ struct Cursor {
         page = 0;
         continue;
       }
-      const int begin = first_index * call.kv.kv_heads + head * pages + page;
-      if (page % kSegmentPages == 0 && begin >= end) break;
+      if (page % kSegmentPages == 0 && BeginOf(call, page, tail) >= end) break;
       if (page >= first_step()) return;
       // A segment out of sight belongs to nobody; one seen in part begins at its first step seen.
       const int segment = first_page / kSegmentPages * kSegmentPages;
@@ -77,10 +109,10 @@ struct Cursor {
   }
 
   /// True if the next step is the first of a segment, or there is none.
-  __device__ bool Next(const DecodeAttention& call) {
+  __device__ bool Next(const DecodeAttention& call, int tail) {
     page += kStepPages;
     if (page < pages && page % kSegmentPages != 0) return false;
-    Settle(call);
+    Settle(call, tail);
     return true;
   }
 };

@@ -6,8 +6,9 @@
 //    warp 0          warp 1         warp 2         …         : a segment at a time
 //
 // The query heads that share a KV head are the 8 columns of an MMA whose rows are 16 positions:
-// scores = K · qᵀ, out = Vᵀ · p (step.cuh). A head whose segments lie in one warp is finished
-// there; of others every segment's sums go to the workspace (partials.cuh).
+// scores = K · qᵀ, out = Vᵀ · p (step.cuh). A head whose segments lie in one warp, or in two
+// neighbours of a CTA, is finished there; of others every segment's sums go to the workspace
+// (partials.cuh).
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/page_ring.cuh"
@@ -28,11 +29,12 @@ class Warp {
       : call_(call),
         lane_(lane),
         columns_{call.params.heads / call.kv.kv_heads, pass * kColumns},
-        state_(reinterpret_cast<float4*>(shared + Sizes::kRing * Sizes::kSlotBytes) + lane),
-        ring_(call, shared, lane, share, reinterpret_cast<Queue*>(call.counters) + pass),
-        partials_(call, columns_, lane) {
-    spread_ = partials_.Spread(share.workers);
-  }
+        state_(reinterpret_cast<float4*>(shared + Sizes::kStateOffset +
+                                         columns_.Place(lane) * LaneBytes(kHeadDim))),
+        partials_(call, columns_, lane),
+        spread_(partials_.Spread(share.workers)),
+        ring_(call, shared, lane, share,
+              !spread_ && share.has_queue() && HoldsTwo(columns_.group)) {}
 
   /// `task`: its number where merges are spread.
   __device__ void Run(int worker, int workers, int task) {
@@ -56,6 +58,11 @@ class Warp {
   }
 
  private:
+  /// Whether the second half of the state has room for sums that are given.
+  __device__ static bool HoldsTwo(int group) {
+    return SumsBytes(kHeadDim, group) <= Sizes::kStateBytes / 2;
+  }
+
   /// Heads whose query sees exact positions only belong to no stretch: a warp looks for them at
   /// every `workers`-th.
   __device__ bool FindExactHead(int& next, int workers, Cursor& here) const {
@@ -74,11 +81,11 @@ class Warp {
   /// What one head of one sequence has in this stretch.
   __device__ void AttendHead(Cursor& here) {
     const int sequence = here.sequence, head = here.head;
-    const Segments segments(here);
+    const bool is_coded = Segments(here).count > 0;
     queries_.Load(call_, sequence, head, columns_, lane_);
     sums_.Begin();
-    if (segments.count > 0) {
-      if (!AttendSegments(segments, here)) return;
+    if (is_coded) {
+      if (!AttendSegments(here)) return;
       sums_.template Normalize<kStorage>(lane_);
     }
     if (call_.params.exact_window != 0) AttendExactly(sequence, head);
@@ -86,14 +93,15 @@ class Warp {
   }
 
   /// All pages in this stretch. True if the head's segments are merged in `sums_` then.
-  __device__ __forceinline__ bool AttendSegments(const Segments& segments, Cursor& here) {
+  __device__ __forceinline__ bool AttendSegments(Cursor& here) {
     const int sequence = here.sequence, head = here.head;
     const int length = __ldg(call_.lists.kv_lengths + sequence);
-    // Whole: from the first segment seen to the last, whose first page decides.
-    const int last_begin = here.first_index * call_.kv.kv_heads + head * here.pages +
-                           (segments.first + segments.count - 1) * kSegmentPages;
-    const bool merges = !spread_ || (segments.count == 1 && call_.params.exact_window == 0);
-    const bool whole = merges && here.page == here.first_step() && last_begin < here.end;
+    const Role role = here.role;
+    const bool merges = !spread_ || (Segments(here).count == 1 && call_.params.exact_window == 0);
+    // Whole: from the first segment seen to the last.
+    const bool whole =
+        merges && here.page == here.first_step() && here.LastBegin(call_, ring_.tail()) < here.end;
+    const bool in_shared = whole || role != Role::kAlone;
     const Seen seen{call_.params.window > 0 ? length - call_.params.window : 0,
                     min(length, here.pages * kPagePositions)};
     int done = 0;
@@ -107,38 +115,57 @@ class Warp {
                                              lane_)
             .Attend(queries_, sums_);
         ring_.Release();
-        ended = here.Next(call_);
+        ended = here.Next(call_, ring_.tail());
       }
-      if (whole) {
-        if (done > 0) sums_.MergeAfter(state_);
-        if (columns_.first + 2 * (lane_ % 4) < columns_.group) sums_.Store(state_);
+      if (in_shared) {
+        float4* merged = role == Role::kAlone ? State() : Given(role == Role::kTakes ? -1 : 0);
+        if (role == Role::kTakes && done == 0) ring_.WaitForGiven();
+        if (columns_.Used(lane_)) {
+          if (role == Role::kTakes || done > 0) sums_.MergeAfter(merged);
+          sums_.Store(merged);
+        }
       } else {
         partials_.Store(sums_, sequence, head, segment);
       }
       ++done;
     } while (here.valid() && here.sequence == sequence && here.head == head);
-    if (whole) return true;
+    if (role == Role::kGives) ring_.Give();
+    if (in_shared) return role != Role::kGives;
+    Cursor at;  // not kept meanwhile: registers are scarce
+    at.sequence = sequence;
+    at.OpenSequence(call_);
+    const Segments segments(at);
     const int arrived = partials_.Arrive(sequence, head, done);
     if (spread_ || arrived < segments.count) return false;
     partials_.MergeAll(sequence, head, segments, sums_);
     return true;
   }
 
+  /// This lane's sums of the segments so far, merged.
+  __device__ float4* State(int offset = 0) const {
+    return state_ + offset / static_cast<int>(sizeof(float4));
+  }
+  /// Of the head that this warp gives, or one `warps` further.
+  __device__ float4* Given(int warps) const {
+    return State(Sizes::kStateBytes / 2 + warps * Sizes::kWarpBytes);
+  }
+
   /// Merges the exact window behind `sums_`, which are normalized.
   __device__ __forceinline__ void AttendExactly(int sequence, int head) {
-    sums_.Store(state_);
+    float4* state = State();
+    if (columns_.Used(lane_)) sums_.Store(state);
     sums_.Begin();
     ExactWindow<kHeadDim>(call_, sequence).Attend(head, queries_, 0, sums_, lane_);
-    sums_.MergeBehind([&](int i) { return state_[i * 32]; }, lane_);
+    sums_.MergeBehind([&](int i) { return state[i]; }, lane_);
   }
 
   const DecodeAttention& call_;
   int lane_;
   Columns columns_;
-  float4* state_;  // of a whole head: the segments so far, merged
-  PageRing<kStorage, kHeadDim> ring_;
+  float4* state_;
   Partials<kStorage, kHeadDim> partials_;
   bool spread_;
+  PageRing<kStorage, kHeadDim> ring_;
   Queries<kHeadDim> queries_;
   Sums<kHeadDim / 16> sums_;
 };

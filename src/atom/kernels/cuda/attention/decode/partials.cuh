@@ -1,6 +1,6 @@
-// Heads whose segments more than one warp computed: each segment's sums go to the workspace, and
-// are merged in ascending order, with the arithmetic of Sums::MergeAfter. Behind a wait of one of
-// two kinds:
+// Heads that several warps compute and nobody hands over: each segment's sums go to the workspace,
+// and are merged in ascending order, with the arithmetic of Sums::MergeAfter. Behind a wait of one
+// of two kinds:
 //
 //   many heads   the warp that brings a head's last segments merges all of it; the others have work
 //   few heads    every warp, at its end, merges 16 channels of one head, when all have arrived:
@@ -20,20 +20,23 @@ struct Segments {
         count(at.pages > at.first_page ? (at.pages - 1) / kSegmentPages - first + 1 : 0) {}
 };
 
+inline constexpr int kApart = 32;  // float4s from one fragment of a lane to the next
+
 /// Segments as they lie in the workspace, some on their way at once.
 template <int kFragments, int kAtOnce>
 struct LoadedSegments {
   float4 out[kAtOnce][kFragments], ends[kAtOnce];
 
   /// `from`: fragments of the first, `from_ends`: its ends; those from `count` on are nothing.
-  __device__ __forceinline__ LoadedSegments(const float4* from, const float4* from_ends,
-                                            int64_t stride, int count) {
+  /// `stride`: from one segment to the next.
+  __device__ __forceinline__ LoadedSegments(const float4* from, const float4* from_ends, int stride,
+                                            int count) {
 #pragma unroll
     for (int j = 0; j < kAtOnce; ++j) {
       const bool exists = j < count;
 #pragma unroll
       for (int i = 0; i < kFragments; ++i) {
-        out[j][i] = exists ? __ldcg(from + j * stride + i * 32) : float4{0, 0, 0, 0};
+        out[j][i] = exists ? __ldcg(from + j * stride + i * kApart) : float4{0, 0, 0, 0};
       }
       ends[j] = exists ? __ldcg(from_ends + j * stride) : float4{0, 0, kNoScore, kNoScore};
     }
@@ -83,8 +86,7 @@ class Partials {
   __device__ bool Spread(int workers) const { return MergeTasks() <= 2 * workers; }
 
   __device__ void Store(const Sums<kFragments>& sums, int sequence, int head, int segment) const {
-    // Columns that no query uses are lanes of their own, so nobody reads them.
-    if (used()) sums.Store(At(sequence, head, segment));
+    if (used()) sums.Store(At(sequence, head, segment), kApart);
   }
 
   /// Says that `done` segments more are stored; how many there are now.
@@ -105,12 +107,15 @@ class Partials {
   __device__ void MergeAll(int sequence, int head, const Segments& segments,
                            Sums<kFragments>& sums) const {
     if (lane_ == 0) *Counter(sequence, head) = 0;
-    constexpr int kAtOnce = Shape<kStorage, kHeadDim>::kWarps <= 4 && kHeadDim <= 128 ? 4 : 2;
+    // As many as there are registers for.
+    constexpr int kAtOnce = Shape<kStorage, kHeadDim>::kWarps <= 4 && kHeadDim <= 128 ? 4
+                            : kHeadDim == 64 || kHeadDim == 128                       ? 2
+                                                                                      : 1;
     sums.Begin();
     if (used()) {
       const float4* partial = At(sequence, head, segments.first);
       for (int i = 0; i < segments.count; i += kAtOnce, partial += kAtOnce * stride()) {
-        LoadedSegments<kFragments, kAtOnce>(partial, partial + kFragments * 32, stride(),
+        LoadedSegments<kFragments, kAtOnce>(partial, partial + kFragments * kApart, stride(),
                                             segments.count - i)
             .MergeBehind(sums);
       }
@@ -143,8 +148,8 @@ class Partials {
       constexpr int kAtOnce = Shape<kStorage, kHeadDim>::kWarps <= 12 ? 12 : 8;
       const float4* partial = At(at.sequence, head, segments.first);
       for (int i = 0; i < segments.count && used(); i += kAtOnce, partial += kAtOnce * stride()) {
-        LoadedSegments<1, kAtOnce>(partial + fragment * 32, partial + kFragments * 32, stride(),
-                                   segments.count - i)
+        LoadedSegments<1, kAtOnce>(partial + fragment * kApart, partial + kFragments * kApart,
+                                   stride(), segments.count - i)
             .MergeBehind(sums);
       }
       __syncwarp();
@@ -160,7 +165,7 @@ class Partials {
   }
 
  private:
-  __device__ bool used() const { return columns_.first + 2 * (lane_ % 4) < columns_.group; }
+  __device__ bool used() const { return columns_.Used(lane_); }
   __device__ int passes() const { return Passes(columns_.group); }
 
   __device__ int* Counter(int sequence, int head) const {
@@ -169,8 +174,8 @@ class Partials {
   }
 
   /// float4s from one segment of a head to the next.
-  __device__ int64_t stride() const {
-    return static_cast<int64_t>(passes()) * PartialBytes(kHeadDim) / sizeof(float4);
+  __device__ int stride() const {
+    return passes() * PartialBytes(kHeadDim) / static_cast<int>(sizeof(float4));
   }
 
   /// This lane's place in what a segment leaves.
@@ -182,7 +187,8 @@ class Partials {
     const int64_t of_head = (pages + kSegmentPages - 1) / kSegmentPages;
     const int64_t slot = (before * call_.kv.kv_heads + head * of_head + segment) * passes() +
                          columns_.first / kColumns;
-    return reinterpret_cast<float4*>(call_.workspace + slot * PartialBytes(kHeadDim)) + lane_;
+    return reinterpret_cast<float4*>(call_.workspace + slot * PartialBytes(kHeadDim)) +
+           columns_.Place(lane_);
   }
 
   /// Until `count` segments have arrived; gives up after some seconds, as mbarriers do.

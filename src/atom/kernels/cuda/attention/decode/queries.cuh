@@ -12,6 +12,15 @@ namespace atom::kernels::cuda::decode {
 /// The query heads of a KV head that a warp works on: [first, first + 8) of `group`.
 struct Columns {
   int group, first;
+
+  /// Of this lane's two columns, any.
+  __device__ bool Used(int lane) const { return first + 2 * (lane % 4) < group; }
+  /// This lane's place among those whose sums are kept. Lanes without a column have that of another
+  /// one: they may read what they never use, and must not write.
+  __device__ int Place(int lane) const {
+    const int pairs = ColumnPairs(group);
+    return lane / 4 * pairs + min(lane % 4, pairs - 1);
+  }
 };
 
 /// The row of q and out that a sequence has.

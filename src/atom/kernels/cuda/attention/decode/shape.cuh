@@ -1,9 +1,11 @@
 // Sizes of the decode kernel. A warp has a stretch of its CTA's shared memory:
 //
 //   ring       [slot] pages of a step, as they lie in memory: what one head holds of two pages
-//   state      the merged sums of the segments of a head so far
+//   state      the merged sums of the segments of a head so far; where they leave room, those that
+//              the next warp goes on with behind them
 //   barriers   [slot] of the ring
 //   stretches  what the ring was filled from and is still to be computed
+//   cut        where the warp's part begins, and the barrier of what it leaves to the next warp
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode.h"
@@ -19,7 +21,9 @@ struct Shape {
   static constexpr int kSlotBytes = kStepPages * kPageBytes;
   static constexpr int kStateBytes = PartialBytes(kHeadDim);
   static constexpr int kMaxRing = 8;
-  static constexpr int kControlBytes = kMaxRing * (8 + 16) + 64;  // barriers; stretches, and slack
+  static constexpr int kMaxStretches = kMaxRing + 4;
+  static constexpr int kCutOffset = kMaxRing * 8 + kMaxStretches * 16;  // in the control bytes
+  static constexpr int kControlBytes = kCutOffset + 32;
   // As many warps as leave each a ring that hides the memory's latency, and pages to fill it.
   static constexpr int Ring(int warps) {
     const int ring = (kSharedBytes / warps - kStateBytes - kControlBytes) / kSlotBytes;
@@ -32,7 +36,9 @@ struct Shape {
                                                 : 3;
   static constexpr int kRing = Ring(kWarps);
   static_assert(kRing >= 2);
-  static constexpr int kWarpBytes = kRing * kSlotBytes + kStateBytes + kControlBytes;
+  static constexpr int kStateOffset = kRing * kSlotBytes;
+  static constexpr int kControlOffset = kStateOffset + kStateBytes;
+  static constexpr int kWarpBytes = kControlOffset + kControlBytes;
 };
 
 }  // namespace atom::kernels::cuda::decode

@@ -55,25 +55,27 @@ struct Sums {
     ends[0] *= factor0, ends[1] *= factor1;
   }
 
-  // In memory: [fragment][lane] float4 of `out`, then [lane] float4 of ends and maxima; `lane` is
-  // added by the caller.
+  // In memory, a lane's: [fragment] float4 of `out`, then a float4 of ends and maxima; `apart`
+  // float4s apart. In shared memory 1: an odd number of 16 bytes a lane has no bank conflicts. In
+  // the workspace 32, so that lanes with columns write whole sectors: those written in part would
+  // have to come from memory before they are read.
 
   __device__ float4 Part(int i) const {
     if (i == kFragments) return {ends[0], ends[1], max[0], max[1]};
     return {out[i][0], out[i][1], out[i][2], out[i][3]};
   }
-  __device__ void Store(float4* to) const {
+  __device__ void Store(float4* to, int apart = 1) const {
 #pragma unroll
-    for (int i = 0; i <= kFragments; ++i) to[i * 32] = Part(i);
+    for (int i = 0; i <= kFragments; ++i) to[i * apart] = Part(i);
   }
 
   /// Merges these registers behind what is at `from`.
   __device__ void MergeAfter(const float4* from) {
-    const float4 before = from[kFragments * 32];
+    const float4 before = from[kFragments];
     const MergeFactors even(before.z, max[0]), odd(before.w, max[1]);
 #pragma unroll
     for (int i = 0; i < kFragments; ++i) {
-      const float4 old = from[i * 32];
+      const float4 old = from[i];
       out[i][0] = even(old.x, out[i][0]);
       out[i][1] = odd(old.y, out[i][1]);
       out[i][2] = even(old.z, out[i][2]);
