@@ -21,7 +21,7 @@ constexpr GemmKernelInfo kKernels[] = {
     {GemmKernel::kInteger128, "integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6, 670, 1.37},
     {GemmKernel::kInteger64, "integer_64", GemmRecipe::kInteger, 128, 64, 2, 2, 8, 568, 1.1},
     {GemmKernel::kGroup128, "group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1120, 1.05},
-    {GemmKernel::kGroup64, "group_64", GemmRecipe::kGroup, 192, 64, 3, 2, 6, 970, 1.05},
+    {GemmKernel::kGroup64, "group_64", GemmRecipe::kGroup, 192, 64, 3, 2, 6, 1040, 1.05},
     {GemmKernel::kWideGroup128, "wide_group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1360, 1.05,
      true},
     {GemmKernel::kInt8x256, "int8_256", GemmRecipe::kInt8, 128, 256, 2, 2, 4, 1120, 1.37},

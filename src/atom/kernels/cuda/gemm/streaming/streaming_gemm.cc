@@ -30,9 +30,13 @@ int64_t RowBlocks(const GemmDesc& desc) {
 constexpr double kMemory = 1900;        // bytes a clock, all multiprocessors
 constexpr double kExpertStart = 15000;  // clocks of each CTA of a grouped product
 constexpr double kStart = 5000;         // clocks of the launch, the first loads and the last stores
+
 // Kernels that promote behind their products have their pace for so many tokens: with more the
-// card's power counts, which the tiled kernels' estimates know.
-constexpr int64_t kPromoteBehindTokens = 64;
+// card's power counts, which the tiled kernels' estimates know. One row block a CTA fills the card
+// where those have too few tiles.
+constexpr int64_t PromoteBehindTokens(const StreamShape& shape) {
+  return shape.row_blocks == 1 ? 128 : 64;
+}
 
 // Clocks of the whole launch: the weights from device memory once, or the slowest multiprocessor's
 // CTAs one after the other, each at its own pace. Constants measured in docs/performance-gpu.md.
@@ -130,7 +134,7 @@ std::optional<StreamPlan> PlanStream(const GemmDesc& desc, const GemmDevice& dev
 StreamPlan PlanStream(const GemmDesc& desc, const GemmDevice& device) {
   std::optional<StreamPlan> best;
   for (const StreamKernelInfo& info : kStreamKernels) {
-    if (info.shape.promotes_behind() && desc.m > kPromoteBehindTokens) continue;
+    if (info.shape.promotes_behind() && desc.m > PromoteBehindTokens(info.shape)) continue;
     std::optional<StreamPlan> plan = PlanStream(desc, device, info.kernel);
     if (plan && (!best || plan->estimated_clocks < best->estimated_clocks)) best = plan;
   }
