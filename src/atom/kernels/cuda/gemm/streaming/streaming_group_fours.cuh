@@ -18,6 +18,9 @@ template <StreamShape kShape>
 struct GroupsInFours {
   static_assert(kShape.ways == 1 && kShape.groups() == 1 && 4 % kShape.units == 0);
   static constexpr int kParts = kShape.tokens == 64 ? 2 : 1;  ///< of a block
+  /// The next block's words and a part's scales are read while products run, before the wait for
+  /// them; where a barrier would be waited for between whole blocks, ptxas serializes products.
+  static constexpr bool kAhead = kParts == 2 || kShape.units == 4;
   static constexpr int kPartTokens = kShape.tokens / kParts;
   static constexpr int kPartValues = kPartTokens / 2;
   using Mma = ptx::Wgmma<ptx::MmaTypes::kS8S8, ptx::OperandA::kRegisters, kPartTokens>;
@@ -35,18 +38,19 @@ struct GroupsInFours {
     int block = 0;
     for (; block + 3 < args.blocks4; block += 4) Blocks<4>(sum);
     const int left = args.blocks4 - block;
-    if constexpr (kShape.units == 4) {
-      if (left == 3) return Blocks<3>(sum);
-    }
-    if (left >= 2) Blocks<2>(sum);
-    if (left % 2 == 1) Blocks<1>(sum);
+    if (left == 3) return Blocks<3>(sum);
+    if (left == 2) return Blocks<2>(sum);
+    if (left == 1) Blocks<1>(sum);
   }
 
  private:
+  using Promotion = GroupSum<kShape>;
+
   /// A K block on its way.
   struct Block {
     uint32_t slot;
     uint32_t unit;  ///< of the slot
+    uint4 word0, word1;
     uint32_t rows;  ///< fp16 scales of this thread's two rows
   };
 
@@ -56,39 +60,42 @@ struct GroupsInFours {
     int32_t group[2][kPartValues];
     Chunk a[2];
     Block blocks[kCount];
+    Load(0, blocks);
 #pragma unroll
     for (int p = 0; p < kCount * kParts; ++p) {
       const int b = p / kParts;
-      if (p % kParts == 0) {
-        if (b % kShape.units == 0) {
-          blocks[b].slot = reader.Wait();
-          reader.Advance();
-        } else {
-          blocks[b].slot = blocks[b - 1].slot;
-        }
-        Unpack(b % kShape.units, blocks[b], a[b % 2]);
-      }
+      if (p % kParts == 0) UnpackTimes16(blocks[b].word0, blocks[b].word1, a[b % 2]);
       Issue(blocks[b], p % kParts, a[b % 2], group[p % 2]);
-      if (p == 0) continue;
-      ptx::WgmmaWait<1>();
-      PromoteOne(blocks[(p - 1) / kParts], (p - 1) % kParts, group[(p - 1) % 2], sum);
-      if (p % (kParts * kShape.units) == 0) Release();
+      const bool loads = p % kParts == kParts - 1 && b + 1 < kCount;
+      if (kAhead && loads) Load(b + 1, blocks);
+      if (p > 0) {
+        const Block& last = blocks[(p - 1) / kParts];
+        PromoteOne<1>(last, (p - 1) % kParts, group[(p - 1) % 2], sum);
+        if (p % (kParts * kShape.units) == 0) Release();
+      }
+      if (!kAhead && loads) Load(b + 1, blocks);
     }
-    ptx::WgmmaWait<0>();
     constexpr int kLast = kCount * kParts - 1;
-    PromoteOne(blocks[kCount - 1], kLast % kParts, group[kLast % 2], sum);
+    PromoteOne<0>(blocks[kCount - 1], kLast % kParts, group[kLast % 2], sum);
     Release();
   }
 
-  __device__ __forceinline__ void Unpack(int unit, Block& block, Chunk& a) const {
-    block.unit = unit;
+  /// Of the `b`-th block: at the first of a slot, waits for it.
+  __device__ __forceinline__ void Load(int b, Block* blocks) {
+    Block& block = blocks[b];
+    block.unit = b % kShape.units;
+    if (block.unit == 0) {
+      block.slot = reader.Wait();
+      reader.Advance();
+    } else {
+      block.slot = blocks[b - 1].slot;
+    }
     const uint32_t at = block.slot + shared.weights + place.row_block * kShape.part_bytes() +
-                        unit * kShape.block_bytes();
-    const uint4 word0 = LoadShared16(at + place.thread * 16);
-    const uint4 word1 = LoadShared16(at + 2048 + place.thread * 16);
+                        block.unit * kShape.block_bytes();
+    block.word0 = LoadShared16(at + place.thread * 16);
+    block.word1 = LoadShared16(at + 2048 + place.thread * 16);
     block.rows =
         LoadShared4(at + kBlockCodeBytes + (place.thread / 32 * 8 + place.thread % 32 / 4) * 4);
-    UnpackTimes16(word0, word1, a);
   }
 
   __device__ __forceinline__ void Issue(const Block& block, int part, Chunk& a,
@@ -102,19 +109,24 @@ struct GroupsInFours {
     ptx::WgmmaCommit();
   }
 
+  /// When at most `kPending` products are on their way.
+  template <int kPending>
   __device__ __forceinline__ void PromoteOne(const Block& block, int part,
                                              int32_t (&group)[kPartValues],
                                              float (&sum)[kShape.values()]) const {
+    const uint32_t scales =
+        (token_scales ? base + kShape.plain_scales()
+                      : block.slot + shared.x_scales + block.unit * tile.tokens * 4) +
+        (place.first_token() + part * kPartTokens) * 4;
+    float2 tokens[kPartValues / 4];
+    if constexpr (kAhead) Promotion::LoadTokens(scales, tokens);
+    ptx::WgmmaWait<kPending>();
 #pragma unroll
     for (int32_t& value : group) ptx::KeepRegister(value);
-    const uint32_t scales = token_scales
-                                ? base + kShape.plain_scales()
-                                : block.slot + shared.x_scales + block.unit * tile.tokens * 4;
+    if constexpr (!kAhead) Promotion::LoadTokens(scales, tokens);
     const float2 rows = __half22float2(reinterpret_cast<const __half2&>(block.rows));
     // Codes came as 16·code; the power of two goes into the scale, exactly.
-    GroupSum<kShape>::template Promote<4>(&sum[part * kPartValues], group, rows.x * 0.0625f,
-                                          rows.y * 0.0625f,
-                                          scales + (place.first_token() + part * kPartTokens) * 4);
+    Promotion::Add(&sum[part * kPartValues], group, rows.x * 0.0625f, rows.y * 0.0625f, tokens);
   }
 
   __device__ __forceinline__ void Release() {

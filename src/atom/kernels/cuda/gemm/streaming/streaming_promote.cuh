@@ -21,21 +21,44 @@ struct GroupSum {
 #pragma unroll
     for (int j = 0; j < kCount / 4; ++j) {
       float2 token = make_float2(1.0f, 1.0f);
-      if constexpr (kInteger) {
-        if constexpr (kTokenStride == 4) {
-          token = LoadSharedFloat2(token_scales + 32 * j);
-        } else {
-          token.x = __uint_as_float(LoadShared4(token_scales + 8 * j * kTokenStride));
-          token.y = __uint_as_float(LoadShared4(token_scales + (8 * j + 1) * kTokenStride));
-        }
-      }
+      if constexpr (kInteger) token = LoadToken<kTokenStride>(token_scales, j);
+      AddFour(&sum[4 * j], &group[4 * j], row_scale0, row_scale1, token);
+    }
+  }
+
+  /// The same in two steps.
+  template <int kTokens>
+  static __device__ __forceinline__ void LoadTokens(uint32_t token_scales,
+                                                    float2 (&tokens)[kTokens]) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float row_scale = i < 2 ? row_scale0 : row_scale1;
-        const float scale =
-            kInteger ? __fmul_rn(i % 2 == 0 ? token.x : token.y, row_scale) : row_scale;
-        sum[4 * j + i] = __fmaf_rn(static_cast<float>(group[4 * j + i]), scale, sum[4 * j + i]);
-      }
+    for (int j = 0; j < kTokens; ++j) tokens[j] = LoadToken<4>(token_scales, j);
+  }
+  template <int kCount>
+  static __device__ __forceinline__ void Add(float* sum, const Type (&group)[kCount],
+                                             float row_scale0, float row_scale1,
+                                             const float2 (&tokens)[kCount / 4]) {
+#pragma unroll
+    for (int j = 0; j < kCount / 4; ++j) {
+      AddFour(&sum[4 * j], &group[4 * j], row_scale0, row_scale1, tokens[j]);
+    }
+  }
+
+ private:
+  /// Scales of the `j`-th pair of tokens that this thread has.
+  template <int kTokenStride>
+  static __device__ __forceinline__ float2 LoadToken(uint32_t token_scales, int j) {
+    if constexpr (kTokenStride == 4) return LoadSharedFloat2(token_scales + 32 * j);
+    return make_float2(__uint_as_float(LoadShared4(token_scales + 8 * j * kTokenStride)),
+                       __uint_as_float(LoadShared4(token_scales + (8 * j + 1) * kTokenStride)));
+  }
+  static __device__ __forceinline__ void AddFour(float* sum, const Type* group, float row_scale0,
+                                                 float row_scale1, float2 token) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float row_scale = i < 2 ? row_scale0 : row_scale1;
+      const float scale =
+          kInteger ? __fmul_rn(i % 2 == 0 ? token.x : token.y, row_scale) : row_scale;
+      sum[i] = __fmaf_rn(static_cast<float>(group[i]), scale, sum[i]);
     }
   }
 };
