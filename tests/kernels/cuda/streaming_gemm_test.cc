@@ -90,6 +90,7 @@ TEST_F(StreamingGemm, EveryKernelAtOddDepths) {
                                 {384, 64},
                                 {896, 192},
                                 {256, 32},
+                                {1280, 0},
                                 {4992, 128},
                                 {10880, 128}}) {
       Check(Desc(info.shape.recipe, k4 > 4000 ? 3 : m, {72, 0, 0}, k4, k8, info.shape.group),

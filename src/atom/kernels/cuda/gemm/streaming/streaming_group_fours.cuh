@@ -12,8 +12,8 @@ namespace atom::kernels::cuda {
 ///   part p       issue | promote p - 1 | …
 ///   part p + 1                         | issue | promote p | …
 ///
-/// Four blocks at a time, drained at the end: ptxas would let each product wait for the one before
-/// if accumulators were read that are in flight over a loop's back edge.
+/// A body of four or eight blocks, drained at the end: ptxas would let each product wait for the
+/// one before if accumulators were read that are in flight over a loop's back edge.
 template <StreamShape kShape>
 struct GroupsInFours {
   static_assert(kShape.ways == 1 && kShape.groups() == 1 && 4 % kShape.units == 0);
@@ -21,6 +21,7 @@ struct GroupsInFours {
   /// The next block's words and a part's scales are read while products run, before the wait for
   /// them; where a barrier would be waited for between whole blocks, ptxas serializes products.
   static constexpr bool kAhead = kParts == 2 || kShape.units == 4;
+  static constexpr int kBody = kShape.units == 4 ? 8 : 4;
   static constexpr int kPartTokens = kShape.tokens / kParts;
   static constexpr int kPartValues = kPartTokens / 2;
   using Mma = ptx::Wgmma<ptx::MmaTypes::kS8S8, ptx::OperandA::kRegisters, kPartTokens>;
@@ -36,7 +37,13 @@ struct GroupsInFours {
 
   __device__ __forceinline__ void Run(float (&sum)[kShape.values()]) {
     int block = 0;
-    for (; block + 3 < args.blocks4; block += 4) Blocks<4>(sum);
+    if constexpr (kBody == 8) {
+      if (args.blocks4 % 8 >= 4) {  // begins with one slot instead of two
+        Blocks<4>(sum);
+        block = 4;
+      }
+    }
+    for (; block + kBody <= args.blocks4; block += kBody) Blocks<kBody>(sum);
     const int left = args.blocks4 - block;
     if (left == 3) return Blocks<3>(sum);
     if (left == 2) return Blocks<2>(sum);
@@ -60,6 +67,11 @@ struct GroupsInFours {
     int32_t group[2][kPartValues];
     Chunk a[2];
     Block blocks[kCount];
+    if constexpr (kBody == 8) {
+      // The body is one straight line: slots are waited for before it, and released behind it.
+#pragma unroll
+      for (int b = 0; b < kCount; b += kShape.units) WaitForSlot(blocks[b]);
+    }
     Load(0, blocks);
 #pragma unroll
     for (int p = 0; p < kCount * kParts; ++p) {
@@ -71,24 +83,29 @@ struct GroupsInFours {
       if (p > 0) {
         const Block& last = blocks[(p - 1) / kParts];
         PromoteOne<1>(last, (p - 1) % kParts, group[(p - 1) % 2], sum);
-        if (p % (kParts * kShape.units) == 0) Release();
+        if (kBody == 4 && p % (kParts * kShape.units) == 0) Release();
       }
       if (!kAhead && loads) Load(b + 1, blocks);
     }
     constexpr int kLast = kCount * kParts - 1;
     PromoteOne<0>(blocks[kCount - 1], kLast % kParts, group[kLast % 2], sum);
     Release();
+    if (kCount > 4) Release();
+  }
+
+  __device__ __forceinline__ void WaitForSlot(Block& block) {
+    block.slot = reader.Wait();
+    reader.Advance();
   }
 
   /// Of the `b`-th block: at the first of a slot, waits for it.
   __device__ __forceinline__ void Load(int b, Block* blocks) {
     Block& block = blocks[b];
     block.unit = b % kShape.units;
-    if (block.unit == 0) {
-      block.slot = reader.Wait();
-      reader.Advance();
-    } else {
+    if (block.unit > 0) {
       block.slot = blocks[b - 1].slot;
+    } else if (kBody == 4) {
+      WaitForSlot(block);
     }
     const uint32_t at = block.slot + shared.weights + place.row_block * kShape.part_bytes() +
                         block.unit * kShape.block_bytes();
