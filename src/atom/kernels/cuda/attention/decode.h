@@ -26,6 +26,12 @@ constexpr int SumsBytes(int head_dim, int group) {
 /// Of 32 lanes: what a segment leaves in the workspace.
 constexpr int PartialBytes(int head_dim) { return 32 * LaneBytes(head_dim); }
 
+/// Merges where they are spread over all warps of a pass, a fragment each: they are where no warp
+/// gets more than two.
+constexpr int64_t MergeTasks(const DecodeAttention& call, int head_dim) {
+  return int64_t{call.lists.sequences} * call.kv.kv_heads * (head_dim / 16);
+}
+
 /// The work queue of each pass, at the start of the counters; 32 passes at most.
 inline constexpr int kQueueBytes = 256;
 

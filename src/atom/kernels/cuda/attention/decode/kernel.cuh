@@ -20,7 +20,7 @@
 
 namespace atom::kernels::cuda::decode {
 
-template <KvStorage kStorage, int kHeadDim>
+template <KvStorage kStorage, int kHeadDim, bool kSpread>
 class Warp {
  public:
   using Sizes = Shape<kStorage, kHeadDim>;
@@ -29,48 +29,48 @@ class Warp {
       : call_(call),
         lane_(lane),
         columns_{call.params.heads / call.kv.kv_heads, pass * kColumns},
-        state_(reinterpret_cast<float4*>(shared + Sizes::kStateOffset +
-                                         columns_.Place(lane) * LaneBytes(kHeadDim))),
         partials_(call, columns_, lane),
-        spread_(partials_.Spread(share.workers)),
-        ring_(call, shared, lane, share,
-              !spread_ && share.has_queue() && HoldsTwo(columns_.group)) {}
+        ring_(call, shared, lane, share, HandsOver(share)) {}
 
   /// `task`: its number where merges are spread.
   __device__ void Run(int worker, int workers, int task) {
     ring_.Start();
     Cursor here;
     // Where merges are spread, they find exact windows themselves.
-    int exact_head = spread_ || call_.params.exact_window == 0 ? 1 << 30 : worker;
+    int exact_head = call_.params.exact_window == 0 ? 1 << 30 : worker;
     while (true) {
       if (!here.valid()) {
         if (!ring_.empty()) {
           here = ring_.PopStretch();
-        } else if (!FindExactHead(exact_head, workers, here)) {
+        } else if (kSpread || !FindExactHead(exact_head, here)) {
           break;
         }
       }
       AttendHead(here);
     }
     ring_.Close();
-    if (!spread_) return;
-    for (; task < partials_.MergeTasks(); task += workers) partials_.MergeShare(task);
+    if constexpr (kSpread) {
+      for (; task < partials_.MergeTasks(); task += workers) partials_.MergeShare(task);
+    }
   }
 
  private:
-  /// Whether the second half of the state has room for sums that are given.
-  __device__ static bool HoldsTwo(int group) {
-    return SumsBytes(kHeadDim, group) <= Sizes::kStateBytes / 2;
+  /// Whether warps hand heads over: the second half of the state has room for sums that are given,
+  /// and two warps' parts for a head of average length.
+  __device__ bool HandsOver(const Share& share) const {
+    return !kSpread && share.has_queue() &&
+           SumsBytes(kHeadDim, columns_.group) <= Sizes::kStateBytes / 2 &&
+           share.workers <= 2 * call_.lists.sequences * call_.kv.kv_heads;
   }
 
   /// Heads whose query sees exact positions only belong to no stretch: a warp looks for them at
-  /// every `workers`-th.
-  __device__ bool FindExactHead(int& next, int workers, Cursor& here) const {
+  /// every `workers`-th, from `next` on.
+  __device__ bool FindExactHead(int& next, Cursor& here) const {
     while (next < call_.lists.sequences * call_.kv.kv_heads) {
       here.sequence = next / call_.kv.kv_heads;
       here.head = next % call_.kv.kv_heads;
       here.OpenSequence(call_);
-      next += workers;
+      next += Sizes::kWarps * gridDim.x;
       if (Segments(here).count > 0) continue;
       here.page = here.pages = 0;
       return true;
@@ -88,7 +88,7 @@ class Warp {
       if (!AttendSegments(here)) return;
       sums_.template Normalize<kStorage>(lane_);
     }
-    if (call_.params.exact_window != 0) AttendExactly(sequence, head);
+    if (!kSpread && call_.params.exact_window != 0) AttendExactly(sequence, head);
     sums_.template Write<kHeadDim>(call_, sequence, head, columns_, lane_, 0);
   }
 
@@ -96,8 +96,8 @@ class Warp {
   __device__ __forceinline__ bool AttendSegments(Cursor& here) {
     const int sequence = here.sequence, head = here.head;
     const int length = __ldg(call_.lists.kv_lengths + sequence);
-    const Role role = here.role;
-    const bool merges = !spread_ || (Segments(here).count == 1 && call_.params.exact_window == 0);
+    const Role role = kSpread ? Role::kAlone : here.role;
+    const bool merges = !kSpread || (Segments(here).count == 1 && call_.params.exact_window == 0);
     // Whole: from the first segment seen to the last.
     const bool whole =
         merges && here.page == here.first_step() && here.LastBegin(call_, ring_.tail()) < here.end;
@@ -136,14 +136,15 @@ class Warp {
     at.OpenSequence(call_);
     const Segments segments(at);
     const int arrived = partials_.Arrive(sequence, head, done);
-    if (spread_ || arrived < segments.count) return false;
+    if (kSpread || arrived < segments.count) return false;
     partials_.MergeAll(sequence, head, segments, sums_);
     return true;
   }
 
   /// This lane's sums of the segments so far, merged.
   __device__ float4* State(int offset = 0) const {
-    return state_ + offset / static_cast<int>(sizeof(float4));
+    return reinterpret_cast<float4*>(ring_.shared() + Sizes::kStateOffset + offset +
+                                     columns_.Place(lane_) * LaneBytes(kHeadDim));
   }
   /// Of the head that this warp gives, or one `warps` further.
   __device__ float4* Given(int warps) const {
@@ -162,15 +163,14 @@ class Warp {
   const DecodeAttention& call_;
   int lane_;
   Columns columns_;
-  float4* state_;
   Partials<kStorage, kHeadDim> partials_;
-  bool spread_;
-  PageRing<kStorage, kHeadDim> ring_;
+  PageRing<kStorage, kHeadDim, !kSpread> ring_;
   Queries<kHeadDim> queries_;
   Sums<kHeadDim / 16> sums_;
 };
 
-template <KvStorage kStorage, int kHeadDim>
+/// `kSpread`: merges are (partials.cuh), and nothing is left of what other launches need.
+template <KvStorage kStorage, int kHeadDim, bool kSpread>
 __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kWarps * 32, 1)
     DecodeKernel(const __grid_constant__ DecodeAttention call) {
   using Sizes = Shape<kStorage, kHeadDim>;
@@ -181,31 +181,35 @@ __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kWarps * 32, 1)
   const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
   // A CTA has neighbouring stretches, so that few segments, far between, come to many SMs.
   const Share share(call, block * Sizes::kWarps + warp, Sizes::kWarps * blocks);
-  Warp<kStorage, kHeadDim> worker(call, shared + warp * Sizes::kWarpBytes, lane, blockIdx.y, share);
+  Warp<kStorage, kHeadDim, kSpread> worker(call, shared + warp * Sizes::kWarpBytes, lane,
+                                           blockIdx.y, share);
   if (call.lists_are_older) ptx::WaitForPredecessors();
   // Neighbouring merges go to different SMs.
   worker.Run(share.worker, share.workers, warp * blocks + block);
 }
 
-template <KvStorage kStorage, int kHeadDim>
+template <KvStorage kStorage, int kHeadDim, bool kSpread>
 cudaError_t LaunchAs(const DecodeAttention& call, int multiprocessors, cudaStream_t stream) {
   using Sizes = Shape<kStorage, kHeadDim>;
+  const auto kernel = DecodeKernel<kStorage, kHeadDim, kSpread>;
   constexpr int kBytes = Sizes::kWarps * Sizes::kWarpBytes;
   static_assert(kBytes <= kSharedBytes);
-  const cudaError_t raised = cudaFuncSetAttribute(
-      DecodeKernel<kStorage, kHeadDim>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
+  const cudaError_t raised =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (raised != cudaSuccess) return raised;
   const int group = call.params.heads / call.kv.kv_heads;
   const dim3 grid(multiprocessors, Passes(group));
-  return LaunchDependent(DecodeKernel<kStorage, kHeadDim>, grid, Sizes::kWarps * 32, kBytes, stream,
-                         call);
+  return LaunchDependent(kernel, grid, Sizes::kWarps * 32, kBytes, stream, call);
 }
 
 /// To be instantiated in a file of its own for each head_dim.
 template <int kHeadDim>
 cudaError_t Launch(const DecodeAttention& call, int multiprocessors, cudaStream_t stream) {
   return WithStorage(call.kv.storage, [&](auto storage) {
-    return LaunchAs<storage.value, kHeadDim>(call, multiprocessors, stream);
+    constexpr int kWarps = Shape<storage.value, kHeadDim>::kWarps;
+    return MergeTasks(call, kHeadDim) <= 2 * kWarps * multiprocessors
+               ? LaunchAs<storage.value, kHeadDim, true>(call, multiprocessors, stream)
+               : LaunchAs<storage.value, kHeadDim, false>(call, multiprocessors, stream);
   });
 }
 

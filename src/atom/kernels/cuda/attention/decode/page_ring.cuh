@@ -4,7 +4,7 @@
 // A head that begins in one warp's part and ends in that of the next one of the CTA is handed over
 // in shared memory: the first warp begins with it, the second ends with it, and goes on with the
 // sums that the first left. So a part is up to three stretches: the head that is given, those that
-// lie in it whole, the head that is taken.
+// lie in it whole, the head that is taken. Without hand-over a part is one stretch.
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/cursor.cuh"
@@ -14,23 +14,31 @@
 
 namespace atom::kernels::cuda::decode {
 
-template <KvStorage kStorage, int kHeadDim>
+/// `kHandsOver`: it may be; where merges are spread it is not, and nothing is left of it.
+template <KvStorage kStorage, int kHeadDim, bool kHandsOver>
 class PageRing {
  public:
   using Sizes = Shape<kStorage, kHeadDim>;
 
-  /// By all warps of the CTA. `shared`: of this warp; `hands_over`: heads that two warps share.
+  /// By all warps of the CTA. `shared`: of this warp; `hands_over`: heads that two warps share, the
+  /// same in all warps.
   __device__ PageRing(const DecodeAttention& call, char* shared, int lane, const Share& share,
                       bool hands_over)
       : call_(call), shared_(shared), lane_(lane) {
     if (lane_ == 0) {
       for (int i = 0; i < Sizes::kRing; ++i) ptx::MbarrierInit(Barrier(i), 1);
-      ptx::MbarrierInit(GivenBarrier(shared_), 1);
+      if (kHandsOver) ptx::MbarrierInit(GivenBarrier(shared_), 1);
       ptx::FenceMbarrierInit();
     }
-    if (share.has_queue()) tail_ = kSegmentPages / 2;
-    ahead_.Seek(call_, share.Begin(share.worker), share.Begin(share.worker + 1), tail_, lane_);
-    const bool taken = hands_over && IsTaken(share);
+    __syncwarp();
+    if (share.has_queue()) tail_ = hands_over ? kSegmentPages / 2 : kStepPages;
+    ahead_.Seek(call_, share.Begin(share.worker), share.Begin(share.worker + 1), tail(), lane_);
+    if (!kHandsOver || !hands_over) {
+      if (ahead_.valid()) PushStretch();
+      return;
+    }
+    part_ = 0;
+    const bool taken = IsTaken(share);
     if (lane_ == 0) {
       *CutOf(shared_) = {ahead_.valid() ? ahead_.sequence : -1, ahead_.head,
                          ahead_.page / kSegmentPages * kSegmentPages,
@@ -48,7 +56,8 @@ class PageRing {
   }
 
   __device__ char* shared() const { return shared_; }
-  __device__ int tail() const { return tail_; }
+  /// Of cursors: where merges are spread, a warp's part is short, and so are its segments.
+  __device__ int tail() const { return kHandsOver ? tail_ : 0; }
   __device__ bool empty() const { return popped_ == pushed_; }
 
   /// At the first step of the next stretch.
@@ -57,7 +66,7 @@ class PageRing {
     Cursor cursor;
     cursor.sequence = stretch.x;
     cursor.head = stretch.y / 4;
-    cursor.role = static_cast<Role>(stretch.y % 4);
+    if (kHandsOver) cursor.role = static_cast<Role>(stretch.y % 4);
     cursor.OpenSequence(call_);
     cursor.page = stretch.z;
     cursor.end = stretch.w;
@@ -94,6 +103,8 @@ class PageRing {
   }
 
  private:
+  static constexpr int kParts = 3;
+
   // Not kept in registers, which are scarce.
   __device__ static int WarpOfCta() { return threadIdx.x / 32; }
   __device__ static int Workers() { return Sizes::kWarps * gridDim.x; }
@@ -140,12 +151,12 @@ class PageRing {
     const int rest = ahead_.end - ahead_.Base(call_) - ahead_.pages;
     return ahead_.page / kSegmentPages > ahead_.first_page / kSegmentPages &&
            ahead_.FirstBegin(call_) >= share.Begin(share.worker - 1) &&
-           ahead_.LastBegin(call_, tail_) < ahead_.end && given <= rest + kSegmentPages;
+           ahead_.LastBegin(call_, tail()) < ahead_.end && given <= rest + kSegmentPages;
   }
 
   /// `ahead_` enters the next stretch of this warp's part, if there is one.
   __device__ bool NextPart() {
-    while (part_ < 3) {
+    while (kHandsOver && part_ < kParts) {
       EnterPart(part_++);
       if (!ahead_.valid()) continue;
       PushStretch();
@@ -168,7 +179,7 @@ class PageRing {
     ahead_.page = part == 0 || (part == 1 && takes) ? 0 : own.z;
     ahead_.end = part == 2 ? own.w + ahead_.pages : part == 1 && gives ? next.w : *EndOf(shared_);
     ahead_.role = part == 0 ? Role::kGives : part == 1 ? Role::kAlone : Role::kTakes;
-    ahead_.Settle(call_, tail_);
+    ahead_.Settle(call_, tail());
   }
 
   /// `ahead_` enters the next stretch, of its own part or the first that begins in what the queue
@@ -184,7 +195,7 @@ class PageRing {
       const int64_t start = share.dealt + int64_t{__shfl_sync(~0u, given, 0)} * kSegmentPages;
       if (start >= share.end) return;
       ahead_.Seek(call_, static_cast<int>(start),
-                  static_cast<int>(min(start + kSegmentPages, int64_t{share.end})), tail_, lane_);
+                  static_cast<int>(min(start + kSegmentPages, int64_t{share.end})), tail(), lane_);
       if (ahead_.valid()) {
         PushStretch();
         return;
@@ -213,7 +224,7 @@ class PageRing {
           call_.kv.data + (int64_t{page} * call_.kv.kv_heads + ahead_.head) * Sizes::kPageBytes,
           Sizes::kPageBytes, Barrier(slot), ptx::CachePolicy::kEvictFirst);
     }
-    if (!ahead_.Next(call_, tail_)) return;
+    if (!ahead_.Next(call_, tail())) return;
     if (ahead_.valid()) {
       LoadIndices();
     } else {
@@ -224,9 +235,9 @@ class PageRing {
   const DecodeAttention& call_;
   char* shared_;
   int lane_;
-  Cursor ahead_;  // the step to fetch next
-  int tail_ = 0;  // of cursors: where there is a queue
-  int part_ = 0;  // of this warp's share that it enters next
+  Cursor ahead_;       // the step to fetch next
+  int tail_ = 0;       // pages: where there is a queue
+  int part_ = kParts;  // of this warp's share that it enters next
   int page_index_ = 0;
   int pushed_ = 0, popped_ = 0;
   int turn_ = 0;  // steps taken from the ring, modulo two laps: slot and parity

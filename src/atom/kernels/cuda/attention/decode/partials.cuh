@@ -79,11 +79,7 @@ class Partials {
   __device__ Partials(const DecodeAttention& call, const Columns& columns, int lane)
       : call_(call), columns_(columns), lane_(lane) {}
 
-  /// Where merges are spread over all warps of a pass, a fragment each: how many there are.
-  __device__ int MergeTasks() const {
-    return call_.lists.sequences * call_.kv.kv_heads * kFragments;
-  }
-  __device__ bool Spread(int workers) const { return MergeTasks() <= 2 * workers; }
+  __device__ int MergeTasks() const { return decode::MergeTasks(call_, kHeadDim); }
 
   __device__ void Store(const Sums<kFragments>& sums, int sequence, int head, int segment) const {
     if (used()) sums.Store(At(sequence, head, segment), kApart);
@@ -114,9 +110,10 @@ class Partials {
     sums.Begin();
     if (used()) {
       const float4* partial = At(sequence, head, segments.first);
-      for (int i = 0; i < segments.count; i += kAtOnce, partial += kAtOnce * stride()) {
-        LoadedSegments<kFragments, kAtOnce>(partial, partial + kFragments * kApart, stride(),
-                                            segments.count - i)
+      const int step = kAtOnce * stride();
+      asm("" : "+l"(partial));  // one pointer: its parts, kept apart, would take more registers
+      for (int left = segments.count; left > 0; left -= kAtOnce, partial += step) {
+        LoadedSegments<kFragments, kAtOnce>(partial, partial + kFragments * kApart, stride(), left)
             .MergeBehind(sums);
       }
     }
