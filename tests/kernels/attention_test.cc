@@ -23,7 +23,8 @@ void CheckAgainstPlainSoftmax(Conversations& talk) {
       const int64_t group = shape.heads / shape.kv_heads;
       for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
         for (int64_t p = 0; p < length; ++p) {
-          const Expected expected = PlainSoftmax(shape, talk.Query({s, p}, head), keys, values, p);
+          const Expected expected = PlainSoftmax(shape, talk.Query({s, p}, head), keys, values, p,
+                                                 talk.setup().format.CodeBits() != 0);
           const auto actual = talk.Output({s, p}, head);
           for (size_t i = 0; i < actual.size(); ++i) {
             ASSERT_NEAR(double{actual[i]}, expected.value[i], expected.bound[i])

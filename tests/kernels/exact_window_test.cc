@@ -81,7 +81,7 @@ TEST_P(ExactWindowTest, QueriesReadTheNewestBlocksAsFp16) {
         const int64_t head = 2 * kv_head + p % 2;
         const Expected expected = PlainSoftmax(
             shape, talk.Query({s, p}, head), ReadBy(p, format.exact_window, keys, exact_keys),
-            ReadBy(p, format.exact_window, values, exact_values), p);
+            ReadBy(p, format.exact_window, values, exact_values), p, format.CodeBits() != 0);
         const auto actual = talk.Output({s, p}, head);
         for (size_t i = 0; i < actual.size(); ++i) {
           ASSERT_NEAR(double{actual[i]}, expected.value[i], expected.bound[i])

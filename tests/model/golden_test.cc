@@ -104,8 +104,8 @@ std::vector<float> Flat(const io::Json& lines) {
   return all;
 }
 
-// What format version 1 holds is read for ever. Its bits are those that numerics.md gives today, and
-// stay near those that the program gave that wrote it (tests/golden/README.md).
+// What format version 1 holds is read for ever. Its bits are those that numerics.md gives today,
+// and stay near those that the program gave that wrote it (tests/golden/README.md).
 TEST(ArtifactVersion1, IsReadAndGivesTheBitsOfTodaysNumerics) {
   const std::filesystem::path dir = kRoot / "tests/golden/artifact-v1";
   const io::Json golden = ReadGolden(dir / "golden.json");

@@ -58,8 +58,10 @@ TEST_F(KvRecipeTest, QuantizedWeightsAndEverythingTogether) {
   const double packed = Perplexity(folder_ / "all", false, "reference");
   EXPECT_EQ(packed, Perplexity(folder_ / "all", true, "reference"));
   EXPECT_NEAR(packed / Perplexity(folder_ / "model", false), 1.0, 0.2);
-  Quantize("simulated", recipe, true, 3);  // weights in fp16
-  EXPECT_NEAR(Perplexity(folder_ / "simulated", false) / packed, 1.0, 0.02);
+  // Weights in fp16: another rounding, after which codes of this untrained model fall another way.
+  // A step of queries half or twice as large moves its perplexity by 3 %.
+  Quantize("simulated", recipe, true, 3);
+  EXPECT_NEAR(Perplexity(folder_ / "simulated", false) / packed, 1.0, 0.1);
 }
 
 TEST_F(KvRecipeTest, EightBitsAreNearlyLossless) {

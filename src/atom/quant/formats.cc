@@ -99,6 +99,12 @@ std::optional<KvOffset> KvOffsetFromName(std::string_view name) { return Find(kK
 std::string_view Name(KvStorage storage) { return Row(kKvStorages, storage).name; }
 int KvStorageBits(KvStorage storage) { return Row(kKvStorages, storage).bits; }
 
+int KvFormat::CodeBits() const {
+  if (packed()) return KvStorageBits(storage);
+  const bool codes = fake_bits > 0 && fake_bits <= 8 && !fake_before_rope && !reference_parity;
+  return codes && storage == KvStorage::kF32 ? fake_bits : 0;
+}
+
 KvFormat KvFormat::Simulated() const {
   KvFormat simulated = *this;
   if (!packed()) return simulated;

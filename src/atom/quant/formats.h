@@ -136,6 +136,9 @@ struct KvFormat {
   }
   /// Codes, not floats of any kind.
   bool packed() const { return storage == KvStorage::kInt4 || storage == KvStorage::kInt8; }
+  /// Bits of the codes that `cpu` and `reference` keep and attend with, also of values that are
+  /// fake-quantized on the same grid; 0: floats.
+  int CodeBits() const;
   /// What every backend's packed pages hold: an integer zero, nothing done to K behind RoPE.
   bool is_basic() const {
     return offset == KvOffset::kInteger && !hadamard && head_clips.empty() && key_mean.empty();

@@ -1,9 +1,10 @@
 // Attention over the paged cache. Single tokens go to decode.cc. Otherwise one task is a block of a
-// sequence's queries with all query heads of one KV head, so that each tile of K and V is
-// dequantized once for all of them. Tiles are 64 positions at absolute places, merged in ascending
-// order: docs/numerics.md, section 4.
+// sequence's queries with all query heads of one KV head, so that each tile of K and V is read once
+// for all of them. Tiles are 64 positions at absolute places, merged in ascending order; one of
+// which a query reads some positions exactly is two: docs/numerics.md, section 4.
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "atom/kernels/cpu/decode.h"
 #include "atom/kernels/cpu/kv_tile.h"
@@ -75,6 +76,8 @@ struct TaskPlaces {
         padded(RoundUp(head_dim, kPanelOutputs)),
         stride(padded + 16),  // rows of a register tile in different lines of L1
         q_at(plan.Add<float>(rows * stride)),
+        quads_at(plan.Add<uint8_t>(rows * QuadBytes(head_dim))),
+        queries_at(plan.Add<CodedQuery>(rows)),
         keys_at(plan.Add<float>(kTilePositions * padded)),
         values_at(plan.Add<float>(kTilePositions * padded)),
         visible_at(plan.Add<int32_t>(rows)),
@@ -88,30 +91,33 @@ struct TaskPlaces {
 
   ScratchPlan plan;
   int64_t head_dim, rows, padded, stride;
-  size_t q_at, keys_at, values_at, visible_at, hidden_at, scores_at, transposed_at, tile_out_at,
-      out_at, maxima_at, sums_at;
+  size_t q_at, quads_at, queries_at, keys_at, values_at, visible_at, hidden_at, scores_at,
+      transposed_at, tile_out_at, out_at, maxima_at, sums_at;
 };
 
 /// One task's scratch, as the kernels see it.
 struct TaskScratch {
   AttentionTile tile;
   float* q;
-  float* keys;
-  float* values;
+  uint8_t* quads;
+  CodedQuery* queries;
+  TileBuffers buffers;
   int32_t* visible;
   int32_t* hidden;
 
   TaskScratch(const TaskPlaces& places, const AttentionShape& shape, std::byte* base)
       : q(ScratchAt<float>(base, places.q_at)),
-        keys(ScratchAt<float>(base, places.keys_at)),
-        values(ScratchAt<float>(base, places.values_at)),
+        quads(ScratchAt<uint8_t>(base, places.quads_at)),
+        queries(ScratchAt<CodedQuery>(base, places.queries_at)),
+        buffers{ScratchAt<float>(base, places.keys_at), ScratchAt<float>(base, places.values_at),
+                places.padded},
         visible(ScratchAt<int32_t>(base, places.visible_at)),
         hidden(ScratchAt<int32_t>(base, places.hidden_at)) {
     tile.head_dim = places.head_dim;
     tile.padded_dim = places.padded;
     tile.row_stride = places.stride;
-    tile.keys = keys;
-    tile.values = values;
+    tile.keys = buffers.keys;
+    tile.values = buffers.values;
     tile.divisor = shape.ScoreDivisor();
     tile.softcap = shape.softcap;
     tile.scores = ScratchAt<float>(base, places.scores_at);
@@ -139,6 +145,9 @@ struct TaskRun {
   int64_t Position(int64_t row) const {  // scratch row = query row, then head
     return step.positions[static_cast<size_t>(task.first_row + row / heads())];
   }
+  ReadPositions Read(int64_t row) const {
+    return ReadPositions::Of(shape, kv.layout.format, Position(row));
+  }
   float* HeadOf(const DeviceTensor& x, int64_t row) const {
     const int64_t head = task.kv_head * heads() + row % heads();
     return RowOf(x, task.first_row + row / heads()) + head * shape.head_dim;
@@ -146,57 +155,87 @@ struct TaskRun {
 
   void Begin(const DeviceTensor& qkv) const {
     const int64_t stride = scratch.tile.row_stride;
+    const float* mean = kv.MeanOf(task.kv_head, shape);
     for (int64_t row = 0; row < rows(); ++row) {
       std::copy_n(HeadOf(qkv, row), shape.head_dim, scratch.q + row * stride);
+      if (!kv.layout.quantized()) continue;
+      context.kernels.code_query(
+          scratch.q + row * stride, shape.head_dim, mean, shape.ScoreDivisor(),
+          scratch.quads + row * QuadBytes(shape.head_dim), scratch.queries + row);
     }
     std::fill_n(scratch.tile.out, rows() * stride, 0.0f);
     std::fill_n(scratch.tile.max, rows(), -std::numeric_limits<float>::infinity());
     std::fill_n(scratch.tile.sum, rows(), 0.0f);
   }
 
-  /// Positions of the tile from `first` on that a row reads from their codes.
-  int64_t QuantizedOf(int64_t row, int64_t first) const {
-    const int64_t exact_from = kv.layout.format.FirstExact(Position(row));
-    return std::clamp<int64_t>(exact_from - first, 0, kTilePositions);
-  }
-
-  /// The tile from `first` on, for the rows that see some of it, in groups that read the same
-  /// positions exactly.
-  void AttendTile(int64_t first, TileLoader& tile) const {
+  /// What the rows read of the tile from `first` on, exactly or as the pages hold it: runs of rows
+  /// that see some of it.
+  void AttendTile(int64_t first, bool exact, const HeadPages& pages) const {
+    const ReadPositions earliest = Read(0), latest = Read(rows() - 1);
+    const int64_t begin = exact ? earliest.exact_from : earliest.begin;
+    const int64_t end = exact ? latest.end : latest.exact_from;
+    // Exact tiles are faster where all rows begin at one place: blocks of queries.
+    const auto place = [&](int64_t row) { return exact ? Read(row).exact_from : 0; };
+    bool loaded = pages.quantized();
     int64_t row = 0;
-    while (Position(row) < first) ++row;
-    int64_t end = rows();  // behind it: rows whose windows begin behind the tile
-    while (shape.FirstVisible(Position(end - 1)) >= first + kTilePositions) --end;
-    while (row < end) {
-      const int64_t quantized = QuantizedOf(row, first);
-      int64_t last = row + 1;
-      while (last < end && QuantizedOf(last, first) == quantized) ++last;
-      tile.Load(first + quantized);
-      AttendRows(first, row, last);
-      row = last;
+    while (row < rows()) {
+      int64_t next = row;
+      while (next < rows() && !Read(next).In(first, exact).empty() && place(next) == place(row)) {
+        ++next;
+      }
+      if (next == row) {
+        ++row;
+        continue;
+      }
+      if (!loaded) LoadTile(context, pages, first, begin, end, scratch.buffers);
+      loaded = true;
+      AttendRows(first, exact, row, next, pages);
+      row = next;
     }
   }
 
-  /// Rows [skipped, end) over the tile that is loaded.
-  void AttendRows(int64_t first, int64_t skipped, int64_t end) const {
-    for (int64_t row = skipped; row < end; ++row) {
-      scratch.visible[row - skipped] =
-          static_cast<int32_t>(std::min(kTilePositions, Position(row) - first + 1));
-      scratch.hidden[row - skipped] =
-          static_cast<int32_t>(std::max<int64_t>(0, shape.FirstVisible(Position(row)) - first));
+  void AttendRows(int64_t first, bool exact, int64_t row, int64_t end,
+                  const HeadPages& pages) const {
+    for (int64_t r = row; r < end; ++r) {
+      const TilePart part = Read(r).In(first, exact);
+      scratch.visible[r - row] = static_cast<int32_t>(part.end);
+      scratch.hidden[r - row] = static_cast<int32_t>(part.begin);
     }
     AttentionTile tile = scratch.tile;
-    tile.rows = end - skipped;
-    tile.q = scratch.q + skipped * tile.row_stride;
-    tile.visible = scratch.visible;
-    tile.mean = kv.MeanOf(task.kv_head, shape);
-    const bool window_begins = shape.FirstVisible(Position(end - 1)) > first;
-    tile.hidden = window_begins ? scratch.hidden : nullptr;
-    tile.out += skipped * tile.row_stride;
-    tile.max += skipped;
-    tile.sum += skipped;
-    context.kernels.attend(tile);
+    tile.rows = end - row;
+    tile.out += row * tile.row_stride;
+    tile.max += row;
+    tile.sum += row;
+    if (pages.quantized()) {
+      AttendCodes(first, row, end, pages);
+    } else {
+      tile.q = scratch.q + row * tile.row_stride;
+      tile.visible = scratch.visible;
+      tile.mean = kv.MeanOf(task.kv_head, shape);
+      tile.begin = scratch.hidden[0];
+      const bool differ = scratch.hidden[end - row - 1] != scratch.hidden[0];
+      tile.hidden = differ ? scratch.hidden : nullptr;
+      context.kernels.attend(tile);
+    }
     context.kernels.merge(tile);
+  }
+
+  void AttendCodes(int64_t first, int64_t row, int64_t end, const HeadPages& pages) const {
+    CodesTile tile;
+    tile.rows = end - row;
+    tile.head_dim = shape.head_dim;
+    tile.quads = scratch.quads + row * QuadBytes(shape.head_dim);
+    tile.queries = scratch.queries + row;
+    tile.hidden = scratch.hidden;
+    tile.visible = scratch.visible;
+    tile.softcap = shape.softcap;
+    tile.tile_out = scratch.tile.tile_out;
+    tile.row_stride = scratch.tile.row_stride;
+    tile.tile_max = scratch.tile.tile_max;
+    tile.tile_sum = scratch.tile.tile_sum;
+    PointAtPages(pages, first, first + scratch.hidden[0], first + scratch.visible[end - row - 1],
+                 tile);
+    context.kernels.attend_codes[static_cast<size_t>(pages.storage())](tile);
   }
 
   void Finish(const DeviceTensor& out) const {
@@ -210,12 +249,15 @@ struct TaskRun {
     Begin(qkv);
     const int64_t begin = shape.FirstVisible(Position(0));
     const int64_t length = Position(rows() - 1) + 1;
-    TileLoader tile(context, step, kv, task.sequence, task.kv_head,
-                    {scratch.keys, scratch.values, scratch.tile.padded_dim});
+    const HeadPages pages(kv, PageList::Of(step, task.sequence), task.kv_head);
+    std::optional<HeadPages> exact;
+    if (const CpuKvLayer* layer = kv.Exact()) {
+      exact.emplace(*layer, PageList::ExactOf(step, task.sequence), task.kv_head);
+    }
     for (int64_t first = begin / kTilePositions * kTilePositions; first < length;
          first += kTilePositions) {
-      tile.Begin(first, begin, std::min(length, first + kTilePositions));
-      AttendTile(first, tile);
+      AttendTile(first, false, pages);
+      if (exact) AttendTile(first, true, *exact);
     }
     Finish(out);
   }

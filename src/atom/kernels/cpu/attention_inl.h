@@ -1,6 +1,6 @@
-// Attention in tiles of 64 positions, from K and V that kv_values_inl.h dequantized. Scores and
-// outputs are dense products (dense_inl.h): vectors run along positions for K, along channels for
-// V.
+// Attention in tiles of 64 positions of floats, from K and V that kv_values_inl.h widened. Scores
+// and outputs are dense products (dense_inl.h): vectors run along positions for K, along channels
+// for V.
 #pragma once
 
 #include <cstdint>
@@ -93,12 +93,12 @@ inline void WeighVisible(const AttentionTile& t) {
   for (; row < t.rows && t.visible[row] < kTilePositions; row += kFloatRows) {
     const int64_t rows = t.rows - row < kFloatRows ? t.rows - row : kFloatRows;
     const int64_t common = t.visible[row];
-    WeighValues(t, row, rows, 0, common, false);
+    WeighValues(t, row, rows, t.begin, common, false);
     for (int64_t r = row; r < row + rows; ++r) {
       if (t.visible[r] > common) WeighValues(t, r, 1, common, t.visible[r], true);
     }
   }
-  if (row < t.rows) WeighValues(t, row, t.rows - row, 0, kTilePositions, false);
+  if (row < t.rows) WeighValues(t, row, t.rows - row, t.begin, kTilePositions, false);
 }
 
 /// m' = max(m, m_t); sum and out are brought to m' and added up.
@@ -144,7 +144,7 @@ void Attend(const AttentionTile& t) {
   MultiplyDense(block);
   for (int64_t row = 0; row < t.rows; row += 16) {
     for (int64_t r = row; r < row + LanesFrom(row, t.rows); ++r) {
-      const int64_t hidden = t.hidden == nullptr ? 0 : t.hidden[r];
+      const int64_t hidden = t.hidden == nullptr ? t.begin : t.hidden[r];
       const float mean_product = DotWithMean(t.q + r * t.row_stride, t.mean, t.head_dim);
       t.tile_max[r] = ExpScores(t.scores + r * kScoreStride,
                                 {hidden, t.visible[r], mean_product, t.divisor, t.softcap});

@@ -16,29 +16,22 @@ float ReadAs(const std::byte* from) {
   return ToFloat(value);
 }
 
-/// Channel i of a row whose bytes are `row`.
-float ChannelOf(const KvPageLayout& layout, const KvRow& place, const std::byte* page,
-                const std::byte* row, int64_t i) {
-  switch (layout.format.storage) {
-    case quant::KvStorage::kInt4:
-    case quant::KvStorage::kInt8: {
-      const bool nibbles = layout.format.storage == quant::KvStorage::kInt4;
-      const int byte = std::to_integer<int>(row[nibbles ? i / 2 : i]);
-      const int code = !nibbles ? byte : i % 2 == 0 ? byte & 15 : byte >> 4;
-      const float scale = ReadAs<Half>(page + layout.ScaleOffset(place));
-      const float zero = ReadAs<Half>(page + layout.ZeroOffset(place));
-      if (layout.format.offset == quant::KvOffset::kFloat) {
-        return scale * static_cast<float>(code) + zero;  // the product is exact
-      }
-      return scale * (static_cast<float>(code) - zero);
-    }
-    case quant::KvStorage::kBF16:
-      return ReadAs<BFloat16>(row + 2 * i);
-    case quant::KvStorage::kF16:
-      return ReadAs<Half>(row + 2 * i);
-    case quant::KvStorage::kF32:
-      break;
+/// Channel i of a row of codes.
+float ValueOfCode(const KvPageLayout& layout, const KvRow& place, const std::byte* page,
+                  int64_t i) {
+  const auto code = static_cast<float>(layout.CodeAt(place, i, page));
+  const float scale = ReadAs<Half>(page + layout.ScaleOffset(place));
+  const float zero = ReadAs<Half>(page + layout.ZeroOffset(place));
+  if (layout.format.offset == quant::KvOffset::kFloat) {
+    return scale * code + zero;  // the product is exact
   }
+  return scale * (code - zero);
+}
+
+/// Channel i of a row of floats, whose bytes are `row`.
+float ChannelOf(quant::KvStorage storage, const std::byte* row, int64_t i) {
+  if (storage == quant::KvStorage::kBF16) return ReadAs<BFloat16>(row + 2 * i);
+  if (storage == quant::KvStorage::kF16) return ReadAs<Half>(row + 2 * i);
   return ReadAs<float>(row + 4 * i);
 }
 
@@ -65,6 +58,7 @@ std::vector<float> CpuKvLayer::RotatedMean(const KvShape& shape) {
 
 UnpackedKvPage UnpackKvPage(const CpuKvLayer& layer, int64_t page) {
   const KvPageLayout& layout = layer.layout;
+  const std::byte* data = layer.Page(page);
   UnpackedKvPage out;
   std::vector<std::byte> row(static_cast<size_t>(layout.RowBytes()));
   for (const int which : {0, 1}) {
@@ -72,9 +66,10 @@ UnpackedKvPage UnpackKvPage(const CpuKvLayer& layer, int64_t page) {
     for (int64_t head = 0; head < layout.kv_heads; ++head) {
       for (int64_t position = 0; position < kKvPagePositions; ++position) {
         const KvRow place{which, head, position};
-        layout.GetRow(place, layer.Page(page), row);
+        if (!layout.quantized()) layout.GetRow(place, data, row);
         for (int64_t i = 0; i < layout.head_dim; ++i) {
-          values.push_back(ChannelOf(layout, place, layer.Page(page), row.data(), i));
+          values.push_back(layout.quantized() ? ValueOfCode(layout, place, data, i)
+                                              : ChannelOf(layout.storage(), row.data(), i));
         }
       }
     }

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
-#include "atom/kernels/cpu/kv_tile.h"
+#include "atom/kernels/cpu/kv_rows.h"
 
 namespace atom::kernels::cpu {
 namespace {
 
-constexpr int64_t kChannelChunk = 64;  // the kernel takes channels by as many
+constexpr int64_t kChannelChunk = 64;  // the kernels of floats take channels by as many
 constexpr int64_t kVectorRows = 16;
 /// A share of the positions: as few tiles as still hide what it costs to start on them.
 constexpr int64_t kShareTiles = 4;
@@ -20,38 +21,60 @@ constexpr int kRoundSharesPerThread = 8;
 
 int64_t TilesOf(int64_t length) { return (length + kTilePositions - 1) / kTilePositions; }
 
-/// Tiles that sequence `s` of a step reads: those before its window begins are not.
-int64_t TilesRead(const DecodeStep& step, int64_t s) {
+/// The tiles of a token: those that it reads as the pages hold them, then those that it reads
+/// exactly, both ascending. One tile may be of both kinds.
+struct TokenTiles {
+  ReadPositions read;
+  int64_t quantized = 0;
+  int64_t exact = 0;
+
+  explicit TokenTiles(const ReadPositions& of)
+      : read(of), quantized(Count(of.begin, of.exact_from)), exact(Count(of.exact_from, of.end)) {}
+  int64_t count() const { return quantized + exact; }
+  bool IsExact(int64_t number) const { return number >= quantized; }
+  /// The first position of a tile.
+  int64_t FirstOf(int64_t number) const {
+    const int64_t first = IsExact(number) ? read.exact_from : read.begin;
+    const int64_t index = IsExact(number) ? number - quantized : number;
+    return (first / kTilePositions + index) * kTilePositions;
+  }
+
+ private:
+  static int64_t Count(int64_t begin, int64_t end) {
+    return begin >= end ? 0 : TilesOf(end) - begin / kTilePositions;
+  }
+};
+
+TokenTiles TilesRead(const DecodeStep& step, int64_t s) {
   const int64_t length = step.step.kv_lengths[static_cast<size_t>(s)];
-  return TilesOf(length) - step.shape.FirstVisible(length - 1) / kTilePositions;
+  return TokenTiles(ReadPositions::Of(step.shape, step.kv.layout.format, length - 1));
 }
 
-int64_t Padded(int64_t rows) { return (rows + kVectorRows - 1) / kVectorRows * kVectorRows; }
+int64_t RoundUp(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+int64_t Padded(int64_t rows) { return RoundUp(rows, kVectorRows); }
+int64_t PaddedDim(int64_t head_dim) { return RoundUp(head_dim, kPanelOutputs); }
 
 /// A softmax over some positions, of all query heads of a KV head.
 struct Partial {
-  float* out;  ///< [rows][head_dim]
+  float* out;  ///< [rows][PaddedDim]
   float* max;  ///< [rows, padded to 16]
   float* sum;
 
   static int64_t Floats(int64_t rows, int64_t head_dim) {
-    return rows * head_dim + 2 * Padded(rows);
+    return rows * PaddedDim(head_dim) + 2 * Padded(rows);
   }
   static Partial At(float* base, int64_t rows, int64_t head_dim) {
-    float* max = base + rows * head_dim;
+    float* max = base + rows * PaddedDim(head_dim);
     return {base, max, max + Padded(rows)};
   }
 };
 
-/// Channel i of 64 stands at InInt4Order(i) in what a tile of INT4 pages gives (decode_inl.h).
-constexpr int64_t InInt4Order(int64_t i) { return i % 4 * 16 + i / 4; }
-
-/// A worker's scratch for one tile.
+/// A worker's scratch for one head.
 struct TileScratch {
-  float* scores;  ///< [rows, padded to 16][kScoreStride]
-  // For tiles with exact pages, as `attend` takes them:
-  TileBuffers buffers;
-  float* transposed;
+  float* scores;  ///< [rows, padded to 16][kScoreStride], of floats
+  // Of codes:
+  uint8_t* quads;  ///< [rows][QuadBytes]
+  CodedQuery* queries;
   int32_t* visible;  ///< [rows]
   int32_t* hidden;   ///< [rows]
 };
@@ -61,54 +84,58 @@ class HeadRun {
  public:
   HeadRun(const DecodeStep& step, int64_t sequence, int64_t kv_head)
       : step_(step),
-        sequence_(sequence),
         kv_head_(kv_head),
         pages_(step.kv, PageList::Of(step.step, sequence), kv_head),
         row_(step.step.query_starts[static_cast<size_t>(sequence)]),
         first_head_(kv_head * rows()),
-        length_(step.step.positions[static_cast<size_t>(row_)] + 1),
-        begin_(step.shape.FirstVisible(length_ - 1)),
-        exact_from_(step.kv.layout.format.FirstExact(length_ - 1)) {}
+        tiles_(TilesRead(step, sequence)) {
+    if (const CpuKvLayer* exact = step.kv.Exact()) {
+      exact_.emplace(*exact, PageList::ExactOf(step.step, sequence), kv_head);
+    }
+  }
 
   int64_t rows() const { return step_.shape.heads / step_.shape.kv_heads; }
   int64_t head_dim() const { return step_.shape.head_dim; }
   /// Tiles that the token sees some of.
-  int64_t tiles() const { return TilesOf(length_) - FirstTile(); }
+  int64_t tiles() const { return tiles_.count(); }
+
+  /// What AttendTile needs of the queries.
+  void Prepare(const TileScratch& scratch) const {
+    if (!pages_.quantized()) return;
+    for (int64_t r = 0; r < rows(); ++r) {
+      step_.context.kernels.code_query(
+          Query() + r * head_dim(), head_dim(), Mean(), step_.shape.ScoreDivisor(),
+          scratch.quads + r * QuadBytes(head_dim()), scratch.queries + r);
+    }
+  }
 
   /// Tile `number` of them by itself.
   void AttendTile(int64_t number, const TileScratch& scratch, const Partial& part) const {
-    const int64_t index = FirstTile() + number;
-    if (exact_from_ < (index + 1) * kTilePositions) return AttendExactTile(index, scratch, part);
+    const bool exact = tiles_.IsExact(number);
+    const HeadPages& pages = exact ? *exact_ : pages_;
+    if (pages.quantized()) return AttendCodes(number, scratch, part);
+    const int64_t first = tiles_.FirstOf(number);
+    const TilePart seen = tiles_.read.In(first, exact);
     DecodeTile tile;
     tile.rows = rows();
     tile.head_dim = head_dim();
-    tile.visible = std::min(kTilePositions, length_ - index * kTilePositions);
-    tile.hidden = std::max<int64_t>(0, begin_ - index * kTilePositions);
-    tile.q = RowOf(step_.qkv, row_) + first_head_ * head_dim();
+    tile.visible = seen.end;
+    tile.hidden = seen.begin;
+    tile.q = Query();
     tile.row_stride = head_dim();
-    tile.mean = step_.kv.MeanOf(kv_head_, step_.shape);
+    tile.mean = Mean();
     tile.divisor = step_.shape.ScoreDivisor();
     tile.softcap = step_.shape.softcap;
     tile.scores = scratch.scores;
     tile.tile_out = part.out;
     tile.tile_max = part.max;
     tile.tile_sum = part.sum;
-    const int64_t first_page = begin_ / kKvPagePositions;
-    const int64_t last_page = (length_ - 1) / kKvPagePositions;
-    for (int64_t i = 0; i < kTilePages; ++i) {
-      const int64_t page = index * kTilePages + i;
-      const int64_t seen = std::clamp(page, first_page, last_page);
-      tile.keys[i] = pages_.Rows(0, seen, kKvPagePositions);
-      tile.values[i] = pages_.Rows(1, seen, kKvPagePositions);
-      if (page + kTilePages > last_page) continue;
-      tile.next_keys[i] = pages_.Rows(0, page + kTilePages, 0).values;
-      tile.next_values[i] = pages_.Rows(1, page + kTilePages, 0).values;
-    }
-    step_.context.kernels.decode[Storage()](tile);
+    Point(pages, exact, first, tile);
+    step_.context.kernels.decode[static_cast<size_t>(pages.storage())](tile);
   }
 
   void Begin(const Partial& all) const {
-    std::fill_n(all.out, rows() * head_dim(), 0.0f);
+    std::fill_n(all.out, rows() * PaddedDim(head_dim()), 0.0f);
     std::fill_n(all.max, Padded(rows()), -std::numeric_limits<float>::infinity());
     std::fill_n(all.sum, Padded(rows()), 0.0f);
   }
@@ -117,8 +144,8 @@ class HeadRun {
     AttentionTile tile;
     tile.rows = rows();
     tile.head_dim = head_dim();
-    tile.padded_dim = head_dim();
-    tile.row_stride = head_dim();
+    tile.padded_dim = PaddedDim(head_dim());
+    tile.row_stride = PaddedDim(head_dim());
     tile.tile_out = part.out;
     tile.tile_max = part.max;
     tile.tile_sum = part.sum;
@@ -128,73 +155,52 @@ class HeadRun {
     step_.context.kernels.merge(tile);
   }
 
-  /// Divides, and puts channels where they belong.
   void Finish(const Partial& all) const {
     for (int64_t r = 0; r < rows(); ++r) {
-      float* from = all.out + r * head_dim();
-      float* to = RowOf(step_.out, row_) + (first_head_ + r) * head_dim();
-      step_.context.kernels.divide(from, all.sum[r], head_dim(), in_order() ? to : from);
-      if (in_order()) continue;
-      for (int64_t first = 0; first < head_dim(); first += kChannelChunk) {
-        for (int64_t i = 0; i < kChannelChunk; ++i) to[first + i] = from[first + InInt4Order(i)];
-      }
+      step_.context.kernels.divide(all.out + r * PaddedDim(head_dim()), all.sum[r], head_dim(),
+                                   RowOf(step_.out, row_) + (first_head_ + r) * head_dim());
     }
   }
 
  private:
-  /// A tile with exact pages: dequantized, as attention of several tokens does it.
-  void AttendExactTile(int64_t index, const TileScratch& scratch, const Partial& part) const {
-    const int64_t first = index * kTilePositions;
-    TileLoader loader(step_.context, step_.step, step_.kv, sequence_, kv_head_, scratch.buffers);
-    loader.Begin(first, begin_, std::min(length_, first + kTilePositions));
-    loader.Load(exact_from_);
-    std::fill_n(scratch.visible, rows(),
-                static_cast<int32_t>(std::min(kTilePositions, length_ - first)));
-    std::fill_n(scratch.hidden, rows(), static_cast<int32_t>(std::max<int64_t>(0, begin_ - first)));
-    AttentionTile tile;
+  void AttendCodes(int64_t number, const TileScratch& scratch, const Partial& part) const {
+    const int64_t first = tiles_.FirstOf(number);
+    const TilePart seen = tiles_.read.In(first, false);
+    std::fill_n(scratch.visible, rows(), static_cast<int32_t>(seen.end));
+    std::fill_n(scratch.hidden, rows(), static_cast<int32_t>(seen.begin));
+    CodesTile tile;
     tile.rows = rows();
     tile.head_dim = head_dim();
-    tile.padded_dim = head_dim();
-    tile.q = RowOf(step_.qkv, row_) + first_head_ * head_dim();
-    tile.row_stride = head_dim();
-    tile.keys = scratch.buffers.keys;
-    tile.values = scratch.buffers.values;
+    tile.quads = scratch.quads;
+    tile.queries = scratch.queries;
+    tile.hidden = scratch.hidden;
     tile.visible = scratch.visible;
-    tile.hidden = begin_ > first ? scratch.hidden : nullptr;
-    tile.mean = step_.kv.MeanOf(kv_head_, step_.shape);
-    tile.divisor = step_.shape.ScoreDivisor();
     tile.softcap = step_.shape.softcap;
-    tile.scores = scratch.scores;
-    tile.transposed = scratch.transposed;
     tile.tile_out = part.out;
+    tile.row_stride = PaddedDim(head_dim());
     tile.tile_max = part.max;
     tile.tile_sum = part.sum;
-    step_.context.kernels.attend(tile);
-    if (!in_order()) PutInInt4Order(part.out);
+    Point(pages_, false, first, tile);
+    step_.context.kernels.attend_codes[static_cast<size_t>(pages_.storage())](tile);
   }
 
-  /// As the other tiles, which it is merged with.
-  void PutInInt4Order(float* out) const {
-    for (int64_t first = 0; first < rows() * head_dim(); first += kChannelChunk) {
-      float chunk[kChannelChunk];
-      std::copy_n(out + first, kChannelChunk, chunk);
-      for (int64_t i = 0; i < kChannelChunk; ++i) out[first + InInt4Order(i)] = chunk[i];
-    }
+  template <class Tile>
+  void Point(const HeadPages& pages, bool exact, int64_t first, Tile& tile) const {
+    const ReadPositions& read = tiles_.read;
+    PointAtPages(pages, first, exact ? read.exact_from : read.begin,
+                 exact ? read.end : read.exact_from, tile);
   }
 
-  bool in_order() const { return step_.kv.layout.format.storage != quant::KvStorage::kInt4; }
-  int64_t FirstTile() const { return begin_ / kTilePositions; }
-  size_t Storage() const { return static_cast<size_t>(step_.kv.layout.format.storage); }
+  const float* Query() const { return RowOf(step_.qkv, row_) + first_head_ * head_dim(); }
+  const float* Mean() const { return step_.kv.MeanOf(kv_head_, step_.shape); }
 
   const DecodeStep& step_;
-  int64_t sequence_;
   int64_t kv_head_;
   HeadPages pages_;
+  std::optional<HeadPages> exact_;
   int64_t row_;         // of the step
   int64_t first_head_;  // query head
-  int64_t length_;      // the token sees positions [begin_, length_)
-  int64_t begin_;
-  int64_t exact_from_;  // those from here on as fp16
+  TokenTiles tiles_;
 };
 
 /// Where the arrays of one head lie in its worker's scratch.
@@ -203,21 +209,17 @@ struct HeadPlaces {
       : rows(shape.heads / shape.kv_heads),
         head_dim(shape.head_dim),
         scores_at(plan.Add<float>(Padded(rows) * kScoreStride)),
-        keys_at(plan.Add<float>(kTilePositions * head_dim)),
-        values_at(plan.Add<float>(kTilePositions * head_dim)),
-        transposed_at(plan.Add<float>(kVectorRows * kVectorRows)),
+        quads_at(plan.Add<uint8_t>(rows * QuadBytes(head_dim))),
+        queries_at(plan.Add<CodedQuery>(rows)),
         visible_at(plan.Add<int32_t>(rows)),
         hidden_at(plan.Add<int32_t>(rows)),
         part_at(plan.Add<float>(Partial::Floats(rows, head_dim))),
         all_at(plan.Add<float>(Partial::Floats(rows, head_dim))) {}
+
   TileScratch Tile(std::byte* base) const {
-    return {.scores = ScratchAt<float>(base, scores_at),
-            .buffers = {.keys = ScratchAt<float>(base, keys_at),
-                        .values = ScratchAt<float>(base, values_at),
-                        .padded_dim = head_dim},
-            .transposed = ScratchAt<float>(base, transposed_at),
-            .visible = ScratchAt<int32_t>(base, visible_at),
-            .hidden = ScratchAt<int32_t>(base, hidden_at)};
+    return {ScratchAt<float>(base, scores_at), ScratchAt<uint8_t>(base, quads_at),
+            ScratchAt<CodedQuery>(base, queries_at), ScratchAt<int32_t>(base, visible_at),
+            ScratchAt<int32_t>(base, hidden_at)};
   }
   Partial At(std::byte* base, size_t place) const {
     return Partial::At(ScratchAt<float>(base, place), rows, head_dim);
@@ -225,7 +227,7 @@ struct HeadPlaces {
 
   ScratchPlan plan;
   int64_t rows, head_dim;
-  size_t scores_at, keys_at, values_at, transposed_at, visible_at, hidden_at, part_at, all_at;
+  size_t scores_at, quads_at, queries_at, visible_at, hidden_at, part_at, all_at;
 };
 
 int64_t SharesOf(int64_t tiles) { return (tiles + kShareTiles - 1) / kShareTiles; }
@@ -267,7 +269,7 @@ class ShareList {
       : kv_heads_(step.shape.kv_heads), starts_(starts) {
     starts_[0] = 0;
     for (size_t s = 0; s + 1 < starts_.size(); ++s) {
-      const int64_t tiles = TilesRead(step, static_cast<int64_t>(s));
+      const int64_t tiles = TilesRead(step, static_cast<int64_t>(s)).count();
       starts_[s + 1] = starts_[s] + SharesOf(tiles) * kv_heads_;
     }
   }
@@ -304,18 +306,19 @@ class ShareList {
 }  // namespace
 
 ScratchSize DecodeScratch(const AttentionShape& shape, const BatchLimits& limits, int threads) {
-  if (shape.head_dim % kChannelChunk != 0) return {};
   ScratchSize size{.worker = HeadPlaces(shape).plan.bytes()};
   if (threads == 1) return size;
-  const int64_t shares = SharesOf(TilesOf(limits.pages * kKvPagePositions)) + limits.sequences;
+  // A tile that is of both kinds, and tiles that an exact window begins in, count once more.
+  const int64_t shares = SharesOf(TilesOf(limits.pages * kKvPagePositions)) + 2 * limits.sequences;
   size.shared = SplitPlaces(shape, threads, shares * shape.kv_heads).plan.bytes();
   return size;
 }
 
 bool DecodeStep::Takes(int64_t sequence) const {
   const auto s = static_cast<size_t>(sequence);
+  const bool only_codes = kv.layout.quantized() && kv.Exact() == nullptr;
   return step.query_starts[s + 1] - step.query_starts[s] == 1 &&
-         shape.head_dim % kChannelChunk == 0;
+         (only_codes || shape.head_dim % kChannelChunk == 0);
 }
 
 void DecodeStep::Run(int64_t sequence, int64_t kv_head, int worker) const {
@@ -324,9 +327,11 @@ void DecodeStep::Run(int64_t sequence, int64_t kv_head, int worker) const {
   std::byte* base = context.workspace.Of(worker, places.plan.bytes());
   const Partial part = places.At(base, places.part_at);
   const Partial all = places.At(base, places.all_at);
+  const TileScratch scratch = places.Tile(base);
   head.Begin(all);
+  head.Prepare(scratch);
   for (int64_t tile = 0; tile < head.tiles(); ++tile) {
-    head.AttendTile(tile, places.Tile(base), part);
+    head.AttendTile(tile, scratch, part);
     head.Merge(part, all);
   }
   head.Finish(all);
@@ -338,7 +343,7 @@ bool DecodeStep::Splits() const {
   int64_t most_tiles = 0;
   for (int64_t s = 0; s < step.sequences(); ++s) {
     if (!Takes(s)) return false;
-    most_tiles = std::max(most_tiles, TilesRead(*this, s));
+    most_tiles = std::max(most_tiles, TilesRead(*this, s).count());
   }
   return most_tiles > kShareTiles;
 }
@@ -346,7 +351,7 @@ bool DecodeStep::Splits() const {
 void DecodeStep::RunSplit() const {
   int64_t count = 0;
   for (int64_t s = 0; s < step.sequences(); ++s) {
-    count += SharesOf(TilesRead(*this, s)) * shape.kv_heads;
+    count += SharesOf(TilesRead(*this, s).count()) * shape.kv_heads;
   }
   const SplitPlaces places(shape, context.pool.threads(), count);
   const HeadPlaces head_places(shape);
@@ -363,6 +368,7 @@ void DecodeStep::RunSplit() const {
       const HeadRun run(*this, share.sequence, share.kv_head);
       const TileScratch scratch =
           head_places.Tile(context.workspace.Of(worker, head_places.plan.bytes()));
+      run.Prepare(scratch);
       const int64_t first = share.index * kShareTiles;
       for (int64_t tile = first; tile < std::min(run.tiles(), first + kShareTiles); ++tile) {
         run.AttendTile(tile, scratch, part(begin + index, tile));

@@ -1,15 +1,12 @@
-// Attention of one token, straight from the pages: with few query rows a tile of K and V is read
-// once, so it is dequantized in registers and never stored. The same operations in the same order
-// as attention_inl.h. What a register holds, for INT4 and head_dim 128:
+// Attention of one token over floats, straight from the pages: with few query rows a tile of K and
+// V is read once, so it is widened in registers and never stored. The same operations in the same
+// order as attention_inl.h. What a register holds, for fp16:
 //
-//   scores   lane p = position p of a page. Word w of K is one load: 8 channels of 16 positions
-//              word   | k[0][8w…8w+7] | k[1][8w…8w+7] | …  | k[15][8w…8w+7] |      4 bytes a lane
-//            channel 8w + j: nibble j of every lane → a table look-up gives the code as fp32,
-//            scale and offset of the 16 positions are two registers, then
-//              sum[row][page].lane p = fma(q[row][8w + j] in all lanes, k[p][8w + j], sum)
+//   scores   lane p = position p of a page. Word w of K is one load: 2 channels of 16 positions
+//              word   | k[0][2w, 2w+1] | k[1][2w, 2w+1] | …  | k[15][2w, 2w+1] |      4 bytes a
+//              lane sum[row][page].lane p = fma(q[row][2w + j] in all lanes, k[p][2w + j], sum)
 //            one chain a position, channels ascending: no sum across lanes is ever needed.
-//   values   lane i = channel. A row of V, 64 channels, is 16 words of 16 bits:
-//              out[row][j].lane i = channel 4 i + j += probability[position] · v[position][4 i + j]
+//   values   lane i = channel: out[row].lane i += probability[position] · v[position][i]
 #pragma once
 
 #include <cstdint>
@@ -29,11 +26,9 @@ inline void PrefetchLine(const uint8_t* next, int64_t offset) {
 template <class Words, int R, int P>
 inline void DecodeScores(const DecodeTile& t, int64_t row, int page) {
   const float* q = t.q + row * t.row_stride;
-  KeyScales<Words> scales[P];
   F32x16 sum[R][P];
 #pragma GCC unroll 4
   for (int v = 0; v < P; ++v) {
-    scales[v] = KeyScales<Words>::Of(t.keys[page + v]);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) sum[r][v] = Zero();
   }
@@ -48,7 +43,7 @@ inline void DecodeScores(const DecodeTile& t, int64_t row, int page) {
     ForEachChannel<Words>([&](auto j) __attribute__((always_inline)) {
       F32x16 key[P];
 #pragma GCC unroll 4
-      for (int v = 0; v < P; ++v) key[v] = scales[v].Apply(Words::template Value<j>(word[v]));
+      for (int v = 0; v < P; ++v) key[v] = Words::template Value<j>(word[v]);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const F32x16 channel = Set(q[r * t.row_stride + first + j]);
@@ -66,35 +61,10 @@ inline void DecodeScores(const DecodeTile& t, int64_t row, int page) {
   }
 }
 
-// 64 channels of a row of V: Values gives four vectors, in the row's own order of channels.
-constexpr int64_t kChunkChannels = 64;
-
-/// Nibble j of the 16-bit word i is channel 4 i + j: vector j holds channels j, j + 4, ….
-struct Int4Chunk {
-  static constexpr bool kQuantized = true;
-  static constexpr int64_t kBytes = kChunkChannels / 2;
-  static inline void Values(const uint8_t* p, float scale, float offset, F32x16 (&out)[4]) {
-    const NibbleTable table = MakeNibbleTable(scale, offset);
-    const I32x16 w = ExpandShorts(p);
-    out[0] = LookUp<0>(table, w);
-    out[1] = LookUp<4>(table, w);
-    out[2] = LookUp<8>(table, w);
-    out[3] = LookUp<12>(table, w);
-  }
-};
-/// Channels in order.
-template <class Row, int64_t kChannelBytes>
-struct OrderedChunk {
-  static constexpr bool kQuantized = Row::kQuantized;
-  static constexpr int64_t kBytes = kChunkChannels * kChannelBytes;
-  static inline void Values(const uint8_t* p, float scale, float offset, F32x16 (&out)[4]) {
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) out[v] = Row::Values(p, v * 16, Set(scale), Set(offset));
-  }
-};
+constexpr int64_t kChunkChannels = 64;  // of a row of V
 
 /// tile_out[R][chunk] = p · V and, with the first chunk, tile_sum = Σ p; positions ascending.
-template <class Chunk, int R>
+template <class T, int R>
 inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
   const float* p = t.scores + row * kScoreStride;
   F32x16 out[R][4];
@@ -107,18 +77,16 @@ inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
   }
   for (int64_t page = t.hidden / 16; page * 16 < t.visible; ++page) {
     const KvRows& rows = t.values[page];
-    const ValueScales<Chunk> scales(rows);
     const int64_t count = t.visible - page * 16 < 16 ? t.visible - page * 16 : 16;
-    const uint8_t* from = rows.values + chunk * Chunk::kBytes;
+    constexpr auto kBytes = static_cast<int64_t>(kChunkChannels * sizeof(T));
+    const uint8_t* from = rows.values + chunk * kBytes;
     const uint8_t* next = t.next_values[page];
-    if (chunk == 0) {  // the scales and offsets of K and V lie behind V
-      PrefetchLine(next, 16 * rows.row_bytes);
-      PrefetchLine(next, 16 * rows.row_bytes + kWordLineBytes);
-    }
     for (int64_t j = t.hidden > page * 16 ? t.hidden - page * 16 : 0; j < count; ++j) {
-      PrefetchLine(next, j * rows.row_bytes + chunk * Chunk::kBytes);
+      PrefetchLine(next, j * rows.row_bytes + chunk * kBytes);
+      const auto* row_values = reinterpret_cast<const T*>(from + j * rows.row_bytes);
       F32x16 value[4];
-      Chunk::Values(from + j * rows.row_bytes, scales.scale[j], scales.offset[j], value);
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) value[v] = Widen(row_values + v * 16);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
         const F32x16 weight = Set(p[r * kScoreStride + page * 16 + j]);
@@ -137,30 +105,32 @@ inline void DecodeValues(const DecodeTile& t, int64_t row, int64_t chunk) {
   }
 }
 
-template <class Words, class Chunk, int R>
+template <class Words, class T, int R>
 inline void DecodeRows(const DecodeTile& t, int64_t row) {
   constexpr int kPages = R == 1 ? kTilePages : kTilePages / 2;
-  for (int page = 0; page < kTilePages; page += kPages)
+  for (int page = 0; page < kTilePages; page += kPages) {
+    if (t.hidden >= (page + kPages) * 16 || t.visible <= page * 16) continue;
     DecodeScores<Words, R, kPages>(t, row, page);
+  }
   for (int64_t r = row; r < row + R; ++r) {
     const float mean_product = DotWithMean(t.q + r * t.row_stride, t.mean, t.head_dim);
     t.tile_max[r] = ExpScores(t.scores + r * kScoreStride,
                               {t.hidden, t.visible, mean_product, t.divisor, t.softcap});
   }
   for (int64_t chunk = 0; chunk < t.head_dim / kChunkChannels; ++chunk) {
-    DecodeValues<Chunk, R>(t, row, chunk);
+    DecodeValues<T, R>(t, row, chunk);
   }
 }
 
-template <class Words, class Chunk>
+template <class Words, class T>
 void Decode(const DecodeTile& t) {
   int64_t row = 0;
   if constexpr (kDecodeRows > 1) {
     for (; row + kDecodeRows <= t.rows; row += kDecodeRows) {
-      DecodeRows<Words, Chunk, kDecodeRows>(t, row);
+      DecodeRows<Words, T, kDecodeRows>(t, row);
     }
   }
-  for (; row < t.rows; ++row) DecodeRows<Words, Chunk, 1>(t, row);
+  for (; row < t.rows; ++row) DecodeRows<Words, T, 1>(t, row);
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ struct ExpParts {
   I32x16 n;
   F32x16 fraction;  // exp(r) − 1
 };
-inline ExpParts SplitExp(F32x16 x) {
+[[gnu::always_inline]] inline ExpParts SplitExp(F32x16 x) {
   constexpr float kLog2E = 0x1.715476p+0f;
   constexpr float kLn2High = 0x1.62e400p-1f;  // few bits: its product with n is exact
   constexpr float kLn2Low = 0x1.7f7d1cp-20f;
@@ -28,7 +28,7 @@ inline ExpParts SplitExp(F32x16 x) {
 }
 
 /// exp(x) = 2^n · exp(r); 2^n in two factors: n reaches -150 and 128.
-inline F32x16 Exp(F32x16 x) {
+[[gnu::always_inline]] inline F32x16 Exp(F32x16 x) {
   constexpr float kLowest = -104.0f;  // exp is below half of the least subnormal
   constexpr float kHighest = 89.0f;   // exp is infinite
   const ExpParts parts = SplitExp(Min(Set(kHighest), Max(Set(kLowest), x)));

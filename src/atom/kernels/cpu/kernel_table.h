@@ -85,9 +85,9 @@ inline constexpr int64_t kScoreStride = kTilePositions + 16;
 
 /// K or V of one head in one page (kv_page.h).
 struct KvRows {
-  const uint8_t* values = nullptr;  ///< words of K, or rows of V
-  int64_t row_bytes = 0;            ///< of V
-  const Half* scales = nullptr;     ///< [16], for INT4 and INT8
+  const uint8_t* values = nullptr;  ///< words of K; rows, or lines of quads, of V
+  int64_t row_bytes = 0;            ///< of V of floats
+  const Half* scales = nullptr;     ///< [16], of codes
   const Half* offsets = nullptr;    ///< what code 0 stands for; or
   bool integer_zeros = false;       ///< the code that stands for 0
   int64_t count = 0;                ///< positions from the page's first on
@@ -103,9 +103,10 @@ struct AttentionTile {
   int64_t row_stride = 0;         ///< of q, tile_out and out
   const float* keys = nullptr;    ///< [2][padded_dim][32]: panels of positions
   const float* values = nullptr;  ///< [padded_dim / 32][64][32]: panels of channels
-  /// [rows] A row sees positions [hidden, visible) of the tile: visible 1 … 64, ascending.
+  /// [rows] A row sees positions [hidden, visible) of the tile, some at least; both ascending.
   const int32_t* visible = nullptr;
-  const int32_t* hidden = nullptr;  ///< or null: no row has a window that begins in this tile
+  const int32_t* hidden = nullptr;  ///< or null: `begin` for all rows
+  int64_t begin = 0;
   const float* mean = nullptr;  ///< [head_dim] its product with q is added to the scores; or null
   float divisor = 1.0f;         ///< of the scores
   float softcap = 0.0f;         ///< 0: none
@@ -120,8 +121,9 @@ struct AttentionTile {
   float* sum = nullptr;
 };
 
-/// The query heads of one KV head at one token against one tile of 64 positions, straight from the
-/// pages. Writes the tile's part of the softmax, which `merge` then adds to what came before.
+/// The query heads of one KV head at one token against one tile of 64 positions of floats, straight
+/// from the pages. Writes the tile's part of the softmax, which `merge` then adds to what came
+/// before.
 inline constexpr int64_t kTilePages = 4;
 struct DecodeTile {
   int64_t rows = 0;      ///< query heads
@@ -141,7 +143,41 @@ struct DecodeTile {
   float softcap = 0.0f;         ///< 0: none
   float* scores = nullptr;      ///< [rows][kScoreStride], scratch
   // Written:
-  float* tile_out = nullptr;  ///< [rows][row_stride]; INT4: channel 4 i + j of 64 at 16 j + i
+  float* tile_out = nullptr;  ///< [rows][row_stride]
+  float* tile_max = nullptr;  ///< [rows]
+  float* tile_sum = nullptr;
+};
+
+/// A query as integers (codes_inl.h): a score is (scale * Σ Q · code + offset * sum) * factor +
+/// mean for a key's scale and offset.
+struct CodedQuery {
+  float factor;  ///< the query's scale, divided as scores are
+  float sum;     ///< Σ Q
+  float mean;    ///< of its product with the keys' mean, divided likewise
+};
+/// Bytes of the integers of a query of `head_dim` channels.
+[[gnu::always_inline]] inline int64_t QuadBytes(int64_t head_dim) {
+  return (head_dim + 15) / 16 * 16 * 2;
+}
+
+/// Query rows (of any heads of one KV head) as integers against one tile of 64 positions of codes,
+/// straight from the pages. Writes what DecodeTile does.
+struct CodesTile {
+  int64_t rows = 0;
+  int64_t head_dim = 0;
+  const uint8_t* quads = nullptr;       ///< [rows][QuadBytes(head_dim)]
+  const CodedQuery* queries = nullptr;  ///< [rows]
+  /// [rows] A row sees positions [hidden, visible) of the tile, some at least; both ascending.
+  const int32_t* hidden = nullptr;
+  const int32_t* visible = nullptr;
+  KvRows keys[kTilePages];  ///< of pages that no row sees: any that may be read
+  KvRows values[kTilePages];
+  const uint8_t* next_keys[kTilePages] = {};
+  const uint8_t* next_values[kTilePages] = {};
+  float softcap = 0.0f;  ///< 0: none
+  // Written:
+  float* tile_out = nullptr;  ///< [rows][row_stride]
+  int64_t row_stride = 0;     ///< head_dim, rounded up to 32, at least
   float* tile_max = nullptr;  ///< [rows]
   float* tile_sum = nullptr;
 };
@@ -212,9 +248,8 @@ struct KernelTable {
 
   /// The lowest and the highest of x, a NaN counted as 0.
   void (*range)(const float* x, int64_t n, float* low, float* high);
-  /// As codes of quant::KvGrid: a byte or (nibbles) half a byte each.
-  void (*quantize_kv)(const float* x, int64_t n, const KvCodeGrid& grid, bool nibbles,
-                      uint8_t* codes);
+  /// As codes of quant::KvGrid, a byte each.
+  void (*quantize_kv)(const float* x, int64_t n, const KvCodeGrid& grid, uint8_t* codes);
   /// x[i], x[i + half] = x[i] cos[i] - x[i + half] sin[i], x[i + half] cos[i] + x[i] sin[i]
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
 
@@ -222,14 +257,19 @@ struct KernelTable {
   /// multiple of 16 and of width.
   void (*rotate_blocks)(float* x, int64_t n, int64_t width, float factor);
 
-  /// By KvStorage. Keys go to [head_dim][32]: out points at the first of 16 lanes.
+  /// By KvStorage, of floats. Keys go to [head_dim][32]: out points at the first of 16 lanes.
   void (*load_keys[5])(const KvRows& rows, float* out);
-  /// Values are dequantized into [64][32] per 32 channels, panel_stride elements apart.
+  /// Values are widened into [64][32] per 32 channels, panel_stride elements apart.
   void (*load_values[5])(const KvRows& rows, float* out, int64_t panel_stride);
   /// A tile's part of the softmax, which `merge` then adds to what came before.
   void (*attend)(const AttentionTile& tile);
-  /// By KvStorage.
+  /// By KvStorage, of floats.
   void (*decode[5])(const DecodeTile& tile);
+  /// A query, and (or null) what its keys lack, as `attend_codes` takes it.
+  void (*code_query)(const float* q, int64_t n, const float* mean, float divisor, uint8_t* quads,
+                     CodedQuery* query);
+  /// Codes of 4 and of 8 bits (KvStorage).
+  void (*attend_codes[2])(const CodesTile& tile);
   /// Adds a tile's softmax (tile_out, tile_max, tile_sum) to out, max and sum.
   void (*merge)(const AttentionTile& tile);
   /// out = x / sum

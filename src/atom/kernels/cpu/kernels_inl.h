@@ -12,6 +12,8 @@
 // after those:
 #include "atom/kernels/cpu/activation_inl.h"
 #include "atom/kernels/cpu/attention_inl.h"
+#include "atom/kernels/cpu/code_quads_inl.h"
+#include "atom/kernels/cpu/codes_inl.h"
 #include "atom/kernels/cpu/decode_inl.h"
 #include "atom/kernels/cpu/packed_integer_inl.h"
 #include "atom/kernels/cpu/packed_values_inl.h"
@@ -54,15 +56,14 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .quantize_kv = QuantizeKv,
       .rotate = Rotate,
       .rotate_blocks = RotateBlocks,
-      .load_keys = {LoadKeys<Int4Words>, LoadKeys<Int8Words>, LoadKeys<HalfWords<BFloat16>>,
-                    LoadKeys<HalfWords<Half>>, LoadKeys<FloatWords>},
-      .load_values = {LoadValues<Int4Row>, LoadValues<Int8Row>, LoadValues<FloatRow<BFloat16>>,
-                      LoadValues<FloatRow<Half>>, LoadValues<FloatRow<float>>},
+      .load_keys = {nullptr, nullptr, LoadKeys<HalfWords<BFloat16>>, LoadKeys<HalfWords<Half>>,
+                    LoadKeys<FloatWords>},
+      .load_values = {nullptr, nullptr, LoadValues<BFloat16>, LoadValues<Half>, LoadValues<float>},
       .attend = Attend,
-      .decode = {Decode<Int4Words, Int4Chunk>, Decode<Int8Words, OrderedChunk<Int8Row, 1>>,
-                 Decode<HalfWords<BFloat16>, OrderedChunk<FloatRow<BFloat16>, 2>>,
-                 Decode<HalfWords<Half>, OrderedChunk<FloatRow<Half>, 2>>,
-                 Decode<FloatWords, OrderedChunk<FloatRow<float>, 4>>},
+      .decode = {nullptr, nullptr, Decode<HalfWords<BFloat16>, BFloat16>,
+                 Decode<HalfWords<Half>, Half>, Decode<FloatWords, float>},
+      .code_query = CodeQuery,
+      .attend_codes = {AttendCodes<NibbleLines>, AttendCodes<ByteLines>},
       .merge = Merge,
       .divide = DivideRow,
       .max = MaxOfRow,

@@ -40,9 +40,13 @@ class HeadPages {
         page_bytes_(layer.layout.PageBytes()),
         row_bytes_(layer.layout.RowBytes()),
         head_dim_(layer.layout.head_dim),
+        storage_(layer.layout.storage()),
         quantized_(layer.layout.quantized()),
         integer_zeros_(layer.layout.format.offset == quant::KvOffset::kInteger),
         parts_{PartOf(layer.layout, 0, kv_head), PartOf(layer.layout, 1, kv_head)} {}
+
+  quant::KvStorage storage() const { return storage_; }
+  bool quantized() const { return quantized_; }
 
   /// K (0) or V (1) of page `index`, `count` positions of it.
   KvRows Rows(int which, int64_t index, int64_t count) const {
@@ -80,9 +84,57 @@ class HeadPages {
   int64_t page_bytes_;
   int64_t row_bytes_;
   int64_t head_dim_;
+  quant::KvStorage storage_;
   bool quantized_;
   bool integer_zeros_;
   Part parts_[2];
 };
+
+/// Positions of a tile that a query reads, counted from the tile's first: [begin, end), or none.
+struct TilePart {
+  int64_t begin = 0;
+  int64_t end = 0;
+
+  bool empty() const { return begin >= end; }
+  /// Of the positions [from, to) of a sequence in the tile from `first` on.
+  static TilePart Of(int64_t first, int64_t from, int64_t to) {
+    return {std::max<int64_t>(0, from - first), std::min(kTilePositions, to - first)};
+  }
+};
+
+/// What a query at one position reads: [begin, exact_from) as the pages hold it, [exact_from, end)
+/// as fp16.
+struct ReadPositions {
+  int64_t begin = 0;
+  int64_t exact_from = 0;
+  int64_t end = 0;
+
+  static ReadPositions Of(const AttentionShape& shape, const quant::KvFormat& format,
+                          int64_t position) {
+    const int64_t end = position + 1;
+    const int64_t begin = shape.FirstVisible(position);
+    return {begin, std::clamp(format.FirstExact(position), begin, end), end};
+  }
+  TilePart In(int64_t first, bool exact) const {
+    return exact ? TilePart::Of(first, exact_from, end) : TilePart::Of(first, begin, exact_from);
+  }
+};
+
+/// The pages of a tile, and those of the next one, of which [begin, end) are seen; pages that
+/// nobody sees are replaced by one that may be read.
+template <class Tile>
+void PointAtPages(const HeadPages& pages, int64_t first, int64_t begin, int64_t end, Tile& tile) {
+  const int64_t first_page = begin / kKvPagePositions;
+  const int64_t last_page = (end - 1) / kKvPagePositions;
+  for (int64_t i = 0; i < kTilePages; ++i) {
+    const int64_t page = first / kKvPagePositions + i;
+    const int64_t seen = std::clamp(page, first_page, last_page);
+    tile.keys[i] = pages.Rows(0, seen, kKvPagePositions);
+    tile.values[i] = pages.Rows(1, seen, kKvPagePositions);
+    if (page + kTilePages > last_page) continue;
+    tile.next_keys[i] = pages.Rows(0, page + kTilePages, 0).values;
+    tile.next_values[i] = pages.Rows(1, page + kTilePages, 0).values;
+  }
+}
 
 }  // namespace atom::kernels::cpu

@@ -1,5 +1,5 @@
 // What KV pages hold (kv_page.h), as fp32: words of K, one position a lane; rows of V, one channel
-// a lane. A value of codes is scale * code + offset, rounded once; scale * (code - zero) is exact.
+// a lane; scales and offsets of codes.
 #pragma once
 
 #include <cstdint>
@@ -10,26 +10,9 @@
 namespace atom::kernels::cpu {
 namespace {
 
-// Words of K: Value<j> is the j-th channel of each word; its code where they are quantized.
-struct Int4Words {
-  static constexpr bool kQuantized = true;
-  static constexpr int kChannels = 8;
-  template <int kChannel>
-  static F32x16 Value(I32x16 w) {
-    return NibbleCode<4 * kChannel>(w);
-  }
-};
-struct Int8Words {
-  static constexpr bool kQuantized = true;
-  static constexpr int kChannels = 4;
-  template <int kChannel>
-  static F32x16 Value(I32x16 w) {
-    return ByteCode<8 * kChannel>(w);
-  }
-};
+// Words of K: Value<j> is the j-th channel of each word.
 template <class T>  // BFloat16 or Half
 struct HalfWords {
-  static constexpr bool kQuantized = false;
   static constexpr int kChannels = 2;
   template <int kChannel>
   static F32x16 Value(I32x16 w) {
@@ -37,7 +20,6 @@ struct HalfWords {
   }
 };
 struct FloatWords {
-  static constexpr bool kQuantized = false;
   static constexpr int kChannels = 1;
   template <int kChannel>
   static F32x16 Value(I32x16 w) {
@@ -66,85 +48,30 @@ struct KvScales {
   }
 };
 
-/// Those of a page's keys, one position a lane.
-template <class Words>
-struct KeyScales {
-  KvScales scales;
-
-  static KeyScales Of(const KvRows& rows) {
-    if constexpr (Words::kQuantized) return {KvScales::Of(rows)};
-    return {{Zero(), Zero()}};
-  }
-  [[gnu::always_inline]] F32x16 Apply(F32x16 value) const {
-    if constexpr (Words::kQuantized) return Fma(value, scales.scale, scales.offset);
-    return value;
-  }
-};
-
 constexpr int64_t kWordLineBytes = 64;  // a word of 16 positions
 
 /// K of a page into [head_dim][32]: 16 lanes of it.
 template <class Words>
 void LoadKeys(const KvRows& rows, float* out) {
-  const KeyScales<Words> scales = KeyScales<Words>::Of(rows);
   for (int64_t first = 0; first < rows.head_dim; first += Words::kChannels) {
     const I32x16 word = LoadBytes(rows.values + first / Words::kChannels * kWordLineBytes);
     ForEachChannel<Words>([&](auto j) {
       if (first + j < rows.head_dim) {
-        Store(out + (first + j) * kPanelOutputs, scales.Apply(Words::template Value<j>(word)));
+        Store(out + (first + j) * kPanelOutputs, Words::template Value<j>(word));
       }
     });
   }
 }
 
-// Rows of V: 16 values from channel i on.
-struct Int4Row {
-  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 offset) {
-    return Fma(ToFloat(ExpandNibbles(row + i / 2)), scale, offset);
-  }
-  static constexpr bool kQuantized = true;
-};
-struct Int8Row {
-  static F32x16 Values(const uint8_t* row, int64_t i, F32x16 scale, F32x16 offset) {
-    return Fma(ToFloat(ExpandBytes(row + i)), scale, offset);
-  }
-  static constexpr bool kQuantized = true;
-};
-template <class T>
-struct FloatRow {
-  static F32x16 Values(const uint8_t* row, int64_t i, F32x16, F32x16) {
-    return Widen(reinterpret_cast<const T*>(row) + i);
-  }
-  static constexpr bool kQuantized = false;
-};
-
-/// Those of V's 16 positions, as floats.
-template <class Row>
-struct ValueScales {
-  float scale[16] = {};
-  float offset[16] = {};
-
-  explicit ValueScales(const KvRows& rows) {
-    if constexpr (Row::kQuantized) {
-      const KvScales scales = KvScales::Of(rows);
-      Store(scale, scales.scale);
-      Store(offset, scales.offset);
-    }
-  }
-};
-
 /// V of a page into [64][32] per 32 channels. The last values of a row may be any where 16 does not
 /// divide head_dim.
-template <class Row>
+template <class T>
 void LoadValues(const KvRows& rows, float* out, int64_t panel_stride) {
-  const ValueScales<Row> scales(rows);
   for (int64_t p = 0; p < rows.count; ++p) {
-    const uint8_t* row = rows.values + p * rows.row_bytes;
-    const F32x16 scale = Set(scales.scale[p]);
-    const F32x16 offset = Set(scales.offset[p]);
+    const auto* row = reinterpret_cast<const T*>(rows.values + p * rows.row_bytes);
     for (int64_t i = 0; i < rows.head_dim; i += 16) {
       Store(out + i / kPanelOutputs * panel_stride + p * kPanelOutputs + i % kPanelOutputs,
-            Row::Values(row, i, scale, offset));
+            Widen(row + i));
     }
   }
 }

@@ -15,44 +15,36 @@ namespace {
 
 void PutHalf(Half value, std::byte* to) { std::memcpy(to, &value, sizeof(value)); }
 
-/// Where a row's scale and its zero point or offset are stored.
-struct ScaleTarget {
-  std::byte* scale;
-  std::byte* zero;
-};
-
-void EncodeQuantized(const KernelTable& kernels, const quant::KvFormat& format, float clip,
-                     const float* x, int64_t n, std::byte* row, ScaleTarget to) {
-  const int bits = quant::KvStorageBits(format.storage);
+/// A row's codes, its scale, and its zero or offset, into a page; `clip` is the ratio of the row's
+/// head, `codes` scratch.
+void PutQuantized(const KernelTable& kernels, const KvPageLayout& layout, const KvRow& row,
+                  float clip, const float* x, uint8_t* codes, std::byte* page) {
+  const int64_t n = layout.head_dim;
   float low = 0.0f;
   float high = 0.0f;
   kernels.range(x, n, &low, &high);
-  const quant::KvGrid grid = quant::FitKvGrid(format.offset, low, high, clip, bits);
-  kernels.quantize_kv(x, n, {grid.base, grid.inv, grid.zero, grid.high_code}, bits == 4,
-                      reinterpret_cast<uint8_t*>(row));
-  PutHalf(grid.scale, to.scale);
-  PutHalf(grid.offset, to.zero);
+  const quant::KvGrid grid =
+      quant::FitKvGrid(layout.format.offset, low, high, clip, layout.format.CodeBits());
+  kernels.quantize_kv(x, n, {grid.base, grid.inv, grid.zero, grid.high_code}, codes);
+  std::fill(codes + n, codes + layout.PaddedCodes(), uint8_t{0});
+  layout.PutCodes(row, codes, page);
+  PutHalf(grid.scale, page + layout.ScaleOffset(row));
+  PutHalf(grid.offset, page + layout.ZeroOffset(row));
 }
 
-/// A row's bytes as a page stores them (kv_page.h); `clip` is the ratio of the row's head.
-void EncodeRow(const KernelTable& kernels, const quant::KvFormat& format, float clip,
-               const float* x, int64_t n, std::byte* row, ScaleTarget to) {
-  switch (format.storage) {
-    case quant::KvStorage::kInt4:
-    case quant::KvStorage::kInt8:
-      return EncodeQuantized(kernels, format, clip, x, n, row, to);
-    case quant::KvStorage::kBF16:
-      for (int64_t i = 0; i < n; ++i) {
-        const BFloat16 value = ToBFloat16(x[i]);
-        std::memcpy(row + 2 * i, &value, sizeof(value));
-      }
-      return;
-    case quant::KvStorage::kF16:
-      for (int64_t i = 0; i < n; ++i) PutHalf(ToHalf(x[i]), row + 2 * i);
-      return;
-    case quant::KvStorage::kF32:
-      std::memcpy(row, x, static_cast<size_t>(n) * sizeof(float));
-      return;
+/// A row's floats as a page stores them.
+void EncodeFloats(quant::KvStorage storage, const float* x, int64_t n, std::byte* row) {
+  if (storage == quant::KvStorage::kF32) {
+    std::memcpy(row, x, static_cast<size_t>(n) * sizeof(float));
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    if (storage == quant::KvStorage::kF16) {
+      PutHalf(ToHalf(x[i]), row + 2 * i);
+    } else {
+      const BFloat16 value = ToBFloat16(x[i]);
+      std::memcpy(row + 2 * i, &value, sizeof(value));
+    }
   }
 }
 
@@ -80,14 +72,18 @@ struct TokenRow {
   const float* cos;  ///< [2][rotary_dim / 2] of the position: cos, then sin
   int64_t rotary_dim;
   float* scratch;      ///< [head_dim]
-  std::byte* encoded;  ///< [RowBytes]
+  std::byte* encoded;  ///< [RowBytes], or [PaddedCodes]
 
   void Put(const KvPlace& to, int which, int64_t head, const float* values) const {
     const KvPageLayout& layout = to.layout;
     const KvRow row{which, head, to.position};
     const float clip = layout.format.ClipOf(static_cast<size_t>(which), head);
-    EncodeRow(context.kernels, layout.format, clip, values, shape.head_dim, encoded,
-              {to.page + layout.ScaleOffset(row), to.page + layout.ZeroOffset(row)});
+    if (layout.quantized()) {
+      PutQuantized(context.kernels, layout, row, clip, values, reinterpret_cast<uint8_t*>(encoded),
+                   to.page);
+      return;
+    }
+    EncodeFloats(layout.storage(), values, shape.head_dim, encoded);
     layout.PutRow(row, {encoded, static_cast<size_t>(layout.RowBytes())}, to.page);
   }
   void Normalize(const DeviceBuffer* weight, float* head) const {
@@ -121,6 +117,7 @@ struct TokenRow {
   }
   void FakeQuantize(size_t which, int64_t kv_head, float* head) const {
     const quant::KvFormat& format = kv.layout.format;
+    if (kv.layout.quantized()) return;  // its codes say the same
     quant::FakeQuantizeKv(format, format.ClipOf(which, kv_head), HeadAt(head));
   }
 
@@ -156,7 +153,7 @@ struct TokenRow {
 /// A head's values, and its bytes in the widest storage.
 struct RowScratch {
   explicit RowScratch(int64_t head_dim)
-      : values_at(plan.Add<float>(head_dim)), encoded_at(plan.Add<float>(head_dim)) {}
+      : values_at(plan.Add<float>(head_dim)), encoded_at(plan.Add<float>(head_dim + 32)) {}
   ScratchPlan plan;
   size_t values_at;
   size_t encoded_at;

@@ -129,22 +129,18 @@ void Range(const float* x, int64_t n, float* low, float* high) {
   *high = MaxLane(highest);
 }
 
-void QuantizeKv(const float* x, int64_t n, const KvCodeGrid& grid, bool nibbles, uint8_t* codes) {
+void QuantizeKv(const float* x, int64_t n, const KvCodeGrid& grid, uint8_t* codes) {
   const F32x16 lowest = Set(-grid.zero);
   const F32x16 highest = Set(grid.high - grid.zero);
   ForLanes(n, [&](int64_t i, int64_t lanes) {
     const F32x16 from_base = Sub(LoadFirst(x + i, lanes), Set(grid.base));
     const F32x16 value = NanToZero(Mul(from_base, Set(grid.inv)));
-    const I32x16 code = RoundToInt(Add(Min(Max(value, lowest), highest), Zero()));
-    uint8_t bytes[16];
-    StoreLowBytes(bytes, AddInt(code, SetInt(static_cast<int32_t>(grid.zero))));
-    if (!nibbles) {
-      __builtin_memcpy(codes + i, bytes, static_cast<uint64_t>(lanes));
-      return;
-    }
-    for (int64_t j = 0; j < lanes; j += 2) {
-      codes[(i + j) / 2] = static_cast<uint8_t>(bytes[j] | bytes[j + 1] << 4);
-    }
+    const I32x16 rounded = RoundToInt(Add(Min(Max(value, lowest), highest), Zero()));
+    const I32x16 code = AddInt(rounded, SetInt(static_cast<int32_t>(grid.zero)));
+    if (lanes == 16) return StoreLowBytes(codes + i, code);
+    uint8_t last[16];
+    StoreLowBytes(last, code);
+    __builtin_memcpy(codes + i, last, static_cast<uint64_t>(lanes));
   });
 }
 

@@ -17,6 +17,7 @@ constexpr int kIntegerRows = 4;
 constexpr int kIntegerVectors = 1;
 constexpr int kDoubleRows = 2;
 constexpr int kDecodeRows = 1;
+constexpr int kCodeRows = 2;
 constexpr int kVectors = 1;
 constexpr int kFewRows = 1;
 constexpr int kFewRowsVectors = 2;
@@ -141,6 +142,14 @@ inline I32x16 SixteenthOf(I32x16 x) {
   return {_mm256_srai_epi32(x.a, 4), _mm256_srai_epi32(x.b, 4)};
 }
 inline I32x16 HalveInt(I32x16 x) { return {_mm256_srai_epi32(x.a, 1), _mm256_srai_epi32(x.b, 1)}; }
+template <int kBits>
+inline I32x16 ShiftLeft(I32x16 x) {
+  return {_mm256_slli_epi32(x.a, kBits), _mm256_slli_epi32(x.b, kBits)};
+}
+template <int kBits>
+inline I32x16 ShiftRight(I32x16 x) {
+  return {_mm256_srai_epi32(x.a, kBits), _mm256_srai_epi32(x.b, kBits)};
+}
 inline F32x16 ToFloat(I32x16 x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 inline I32x16 RoundToInt(F32x16 x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
 inline F32x16 PowerOfTwo(I32x16 n) {
@@ -156,6 +165,10 @@ inline I32x16 SetFourBytes(const int8_t* p) {
   int32_t four;
   __builtin_memcpy(&four, p, 4);
   return SetInt(four);
+}
+inline I32x16 DotWords(I32x16 sum, I32x16 w, I32x16 x) {
+  return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(w.a, x.a)),
+          _mm256_add_epi32(sum.b, _mm256_madd_epi16(w.b, x.b))};
 }
 inline I32x16 LowNibbles(I32x16 w) {
   const __m256i mask = _mm256_set1_epi8(15);
@@ -203,14 +216,6 @@ template <int kShift>
 inline F32x16 ByteValue(I32x16 w) {
   return FieldValue<kShift, 8>(w);
 }
-template <int kShift>
-inline F32x16 NibbleCode(I32x16 w) {
-  return ToFloat(Field<kShift, 4>(w));
-}
-template <int kShift>
-inline F32x16 ByteCode(I32x16 w) {
-  return ToFloat(Field<kShift, 8>(w));
-}
 template <class T>
 inline __m256 HalfOfWord8(__m256i w, bool high) {
   if constexpr (__is_same(T, BFloat16)) {
@@ -229,37 +234,6 @@ inline F32x16 HalfOfWord(I32x16 w) {
 }
 inline F32x16 AsFloats(I32x16 w) { return {_mm256_castsi256_ps(w.a), _mm256_castsi256_ps(w.b)}; }
 
-struct NibbleTable {  // no table of 16 fits a register here: computed
-  __m256 scale, offset;
-};
-inline NibbleTable MakeNibbleTable(float scale, float offset) {
-  return {_mm256_set1_ps(scale), _mm256_set1_ps(offset)};
-}
-inline __m256 ScaleCode8(NibbleTable table, __m256i code) {
-  return _mm256_fmadd_ps(_mm256_cvtepi32_ps(code), table.scale, table.offset);
-}
-template <int kShift>
-inline F32x16 LookUp(NibbleTable table, I32x16 w) {
-  const __m256i mask = _mm256_set1_epi32(15);
-  return {ScaleCode8(table, _mm256_and_si256(_mm256_srli_epi32(w.a, kShift), mask)),
-          ScaleCode8(table, _mm256_and_si256(_mm256_srli_epi32(w.b, kShift), mask))};
-}
-inline I32x16 ExpandShorts(const uint8_t* p) {
-  return {_mm256_cvtepu16_epi32(_mm_loadu_si128(As128(p))),
-          _mm256_cvtepu16_epi32(_mm_loadu_si128(As128(p + 16)))};
-}
-inline __m256i ExpandNibbles8(const uint8_t* p) {
-  int32_t four;
-  __builtin_memcpy(&four, p, 4);
-  const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
-  return _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(four), shifts),
-                          _mm256_set1_epi32(15));
-}
-inline I32x16 ExpandNibbles(const uint8_t* p) { return {ExpandNibbles8(p), ExpandNibbles8(p + 4)}; }
-inline I32x16 ExpandBytes(const uint8_t* p) {
-  return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(As128(p))),
-          _mm256_cvtepu8_epi32(_mm_loadl_epi64(As128(p + 8)))};
-}
 inline void StoreLowBytes(void* p, I32x16 x) {
   const __m256i mask = _mm256_set1_epi32(255);
   const __m256i words = _mm256_packus_epi32(_mm256_and_si256(x.a, mask),

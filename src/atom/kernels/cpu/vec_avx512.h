@@ -33,6 +33,7 @@ constexpr int kIntegerRows = 6;
 constexpr int kIntegerVectors = 4;
 constexpr int kDoubleRows = 6;
 constexpr int kDecodeRows = 4;
+constexpr int kCodeRows = 4;
 constexpr int kVectors = 2;
 constexpr int kFewRows = 4;
 constexpr int kFewRowsVectors = 4;
@@ -129,6 +130,15 @@ inline I32x16 MulInt(I32x16 a, I32x16 b) { return {_mm512_mullo_epi32(a.v, b.v)}
 inline void StoreInts(void* p, I32x16 a) { _mm512_storeu_si512(p, a.v); }
 inline I32x16 HalveInt(I32x16 a) { return {_mm512_srai_epi32(a.v, 1)}; }     // rounds down
 inline I32x16 SixteenthOf(I32x16 a) { return {_mm512_srai_epi32(a.v, 4)}; }  // likewise
+/// Each lane times, or divided by, a power of two; ShiftRight rounds down.
+template <int kBits>
+inline I32x16 ShiftLeft(I32x16 a) {
+  return {_mm512_slli_epi32(a.v, kBits)};
+}
+template <int kBits>
+inline I32x16 ShiftRight(I32x16 a) {
+  return {_mm512_srai_epi32(a.v, kBits)};
+}
 inline F32x16 ToFloat(I32x16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 /// Half to even.
 inline I32x16 RoundToInt(F32x16 a) { return {_mm512_cvtps_epi32(a.v)}; }
@@ -150,6 +160,10 @@ inline I32x16 SetFourBytes(const int8_t* p) {
 inline I32x16 DotBytes(I32x16 sum, I32x16 w, I32x16 x) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(w.v), "v"(x.v));
   return sum;
+}
+/// sum += Σ of 2 products of signed 16-bit words in each lane.
+inline I32x16 DotWords(I32x16 sum, I32x16 w, I32x16 x) {
+  return {_mm512_dpwssd_epi32(sum.v, w.v, x.v)};
 }
 /// The same for w <= 15.
 inline I32x16 DotNibbles(I32x16 sum, I32x16 w, I32x16 x) { return DotBytes(sum, w, x); }
@@ -181,17 +195,6 @@ inline F32x16 ByteValue(I32x16 w) {
   const __m512i byte = _mm512_and_si512(_mm512_srli_epi32(w.v, kShift), _mm512_set1_epi32(255));
   return {_mm512_cvtepi32_ps(_mm512_sub_epi32(byte, _mm512_set1_epi32(128)))};
 }
-/// The same as they are.
-template <int kShift>
-inline F32x16 NibbleCode(I32x16 w) {
-  const __m512 codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  return {_mm512_permutexvar_ps(_mm512_srli_epi32(w.v, kShift), codes)};
-}
-template <int kShift>
-inline F32x16 ByteCode(I32x16 w) {
-  return {
-      _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(w.v, kShift), _mm512_set1_epi32(255)))};
-}
 /// Each lane's low (kHigh = 0) or high 16 bits as a value of T.
 template <class T, int kHigh>
 inline F32x16 HalfOfWord(I32x16 w) {
@@ -205,32 +208,6 @@ inline F32x16 HalfOfWord(I32x16 w) {
 }
 inline F32x16 AsFloats(I32x16 w) { return {_mm512_castsi512_ps(w.v)}; }
 
-/// scale * code + offset of the 16 codes of 4 bits, rounded once.
-struct NibbleTable {
-  __m512 values;
-};
-inline NibbleTable MakeNibbleTable(float scale, float offset) {
-  const __m512 codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  return {_mm512_fmadd_ps(codes, _mm512_set1_ps(scale), _mm512_set1_ps(offset))};
-}
-/// Of the nibble at bit `kShift` of each lane.
-template <int kShift>
-inline F32x16 LookUp(NibbleTable table, I32x16 w) {
-  return {_mm512_permutexvar_ps(_mm512_srli_epi32(w.v, kShift), table.values)};
-}
-/// 16 words of 16 bits, from 32 bytes.
-inline I32x16 ExpandShorts(const uint8_t* p) {
-  return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
-}
-/// 16 nibbles, low one first, from 8 bytes.
-inline I32x16 ExpandNibbles(const uint8_t* p) {
-  const __m512i pairs = _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-  const __m512i spread = _mm512_or_si512(pairs, _mm512_slli_epi64(pairs, 28));
-  return {_mm512_and_si512(spread, _mm512_set1_epi32(15))};
-}
-inline I32x16 ExpandBytes(const uint8_t* p) {
-  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
-}
 /// The low byte of each lane.
 inline void StoreLowBytes(void* p, I32x16 a) {
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));

@@ -14,6 +14,7 @@ constexpr int kIntegerRows = 2;
 constexpr int kIntegerVectors = 1;
 constexpr int kDoubleRows = 1;
 constexpr int kDecodeRows = 1;
+constexpr int kCodeRows = 1;
 constexpr int kVectors = 1;
 constexpr int kFewRows = 1;
 constexpr int kFewRowsVectors = 1;
@@ -176,6 +177,14 @@ inline I32x16 SixteenthOf(const I32x16& x) {
 inline I32x16 HalveInt(const I32x16& x) {
   return Ints([&](int i) { return x.v[i] >> 1; });
 }
+template <int kBits>
+inline I32x16 ShiftLeft(const I32x16& x) {
+  return Ints([&](int i) { return WrappingMul(x.v[i], 1 << kBits); });
+}
+template <int kBits>
+inline I32x16 ShiftRight(const I32x16& x) {
+  return Ints([&](int i) { return x.v[i] >> kBits; });
+}
 inline F32x16 ToFloat(const I32x16& x) {
   return Floats([&](int i) { return static_cast<float>(x.v[i]); });
 }
@@ -210,6 +219,15 @@ inline I32x16 DotBytes(const I32x16& sum, const I32x16& w, const I32x16& x) {
 }
 inline I32x16 DotNibbles(const I32x16& sum, const I32x16& w, const I32x16& x) {
   return DotBytes(sum, w, x);
+}
+inline I32x16 DotWords(const I32x16& sum, const I32x16& w, const I32x16& x) {
+  return Ints([&](int i) {
+    const auto a = static_cast<uint32_t>(w.v[i]);
+    const auto b = static_cast<uint32_t>(x.v[i]);
+    const int32_t low = static_cast<int16_t>(a) * static_cast<int16_t>(b);
+    const int32_t high = static_cast<int16_t>(a >> 16) * static_cast<int16_t>(b >> 16);
+    return WrappingAdd(sum.v[i], WrappingAdd(low, high));
+  });
 }
 inline I32x16 LowNibbles(const I32x16& w) {
   return Ints([&](int i) { return w.v[i] & 0x0f0f0f0f; });
@@ -249,14 +267,6 @@ template <int kShift>
 inline F32x16 ByteValue(const I32x16& w) {
   return Floats([&](int i) { return static_cast<float>((w.v[i] >> kShift & 255) - 128); });
 }
-template <int kShift>
-inline F32x16 NibbleCode(const I32x16& w) {
-  return Floats([&](int i) { return static_cast<float>(w.v[i] >> kShift & 15); });
-}
-template <int kShift>
-inline F32x16 ByteCode(const I32x16& w) {
-  return Floats([&](int i) { return static_cast<float>(w.v[i] >> kShift & 255); });
-}
 template <class T, int kHigh>
 inline F32x16 HalfOfWord(const I32x16& w) {
   return Floats([&](int i) {
@@ -266,26 +276,6 @@ inline F32x16 HalfOfWord(const I32x16& w) {
 }
 inline F32x16 AsFloats(const I32x16& w) {
   return Floats([&](int i) { return FromBits(static_cast<uint32_t>(w.v[i])); });
-}
-struct NibbleTable {
-  float scale;
-  float offset;
-};
-inline NibbleTable MakeNibbleTable(float scale, float offset) { return {scale, offset}; }
-template <int kShift>
-inline F32x16 LookUp(const NibbleTable& table, const I32x16& w) {
-  return Floats([&](int i) {
-    return __builtin_fmaf(static_cast<float>(w.v[i] >> kShift & 15), table.scale, table.offset);
-  });
-}
-inline I32x16 ExpandShorts(const uint8_t* p) {
-  return Ints([&](int i) { return int32_t{p[2 * i]} | int32_t{p[2 * i + 1]} << 8; });
-}
-inline I32x16 ExpandNibbles(const uint8_t* p) {
-  return Ints([&](int i) { return p[i / 2] >> (4 * (i % 2)) & 15; });
-}
-inline I32x16 ExpandBytes(const uint8_t* p) {
-  return Ints([&](int i) { return int32_t{p[i]}; });
 }
 inline void StoreLowBytes(void* p, const I32x16& x) {
   for (int i = 0; i < 16; ++i) static_cast<uint8_t*>(p)[i] = static_cast<uint8_t>(x.v[i]);

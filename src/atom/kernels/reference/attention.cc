@@ -14,38 +14,36 @@ namespace {
 
 constexpr int64_t kTilePositions = 64;
 
-/// One KV head of one sequence: [length][head_dim] each; 0 where nothing reads.
-struct Rows {
-  std::vector<float> keys;
-  std::vector<float> values;
+/// One KV head of one sequence, from its pages, of which the first is the sequence's
+/// `first_page`-th.
+struct Pages {
+  const ReferenceKvLayer* layer = nullptr;
+  int64_t kv_head = 0;
+  std::span<const int32_t> numbers = {};
+  int64_t first_page = 0;
+
+  int64_t Slot(int64_t position) const {
+    const auto page = static_cast<size_t>(position / kPagePositions - first_page);
+    return numbers[page] * kPagePositions + position % kPagePositions;
+  }
+  std::span<const float> Key(int64_t position) const { return layer->Key(Slot(position), kv_head); }
+  std::span<const float> Value(int64_t position) const {
+    return layer->Value(Slot(position), kv_head);
+  }
+  /// Of K (0) or V (1).
+  CodedRow Codes(int64_t which, int64_t position) const {
+    return layer->Codes(which, Slot(position), kv_head);
+  }
+  bool coded() const { return layer->shape().format.CodeBits() != 0; }
 };
 
-/// The positions [begin, length), from pages of which the first is the sequence's `first_page`-th.
-Rows ReadRows(const ReferenceKvLayer& kv, int64_t kv_head, std::span<const int32_t> pages,
-              int64_t first_page, int64_t begin, int64_t length) {
-  const auto size = static_cast<size_t>(length * kv.shape().head_dim);
-  Rows history{std::vector<float>(size), std::vector<float>(size)};
-  for (int64_t position = begin; position < length; ++position) {
-    const auto page = static_cast<size_t>(position / kPagePositions - first_page);
-    const int64_t slot = pages[page] * kPagePositions + position % kPagePositions;
-    const int64_t first = position * kv.shape().head_dim;
-    std::ranges::copy(kv.Key(slot, kv_head), history.keys.begin() + first);
-    std::ranges::copy(kv.Value(slot, kv_head), history.values.begin() + first);
-  }
-  return history;
-}
-
-/// What the queries of a chunk read: quantized positions, and the newest ones as fp16.
+/// What the queries of a sequence read: the positions as the format keeps them, and the newest ones
+/// as fp16.
 struct History {
   quant::KvFormat format;
   std::vector<float> mean;  ///< what all keys lack, where it does not cancel; or empty
-  Rows quantized;
-  Rows exact;  ///< empty without an exact window
-
-  /// What a query at `position` reads of position j.
-  const Rows& Of(int64_t position, int64_t j) const {
-    return j >= format.FirstExact(position) ? exact : quantized;
-  }
+  Pages kept;
+  Pages exact;  ///< without a layer where there is no exact window
 };
 
 /// Part s of a list in CSR.
@@ -65,25 +63,51 @@ std::vector<float> MeanToRestore(const KvShape& kv, int64_t kv_head, const Atten
   return mean;
 }
 
-/// Of a sequence of the step, from the first position on that one of its queries sees.
-History ReadHistory(const KvLayer& kv, int64_t kv_head, const StepView& step, size_t s,
-                    const AttentionShape& shape) {
-  const int64_t first = step.positions[static_cast<size_t>(step.query_starts[s])];
-  const int64_t seen = shape.FirstVisible(first);
-  const int64_t length = step.kv_lengths[s];
+History HistoryOf(const KvLayer& kv, int64_t kv_head, const StepView& step, size_t s,
+                  const AttentionShape& shape) {
   const std::span<const int32_t> pages = PartOf(step.pages, step.page_starts, s);
   History history{.format = kv.shape().format,
                   .mean = MeanToRestore(kv.shape(), kv_head, shape),
-                  .quantized = ReadRows(ReferenceKvLayer::Of(kv), kv_head, pages, 0, seen, length),
+                  .kept = {&ReferenceKvLayer::Of(kv), kv_head, pages, 0},
                   .exact = {}};
   if (history.format.exact_window == 0) return history;
   // Exact pages lie beside the last ones, some of which may not be used yet.
   const std::span<const int32_t> exact = PartOf(step.exact_pages, step.exact_starts, s);
-  history.exact =
-      ReadRows(ReferenceKvLayer::ExactOf(kv), kv_head, exact, std::ssize(pages) - std::ssize(exact),
-               std::max(seen, history.format.FirstExact(first)), length);
+  history.exact = {&ReferenceKvLayer::ExactOf(kv), kv_head, exact,
+                   std::ssize(pages) - std::ssize(exact)};
   return history;
 }
+
+/// A query: as it is, and in integers.
+struct Query {
+  std::span<const float> q;
+  float of_mean = 0.0f;  ///< q · mean of the keys
+  std::vector<int32_t> codes;
+  float scale = 1.0f;
+  float sum = 0.0f;  ///< of codes
+
+  Query(std::span<const float> values, const History& history) : q(values) {
+    const auto d = static_cast<int64_t>(q.size());
+    if (!history.mean.empty()) of_mean = FmaChain(q.data(), history.mean.data(), d);
+    if (history.kept.coded()) Encode();
+  }
+
+ private:
+  void Encode() {
+    float largest = 0.0f;
+    for (const float x : q) largest = std::max(largest, std::isnan(x) ? 0.0f : std::abs(x));
+    scale = std::clamp(largest, 0x1p-60f, 0x1p60f) / kMostQuery;
+    const float inv = 1.0f / scale;
+    int32_t total = 0;
+    for (const float x : q) {
+      const float value = std::isnan(x) ? 0.0f : std::clamp(x * inv, -kMostQuery, kMostQuery);
+      codes.push_back(static_cast<int32_t>(std::nearbyint(value)));
+      total += codes.back();
+    }
+    sum = static_cast<float>(total);
+  }
+  static constexpr float kMostQuery = 8191.0f;
+};
 
 /// A softmax in progress: Σ exp(s − max) and Σ exp(s − max) · v over the positions seen so far.
 struct Partial {
@@ -93,25 +117,89 @@ struct Partial {
   std::vector<float> out;
 };
 
-/// The `count` positions from `first` on, by themselves, for a query at `position`.
-Partial AttendTile(const AttentionShape& shape, std::span<const float> q, const History& history,
-                   int64_t position, int64_t first, int64_t count) {
-  const auto d = static_cast<int64_t>(q.size());
-  const float divisor = shape.ScoreDivisor();
-  const float of_mean = history.mean.empty() ? 0.0f : FmaChain(q.data(), history.mean.data(), d);
-  float scores[kTilePositions];
-  Partial tile(q.size());
-  for (int64_t j = 0; j < count; ++j) {
-    const float* key = history.Of(position, first + j).keys.data() + (first + j) * d;
-    scores[j] = (FmaChain(q.data(), key, d) + of_mean) / divisor;
-    if (shape.softcap != 0.0f) scores[j] = shape.softcap * Tanh(scores[j] / shape.softcap);
-    tile.max = std::max(tile.max, scores[j]);
+float Capped(const AttentionShape& shape, float score) {
+  return shape.softcap == 0.0f ? score : shape.softcap * Tanh(score / shape.softcap);
+}
+
+/// Positions [first, end) of one tile by themselves, of floats.
+Partial AttendFloats(const AttentionShape& shape, const Query& query, const Pages& pages,
+                     int64_t first, int64_t end) {
+  const auto d = static_cast<int64_t>(query.q.size());
+  std::vector<float> scores;
+  Partial tile(query.q.size());
+  for (int64_t j = first; j < end; ++j) {
+    const float dot = FmaChain(query.q.data(), pages.Key(j).data(), d);
+    scores.push_back(Capped(shape, (dot + query.of_mean) / shape.ScoreDivisor()));
+    tile.max = std::max(tile.max, scores.back());
   }
-  for (int64_t j = 0; j < count; ++j) {
-    const float p = Exp(scores[j] - tile.max);
-    const float* value = history.Of(position, first + j).values.data() + (first + j) * d;
+  for (int64_t j = first; j < end; ++j) {
+    const float p = Exp(scores[static_cast<size_t>(j - first)] - tile.max);
     tile.sum += p;
-    FmaEach(p, value, d, tile.out.data());
+    FmaEach(p, pages.Value(j).data(), d, tile.out.data());
+  }
+  return tile;
+}
+
+/// A sum over a tile's positions: 16 lanes, position j in lane j mod 16, added pairwise at the end.
+struct LaneSum {
+  float lanes[16] = {};
+  float Total() const {
+    float sums[16];
+    std::copy_n(lanes, 16, sums);
+    for (int half = 8; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+    }
+    return sums[0];
+  }
+};
+
+/// The scores of positions [first, end) of codes.
+std::vector<float> CodeScores(const AttentionShape& shape, const Query& query, const Pages& pages,
+                              int64_t first, int64_t end) {
+  const float factor = query.scale / shape.ScoreDivisor();
+  const float mean = query.of_mean / shape.ScoreDivisor();
+  std::vector<float> scores;
+  for (int64_t j = first; j < end; ++j) {
+    const CodedRow key = pages.Codes(0, j);
+    int32_t dot = 0;
+    for (size_t i = 0; i < key.codes.size(); ++i) dot += query.codes[i] * int32_t{key.codes[i]};
+    const float product = std::fma(key.scale, static_cast<float>(dot), key.offset * query.sum);
+    scores.push_back(Capped(shape, std::fma(product, factor, mean)));
+  }
+  return scores;
+}
+
+/// Positions [first, end) of one tile by themselves, of codes.
+Partial AttendCodes(const AttentionShape& shape, const Query& query, const Pages& pages,
+                    int64_t first, int64_t end) {
+  constexpr float kMostWeight = 16383.0f;
+  const std::vector<float> scores = CodeScores(shape, query, pages, first, end);
+  Partial tile(query.q.size());
+  for (const float score : scores) tile.max = std::max(tile.max, score);
+  LaneSum sum, base;
+  std::vector<float> weights;
+  float heaviest = 0.0f;
+  for (int64_t j = first; j < end; ++j) {
+    const float p = Exp(scores[static_cast<size_t>(j - first)] - tile.max);
+    const CodedRow value = pages.Codes(1, j);
+    sum.lanes[j % 16] += p;
+    base.lanes[j % 16] = std::fma(p, value.offset, base.lanes[j % 16]);
+    const float weight = p * value.scale;
+    weights.push_back(std::isnan(weight) ? 0.0f : weight);
+    heaviest = std::max(heaviest, weights.back());
+  }
+  tile.sum = sum.Total();
+  const float scale = std::max(heaviest * (1.0f / kMostWeight), 0x1p-100f);
+  const float inv = 1.0f / scale;
+  std::vector<int32_t> sums(query.q.size());
+  for (int64_t j = first; j < end; ++j) {
+    const CodedRow value = pages.Codes(1, j);
+    const float weight = weights[static_cast<size_t>(j - first)];
+    const auto code = static_cast<int32_t>(std::nearbyint(weight * inv));
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += code * int32_t{value.codes[i]};
+  }
+  for (size_t i = 0; i < sums.size(); ++i) {
+    tile.out[i] = std::fma(scale, static_cast<float>(sums[i]), base.Total());
   }
   return tile;
 }
@@ -127,14 +215,23 @@ void Merge(const Partial& tile, Partial& all) {
   }
 }
 
-/// One query over all positions that it sees; tiles lie at absolute positions.
+/// One query over all positions that it sees; tiles lie at absolute positions, and one of which it
+/// reads some exactly is two.
 void Attend(const AttentionShape& shape, std::span<const float> q, const History& history,
             int64_t position, std::span<float> out) {
+  const Query query(q, history);
   const int64_t end = position + 1;
+  const int64_t exact_from = history.format.FirstExact(position);
   Partial all(q.size());
   for (int64_t first = shape.FirstVisible(position); first < end;) {
-    const int64_t next = std::min(first / kTilePositions * kTilePositions + kTilePositions, end);
-    Merge(AttendTile(shape, q, history, position, first, next - first), all);
+    int64_t next = std::min(first / kTilePositions * kTilePositions + kTilePositions, end);
+    if (first >= exact_from) {
+      Merge(AttendFloats(shape, query, history.exact, first, next), all);
+    } else {
+      next = std::min(next, exact_from);
+      const bool coded = history.kept.coded();
+      Merge((coded ? AttendCodes : AttendFloats)(shape, query, history.kept, first, next), all);
+    }
     first = next;
   }
   for (size_t i = 0; i < out.size(); ++i) out[i] = all.out[i] / all.sum;
@@ -156,7 +253,7 @@ void ReferenceBackend::Attention(const DeviceTensor& qkv, const AttentionShape& 
     const int64_t sequence = task / shape.kv_heads;
     const int64_t kv_head = task % shape.kv_heads;
     const auto s = static_cast<size_t>(sequence);
-    const History history = ReadHistory(kv, kv_head, step(), s, shape);
+    const History history = HistoryOf(kv, kv_head, step(), s, shape);
     for (int64_t row = step().query_starts[s]; row < step().query_starts[s + 1]; ++row) {
       const int64_t position = step().positions[static_cast<size_t>(row)];
       for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {

@@ -1,6 +1,7 @@
 #include "atom/kernels/reference/reference_kv_layer.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "atom/core/check.h"
 #include "atom/core/half.h"
@@ -9,30 +10,14 @@
 #include "atom/quant/kv_quant.h"
 
 namespace atom::kernels::reference {
-namespace {
-
-/// Codes and back: one scale and one zero point or offset, both stored as fp16.
-void StoreThroughCodes(const quant::KvFormat& format, float clip, std::span<const float> values,
-                       std::span<float> row) {
-  std::vector<uint8_t> codes(values.size());
-  const int bits = quant::KvStorageBits(format.storage);
-  if (format.offset == quant::KvOffset::kFloat) {
-    const quant::OffsetScale group = quant::QuantizeWithOffset(values, clip, bits, codes);
-    std::ranges::transform(codes, row.begin(), [&](uint8_t code) { return group.Value(code); });
-    return;
-  }
-  const quant::AsymmetricScale group = quant::QuantizeAsymmetric(values, clip, bits, codes);
-  const float scale = ToFloat(group.scale);
-  const float zero = ToFloat(ToHalf(static_cast<float>(group.zero)));
-  for (size_t i = 0; i < row.size(); ++i) row[i] = scale * (static_cast<float>(codes[i]) - zero);
-}
-
-}  // namespace
-
 ReferenceKvLayer::ReferenceKvLayer(const KvShape& kv_shape, int64_t page_count)
     : KvLayer(kv_shape, page_count),
       data_(static_cast<size_t>(2 * page_count * kPagePositions * kv_shape.kv_heads *
-                                kv_shape.head_dim)) {}
+                                kv_shape.head_dim)) {
+  if (kv_shape.format.CodeBits() == 0) return;
+  codes_.resize(data_.size());
+  grids_.resize(data_.size() / static_cast<size_t>(kv_shape.head_dim));
+}
 
 const ReferenceKvLayer& ReferenceKvLayer::Of(const KvLayer& layer) {
   const auto* own = dynamic_cast<const ReferenceKvLayer*>(&layer);
@@ -51,21 +36,35 @@ const ReferenceKvLayer& ReferenceKvLayer::ExactOf(const KvLayer& layer) {
   return Of(*layer.exact());
 }
 
-void StoreKvRow(const quant::KvFormat& format, float clip, std::span<const float> values,
-                std::span<float> row) {
-  switch (format.storage) {
-    case quant::KvStorage::kInt4:
-    case quant::KvStorage::kInt8:
-      return StoreThroughCodes(format, clip, values, row);
-    case quant::KvStorage::kBF16:
-      std::ranges::transform(values, row.begin(), [](float x) { return ToFloat(ToBFloat16(x)); });
-      return;
-    case quant::KvStorage::kF16:
-      std::ranges::transform(values, row.begin(), [](float x) { return ToFloat(ToHalf(x)); });
-      return;
-    case quant::KvStorage::kF32:
-      std::ranges::copy(values, row.begin());
-      return;
+/// Codes and back: one scale and one zero point or offset, both stored as fp16.
+void ReferenceKvLayer::StoreCodes(size_t place, float clip, std::span<const float> values) {
+  const quant::KvFormat& format = shape().format;
+  const std::span<uint8_t> codes = std::span(codes_).subspan(place, values.size());
+  const int bits = format.CodeBits();
+  Grid& grid = grids_[place / values.size()];
+  if (format.offset == quant::KvOffset::kFloat) {
+    const quant::OffsetScale group = quant::QuantizeWithOffset(values, clip, bits, codes);
+    grid = {ToFloat(group.scale), ToFloat(group.offset)};
+  } else {
+    const quant::AsymmetricScale group = quant::QuantizeAsymmetric(values, clip, bits, codes);
+    const float scale = ToFloat(group.scale);
+    grid = {scale, 0.0f - scale * static_cast<float>(group.zero)};
+  }
+  for (size_t i = 0; i < values.size(); ++i) {  // the product is exact
+    data_[place + i] = grid.scale * static_cast<float>(codes[i]) + grid.offset;
+  }
+}
+
+void ReferenceKvLayer::Store(int64_t which, int64_t slot, int64_t kv_head, float clip,
+                             std::span<const float> values) {
+  const quant::KvFormat& format = shape().format;
+  if (format.CodeBits() != 0) return StoreCodes(Place(2 * slot + which, kv_head), clip, values);
+  const std::span<float> row = Row(2 * slot + which, kv_head);
+  std::ranges::copy(values, row.begin());
+  if (format.storage == quant::KvStorage::kBF16) {
+    std::ranges::transform(row, row.begin(), [](float x) { return ToFloat(ToBFloat16(x)); });
+  } else if (format.storage == quant::KvStorage::kF16) {
+    std::ranges::transform(row, row.begin(), [](float x) { return ToFloat(ToHalf(x)); });
   }
 }
 

@@ -50,8 +50,9 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
              "{} rotary channels of {}", rope.rotary_dim, shape.head_dim);
   ReferenceKvLayer& own = ReferenceKvLayer::Of(kv);
   const quant::KvFormat& format = kv.shape().format;
-  const bool fake_before = format.fake_bits != 0 && format.fake_before_rope;
-  const bool fake_after = format.fake_bits != 0 && !format.fake_before_rope;
+  const bool fake = format.fake_bits != 0 && format.CodeBits() == 0;  // codes say the same
+  const bool fake_before = fake && format.fake_before_rope;
+  const bool fake_after = fake && !format.fake_before_rope;
   const bool has_exact = format.exact_window > 0;
   ATOM_CHECK(!has_exact || (kv.exact() != nullptr && !step().exact_slots.empty()),
              "an exact window, and exact pages of the {} are missing",
@@ -77,8 +78,7 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
       if (!has_exact) return;
       ReferenceKvLayer& pages = ReferenceKvLayer::Of(*kv.exact());
       const int64_t at = step().exact_slots[static_cast<size_t>(row)];
-      StoreKvRow(pages.shape().format, 1.0f, exact,
-                 key ? pages.Key(at, head) : pages.Value(at, head));
+      pages.Store(key ? 0 : 1, at, head, 1.0f, exact);
     };
     std::vector<float> values(d);
     for (int64_t head = 0; head < shape.kv_heads; ++head) {
@@ -90,13 +90,13 @@ void ReferenceBackend::RopeAppendKv(const DeviceTensor& qkv, const AttentionShap
       quant::TransformKey(format, head, values);
       put_exact(head, true, values);
       if (fake_after) quant::FakeQuantizeKv(format, key_clip, values);
-      StoreKvRow(format, key_clip, values, own.Key(slot, head));
+      own.Store(0, slot, head, key_clip, values);
 
       std::ranges::copy(head_at(shape.heads + shape.kv_heads + head), values.begin());
       put_exact(head, false, values);
       const float value_clip = format.ClipOf(1, head);
-      if (format.fake_bits != 0) quant::FakeQuantizeKv(format, value_clip, values);
-      StoreKvRow(format, value_clip, values, own.Value(slot, head));
+      if (fake) quant::FakeQuantizeKv(format, value_clip, values);
+      own.Store(1, slot, head, value_clip, values);
     }
   });
 }
