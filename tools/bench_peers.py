@@ -204,6 +204,7 @@ def write_model(folder, geometry, layers, file_type):
     if not path.exists():
         import random_gguf  # only here: Atom alone needs no gguf
 
+        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
         random_gguf.write(unfinished, GEOMETRIES[geometry], file_type, layers)
         unfinished.rename(path)
@@ -258,6 +259,15 @@ def executable(path):
     return os.path.abspath(path)
 
 
+def writable(path):
+    """Known before minutes of measuring, not after them."""
+    try:
+        pathlib.Path(path).open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f'"{path}": {error.strerror}') from error
+    return path
+
+
 def positive(text):
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f'"{text}": expected a whole number from 1 on')
@@ -281,7 +291,7 @@ def parse_flags(arguments):
     parser.add_argument("--ik-llama-flags", default="-fa 1 -rtr 1", help='"-fa 1 -rtr 1"')
     parser.add_argument("--models", help="folder of the GGUF files; a temporary one")
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds of one measurement; 900")
-    parser.add_argument("--json", help="write what was measured here")
+    parser.add_argument("--json", type=writable, help="write what was measured here")
     flags = parser.parse_args(arguments)
     if not programs_of(flags):
         parser.error("expected --atom, --llama-bench or --ik-llama-bench")

@@ -10,6 +10,7 @@ import pathlib
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -68,6 +69,20 @@ class BenchPeersTest(unittest.TestCase):
             tool.main(list(arguments))
         self.assertEqual(refused.exception.code, 2)
         return err.getvalue()
+
+    def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(self):
+        message = self.refusal("--atom", self.program("atom", [1.0], ATOM),
+                               "--json", str(self.folder / "none" / "report.json"))  # fmt: skip
+        self.assertIn('report.json": No such file or directory', message)
+        self.assertFalse((self.folder / "calls.txt").exists())
+
+    def test_the_folder_of_models_is_made(self):
+        made = []
+        with unittest.mock.patch.dict(sys.modules, {"random_gguf": unittest.mock.Mock(
+                write=lambda path, *_: (made.append(path.parent.is_dir()), path.touch()))}):  # fmt: skip
+            path = tool.write_model(self.folder / "new" / "models", "tinyllama-1.1b", 2, "Q4_0")
+        self.assertEqual(made, [True])
+        self.assertTrue(pathlib.Path(path).exists())
 
     def test_programs_take_turns_with_their_own_words_for_each_test(self):
         code, _, _, report = self.run_tool(
