@@ -260,9 +260,13 @@ def executable(path):
 
 
 def writable(path):
-    """Known before minutes of measuring, not after them."""
+    """Known before minutes of measuring, not after them; leaves no empty file behind."""
+    file = pathlib.Path(path)
+    was_there = file.exists()
     try:
-        pathlib.Path(path).open("a", encoding="utf-8").close()
+        file.open("a", encoding="utf-8").close()
+        if not was_there:
+            file.unlink()
     except OSError as error:
         raise argparse.ArgumentTypeError(f'"{path}": {error.strerror}') from error
     return path

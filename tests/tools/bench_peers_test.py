@@ -76,6 +76,11 @@ class BenchPeersTest(unittest.TestCase):
         self.assertIn('report.json": No such file or directory', message)
         self.assertFalse((self.folder / "calls.txt").exists())
 
+    def test_a_refusal_leaves_no_empty_report(self):
+        report = self.folder / "report.json"
+        self.refusal("--json", str(report), "--atom", str(self.folder))
+        self.assertFalse(report.exists())
+
     def test_the_folder_of_models_is_made(self):
         made = []
         with unittest.mock.patch.dict(sys.modules, {"random_gguf": unittest.mock.Mock(
