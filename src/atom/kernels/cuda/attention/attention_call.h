@@ -61,6 +61,9 @@ struct DecodeAttention {
   /// Page lists and lengths were complete before the first kernel of this launch's graph; set by
   /// LaunchDecodeAttention. The kernel may then look at them while the one before it still runs.
   bool lists_are_older = false;
+  /// KV heads of a page that are fetched together, and how many times all of them are so many; set
+  /// by decode::Launch.
+  int strand_heads = 1, strands = 0;
   std::byte* counters = nullptr;   ///< DecodeCounterBytes, all 0
   std::byte* workspace = nullptr;  ///< DecodeWorkspaceBytes
 };

@@ -1,4 +1,5 @@
-// Where a warp is in all (sequence, KV head, page) triples, in that order.
+// Where a warp is in all (sequence, KV head, page) triples, in that order; or a team of warps in all
+// (sequence, strand, page) triples, a strand being KV heads side by side (team_shape.cuh).
 #pragma once
 
 #include "atom/kernels/cuda/attention/attention_call.h"
@@ -14,7 +15,7 @@ enum class Role : int {
 };
 
 /// Walks the steps of a stretch. All lanes hold the same values. Page-heads are counted through:
-/// first_index · kv_heads + head · pages + page.
+/// first_index · kv_heads + head · pages + page; of strands likewise.
 ///
 /// A stretch is cut at segments: it has those that begin in it. A last segment of up to `tail`
 /// pages goes with the one before it: alone it would cost its warp a visit of the head, and the
@@ -39,7 +40,7 @@ struct Cursor {
 
   /// Page-head of the head's first page.
   __device__ int Base(const DecodeAttention& call) const {
-    return first_index * call.kv.kv_heads + head * pages;
+    return first_index * call.strands + head * pages;
   }
   /// That of a segment goes with the one before it; `segment`: its first page.
   __device__ bool IsTail(int segment, int tail) const {
@@ -64,7 +65,7 @@ struct Cursor {
     while (high - low > 1) {
       const int step = (high - low + 31) / 32;
       const int probe = min(low + lane * step, high - 1);
-      const bool before = __ldg(call.lists.indptr + probe) * call.kv.kv_heads <= start;
+      const bool before = __ldg(call.lists.indptr + probe) * call.strands <= start;
       const int count = __popc(__ballot_sync(~0u, before));
       const int next = low + (count - 1) * step;
       high = min(next + step, high);
@@ -72,8 +73,8 @@ struct Cursor {
     }
     sequence = low;
     OpenSequence(call);
-    const int inside = start - first_index * call.kv.kv_heads;
-    head = pages > 0 ? inside / pages : call.kv.kv_heads;
+    const int inside = start - first_index * call.strands;
+    head = pages > 0 ? inside / pages : call.strands;
     page = pages > 0 ? inside % pages : 0;
     page = (page + kSegmentPages - 1) / kSegmentPages * kSegmentPages;
     if (IsTail(page, tail)) page = pages;
@@ -88,7 +89,7 @@ struct Cursor {
   /// segments.
   __device__ void Settle(const DecodeAttention& call, int tail) {
     while (true) {
-      if (head >= call.kv.kv_heads) {
+      if (head >= call.strands) {
         if (++sequence >= call.lists.sequences) break;
         head = page = 0;
         OpenSequence(call);

@@ -1,4 +1,5 @@
-// Decode: one query a sequence against its pages. Every warp works alone: it takes stretches of all
+// Decode: one query a sequence against its pages. Every warp works alone (for many KV heads whose
+// pages are small there are teams, team_kernel.cuh): it takes stretches of all
 // (sequence, KV head, page) triples in that order, cut at segments, and has a ring of pages in
 // shared memory that bulk copies fill ahead of it (page_ring.cuh):
 //
@@ -14,6 +15,7 @@
 #include "atom/kernels/cuda/attention/decode/page_ring.cuh"
 #include "atom/kernels/cuda/attention/decode/partials.cuh"
 #include "atom/kernels/cuda/attention/decode/step.cuh"
+#include "atom/kernels/cuda/attention/decode/team_kernel.cuh"
 #include "atom/kernels/cuda/attention/dispatch.h"
 #include "atom/kernels/cuda/device/dependent_launch.h"
 #include "atom/kernels/cuda/ptx/sync.h"
@@ -189,8 +191,10 @@ __global__ void __launch_bounds__(Shape<kStorage, kHeadDim>::kWarps * 32, 1)
 }
 
 template <KvStorage kStorage, int kHeadDim, bool kSpread>
-cudaError_t LaunchAs(const DecodeAttention& call, int multiprocessors, cudaStream_t stream) {
+cudaError_t LaunchAs(DecodeAttention call, int multiprocessors, cudaStream_t stream) {
   using Sizes = Shape<kStorage, kHeadDim>;
+  call.strand_heads = 1;
+  call.strands = call.kv.kv_heads;
   const auto kernel = DecodeKernel<kStorage, kHeadDim, kSpread>;
   constexpr int kBytes = Sizes::kWarps * Sizes::kWarpBytes;
   static_assert(kBytes <= kSharedBytes);
@@ -207,9 +211,15 @@ template <int kHeadDim>
 cudaError_t Launch(const DecodeAttention& call, int multiprocessors, cudaStream_t stream) {
   return WithStorage(call.kv.storage, [&](auto storage) {
     constexpr int kWarps = Shape<storage.value, kHeadDim>::kWarps;
-    return MergeTasks(call, kHeadDim) <= 2 * kWarps * multiprocessors
-               ? LaunchAs<storage.value, kHeadDim, true>(call, multiprocessors, stream)
-               : LaunchAs<storage.value, kHeadDim, false>(call, multiprocessors, stream);
+    if (MergeTasks(call, kHeadDim) <= 2 * kWarps * multiprocessors) {
+      return LaunchAs<storage.value, kHeadDim, true>(call, multiprocessors, stream);
+    }
+    if constexpr (TeamShape<storage.value, kHeadDim>::kFits) {
+      if (TeamsSuit(call)) {
+        return LaunchTeams<storage.value, kHeadDim>(call, multiprocessors, stream);
+      }
+    }
+    return LaunchAs<storage.value, kHeadDim, false>(call, multiprocessors, stream);
   });
 }
 

@@ -99,14 +99,15 @@ class Partials {
     return __shfl_sync(~0u, before, 0) + done;
   }
 
-  /// By the warp that arrived last: all segments of a head.
+  /// By the warp that arrived last: all segments of a head, as many at once as there are registers
+  /// for in the kernel whose warps work alone.
+  static constexpr int kMergedAtOnce = Shape<kStorage, kHeadDim>::kWarps <= 4 && kHeadDim <= 128 ? 4
+                                 : kHeadDim == 64 || kHeadDim == 128                       ? 2
+                                                                                           : 1;
+  template <int kAtOnce = kMergedAtOnce>
   __device__ void MergeAll(int sequence, int head, const Segments& segments,
                            Sums<kFragments>& sums) const {
     if (lane_ == 0) *Counter(sequence, head) = 0;
-    // As many as there are registers for.
-    constexpr int kAtOnce = Shape<kStorage, kHeadDim>::kWarps <= 4 && kHeadDim <= 128 ? 4
-                            : kHeadDim == 64 || kHeadDim == 128                       ? 2
-                                                                                      : 1;
     sums.Begin();
     if (used()) {
       const float4* partial = At(sequence, head, segments.first);

@@ -25,8 +25,8 @@ struct Share {
   /// Of all page-heads of the lists.
   __device__ Share(const DecodeAttention& call, int of_worker, int of_workers)
       : worker(of_worker), workers(of_workers) {
-    first = __ldg(call.lists.indptr) * call.kv.kv_heads;
-    end = __ldg(call.lists.indptr + call.lists.sequences) * call.kv.kv_heads;
+    first = __ldg(call.lists.indptr) * call.strands;
+    end = __ldg(call.lists.indptr + call.lists.sequences) * call.strands;
     const bool few = end - first <= workers * kSegmentPages;
     dealt = few ? end : first + (end - first) / 8 * 7;
   }

@@ -12,14 +12,16 @@ struct Seen {
   int first, end;
 };
 
-template <KvStorage kStorage, int kHeadDim, int kPages>
+/// `kApart`: bytes from one page to the next.
+template <KvStorage kStorage, int kHeadDim, int kPages,
+          int kApart = HeadPageBytes(kStorage, kHeadDim)>
 class Step {
  public:
   static constexpr int kFragments = kHeadDim / 16;
   static constexpr int kWords = WordsPerFragment(kStorage);
   static constexpr int kAtOnce = 4 / kWords;  // fragments, so that few words are in registers
 
-  /// `pages`: one behind the other; `first`: their first position.
+  /// `first`: the first position of `pages`.
   __device__ __forceinline__ Step(const AttentionParams& params, const char* pages, int first,
                                   const Seen& seen, int lane)
       : params_(params),
@@ -53,7 +55,7 @@ class Step {
 
  private:
   __device__ const char* Page(int i) const {
-    return pages_ + i * HeadPageBytes(kStorage, kHeadDim);
+    return pages_ + i * kApart;
   }
   __device__ const char* Scales(int i) const { return Page(i) + ScaleOffset(kStorage, kHeadDim); }
 

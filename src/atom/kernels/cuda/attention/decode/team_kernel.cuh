@@ -1,0 +1,169 @@
+// Decode by teams of warps (team_shape.cuh): the arithmetic of kernel.cuh, head by head, where a
+// team's warps take the heads of a strand and one more warp fetches its pages for all of them.
+// Parts are dealt out beforehand (team_ring.cuh). A strand that lies in one part is finished there;
+// of others every segment's sums go to the workspace (partials.cuh).
+#pragma once
+
+#include "atom/kernels/cuda/attention/decode/partials.cuh"
+#include "atom/kernels/cuda/attention/decode/step.cuh"
+#include "atom/kernels/cuda/attention/decode/team_ring.cuh"
+#include "atom/kernels/cuda/device/dependent_launch.h"
+#include "atom/kernels/cuda/ptx/sync.h"
+
+namespace atom::kernels::cuda::decode {
+
+template <KvStorage kStorage, int kHeadDim>
+class TeamWarp {
+ public:
+  using Sizes = TeamShape<kStorage, kHeadDim>;
+
+  /// `warp`: of the CTA's, whose teams lie one behind the other.
+  __device__ TeamWarp(const DecodeAttention& call, char* shared, int warp, int lane)
+      : call_(call),
+        shared_(shared),
+        warp_(warp),
+        lane_(lane),
+        columns_{call.params.heads / call.kv.kv_heads, 0},
+        partials_(call, columns_, lane),
+        ring_(shared, warp / Sizes::kTeamWarps) {}
+
+  __device__ void Run(Cursor& here) {
+    while (here.valid()) {
+      const int of_strand = warp_ % Sizes::kTeamWarps;
+      const int head = here.head * call_.strand_heads + of_strand;
+      if (of_strand < call_.strand_heads && head < call_.kv.kv_heads) {
+        AttendHead(here, head);
+      } else {
+        Pass(here);
+      }
+    }
+  }
+
+ private:
+  /// A strand that has no head for this warp.
+  __device__ void Pass(Cursor& here) {
+    const int sequence = here.sequence, strand = here.head;
+    do {
+      ring_.Wait();
+      ring_.Release(lane_);
+      here.Next(call_, kTeamTail);
+    } while (here.valid() && here.sequence == sequence && here.head == strand);
+  }
+
+  /// What this part has of one head of one sequence.
+  __device__ __forceinline__ void AttendHead(Cursor& here, int head) {
+    const int sequence = here.sequence;
+    const bool whole =
+        here.page == here.first_step() && here.LastBegin(call_, kTeamTail) < here.end;
+    queries_.Load(call_, sequence, head, columns_, lane_);
+    const int done = AttendSegments(here, head, whole);
+    if (!whole) {
+      Cursor at;  // not kept meanwhile: registers are scarce
+      at.sequence = sequence;
+      at.OpenSequence(call_);
+      const Segments segments(at);
+      if (partials_.Arrive(sequence, head, done) < segments.count) return;
+      partials_.template MergeAll<1>(sequence, head, segments, sums_);
+    }
+    sums_.template Normalize<kStorage>(lane_);
+    sums_.template Write<kHeadDim>(call_, sequence, head, columns_, lane_, 0);
+  }
+
+  /// Leaves the segments merged in `sums_` or, if they are not all, each in the workspace; how many
+  /// there were.
+  __device__ __forceinline__ int AttendSegments(Cursor& here, int head, bool whole) {
+    const int sequence = here.sequence, strand = here.head;
+    const int length = __ldg(call_.lists.kv_lengths + sequence);
+    const Seen seen{call_.params.window > 0 ? length - call_.params.window : 0,
+                    min(length, here.pages * kPagePositions)};
+    const int offset = warp_ % Sizes::kTeamWarps * Sizes::kHeadBytes;
+    int done = 0;
+    do {
+      sums_.Begin();
+      const int segment = here.page / kSegmentPages;
+      bool ended = false;
+      while (!ended) {
+        const char* pages = ring_.Wait() + offset;
+        Step<kStorage, kHeadDim, kStepPages, Sizes::kPageBytes>(
+            call_.params, pages, here.page * kPagePositions, seen, lane_)
+            .Attend(queries_, sums_);
+        ring_.Release(lane_);
+        ended = here.Next(call_, kTeamTail);
+      }
+      if (!whole) {
+        partials_.Store(sums_, sequence, head, segment);
+      } else if (columns_.Used(lane_)) {
+        if (done > 0) sums_.MergeAfter(Merged());
+        sums_.Store(Merged());
+      }
+      ++done;
+    } while (here.valid() && here.sequence == sequence && here.head == strand);
+    return done;
+  }
+
+  /// This lane's sums of the segments so far.
+  __device__ float4* Merged() const {
+    return reinterpret_cast<float4*>(shared_ + Sizes::kSumsOffset + warp_ * Sizes::kSumsBytes +
+                                     columns_.Place(lane_) * LaneBytes(kHeadDim));
+  }
+
+  const DecodeAttention& call_;
+  char* shared_;
+  int warp_, lane_;
+  Columns columns_;
+  Partials<kStorage, kHeadDim> partials_;
+  TeamRing<kStorage, kHeadDim> ring_;
+  Queries<kHeadDim> queries_;
+  Sums<kHeadDim / 16> sums_;
+};
+
+template <KvStorage kStorage, int kHeadDim>
+__global__ void __launch_bounds__(TeamShape<kStorage, kHeadDim>::kThreads, 1)
+    TeamKernel(const __grid_constant__ DecodeAttention call) {
+  using Sizes = TeamShape<kStorage, kHeadDim>;
+  constexpr int kWarps = Sizes::kTeams * Sizes::kTeamWarps;
+  extern __shared__ __align__(128) char shared[];
+  ptx::LaunchDependents();
+  if (!call.lists_are_older) ptx::WaitForPredecessors();
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const bool fetches = warp >= kWarps;
+  const int team = fetches ? warp - kWarps : warp / Sizes::kTeamWarps;
+  if (fetches && lane == 0) {
+    TeamRing<kStorage, kHeadDim>(shared, team).Init();
+    ptx::FenceMbarrierInit();
+  }
+  // Where there are few parts they go to different SMs.
+  const int blocks = static_cast<int>(gridDim.x);
+  Cursor cursor =
+      PartOf(call, team * blocks + static_cast<int>(blockIdx.x), Sizes::kTeams * blocks, lane);
+  __syncthreads();
+  if (call.lists_are_older) ptx::WaitForPredecessors();
+  if (fetches) {
+    TeamRing<kStorage, kHeadDim>(shared, team).FetchAll(call, cursor, lane);
+  } else {
+    TeamWarp<kStorage, kHeadDim>(call, shared, warp, lane).Run(cursor);
+  }
+}
+
+/// Whether teams have enough heads side by side, and nothing that they do not know.
+inline bool TeamsSuit(const DecodeAttention& call) {
+  return call.kv.kv_heads >= 8 && call.params.heads <= 2 * call.kv.kv_heads &&
+         call.params.exact_window == 0;
+}
+
+template <KvStorage kStorage, int kHeadDim>
+cudaError_t LaunchTeams(DecodeAttention call, int multiprocessors, cudaStream_t stream) {
+  using Sizes = TeamShape<kStorage, kHeadDim>;
+  const auto kernel = TeamKernel<kStorage, kHeadDim>;
+  static_assert(Sizes::kBytes <= kSharedBytes);
+  const int least = (call.kv.kv_heads + Sizes::kTeamWarps - 1) / Sizes::kTeamWarps;
+  call.strand_heads = (call.kv.kv_heads + least - 1) / least;
+  call.strands = (call.kv.kv_heads + call.strand_heads - 1) / call.strand_heads;
+  const cudaError_t raised = cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Sizes::kBytes);
+  if (raised != cudaSuccess) return raised;
+  const dim3 grid(multiprocessors);
+  return LaunchDependent(kernel, grid, Sizes::kThreads, Sizes::kBytes, stream, call);
+}
+
+}  // namespace atom::kernels::cuda::decode

@@ -1,0 +1,110 @@
+// A team's pages on their way: one warp fetches, all others wait for a slot and give it back. Both
+// sides walk the same cursor, so that nothing but barriers goes between them.
+#pragma once
+
+#include "atom/kernels/cuda/attention/decode/cursor.cuh"
+#include "atom/kernels/cuda/attention/decode/share.cuh"
+#include "atom/kernels/cuda/attention/decode/team_shape.cuh"
+#include "atom/kernels/cuda/ptx/bulk_copy.h"
+#include "atom/kernels/cuda/ptx/mbarrier.h"
+
+namespace atom::kernels::cuda::decode {
+
+/// Of cursors: a short last segment goes with the one before it.
+inline constexpr int kTeamTail = kSegmentPages / 2;
+
+/// At the first step of a team's part, `worker` of `workers`. Parts are as many page-strands, whole
+/// strands where that costs no more than a tenth: SMs that have nothing left leave their bandwidth
+/// to the others, while a strand that is cut goes through the workspace.
+__device__ inline Cursor PartOf(const DecodeAttention& call, int worker, int workers, int lane) {
+  const Share all(call, 0, 1);
+  const int total = all.end - all.first;
+  const int each = (total + workers - 1) / workers;
+  const int count = call.lists.sequences * call.strands;
+  const int average = (total + count - 1) / count;
+  const int whole = (each + average - 1) / max(average, 1) * average;
+  const int part = whole <= each + each / 10
+                       ? whole
+                       : (each + kSegmentPages - 1) / kSegmentPages * kSegmentPages;
+  const int start = static_cast<int>(min(int64_t{part} * worker, int64_t{total}));
+  Cursor cursor;
+  cursor.Seek(call, all.first + start, all.first + min(start + part, total), kTeamTail, lane);
+  return cursor;
+}
+
+template <KvStorage kStorage, int kHeadDim>
+class TeamRing {
+ public:
+  using Sizes = TeamShape<kStorage, kHeadDim>;
+
+  __device__ TeamRing(char* shared, int team)
+      : slots_(shared + team * Sizes::Ring() * Sizes::kSlotBytes),
+        barriers_(ptx::SharedAddress(shared + Sizes::kBarrierOffset +
+                                     team * Sizes::Ring() * 16)) {}
+
+  /// By one thread, before any other call; a barrier of the CTA comes behind it.
+  __device__ void Init() const {
+    for (int i = 0; i < Sizes::Ring(); ++i) {
+      ptx::MbarrierInit(Full(i), 1);
+      ptx::MbarrierInit(Empty(i), Sizes::kTeamWarps);
+    }
+  }
+
+  /// The pages of the next step, when they have come: of head i kHeadBytes · i behind.
+  __device__ const char* Wait() const {
+    ptx::MbarrierWait(Full(slot_), parity_);
+    return slots_ + slot_ * Sizes::kSlotBytes;
+  }
+  /// This warp has read them.
+  __device__ void Release(int lane) {
+    __syncwarp();
+    if (lane == 0) ptx::MbarrierArrive(Empty(slot_));
+    Advance();
+  }
+
+  /// All pages from `ahead` on, by the team's last warp.
+  __device__ void FetchAll(const DecodeAttention& call, Cursor& ahead, int lane) {
+    int page_index = PageOfLane(call, ahead, lane);
+    while (ahead.valid()) {
+      const int place = ahead.page + lane % kStepPages;
+      const bool exists = place >= ahead.first_page && place < ahead.pages;
+      const int page = __shfl_sync(~0u, page_index, place % kSegmentPages);
+      const int count = __popc(__ballot_sync(~0u, exists) & ((1 << kStepPages) - 1));
+      const int head = ahead.head * call.strand_heads;
+      const int bytes = min(call.strand_heads, call.kv.kv_heads - head) * Sizes::kHeadBytes;
+      ptx::MbarrierWait(Empty(slot_), parity_ ^ 1);  // fresh ones are empty
+      if (lane == 0) ptx::MbarrierArriveExpect(Full(slot_), count * bytes);
+      __syncwarp();
+      if (lane < kStepPages && exists) {
+        ptx::BulkLoad(
+            ptx::SharedAddress(slots_ + slot_ * Sizes::kSlotBytes + lane * Sizes::kPageBytes),
+            call.kv.data + (int64_t{page} * call.kv.kv_heads + head) * Sizes::kHeadBytes, bytes,
+            Full(slot_), ptx::CachePolicy::kEvictFirst);
+      }
+      Advance();
+      if (ahead.Next(call, kTeamTail)) page_index = PageOfLane(call, ahead, lane);
+    }
+  }
+
+ private:
+  __device__ uint32_t Full(int slot) const { return barriers_ + 8 * slot; }
+  __device__ uint32_t Empty(int slot) const { return barriers_ + 8 * (Sizes::Ring() + slot); }
+
+  __device__ void Advance() {
+    if (++slot_ < Sizes::Ring()) return;
+    slot_ = 0;
+    parity_ ^= 1;
+  }
+
+  /// Numbers of the pages of the segment under `at`: lane i has page i of it.
+  __device__ static int PageOfLane(const DecodeAttention& call, const Cursor& at, int lane) {
+    const int i = at.page / kSegmentPages * kSegmentPages + lane;
+    return i < at.pages ? __ldg(call.lists.indices + at.first_index + i) : 0;
+  }
+
+  char* slots_;
+  uint32_t barriers_;
+  int slot_ = 0, parity_ = 0;
+};
+
+}  // namespace atom::kernels::cuda::decode

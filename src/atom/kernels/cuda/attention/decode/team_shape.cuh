@@ -1,0 +1,45 @@
+// Sizes of the decode kernel whose warps work in teams, for caches whose heads are small.
+//
+// What one head holds of a page is 2 KiB of INT4: too little for a copy to come at the memory's
+// full rate, and warps that each fetch a head of their own ask for the heads of a page at
+// different times. A team has a warp for each head of a strand, KV heads that lie side by side in
+// their page, and one warp more, which fetches the strand as one stretch of memory:
+//
+//   page   | h0 h1 h2 … h7 | h8 … h15 | …        strand 0, strand 1, …: a copy each
+//             |  |  |    |
+//   warps     0  1  2 …  7                      of the team
+//
+// A CTA's shared memory:
+//
+//   rings      [team][slot][page of the step][head]   pages as they lie in memory
+//   sums       [team][warp]                           of the segments of a head so far, merged
+//   barriers   [team][slot] full, then [team][slot] empty
+#pragma once
+
+#include "atom/kernels/cuda/attention/decode/shape.cuh"
+
+namespace atom::kernels::cuda::decode {
+
+template <KvStorage kStorage, int kHeadDim>
+struct TeamShape {
+  static constexpr int kTeams = 2, kTeamWarps = 8;
+  static constexpr int kThreads = kTeams * (kTeamWarps + 1) * 32;  // the last kTeams warps fetch
+  static constexpr int kHeadBytes = HeadPageBytes(kStorage, kHeadDim);
+  static constexpr int kPageBytes = kTeamWarps * kHeadBytes;
+  static constexpr int kSlotBytes = kStepPages * kPageBytes;
+  static constexpr int kMaxGroup = 2;  // query heads of a KV head: a pair of columns
+  static constexpr int kSumsBytes = SumsBytes(kHeadDim, kMaxGroup);
+  static constexpr int kMaxRing = 6;
+  static constexpr int Ring() {
+    constexpr int kRest = kSharedBytes - kTeams * (kTeamWarps * kSumsBytes + kMaxRing * 16);
+    constexpr int kSlots = kRest / (kTeams * kSlotBytes);
+    return kSlots > kMaxRing ? kMaxRing : kSlots;
+  }
+  static constexpr int kSumsOffset = kTeams * Ring() * kSlotBytes;
+  static constexpr int kBarrierOffset = kSumsOffset + kTeams * kTeamWarps * kSumsBytes;
+  static constexpr int kBytes = kBarrierOffset + kTeams * Ring() * 16;
+  // One slot is computed while two are on their way.
+  static constexpr bool kFits = HasScales(kStorage) && kHeadDim <= 128 && Ring() >= 3;
+};
+
+}  // namespace atom::kernels::cuda::decode
