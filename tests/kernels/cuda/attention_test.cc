@@ -526,6 +526,24 @@ std::vector<AttentionCase> InvarianceCases() {
   c.cache.exact_window = 0;
   c.cache.storage = KvStorage::kF16;
   cases.push_back(c);
+  // Heads for teams of warps: two strands; two that are not alike, with a window; two of five, two
+  // query heads each.
+  AttentionCase teams;
+  teams.cache.heads = teams.cache.kv_heads = 16;
+  cases.push_back(teams);
+  teams.cache.head_dim = 64;
+  teams.cache.heads = teams.cache.kv_heads = 9;
+  teams.window = 300;
+  cases.push_back(teams);
+  teams.cache.storage = KvStorage::kInt8;
+  cases.push_back(teams);
+  teams.cache.storage = KvStorage::kInt4;
+  teams.cache.head_dim = 80;
+  teams.cache.heads = 20;
+  teams.cache.kv_heads = 10;
+  teams.window = 0;
+  teams.softcap = 5;
+  cases.push_back(teams);
   return cases;
 }
 

@@ -1,5 +1,5 @@
-// Where a warp is in all (sequence, KV head, page) triples, in that order; or a team of warps in all
-// (sequence, strand, page) triples, a strand being KV heads side by side (team_shape.cuh).
+// Where a warp is in all (sequence, KV head, page) triples, in that order; or a team of warps in
+// all (sequence, strand, page) triples, a strand being KV heads side by side (team_shape.cuh).
 #pragma once
 
 #include "atom/kernels/cuda/attention/attention_call.h"

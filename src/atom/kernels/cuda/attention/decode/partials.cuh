@@ -102,8 +102,8 @@ class Partials {
   /// By the warp that arrived last: all segments of a head, as many at once as there are registers
   /// for in the kernel whose warps work alone.
   static constexpr int kMergedAtOnce = Shape<kStorage, kHeadDim>::kWarps <= 4 && kHeadDim <= 128 ? 4
-                                 : kHeadDim == 64 || kHeadDim == 128                       ? 2
-                                                                                           : 1;
+                                       : kHeadDim == 64 || kHeadDim == 128                       ? 2
+                                                                           : 1;
   template <int kAtOnce = kMergedAtOnce>
   __device__ void MergeAll(int sequence, int head, const Segments& segments,
                            Sums<kFragments>& sums) const {

@@ -54,9 +54,7 @@ class Step {
   }
 
  private:
-  __device__ const char* Page(int i) const {
-    return pages_ + i * kApart;
-  }
+  __device__ const char* Page(int i) const { return pages_ + i * kApart; }
   __device__ const char* Scales(int i) const { return Page(i) + ScaleOffset(kStorage, kHeadDim); }
 
   /// In units of log2(e); −infinity at positions that are not seen.

@@ -117,6 +117,9 @@ class TeamWarp {
   Sums<kHeadDim / 16> sums_;
 };
 
+// Of a thread. The launch gives 20 warps 96 each.
+inline constexpr int kFetchingRegisters = 32, kComputingRegisters = 112;
+
 template <KvStorage kStorage, int kHeadDim>
 __global__ void __launch_bounds__(TeamShape<kStorage, kHeadDim>::kThreads, 1)
     TeamKernel(const __grid_constant__ DecodeAttention call) {
@@ -126,9 +129,9 @@ __global__ void __launch_bounds__(TeamShape<kStorage, kHeadDim>::kThreads, 1)
   ptx::LaunchDependents();
   if (!call.lists_are_older) ptx::WaitForPredecessors();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const bool fetches = warp >= kWarps;
-  const int team = fetches ? warp - kWarps : warp / Sizes::kTeamWarps;
-  if (fetches && lane == 0) {
+  const bool fetches = warp >= kWarps;  // but the last two of those have no team
+  const int team = fetches ? warp % Sizes::kTeams : warp / Sizes::kTeamWarps;
+  if (fetches && warp < kWarps + Sizes::kTeams && lane == 0) {
     TeamRing<kStorage, kHeadDim>(shared, team).Init();
     ptx::FenceMbarrierInit();
   }
@@ -139,8 +142,11 @@ __global__ void __launch_bounds__(TeamShape<kStorage, kHeadDim>::kThreads, 1)
   __syncthreads();
   if (call.lists_are_older) ptx::WaitForPredecessors();
   if (fetches) {
+    ptx::ReleaseRegisters<kFetchingRegisters>();
+    if (warp >= kWarps + Sizes::kTeams) return;
     TeamRing<kStorage, kHeadDim>(shared, team).FetchAll(call, cursor, lane);
   } else {
+    ptx::AcquireRegisters<kComputingRegisters>();
     TeamWarp<kStorage, kHeadDim>(call, shared, warp, lane).Run(cursor);
   }
 }
@@ -159,8 +165,8 @@ cudaError_t LaunchTeams(DecodeAttention call, int multiprocessors, cudaStream_t 
   const int least = (call.kv.kv_heads + Sizes::kTeamWarps - 1) / Sizes::kTeamWarps;
   call.strand_heads = (call.kv.kv_heads + least - 1) / least;
   call.strands = (call.kv.kv_heads + call.strand_heads - 1) / call.strand_heads;
-  const cudaError_t raised = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Sizes::kBytes);
+  const cudaError_t raised =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Sizes::kBytes);
   if (raised != cudaSuccess) return raised;
   const dim3 grid(multiprocessors);
   return LaunchDependent(kernel, grid, Sizes::kThreads, Sizes::kBytes, stream, call);

@@ -39,8 +39,7 @@ class TeamRing {
 
   __device__ TeamRing(char* shared, int team)
       : slots_(shared + team * Sizes::Ring() * Sizes::kSlotBytes),
-        barriers_(ptx::SharedAddress(shared + Sizes::kBarrierOffset +
-                                     team * Sizes::Ring() * 16)) {}
+        barriers_(ptx::SharedAddress(shared + Sizes::kBarrierOffset + team * Sizes::Ring() * 16)) {}
 
   /// By one thread, before any other call; a barrier of the CTA comes behind it.
   __device__ void Init() const {

@@ -23,7 +23,7 @@ namespace atom::kernels::cuda::decode {
 template <KvStorage kStorage, int kHeadDim>
 struct TeamShape {
   static constexpr int kTeams = 2, kTeamWarps = 8;
-  static constexpr int kThreads = kTeams * (kTeamWarps + 1) * 32;  // the last kTeams warps fetch
+  static constexpr int kThreads = kTeams * kTeamWarps * 32 + 128;  // the last warpgroup fetches
   static constexpr int kHeadBytes = HeadPageBytes(kStorage, kHeadDim);
   static constexpr int kPageBytes = kTeamWarps * kHeadBytes;
   static constexpr int kSlotBytes = kStepPages * kPageBytes;
