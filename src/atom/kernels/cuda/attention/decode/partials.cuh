@@ -121,6 +121,26 @@ class Partials {
     __syncwarp();
   }
 
+  /// The same, normalized and written, where one pair of columns is used: all lanes take part, with
+  /// a quarter of the fragments each, so that four segments are on their way at once.
+  __device__ __forceinline__ void FinishByQuarters(int sequence, int head,
+                                                   const Segments& segments) const {
+    static_assert(kFragments % 4 == 0);
+    if (lane_ == 0) *Counter(sequence, head) = 0;
+    const int first = lane_ % 4 * (kFragments / 4);
+    const float4* partial = At(sequence, head, segments.first);
+    Sums<kFragments / 4> sums;
+    sums.Begin();
+    for (int left = segments.count; left > 0; left -= 4, partial += 4 * stride()) {
+      LoadedSegments<kFragments / 4, 4>(partial + first * kApart, partial + kFragments * kApart,
+                                        stride(), left)
+          .MergeBehind(sums);
+    }
+    const int with_column = lane_ / 4 * 4;
+    sums.template Normalize<kStorage>(with_column);
+    sums.template Write<kHeadDim>(call_, sequence, head, columns_, with_column, first);
+  }
+
   /// At the end of a warp's own work, where merges are spread: 16 channels of a head, `task` of
   /// MergeTasks. The exact window comes first: it waits for nobody.
   __device__ void MergeShare(int task) const {

@@ -63,6 +63,10 @@ class TeamWarp {
       at.OpenSequence(call_);
       const Segments segments(at);
       if (partials_.Arrive(sequence, head, done) < segments.count) return;
+      if constexpr (kHeadDim % 64 == 0) {
+        partials_.FinishByQuarters(sequence, head, segments);
+        return;
+      }
       partials_.template MergeAll<1>(sequence, head, segments, sums_);
     }
     sums_.template Normalize<kStorage>(lane_);
