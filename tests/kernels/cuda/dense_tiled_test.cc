@@ -3,6 +3,7 @@
 #include <cmath>
 #include <random>
 
+#include "tests/kernels/cuda/handover.h"
 #include "tests/kernels/cuda/streaming_problem.h"
 
 namespace atom::kernels::cuda {
@@ -29,12 +30,10 @@ class DenseTiledGemm : public CudaTest {
     const std::optional<StreamPlan> streamed = PlanStream(desc, card(), StreamKernel::kDense16);
     ASSERT_TRUE(streamed.has_value());
     const std::vector<float> expected = problem.Run(desc, *streamed, stream(), 0.75f).values;
-    for (const GemmKernelInfo& info : GemmKernels()) {
-      const std::optional<GemmPlan> plan = PlanGemm(desc, card(), info.kernel);
-      if (!plan) continue;
-      const StreamingProblem::Output y = problem.Run(desc, *plan, stream(), 0.75f);
-      EXPECT_TRUE(y.padding_untouched) << ToString(*plan);
-      EXPECT_TRUE(y.values == expected) << ToString(*plan);  // poison is NaN, equal to nothing
+    for (const GemmPlan& plan : PlansOnAnyCard(desc, card())) {
+      const StreamingProblem::Output y = problem.Run(desc, plan, stream(), 0.75f);
+      EXPECT_TRUE(y.padding_untouched) << ToString(plan);
+      EXPECT_TRUE(y.values == expected) << ToString(plan);  // poison is NaN, equal to nothing
     }
   }
 };
@@ -71,11 +70,9 @@ TEST_F(DenseTiledGemm, RepeatedRunsUnderLoadAgree) {
   const StreamingProblem problem(desc, std::random_device{}());
   const std::vector<float> expected =
       problem.Run(desc, *PlanStream(desc, card(), StreamKernel::kDense16), stream(), 0).values;
-  for (const GemmKernelInfo& info : GemmKernels()) {
-    const std::optional<GemmPlan> plan = PlanGemm(desc, card(), info.kernel);
-    if (!plan) continue;
+  for (const GemmPlan& plan : GemmPlans(desc, card())) {
     for (int run = 0; run < 2; ++run) {
-      EXPECT_TRUE(problem.Run(desc, *plan, stream(), 0, 40).values == expected) << info.name;
+      EXPECT_TRUE(problem.Run(desc, plan, stream(), 0, 40).values == expected) << ToString(plan);
     }
   }
 }

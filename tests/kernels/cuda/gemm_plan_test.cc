@@ -52,6 +52,46 @@ TEST(CudaGemmPlan, DenseWeightsHaveBlocksOfTheirOwn) {
             std::string::npos);
 }
 
+// 160 tiles of 128 × 256 are 1.2 turns of 132 CTAs; 1,728 are 13.1.
+TEST(CudaGemmPlan, LastTurnsAreDividedAlongK) {
+  const GemmPlan plan = PlanGemm({GemmRecipe::kDense, 1024, {5120}, 0, 5120}, {});
+  EXPECT_EQ(plan.kernel, GemmKernel::kDense256);
+  EXPECT_EQ(plan.grid, 132);
+  EXPECT_EQ(plan.schedule.units, 80);
+  EXPECT_EQ(plan.schedule.blocks, 80);
+  EXPECT_EQ(plan.schedule.clusters, 66);
+  EXPECT_EQ(plan.schedule.divided, 80);
+  EXPECT_NE(ToString(plan).find("1.21 waves"), std::string::npos) << ToString(plan);
+  EXPECT_EQ(PlanGemm({GemmRecipe::kInt8, 4096, {13824}, 0, 5120}, {}).schedule.divided, 72);
+  // 3.88 turns: what is saved is less than handing sums over costs.
+  EXPECT_EQ(PlanGemm({GemmRecipe::kDense, 4096, {4096}, 0, 4096}, {}).schedule.divided, 0);
+}
+
+TEST(CudaGemmPlan, ClustersWithAllTokensShareWeights) {
+  const GemmPlan plan = PlanGemm({GemmRecipe::kDense, 256, {5120}, 0, 5120}, {});
+  EXPECT_EQ(plan.kernel, GemmKernel::kDense128);
+  EXPECT_TRUE(plan.token_clusters);
+  EXPECT_EQ(plan.row_tiles, 40);
+  EXPECT_EQ(plan.token_tiles, 2);
+  EXPECT_FALSE(PlanGemm({GemmRecipe::kDense, 4096, {5120}, 0, 5120}, {}).token_clusters);
+}
+
+// Scales and outliers of 4-bit weights come once a tile.
+TEST(CudaGemmPlan, OnlyPlainProductsHaveSeveralPlansAKernel) {
+  for (const GemmPlan& plan : GemmPlans(Integer(1024, 5120, 5120), {})) {
+    EXPECT_FALSE(plan.token_clusters);
+    EXPECT_EQ(plan.schedule.divided, 0);
+  }
+  int divided = 0;
+  int along_tokens = 0;
+  for (const GemmPlan& plan : GemmPlans({GemmRecipe::kInt8, 1024, {5120}, 0, 5120}, {})) {
+    divided += plan.schedule.divided > 0 ? 1 : 0;
+    along_tokens += plan.token_clusters ? 1 : 0;
+  }
+  EXPECT_EQ(divided, 4);
+  EXPECT_EQ(along_tokens, 4);
+}
+
 TEST(CudaGemmPlan, GroupsOfSeveralBlocksHaveAKernel) {
   const GemmDesc desc{GemmRecipe::kGroup, 300, {512}, 512, 128, 256};
   ASSERT_EQ(WhyNotComputed(desc), "");

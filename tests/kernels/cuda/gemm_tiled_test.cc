@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "tests/kernels/cuda/cuda_test.h"
 #include "tests/kernels/cuda/gemm_problem.h"
+#include "tests/kernels/cuda/handover.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -87,14 +88,17 @@ class CudaTiledGemm : public CudaTest {
     return {device().multiprocessors, device().shared_bytes_per_block};
   }
 
-  void Launch(const GemmDesc& desc, const GemmPlan& plan, const GemmOperands& operands) {
+  void Launch(const GemmDesc& desc, const GemmPlan& plan, GemmOperands operands) {
+    const Handover handover(plan);
+    operands.handover = handover.data();
     const Status launched = LaunchGemm(desc, plan, operands, {stream().get()});
     ASSERT_TRUE(launched.ok()) << launched.error().message;
     const Status ended = stream().Synchronize();
     ASSERT_TRUE(ended.ok()) << ended.error().message << ", " << ToString(plan);
+    handover.ExpectTakenBack();
   }
 
-  // Every kernel of the recipe, all of Y.
+  // Every plan of the recipe, all of Y.
   void CheckAll(const GemmDesc& desc, int64_t gap, bool bias) {
     const HostProblem problem = RandomProblem(desc, FreshSeed(), bias);
     const DeviceProblem on_device(problem);
@@ -110,16 +114,14 @@ class CudaTiledGemm : public CudaTest {
         });
       }
     }
-    for (const GemmKernelInfo& info : GemmKernels()) {
-      const std::optional<GemmPlan> plan = PlanGemm(desc, gemm_device(), info.kernel);
-      if (!plan) continue;
+    for (const GemmPlan& plan : PlansOnAnyCard(desc, gemm_device())) {
       const int64_t stride = desc.total_n() + gap;
       Output y(desc.output, desc.m, stride);
       if (desc.add) y.FillWithOnes();
-      Launch(desc, *plan, on_device.Operands(y.data(), stride));
+      Launch(desc, plan, on_device.Operands(y.data(), stride));
       if (HasFatalFailure()) return;
       y.Fetch();
-      Compare(desc, *plan, expected, stride, y);
+      Compare(desc, plan, expected, stride, y);
       if (HasFailure()) return;
     }
   }
@@ -234,16 +236,14 @@ TEST_F(CudaTiledGemm, RowZeroNeverDependsOnM) {
         }
       }
       const DeviceProblem on_device(part);
-      for (const GemmKernelInfo& info : GemmKernels()) {
-        const std::optional<GemmPlan> plan = PlanGemm(part.desc, gemm_device(), info.kernel);
-        if (!plan) continue;
+      for (const GemmPlan& plan : GemmPlans(part.desc, gemm_device())) {
         Output y(desc.output, m, 320);
-        Launch(part.desc, *plan, on_device.Operands(y.data(), 320));
+        Launch(part.desc, plan, on_device.Operands(y.data(), 320));
         if (HasFatalFailure()) return;
         y.Fetch();
         for (int64_t n = 0; n < 320; ++n) {
           ASSERT_EQ(y.At(0, n), std::bit_cast<uint32_t>(expected[static_cast<size_t>(n)]))
-              << ToString(*plan) << " M " << m << " n " << n;
+              << ToString(plan) << " M " << m << " n " << n;
         }
       }
     }
@@ -263,27 +263,25 @@ TEST_F(CudaTiledGemm, LayersOfModelsRepeatBitForBit) {
     const HostProblem problem = RandomProblem(desc, FreshSeed());
     const DeviceProblem on_device(problem);
     const int64_t stride = desc.total_n();
-    for (const GemmKernelInfo& info : GemmKernels()) {
-      const std::optional<GemmPlan> plan = PlanGemm(desc, gemm_device(), info.kernel);
-      if (!plan) continue;
+    for (const GemmPlan& plan : GemmPlans(desc, gemm_device())) {
       Output y(desc.output, desc.m, stride);
-      Launch(desc, *plan, on_device.Operands(y.data(), stride));
+      Launch(desc, plan, on_device.Operands(y.data(), stride));
       if (HasFatalFailure()) return;
       y.Fetch();
       for (const int64_t m : {int64_t{0}, int64_t{255}, desc.m / 2, desc.m - 1}) {
         const std::vector<float> expected = ReferenceRow(problem, m);
         for (int64_t n = 0; n < stride; ++n) {
           ASSERT_EQ(y.At(m, n), Rounded(desc.output, expected[static_cast<size_t>(n)]))
-              << ToString(*plan) << " (" << m << ", " << n << ")";
+              << ToString(plan) << " (" << m << ", " << n << ")";
         }
       }
       const std::vector<uint8_t> first = y.host();
       for (int repeat = 0; repeat < 10; ++repeat) {
         Output again(desc.output, desc.m, stride);
-        Launch(desc, *plan, on_device.Operands(again.data(), stride));
+        Launch(desc, plan, on_device.Operands(again.data(), stride));
         if (HasFatalFailure()) return;
         again.Fetch();
-        ASSERT_TRUE(again.host() == first) << ToString(*plan) << " repeat " << repeat;
+        ASSERT_TRUE(again.host() == first) << ToString(plan) << " repeat " << repeat;
       }
     }
   }

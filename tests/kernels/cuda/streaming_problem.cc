@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tests/kernels/cuda/handover.h"
+
 namespace atom::kernels::cuda {
 namespace {
 
@@ -172,11 +174,14 @@ StreamingProblem::Output StreamingProblem::Run(const GemmDesc& desc, const GemmC
   operands.group_scales = one_scale_a_token_ ? nullptr : device_groups.data();
   operands.y = y.data();
   operands.y_stride = stride;
+  const Handover handover(plan);
+  operands.handover = handover.data();
   for (int i = 0; i < launches; ++i) {
     const Status status = LaunchGemm(desc, plan, operands, {stream.get(), true});
     ATOM_CHECK(status.ok(), "{}", status.ok() ? "" : status.error().message);
   }
   y_bytes = y.Download();
+  handover.ExpectTakenBack();
 
   Output output;
   for (int64_t t = 0; t < m; ++t) {

@@ -152,6 +152,7 @@ UnpackedKvPage CudaBackend::Unpack(const KvLayer& layer, int64_t page) const {
 std::unique_ptr<PackedWeight> CudaBackend::Prepack(const quant::QuantizedView& weight,
                                                    std::span<const float> bias) {
   const HostWeight packed = Require(PackForDevice(weight, bias, pool_));
+  if (packed.layout.k4 == 0) HaveHandover();
   auto own = std::make_unique<CudaWeight>(weight.n, weight.k());
   own->layout = packed.layout;
   own->codes = Copy(std::span(packed.codes));
@@ -162,6 +163,7 @@ std::unique_ptr<PackedWeight> CudaBackend::Prepack(const quant::QuantizedView& w
 std::unique_ptr<PackedWeight> CudaBackend::PrepackDense(const TensorView& weight,
                                                         std::span<const float> bias) {
   const HostWeight packed = PackForDevice(weight, bias, pool_);
+  HaveHandover();
   auto own = std::make_unique<CudaWeight>(weight.dim(0), weight.dim(1));
   own->dense = packed.dense;
   own->codes = Copy(std::span(packed.codes));

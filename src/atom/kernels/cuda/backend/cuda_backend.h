@@ -132,6 +132,8 @@ class CudaBackend final : public Backend {
   /// Enqueues the ops that were collected.
   void Flush() const { Require(ops_.Flush(stream_)); }
   GemmDevice gemm_device() const;
+  /// Before a weight whose products may be divided along K.
+  void HaveHandover();
   /// Quantizes into `out`: x, source and what the source needs are set.
   void Quantize(PlainQuantizeCall call, const DeviceBuffer* permutation, PackedActivation& out);
   /// Attention of a run of sequences with one query each.
@@ -153,6 +155,7 @@ class CudaBackend final : public Backend {
   mutable OpQueue ops_;  ///< when it is flushed changes nothing that a caller sees
   SampleRows sample_rows_;
   std::vector<DeviceQuery> queries_;
+  DeviceBuffer handover_;  ///< GemmOperands::handover; empty until there are such weights
 };
 
 /// Words of an OpKey.

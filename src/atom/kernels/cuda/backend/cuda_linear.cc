@@ -73,6 +73,11 @@ GemmDevice CudaBackend::gemm_device() const {
           .shared_bytes = device_.shared_bytes_per_block};
 }
 
+void CudaBackend::HaveHandover() {
+  if (handover_.bytes() > 0) return;
+  handover_ = Allocate(static_cast<size_t>(HandoverBytes(device_.multiprocessors)));
+}
+
 void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
                          const DeviceTensor& y, OutputMode mode) {
   const CudaActivation& activation = CudaActivation::Of(x);
@@ -102,6 +107,7 @@ void CudaBackend::Linear(const PackedActivation& x, std::span<const PackedWeight
   operands.x = static_cast<const int8_t*>(activation.values.data());
   operands.tokens = static_cast<const TokenScales*>(activation.tokens.data());
   operands.group_scales = static_cast<const float*>(activation.group_scales.data());
+  operands.handover = handover_.data();
   operands.y = y.data;
   operands.y_stride = y.stride;
   if (desc.m == 0) return;

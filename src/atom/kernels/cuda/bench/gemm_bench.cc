@@ -50,9 +50,8 @@ GemmDesc Describe(GemmRecipe recipe, const Shape& shape, int64_t outliers) {
 std::vector<GemmChoice> Choices(const GemmDesc& desc, const GemmDevice& device, bool all) {
   if (!all) return {ChooseGemm(desc, device)};
   std::vector<GemmChoice> choices;
-  for (const GemmKernelInfo& info : GemmKernels()) {
-    if (!WhyNotComputed(desc).empty()) break;
-    if (const auto plan = PlanGemm(desc, device, info.kernel)) choices.emplace_back(*plan);
+  if (WhyNotComputed(desc).empty()) {
+    for (const GemmPlan& plan : GemmPlans(desc, device)) choices.emplace_back(plan);
   }
   for (const StreamKernelInfo& info : kStreamKernels) {
     if (const auto plan = PlanStream(desc, device, info.kernel)) choices.emplace_back(*plan);
@@ -162,7 +161,7 @@ class GemmBench {
     contender.row.bytes =
         static_cast<double>(bytes + desc.m * desc.k() * (wide ? 2 : 1) + 2 * desc.m * desc.n[0]);
     const GemmInputs inputs(desc, rows, RotatingCopies(weight_bytes, device_.l2_bytes),
-                            contender.memory);
+                            device_.multiprocessors, contender.memory);
     return Capture(contender, inputs.copies(), [=](int i, cudaStream_t stream) {
       return LaunchGemm(desc, choice, inputs.operands(i), {stream, true});
     });

@@ -7,6 +7,7 @@
 #include "atom/core/half.h"
 #include "atom/core/rng.h"
 #include "atom/kernels/cuda/gemm/packed_dense.h"
+#include "atom/kernels/cuda/gemm/tiled/tile_schedule.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -134,7 +135,7 @@ int RotatingCopies(int64_t bytes, int64_t l2_bytes) {
 }
 
 GemmInputs::GemmInputs(const GemmDesc& desc, const std::vector<ExpertRows>& expert_rows, int copies,
-                       BenchMemory& memory)
+                       int multiprocessors, BenchMemory& memory)
     : copies_(copies), weight_bytes_((WeightBytes(desc) + 255) / 256 * 256) {
   const std::vector<std::byte> pattern =
       desc.recipe == GemmRecipe::kDense ? DensePattern(desc.k8) : QuantizedPattern(desc);
@@ -155,6 +156,8 @@ GemmInputs::GemmInputs(const GemmDesc& desc, const std::vector<ExpertRows>& expe
   operands_.y = memory.Take<float>(desc.m * desc.total_n());
   operands_.y_stride = desc.total_n();
   operands_.expert_rows = memory.Upload(expert_rows);
+  const std::vector<std::byte> zeros(4096);
+  operands_.handover = memory.Fill(zeros, HandoverBytes(multiprocessors));
   for (GemmWeight& weight : operands_.weights) weight.rows = row_scales;
 }
 

@@ -27,7 +27,7 @@ class GemmInputs {
  public:
   /// With experts, `desc.m` is GatheredRows of `rows`.
   GemmInputs(const GemmDesc& desc, const std::vector<ExpertRows>& rows, int copies,
-             BenchMemory& memory);
+             int multiprocessors, BenchMemory& memory);
 
   int copies() const { return copies_; }
   GemmOperands operands(int copy) const;

@@ -102,6 +102,9 @@ struct GemmOperands {
   const float* group_scales = nullptr;
   bool one_group_scale = false;
   const ExpertRows* expert_rows = nullptr;  ///< [experts]
+  /// HandoverBytes (tiled/tile_schedule.h), zeroed before the first launch; of one stream. Without
+  /// it no tile is divided, which changes no bit.
+  void* handover = nullptr;
   void* y = nullptr;     ///< [M] rows of GemmDesc::output, y_stride elements apart
   int64_t y_stride = 0;  ///< ≥ total_n
 };

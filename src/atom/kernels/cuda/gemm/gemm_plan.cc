@@ -29,7 +29,7 @@ constexpr GemmKernelInfo kKernels[] = {
     {GemmKernel::kDense256, "dense_256", GemmRecipe::kDense, 128, 256, 2, 2, 4, 1150, 1.37},
     {GemmKernel::kDense192, "dense_192", GemmRecipe::kDense, 128, 192, 2, 2, 5, 870, 1.37},
     {GemmKernel::kDense128, "dense_128", GemmRecipe::kDense, 128, 128, 2, 2, 6, 620, 1.37},
-    {GemmKernel::kDense64, "dense_64", GemmRecipe::kDense, 128, 64, 2, 2, 8, 500, 1.32},
+    {GemmKernel::kDense64, "dense_64", GemmRecipe::kDense, 128, 64, 2, 2, 8, 500, 1.25},
     {GemmKernel::kExpertInteger128, "expert_integer_128", GemmRecipe::kInteger, 128, 128, 2, 2, 6,
      670, 1.37, false, true},
     {GemmKernel::kExpertGroup128, "expert_group_128", GemmRecipe::kGroup, 128, 128, 2, 2, 6, 1120,
@@ -46,6 +46,12 @@ int OutlierBlocks(const GemmDesc& desc) {
   return one_width ? 0 : static_cast<int>(DivideUp(desc.k8, kBlockColumns));
 }
 
+// Kernels whose stages hold K blocks and nothing else (TileConfig::kPlain).
+bool IsPlain(const GemmKernelInfo& info) {
+  const bool one_width = info.recipe == GemmRecipe::kInt8 || info.recipe == GemmRecipe::kDense;
+  return one_width && !info.experts;
+}
+
 int64_t SharedBytes(const GemmDesc& desc, const GemmKernelInfo& info, int stages) {
   const TileLayout layout =
       MakeTileLayout(desc.recipe, info.warpgroups, info.tile_tokens, stages, OutlierBlocks(desc));
@@ -60,19 +66,81 @@ int Stages(const GemmDesc& desc, const GemmDevice& device, const GemmKernelInfo&
   return 0;
 }
 
-// Clocks at full speed: those of the CTA with the most tiles, or, where all are busy and the card
+// Clocks that a K block takes a CTA: what was measured, unless the CTAs together ask L2 for more
+// than it gives. Of tiles that lie side by side in a cluster, it is asked once for what they share.
+double BlockClocks(const GemmKernelInfo& info, const GemmPlan& plan) {
+  constexpr double kL2Bytes = 4450;  // a clock, as measured with 128 and 132 CTAs
+  if (!IsPlain(info)) return info.block_clocks;
+  const double rows = TileBlockBytes(info.recipe) / 64.0 * info.tile_rows;
+  const double tokens = static_cast<double>(kBlockColumns) * info.tile_tokens;
+  const double asked = plan.token_clusters ? rows / info.cluster + tokens  // by a CTA
+                                           : rows + tokens / info.cluster;
+  return std::max<double>(info.block_clocks, asked * plan.grid / kL2Bytes);
+}
+
+double TileClocks(const GemmDesc& desc, const GemmKernelInfo& info, const GemmPlan& plan) {
+  constexpr double kEpilogue = 0.137;  // a value of the tile
+  return plan.schedule.blocks * BlockClocks(info, plan) + OutlierBlocks(desc) * info.block_clocks +
+         kEpilogue * info.tile_rows * info.tile_tokens;
+}
+
+// Clocks at full speed of the CTA with the most to do.
+double ScheduleClocks(const GemmDesc& desc, const GemmKernelInfo& info, const GemmPlan& plan) {
+  constexpr double kHandover = 0.3;  // a value of the tile, to write and to read
+  const double tile = TileClocks(desc, info, plan);
+  const int64_t tiles = plan.row_tiles * desc.expected_token_tiles(info.tile_tokens);
+  if (plan.schedule.divided > 0) {
+    return tile * plan.schedule.units / plan.schedule.clusters +
+           kHandover * info.tile_rows * info.tile_tokens;
+  }
+  if (IsPlain(info)) return tile * DivideUp(plan.schedule.units, plan.schedule.clusters);
+  return tile * static_cast<double>(DivideUp(tiles, plan.grid));
+}
+
+// Clocks at full speed: those of the CTA with the most to do, or, where all are busy and the card
 // slows down for its power, those of the mean CTA at that pace.
 double EstimateClocks(const GemmDesc& desc, const GemmKernelInfo& info, const GemmDevice& device,
                       const GemmPlan& plan) {
-  constexpr double kStart = 4000;      // launch, first loads, last stores
-  constexpr double kEpilogue = 0.137;  // a value of the tile
-  const int64_t columns = desc.recipe == GemmRecipe::kDense ? kDenseColumns : kBlockColumns;
-  const auto blocks = static_cast<double>(DivideUp(desc.k4, columns) + DivideUp(desc.k8, columns));
-  const double tile = blocks * info.block_clocks + kEpilogue * info.tile_rows * info.tile_tokens;
+  constexpr double kStart = 4000;  // launch, first loads, last stores
   const int64_t tiles = plan.row_tiles * desc.expected_token_tiles(info.tile_tokens);
-  const auto waves = static_cast<double>(DivideUp(tiles, plan.grid));
   const double busy = static_cast<double>(tiles) / device.multiprocessors;
-  return kStart + tile * std::max(waves, busy * info.power);
+  return kStart + std::max(ScheduleClocks(desc, info, plan),
+                           TileClocks(desc, info, plan) * busy * info.power);
+}
+
+// What a kernel does with a product if its clusters lie along the outputs or the tokens, and units
+// are divided or not; nothing if it cannot.
+std::optional<GemmPlan> MakePlan(const GemmDesc& desc, const GemmDevice& device,
+                                 const GemmKernelInfo& info, bool token_clusters, bool divided) {
+  if (info.recipe != desc.recipe || info.experts != (desc.experts > 0)) return std::nullopt;
+  const bool wide = desc.recipe == GemmRecipe::kGroup && desc.group != kBlockColumns;
+  if (wide && !info.wide_groups) return std::nullopt;
+  if (!IsPlain(info) && (token_clusters || divided)) return std::nullopt;
+  GemmPlan plan;
+  plan.kernel = info.kernel;
+  plan.token_clusters = token_clusters;
+  plan.stages = Stages(desc, device, info);
+  if (plan.stages == 0) return std::nullopt;
+  for (int64_t n : desc.n) plan.row_tiles += DivideUp(n, info.tile_rows);
+  plan.token_tiles = desc.token_tiles(info.tile_tokens);
+  int64_t& side = token_clusters ? plan.token_tiles : plan.row_tiles;
+  side = DivideUp(side, info.cluster) * info.cluster;
+  const int64_t tiles = plan.row_tiles * plan.token_tiles;
+  const int64_t resident = device.multiprocessors / info.cluster * info.cluster;
+  plan.grid = static_cast<int>(std::min(tiles, resident));
+  plan.threads = (info.warpgroups + 1) * 128;
+  plan.shared_bytes = SharedBytes(desc, info, plan.stages);
+  const int64_t columns = desc.recipe == GemmRecipe::kDense ? kDenseColumns : kBlockColumns;
+  const int64_t main = IsPlain(info) || desc.recipe == GemmRecipe::kInt8 ? desc.k() : desc.k4;
+  plan.schedule = {static_cast<int32_t>(tiles / info.cluster),
+                   static_cast<int32_t>(DivideUp(main, columns)), plan.grid / info.cluster, 0};
+  if (divided) {
+    plan.schedule.divided =
+        DividedUnits(plan.schedule.units, plan.schedule.blocks, plan.schedule.clusters);
+    if (plan.schedule.divided == 0) return std::nullopt;
+  }
+  plan.estimated_clocks = EstimateClocks(desc, info, device, plan);
+  return plan;
 }
 
 }  // namespace
@@ -119,26 +187,37 @@ std::string WhyNotComputed(const GemmDesc& desc) {
                      Name(desc.recipe), desc.k4, desc.k8);
 }
 
+std::vector<GemmPlan> GemmPlans(const GemmDesc& desc, const GemmDevice& device) {
+  std::vector<GemmPlan> plans;
+  for (const GemmKernelInfo& info : kKernels) {
+    for (const bool token_clusters : {false, true}) {
+      for (const bool divided : {false, true}) {
+        const auto plan = MakePlan(desc, device, info, token_clusters, divided);
+        if (plan) plans.push_back(*plan);
+      }
+    }
+  }
+  return plans;
+}
+
 std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device,
                                  GemmKernel kernel) {
   const GemmKernelInfo& info = Info(kernel);
-  if (info.recipe != desc.recipe || info.experts != (desc.experts > 0)) return std::nullopt;
-  const bool wide = desc.recipe == GemmRecipe::kGroup && desc.group != kBlockColumns;
-  if (wide && !info.wide_groups) return std::nullopt;
-  GemmPlan plan;
-  plan.kernel = kernel;
-  plan.stages = Stages(desc, device, info);
-  if (plan.stages == 0) return std::nullopt;
-  for (int64_t n : desc.n) plan.row_tiles += DivideUp(n, info.tile_rows);
-  plan.row_tiles = DivideUp(plan.row_tiles, info.cluster) * info.cluster;
-  plan.token_tiles = desc.token_tiles(info.tile_tokens);
-  const int64_t tiles = plan.row_tiles * plan.token_tiles;
-  const int64_t resident = device.multiprocessors / info.cluster * info.cluster;
-  plan.grid = static_cast<int>(std::min(tiles, resident));
-  plan.threads = (info.warpgroups + 1) * 128;
-  plan.shared_bytes = SharedBytes(desc, info, plan.stages);
-  plan.estimated_clocks = EstimateClocks(desc, info, device, plan);
-  return plan;
+  std::optional<GemmPlan> best;
+  // Where one cluster has all tokens, a weight's bytes are asked for once: first of equals.
+  const bool tokens_first = desc.token_tiles(info.tile_tokens) == info.cluster;
+  for (const bool token_clusters : {tokens_first, !tokens_first}) {
+    std::optional<GemmPlan> plan = MakePlan(desc, device, info, token_clusters, false);
+    if (!plan) continue;
+    // Units are divided where that saves time at full speed; power, which may bound both, does not
+    // tell them apart.
+    const auto divided = MakePlan(desc, device, info, token_clusters, true);
+    if (divided && ScheduleClocks(desc, info, *divided) < ScheduleClocks(desc, info, *plan)) {
+      plan = divided;
+    }
+    if (!best || plan->estimated_clocks < best->estimated_clocks) best = plan;
+  }
+  return best;
 }
 
 GemmPlan PlanGemm(const GemmDesc& desc, const GemmDevice& device) {
@@ -154,12 +233,19 @@ GemmPlan PlanGemm(const GemmDesc& desc, const GemmDevice& device) {
 std::string ToString(const GemmPlan& plan) {
   const GemmKernelInfo& info = Info(plan.kernel);
   const int64_t tiles = plan.row_tiles * plan.token_tiles;
-  return fmt::format(
-      "{}: {} × {} tiles, {} stages, clusters of {}, {} warpgroups; grid {} × {} threads, {} "
-      "tiles, "
-      "{} waves, {} bytes of shared memory",
-      info.name, info.tile_rows, info.tile_tokens, plan.stages, info.cluster, info.warpgroups,
-      plan.grid, plan.threads, tiles, DivideUp(tiles, plan.grid), plan.shared_bytes);
+  std::string text = fmt::format(
+      "{}: {} × {} tiles, {} stages, clusters of {}{}, {} warpgroups; grid {} × {} threads, {} "
+      "tiles, ",
+      info.name, info.tile_rows, info.tile_tokens, plan.stages, info.cluster,
+      plan.token_clusters ? " along the tokens" : "", info.warpgroups, plan.grid, plan.threads,
+      tiles);
+  if (plan.schedule.divided > 0) {
+    text += fmt::format("{:.2f} waves, the last of parts",
+                        static_cast<double>(tiles) / static_cast<double>(plan.grid));
+  } else {
+    text += fmt::format("{} waves", DivideUp(tiles, plan.grid));
+  }
+  return text + fmt::format(", {} bytes of shared memory", plan.shared_bytes);
 }
 
 }  // namespace atom::kernels::cuda

@@ -10,8 +10,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "atom/kernels/cuda/gemm/gemm_desc.h"
+#include "atom/kernels/cuda/gemm/tiled/tile_schedule.h"
 
 namespace atom::kernels::cuda {
 
@@ -42,7 +44,7 @@ struct GemmKernelInfo {
   int tile_rows;    ///< outputs of a CTA's tile
   int tile_tokens;  ///< tokens of a CTA's tile
   int warpgroups;   ///< that multiply; one more loads
-  int cluster;      ///< CTAs, side by side along the outputs, that share their activations' loads
+  int cluster;      ///< CTAs side by side that share the loads of what they have in common
   int max_stages;
   int block_clocks;          ///< measured: what a K block (64 columns if dense) takes a CTA
                              ///< (docs/performance-gpu.md)
@@ -65,16 +67,22 @@ struct GemmPlan {
   int stages = 0;
   int grid = 0;     ///< CTAs; each takes tiles until none is left
   int threads = 0;  ///< of a CTA
-  int64_t row_tiles = 0;
-  int64_t token_tiles = 0;  ///< with experts: at most
+  /// A cluster's tiles lie side by side along the tokens and share the loads of weights; otherwise
+  /// along the outputs, sharing those of activations.
+  bool token_clusters = false;
+  int64_t row_tiles = 0;    ///< whole clusters
+  int64_t token_tiles = 0;  ///< whole clusters; with experts: at most
+  TileSchedule schedule;    ///< who computes what; units of experts only the device knows
   int64_t shared_bytes = 0;
   double estimated_clocks = 0;  ///< what the choice was made by
 };
 
 /// The plan with the fewest estimated clocks. REQUIRES: WhyNotComputed(desc) is empty.
 GemmPlan PlanGemm(const GemmDesc& desc, const GemmDevice& device);
-/// The plan with a given kernel, for tests and benchmarks; nothing if it cannot compute `desc`.
+/// The best plan with a given kernel; nothing if it cannot compute `desc`.
 std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device, GemmKernel kernel);
+/// All plans of all kernels, for tests and benchmarks.
+std::vector<GemmPlan> GemmPlans(const GemmDesc& desc, const GemmDevice& device);
 
 std::string ToString(const GemmPlan& plan);
 

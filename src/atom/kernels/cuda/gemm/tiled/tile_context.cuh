@@ -27,6 +27,9 @@ struct TileConfig {
   static constexpr bool kInt8 = kRecipe == GemmRecipe::kInt8;
   static constexpr bool kDense = kRecipe == GemmRecipe::kDense;
   static constexpr bool kGroup = kRecipe == GemmRecipe::kGroup;
+  /// Nothing but K blocks goes through the stages: units may be divided along K, and clusters lie
+  /// along either side.
+  static constexpr bool kPlain = (kInt8 || kDense) && !kExperts;
   /// Arrivals that free a stage: one a warpgroup, or one a warp (TileConsumer::Release).
   static constexpr int kReleases = kWarpgroups * (kGroup ? 4 : 1) * kCluster;
   /// Bytes of a row block's weights in a stage.
@@ -93,6 +96,13 @@ struct Tile {
   int atoms;      ///< of 8 tokens that exist
 };
 
+/// A cluster's CTAs have the same outputs and share the loads of weights; otherwise the same
+/// tokens.
+template <class Config>
+__device__ __forceinline__ bool AlongTokens(const TileParams& params) {
+  return Config::kPlain && params.token_clusters;
+}
+
 /// Tiles in the order in which clusters take them: groups of 8 token tiles, inside a group all
 /// rows, so that what runs at the same time shares weights and activations in L2.
 template <class Config>
@@ -111,17 +121,22 @@ __device__ __forceinline__ Tile TileAt(const TileParams& params, const TileBuffe
     tile.atoms = atoms < Config::kTokens / 8 ? atoms : Config::kTokens / 8;
   } else {
     constexpr int kRaster = 8;
-    const int group_units = kRaster * params.row_clusters;
+    const int group_units = kRaster * params.row_units;
     const int group = unit / group_units;
     const int within = unit - group * group_units;
-    const int left = params.token_tiles - group * kRaster;
+    const int left = params.token_units - group * kRaster;
     const int width = left < kRaster ? left : kRaster;
-    tile.row_tile = within / width * Config::kCluster + rank;
+    tile.row_tile = within / width;
     tile.token_tile = group * kRaster + within % width;
+    if (AlongTokens<Config>(params)) {
+      tile.token_tile = tile.token_tile * Config::kCluster + rank;
+    } else {
+      tile.row_tile = tile.row_tile * Config::kCluster + rank;
+    }
     tile.first_token = tile.token_tile * Config::kTokens;
     tile.end_token = params.m;
     const int atoms = params.token_atoms - tile.token_tile * (Config::kTokens / 8);
-    tile.atoms = atoms < Config::kTokens / 8 ? atoms : Config::kTokens / 8;
+    tile.atoms = atoms < 0 ? 0 : atoms < Config::kTokens / 8 ? atoms : Config::kTokens / 8;
   }
   tile.segment = tile.row_tile >= params.segments[2].first_tile   ? 2
                  : tile.row_tile >= params.segments[1].first_tile ? 1

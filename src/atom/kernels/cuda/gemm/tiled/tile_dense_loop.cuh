@@ -1,4 +1,5 @@
-// Main loop of two 16-bit operands, both from shared memory: one fp32 chain over K.
+// Main loop of two 16-bit operands, both from shared memory: one fp32 chain over K. Where a tile is
+// divided, it goes on from the sums that were handed over.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +10,11 @@ namespace atom::kernels::cuda {
 
 /// One stage's products are always in flight; the stage before them is released meanwhile.
 template <class Config>
-__device__ __forceinline__ void MultiplyDense(TileWarpgroup<Config>& wg,
+__device__ __forceinline__ void MultiplyDense(TileWarpgroup<Config>& wg, const TileJob& job,
                                               float (&sums)[Config::kTokens / 2]) {
   using Mma = ptx::Wgmma<ptx::MmaTypes::kBF16BF16, ptx::OperandA::kShared, Config::kTokens>;
-  // From 0, as the streaming kernels, so that both add in one order.
-#pragma unroll
-  for (float& sum : sums) sum = 0.0f;
   int previous = -1;
-  for (int block = 0; block < wg.params.blocks; ++block) {
+  for (int block = job.begin; block < job.end; ++block) {
     wg.WaitFull();
     const uint64_t w = ptx::Swizzle128Descriptor(wg.Weights(wg.cursor.stage));
     const uint64_t x = ptx::Swizzle128Descriptor(wg.buffers.X(wg.cursor.stage));

@@ -26,7 +26,7 @@ class TileEpilogue {
     ptx::MbarrierWait(wg_.buffers.TileFull(), parity_);
     parity_ ^= 1;
     StageCursor at = wg_.cursor;
-    for (int block = 0; block < wg_.params.outlier_blocks; ++block) {
+    for (int block = 0; block < outlier_blocks(); ++block) {
       ptx::MbarrierWait(wg_.buffers.Full(at.stage), at.parity);
       at.Next(wg_.buffers.stages);
     }
@@ -37,9 +37,9 @@ class TileEpilogue {
 #pragma unroll
     for (int slice = 0; slice < kSlices; ++slice) {
       int32_t outliers[kSliceSums];
-      if (wg_.params.outlier_blocks > 0) OutlierSums(slice, outliers);
+      if (outlier_blocks() > 0) OutlierSums(slice, outliers);
       if (slice == kSlices - 1) {
-        for (int block = 0; block < wg_.params.outlier_blocks; ++block) {
+        for (int block = 0; block < outlier_blocks(); ++block) {
           wg_.Release(wg_.cursor.stage);
           wg_.NextStage();
         }
@@ -76,7 +76,7 @@ class TileEpilogue {
                        wg_.index * wg_.params.outlier_blocks * 4 * static_cast<int>(kStep8Bytes);
     StageCursor at = wg_.cursor;
 #pragma unroll 1
-    for (int block = 0; block < wg_.params.outlier_blocks; ++block) {
+    for (int block = 0; block < outlier_blocks(); ++block) {
       const uint64_t x =
           ptx::Swizzle128Descriptor(wg_.buffers.X(at.stage) + slice * kSliceTokens * 128);
       uint32_t a[4][4];
@@ -117,13 +117,16 @@ class TileEpilogue {
   __device__ __forceinline__ float WithOutliers(float main, int32_t outliers,
                                                 const TokenScales& token,
                                                 const RowScales& row) const {
-    if (wg_.params.outlier_blocks > 0) {
+    if (outlier_blocks() > 0) {
       const float scale = __fmul_rn(token.outlier_scale, row.outlier_scale);
       main = __fmaf_rn(__int2float_rn(outliers), scale, main);
     }
     return __fadd_rn(main, row.bias);
   }
 
+  __device__ __forceinline__ int outlier_blocks() const {
+    return Config::kPlain ? 0 : wg_.params.outlier_blocks;
+  }
   static __device__ __forceinline__ RowScales AsRow(uint4 v) {
     return {__uint_as_float(v.x), __uint_as_float(v.y), __uint_as_float(v.z), 0.0f};
   }

@@ -62,7 +62,7 @@ struct ExpertTile {
 /// that its weights are in L2.
 __device__ __forceinline__ ExpertTile ExpertTileAt(const TileParams& params, uint32_t table,
                                                    int unit) {
-  const int tile = unit / params.row_clusters;
+  const int tile = unit / params.row_units;
   int low = 0, high = params.experts - 1;  // the last expert whose first tile is not behind
   while (low < high) {
     const int middle = (low + high + 1) / 2;
@@ -74,7 +74,7 @@ __device__ __forceinline__ ExpertTile ExpertTileAt(const TileParams& params, uin
   }
   const int first = static_cast<int>(LoadShared4(FirstTileAddress(params, table, low)));
   const int tiles = static_cast<int>(LoadShared4(FirstTileAddress(params, table, low + 1))) - first;
-  const int within = unit - first * params.row_clusters;
+  const int within = unit - first * params.row_units;
   const ExpertRows rows = {static_cast<int32_t>(LoadShared4(table + 8 * low)),
                            static_cast<int32_t>(LoadShared4(table + 8 * low + 4))};
   return {low, rows, within % tiles, within / tiles};

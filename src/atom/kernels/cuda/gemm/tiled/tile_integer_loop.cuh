@@ -17,9 +17,9 @@ class IntegerLoop {
 
   __device__ explicit IntegerLoop(TileWarpgroup<Config>& wg) : wg_(wg) {}
 
-  __device__ __forceinline__ void Run(int32_t (&sums)[kSums]) {
+  __device__ __forceinline__ void Run(const TileJob& job, int32_t (&sums)[kSums]) {
     if constexpr (Config::kInt8) {
-      EightBits(sums);
+      EightBits(job, sums);
     } else if constexpr (kTokens <= 128) {
       ByBlock(sums);
     } else {
@@ -95,9 +95,10 @@ class IntegerLoop {
   }
 
   // 8-bit weights. Nothing is unpacked: the other warpgroup's products fill the time
-  // in which this one waits. Behind the last step x holds anything, and is multiplied by 0.
-  __device__ __forceinline__ void EightBits(int32_t (&sums)[kSums]) {
-    for (int block = 0; block < wg_.params.blocks; ++block) {
+  // in which this one waits. Behind the last step x holds anything, and is multiplied by 0. Adds
+  // to what `sums` hold.
+  __device__ __forceinline__ void EightBits(const TileJob& job, int32_t (&sums)[kSums]) {
+    for (int block = job.begin; block < job.end; ++block) {
       wg_.WaitFull();
       const uint32_t weights = wg_.Weights(wg_.cursor.stage);
       const uint64_t x = ptx::Swizzle128Descriptor(wg_.buffers.X(wg_.cursor.stage));
@@ -110,7 +111,7 @@ class IntegerLoop {
       ptx::WgmmaFence();
 #pragma unroll
       for (int step = 0; step < 4; ++step) {
-        Mma::Issue(sums, a[step], x + 2 * step, block > 0 || step > 0);
+        Mma::Issue(sums, a[step], x + 2 * step, true);
       }
       ptx::WgmmaCommit();
       ptx::WgmmaWait<0>();

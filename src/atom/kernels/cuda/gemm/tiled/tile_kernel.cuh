@@ -1,6 +1,7 @@
 // The tiled GEMM kernel for many tokens: persistent, warp-specialized. One warp loads by bulk
 // copies (tile_producer.cuh), two or three warpgroups multiply (tile_consumer.cuh); clusters of
-// CTAs that lie side by side along the outputs share the loads of activations.
+// CTAs that lie side by side along the outputs share the loads of activations, or along the tokens
+// those of weights. Who multiplies what, tile_schedule.h says.
 //
 //   warpgroup 0 … C-1   multiply, 64 outputs each          many registers
 //   warpgroup C         loads, one lane a warp            few
@@ -61,13 +62,15 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
   }
   ptx::LaunchDependents();
 
-  int units = params.row_clusters * params.token_tiles;
+  TileSchedule schedule = params.schedule;
   if constexpr (Config::kExperts) {
     MakeExpertTable<Config::kTokens>(params, buffers.Experts());
-    units = params.row_clusters * AllExpertTiles(params, buffers.Experts());
+    schedule.units = params.row_units * AllExpertTiles(params, buffers.Experts());
   }
-  const int first = static_cast<int>(blockIdx.x) / Config::kCluster;
-  const int step = static_cast<int>(gridDim.x) / Config::kCluster;
+  if constexpr (!Config::kPlain) schedule.divided = 0;
+  const int cluster = static_cast<int>(blockIdx.x) / Config::kCluster;
+  TileJobs jobs(schedule, cluster);
+  TileJob job;
   using Registers = RegisterSplit<Config::kWarpgroups>;
   if (warpgroup == Config::kWarpgroups) {
     ptx::ReleaseRegisters<Registers::kProducer>();
@@ -76,28 +79,29 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
     if (warp == 0) {
       ptx::WaitForPredecessors();
       ActivationLoader<Config> loader(params, buffers, static_cast<int>(rank));
-      for (int unit = first; unit < units; unit += step) {
-        loader.Load(TileAt<Config>(params, buffers, unit, static_cast<int>(rank)));
+      while (jobs.Next(job)) {
+        loader.Load(TileAt<Config>(params, buffers, job.unit, static_cast<int>(rank)), job);
       }
       loader.Drain();
     } else if (warp == 1) {
-      WeightLoader<Config> loader(params, buffers);
-      for (int unit = first; unit < units; unit += step) {
-        loader.Load(TileAt<Config>(params, buffers, unit, static_cast<int>(rank)));
+      WeightLoader<Config> loader(params, buffers, static_cast<int>(rank));
+      while (jobs.Next(job)) {
+        loader.Load(TileAt<Config>(params, buffers, job.unit, static_cast<int>(rank)), job);
       }
     } else if (warp == 2) {
       ptx::WaitForPredecessors();
       TileDataLoader<Config> loader(params, buffers);
-      for (int unit = first; unit < units; unit += step) {
-        loader.Load(TileAt<Config>(params, buffers, unit, static_cast<int>(rank)));
+      while (jobs.Next(job)) {
+        if (job.end != schedule.blocks) continue;  // no epilogue
+        loader.Load(TileAt<Config>(params, buffers, job.unit, static_cast<int>(rank)));
       }
     }
   } else {
     ptx::AcquireRegisters<Registers::kConsumer>();
     TileWarpgroup<Config> wg{params, buffers, warpgroup, thread, {}};
     TileEpilogue<Config> epilogue(wg);
-    for (int unit = first; unit < units; unit += step) {
-      MultiplyTile<Config>(unit, static_cast<int>(rank), wg, epilogue);
+    while (jobs.Next(job)) {
+      MultiplyTile<Config>(job, cluster, static_cast<int>(rank), wg, epilogue);
     }
     epilogue.Finish();
   }

@@ -130,8 +130,14 @@ Status FillParams(const GemmDesc& desc, const GemmPlan& plan, const GemmOperands
     FillQuantized(desc, operands, params);
   }
   params.stages = plan.stages;
-  params.row_clusters = static_cast<int32_t>(plan.row_tiles / info.cluster);
-  params.token_tiles = static_cast<int32_t>(plan.token_tiles);
+  params.token_clusters = plan.token_clusters;
+  params.row_units =
+      static_cast<int32_t>(plan.row_tiles / (plan.token_clusters ? 1 : info.cluster));
+  params.token_units =
+      static_cast<int32_t>(plan.token_tiles / (plan.token_clusters ? info.cluster : 1));
+  params.schedule = plan.schedule;
+  params.handover = static_cast<uint8_t*>(operands.handover);
+  if (params.handover == nullptr) params.schedule.divided = 0;
   if (desc.experts > 0) {
     ATOM_CHECK(operands.expert_rows != nullptr, "the experts' rows are missing");
     params.expert_rows = operands.expert_rows;

@@ -5,6 +5,7 @@
 #include <cuda.h>
 
 #include "atom/kernels/cuda/gemm/gemm_desc.h"
+#include "atom/kernels/cuda/gemm/tiled/tile_schedule.h"
 
 namespace atom::kernels::cuda {
 
@@ -35,8 +36,11 @@ struct TileParams {
   int32_t outlier_blocks = 0;  ///< K blocks of activations that go through the outlier part
   int32_t steps8 = 0;          ///< steps of 32 columns of 8-bit weights
   int32_t stages = 0;
-  int32_t row_clusters = 0;
-  int32_t token_tiles = 0;
+  int32_t row_units = 0;        ///< units of tiles along the outputs
+  int32_t token_units = 0;      ///< units of tiles along the tokens
+  bool token_clusters = false;  ///< a unit's tiles lie side by side along the tokens
+  TileSchedule schedule;        ///< units of experts only the device knows
+  uint8_t* handover = nullptr;  ///< TileHandover's flags and sums, where units are divided
   const ExpertRows* expert_rows = nullptr;
   int32_t experts = 0;
   GemmOutput output = GemmOutput::kHalf;

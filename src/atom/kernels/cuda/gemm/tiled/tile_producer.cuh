@@ -2,7 +2,8 @@
 // stage is one K block; outlier blocks follow the others as stages without weights.
 //
 //   warp 0   activations: each CTA of a cluster loads its share into the shared memory of all
-//   warp 1   weights of this CTA's outputs; it need not wait for the kernel before this one
+//   warp 1   weights of this CTA's outputs (the other way round in clusters along the tokens); it
+//            need not wait for the kernel before this one
 //   warp 2   once a tile: scales and outlier weights
 //
 // A single thread could not issue all of it in the time in which a small tile is multiplied.
@@ -25,23 +26,26 @@ class ActivationLoader {
   __device__ ActivationLoader(const TileParams& params, const TileBuffers& buffers, int rank)
       : params_(params), buffers_(buffers), first_(rank * kShare) {}
 
-  __device__ void Load(const Tile& tile) {
-    const int left = tile.atoms - first_;
-    const int share = left < 0 ? 0 : left < kShare ? left : kShare;
+  __device__ void Load(const Tile& tile, const TileJob& job) {
+    const bool alone = Config::kCluster == 1 || AlongTokens<Config>(params_);
+    const int first = alone ? 0 : first_;
+    const int left = tile.atoms - first;
+    const int most = alone ? Config::kTokens / 8 : kShare;
+    const int share = left < 0 ? 0 : left < most ? left : most;
     const uint32_t bytes = share * static_cast<int>(kAtomBytes);
     const int64_t step = static_cast<int64_t>(params_.token_atoms) * kAtomBytes;
-    const int8_t* from =
-        params_.x + static_cast<int64_t>(tile.first_token / 8 + first_) * kAtomBytes;
-    const int blocks = params_.blocks + params_.outlier_blocks;
+    const int8_t* from = params_.x + job.begin * step +
+                         static_cast<int64_t>(tile.first_token / 8 + first) * kAtomBytes;
+    const int end = job.end + params_.outlier_blocks;
 #pragma unroll 1
-    for (int block = 0; block < blocks; ++block) {
+    for (int block = job.begin; block < end; ++block) {
       const uint32_t full = buffers_.Full(cursor_.stage);
       const int group_bytes = Config::kGroup && block < params_.blocks ? tile.atoms * 32 : 0;
       ptx::MbarrierWait(buffers_.Empty(cursor_.stage), cursor_.parity ^ 1);
       ptx::MbarrierArriveExpect(full, tile.atoms * static_cast<int>(kAtomBytes) + group_bytes);
       if (share > 0) {
-        const uint32_t to = buffers_.X(cursor_.stage) + first_ * static_cast<int>(kAtomBytes);
-        if constexpr (Config::kCluster == 1) {
+        const uint32_t to = buffers_.X(cursor_.stage) + first * static_cast<int>(kAtomBytes);
+        if (alone) {
           ptx::BulkLoad(to, from, bytes, full);
         } else {
           ptx::BulkLoadMulticast(to, from, bytes, full, (1 << Config::kCluster) - 1);
@@ -80,14 +84,16 @@ class ActivationLoader {
 template <class Config>
 class WeightLoader {
  public:
-  __device__ WeightLoader(const TileParams& params, const TileBuffers& buffers)
-      : params_(params), buffers_(buffers) {}
+  __device__ WeightLoader(const TileParams& params, const TileBuffers& buffers, int rank)
+      : params_(params), buffers_(buffers), rank_(rank) {}
 
-  __device__ void Load(const Tile& tile) {
-    const uint8_t* from =
-        params_.segments[tile.segment].codes + tile.weight_block * params_.row_block_bytes;
+  __device__ void Load(const Tile& tile, const TileJob& job) {
+    const uint8_t* from = params_.segments[tile.segment].codes +
+                          tile.weight_block * params_.row_block_bytes +
+                          static_cast<int64_t>(job.begin) * Config::kBlockBytes;
+    const bool shared = AlongTokens<Config>(params_);
 #pragma unroll 1
-    for (int block = 0; block < params_.blocks; ++block) {
+    for (int block = job.begin; block < job.end; ++block) {
       const uint32_t full = buffers_.Full(cursor_.stage);
       const uint32_t to = buffers_.W(cursor_.stage);
       const int bytes = BlockBytes(block);
@@ -95,9 +101,13 @@ class WeightLoader {
       ptx::MbarrierArriveExpect(full, tile.row_blocks * bytes);
 #pragma unroll
       for (int i = 0; i < Config::kWarpgroups; ++i) {
-        if (i < tile.row_blocks) {
-          ptx::BulkLoad(to + i * Config::kBlockBytes, from + i * params_.row_block_bytes, bytes,
-                        full);
+        if (i >= tile.row_blocks) continue;
+        const uint8_t* row_block = from + i * params_.row_block_bytes;
+        if (!shared) {
+          ptx::BulkLoad(to + i * Config::kBlockBytes, row_block, bytes, full);
+        } else if (i % Config::kCluster == rank_) {
+          ptx::BulkLoadMulticast(to + i * Config::kBlockBytes, row_block, bytes, full,
+                                 (1 << Config::kCluster) - 1);
         }
       }
       from += Config::kBlockBytes;
@@ -120,6 +130,7 @@ class WeightLoader {
 
   const TileParams& params_;
   const TileBuffers& buffers_;
+  int rank_;
   StageCursor cursor_;
 };
 
@@ -140,7 +151,7 @@ class TileDataLoader {
         Config::kInt8 || Config::kDense ? 0 : params_.steps8 * static_cast<int>(kStep8Bytes);
     ptx::MbarrierArriveExpect(full, token_bytes + row_bytes + tile.row_blocks * outlier_bytes);
     const TileSegment& segment = params_.segments[tile.segment];
-    if constexpr (!Config::kDense) {
+    if (token_bytes != 0) {
       ptx::BulkLoad(buffers_.Tokens(), params_.tokens + tile.first_token, token_bytes, full);
     }
     if (row_bytes != 0) {
