@@ -74,7 +74,7 @@ HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias, 
   packed.dense = {weight.dim(0), weight.dim(1)};
   packed.codes.resize(static_cast<size_t>(packed.dense.bytes()));
   const int64_t k = packed.dense.k;
-  const auto block_bytes = static_cast<size_t>(packed.dense.blocks() * kDenseBlockBytes);
+  const auto block_bytes = static_cast<size_t>(packed.dense.row_block_bytes());
   pool.ParallelFor(packed.dense.row_blocks(), [&](int64_t block, int) {
     const int64_t first = block * kBlockRows;
     const int64_t rows = std::min(kBlockRows, packed.dense.n - first);

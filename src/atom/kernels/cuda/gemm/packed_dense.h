@@ -21,6 +21,7 @@
 #include <span>
 
 #include "atom/kernels/cuda/gemm/packed_activation.h"
+#include "atom/kernels/cuda/gemm/packed_weight.h"
 
 namespace atom::kernels::cuda {
 
@@ -63,10 +64,11 @@ struct PackedDenseLayout {
 
   constexpr int64_t row_blocks() const { return (n + kBlockRows - 1) / kBlockRows; }
   constexpr int64_t blocks() const { return (k + kDenseColumns - 1) / kDenseColumns; }
-  constexpr int64_t bytes() const { return row_blocks() * blocks() * kDenseBlockBytes; }
+  constexpr int64_t row_block_bytes() const { return SpreadBytes(blocks() * kDenseBlockBytes); }
+  constexpr int64_t bytes() const { return row_blocks() * row_block_bytes(); }
 
   constexpr int64_t offset(int64_t row, int64_t column) const {
-    return (row / kBlockRows * blocks() + column / kDenseColumns) * kDenseBlockBytes +
+    return row / kBlockRows * row_block_bytes() + column / kDenseColumns * kDenseBlockBytes +
            row % kBlockRows / 8 * 1024 + DenseAtomOffset(row % 8, column % kDenseColumns);
   }
 };

@@ -45,6 +45,14 @@ inline constexpr int64_t kBlockCodeBytes = kBlockRows * kBlockColumns / 2;
 inline constexpr int64_t kScaleBytes = 128;  ///< multipliers of a block, or fp16 scales of a group
 inline constexpr int64_t kStep8Bytes = kBlockRows * kStepColumns;
 
+/// What row blocks of 8- and 16-bit weights are apart: their bytes, and a K block more where that
+/// is a multiple of 5 K blocks. CTAs go through K side by side; in row blocks so far apart they
+/// would read from one of a card's five stacks of memory at a time.
+constexpr int64_t SpreadBytes(int64_t row_block_bytes) {
+  constexpr int64_t kBytes = 8192;  // a K block
+  return row_block_bytes % (5 * kBytes) == 0 ? row_block_bytes + kBytes : row_block_bytes;
+}
+
 /// What a group's scale is.
 enum class GroupScale {
   kInteger,  ///< a multiplier 1 … 15 of the row's scale
@@ -73,7 +81,8 @@ struct PackedWeightLayout {
     return kBlockCodeBytes + kScaleBytes * (scale == GroupScale::kHalf ? groups_per_block() : 1);
   }
   constexpr int64_t row_block_bytes() const {
-    return blocks4() * block4_bytes() + steps8() * kStep8Bytes;
+    const int64_t bytes = blocks4() * block4_bytes() + steps8() * kStep8Bytes;
+    return k4 == 0 ? SpreadBytes(bytes) : bytes;
   }
   constexpr int64_t bytes() const { return row_blocks() * row_block_bytes(); }
 

@@ -59,8 +59,11 @@ class StreamProducer {
   }
 
   __device__ void LoadWeights(int first, int step) const {
-    const int64_t row_block_bytes =
+    int64_t row_block_bytes =
         int64_t{args_.blocks4} * kShape.block_bytes() + int64_t{args_.steps8} * kStep8Bytes;
+    if constexpr (kShape.recipe == GemmRecipe::kDense || kShape.recipe == GemmRecipe::kInt8) {
+      row_block_bytes = SpreadBytes(row_block_bytes);
+    }
     const uint8_t* streams[kShape.row_blocks];
 #pragma unroll
     for (int r = 0; r < kShape.row_blocks; ++r) {

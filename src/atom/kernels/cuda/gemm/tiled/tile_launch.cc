@@ -124,7 +124,7 @@ Status FillParams(const GemmDesc& desc, const GemmPlan& plan, const GemmOperands
   params.token_atoms = static_cast<int32_t>((desc.m + kAtomTokens - 1) / kAtomTokens);
   if (desc.recipe == GemmRecipe::kDense) {
     const PackedDenseLayout weight{desc.n[0], desc.k8};
-    params.row_block_bytes = weight.blocks() * kDenseBlockBytes;
+    params.row_block_bytes = weight.row_block_bytes();
     params.blocks = static_cast<int32_t>(weight.blocks());
   } else {
     FillQuantized(desc, operands, params);
