@@ -78,6 +78,7 @@ struct TaskPlaces {
         q_at(plan.Add<float>(rows * stride)),
         quads_at(plan.Add<uint8_t>(rows * QuadBytes(head_dim))),
         queries_at(plan.Add<CodedQuery>(rows)),
+        unpacked_at(plan.Add<uint8_t>(UnpackedBytes(head_dim))),
         keys_at(plan.Add<float>(kTilePositions * padded)),
         values_at(plan.Add<float>(kTilePositions * padded)),
         visible_at(plan.Add<int32_t>(rows)),
@@ -91,8 +92,8 @@ struct TaskPlaces {
 
   ScratchPlan plan;
   int64_t head_dim, rows, padded, stride;
-  size_t q_at, quads_at, queries_at, keys_at, values_at, visible_at, hidden_at, scores_at,
-      transposed_at, tile_out_at, out_at, maxima_at, sums_at;
+  size_t q_at, quads_at, queries_at, unpacked_at, keys_at, values_at, visible_at, hidden_at,
+      scores_at, transposed_at, tile_out_at, out_at, maxima_at, sums_at;
 };
 
 /// One task's scratch, as the kernels see it.
@@ -101,6 +102,7 @@ struct TaskScratch {
   float* q;
   uint8_t* quads;
   CodedQuery* queries;
+  uint8_t* unpacked;
   TileBuffers buffers;
   int32_t* visible;
   int32_t* hidden;
@@ -109,6 +111,7 @@ struct TaskScratch {
       : q(ScratchAt<float>(base, places.q_at)),
         quads(ScratchAt<uint8_t>(base, places.quads_at)),
         queries(ScratchAt<CodedQuery>(base, places.queries_at)),
+        unpacked(ScratchAt<uint8_t>(base, places.unpacked_at)),
         buffers{ScratchAt<float>(base, places.keys_at), ScratchAt<float>(base, places.values_at),
                 places.padded},
         visible(ScratchAt<int32_t>(base, places.visible_at)),
@@ -142,6 +145,7 @@ struct TaskRun {
 
   int64_t heads() const { return shape.heads / shape.kv_heads; }
   int64_t rows() const { return task.rows * heads(); }
+  bool SharesCodes() const { return rows() >= context.kernels.shared_codes_from_rows; }
   int64_t Position(int64_t row) const {  // scratch row = query row, then head
     return step.positions[static_cast<size_t>(task.first_row + row / heads())];
   }
@@ -159,7 +163,7 @@ struct TaskRun {
     for (int64_t row = 0; row < rows(); ++row) {
       std::copy_n(HeadOf(qkv, row), shape.head_dim, scratch.q + row * stride);
       if (!kv.layout.quantized()) continue;
-      context.kernels.code_query(
+      context.kernels.code_query[SharesCodes() ? 1 : 0](
           scratch.q + row * stride, shape.head_dim, mean, shape.ScoreDivisor(),
           scratch.quads + row * QuadBytes(shape.head_dim), scratch.queries + row);
     }
@@ -224,6 +228,7 @@ struct TaskRun {
     CodesTile tile;
     tile.rows = end - row;
     tile.head_dim = shape.head_dim;
+    tile.unpacked = SharesCodes() ? scratch.unpacked : nullptr;
     tile.quads = scratch.quads + row * QuadBytes(shape.head_dim);
     tile.queries = scratch.queries + row;
     tile.hidden = scratch.hidden;

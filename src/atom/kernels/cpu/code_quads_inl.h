@@ -4,9 +4,11 @@
 //
 //   sets with a product of bytes   x = 128 · h + l:  | h0 h1 h2 h3 |  and  | l0 l1 l2 l3 |
 //                                  two sums, 128 · Σ h · code + Σ l · code at the end
-//   others                         words:            | x0 x2 |        and  | x1 x3 |
+//   others, and many rows          words:            | x0 x2 |        and  | x1 x3 |
 //                                  a lane's even bytes meet the first pair, its odd bytes the
 //                                  second
+//
+// Words have one sum, but a lane's bytes must be taken apart: of codes that many rows share, once.
 #pragma once
 
 #include <cstdint>
@@ -66,20 +68,12 @@ struct QuadSums<false> {
   inline I32x16 Total() const { return sum; }
 
   static inline void StoreQuads(uint8_t* to, int64_t row_bytes, I32x16 x) {
-    int32_t lanes[16];
-    StoreInts(lanes, x);
-    int16_t words[2][8];
-    for (int pair = 0; pair < 8; ++pair) {
-      const int first = pair / 2 * 4 + pair % 2 * 2;
-      words[0][pair] = static_cast<int16_t>(lanes[first]);
-      words[1][pair] = static_cast<int16_t>(lanes[first + 1]);
-    }
-    __builtin_memcpy(to, words[0], 16);
-    __builtin_memcpy(to + row_bytes, words[1], 16);
+    StoreWordQuads(to, to + row_bytes, x);
   }
 };
 
 using QuadSum = QuadSums<kHasByteDot>;
+using WordSum = QuadSums<false>;
 constexpr int64_t kQuadBytes = 4;  // of each half
 
 }  // namespace

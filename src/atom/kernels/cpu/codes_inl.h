@@ -1,6 +1,6 @@
 // Attention over codes, in integers, straight from the pages (kv_page.h): docs/numerics.md, section
-// 4. Queries and weights are integers too, so sums are exact and their order is free. For any
-// number of rows: a tile's codes stay in L1 while the rows pass over them.
+// 4. Queries and weights are integers too, so sums are exact and their order is free. A few rows at
+// a time; many take a tile's codes apart once (codes_shared_inl.h).
 //
 //   scores   lane p = position p of a page:  sum[row][page] += Q[row][4 channels] · a word's bytes
 //   values   lane i = channel i of a line:   sum[row][line] += W[row][4 positions] · its bytes
@@ -23,19 +23,22 @@ constexpr int64_t kWeightBytes = kTilePositions / kQuadPositions * kQuadBytes;  
 
 struct NibbleLines {
   static constexpr int kHalves = 2;
-  static inline void Split(I32x16 line, QuadSum::Codes (&codes)[2]) {
+  template <class Codes>
+  static inline void Split(I32x16 line, Codes (&codes)[2]) {
     const I32x16 nibbles = SetInt(0x0f0f0f0f);
-    codes[0] = QuadSum::Codes::Of(AndInt(line, nibbles));
-    codes[1] = QuadSum::Codes::Of(AndInt(ShiftRight<4>(line), nibbles));
+    codes[0] = Codes::Of(AndInt(line, nibbles));
+    codes[1] = Codes::Of(AndInt(ShiftRight<4>(line), nibbles));
   }
 };
 struct ByteLines {
   static constexpr int kHalves = 1;
-  static inline void Split(I32x16 line, QuadSum::Codes (&codes)[1]) {
-    codes[0] = QuadSum::Codes::Of(line);
+  template <class Codes>
+  static inline void Split(I32x16 line, Codes (&codes)[1]) {
+    codes[0] = Codes::Of(line);
   }
 };
 
+template <class Sum>
 void CodeQuery(const float* q, int64_t n, const float* mean, float divisor, uint8_t* quads,
                CodedQuery* query) {
   constexpr float kLeast = 0x1p-60f;
@@ -49,14 +52,19 @@ void CodeQuery(const float* q, int64_t n, const float* mean, float divisor, uint
     const F32x16 value = NanToZero(Mul(LoadFirst(q + i, lanes), Set(inv)));
     const I32x16 code = RoundToInt(Min(Max(value, Set(-kMostQuery)), Set(kMostQuery)));
     sum = AddInt(sum, code);
-    QuadSum::StoreQuads(quads + i, QuadBytes(n) / 2, code);  // a byte each, in both rows
+    Sum::StoreQuads(quads + i, QuadBytes(n) / 2, code);  // a byte each, in both rows
   });
   query->factor = scale / divisor;
   query->sum = static_cast<float>(SumIntLanes(sum));
   query->mean = DotWithMean(q, mean, n) / divisor;
 }
 
-/// scores[R][P pages] = scale · Σ Q · code + offset · Σ Q.
+/// scale · Σ Q · code + offset · Σ Q
+inline F32x16 ScoreOf(const KvScales& scales, const CodedQuery& query, I32x16 sum) {
+  return Fma(scales.scale, ToFloat(sum), Mul(scales.offset, Set(query.sum)));
+}
+
+/// scores[R][P pages]
 template <class Lines, int R, int P>
 inline void CodeScores(const CodesTile& t, int64_t row, int page, float* scores) {
   constexpr int64_t kChannels = 4 * Lines::kHalves;  // of a word
@@ -89,9 +97,8 @@ inline void CodeScores(const CodesTile& t, int64_t row, int page, float* scores)
     const KvScales scales = KvScales::Of(t.keys[page + v]);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const F32x16 of_offset = Mul(scales.offset, Set(t.queries[row + r].sum));
       Store(scores + r * kScoreStride + (page + v) * 16,
-            Fma(scales.scale, ToFloat(sum[r][v].Total()), of_offset));
+            ScoreOf(scales, t.queries[row + r], sum[r][v].Total()));
     }
   }
 }
@@ -121,6 +128,7 @@ inline float ScoreRow(const CodesTile& t, int64_t row, float* scores) {
 }
 
 /// Scores become integers. Positions that the row does not see have score -infinity and p = 0.
+template <class Sum>
 inline RowWeights WeighRow(const CodesTile& t, int64_t row, float max,
                            const KvScales (&values)[kTilePages], const float* scores,
                            uint8_t* weights) {
@@ -144,9 +152,26 @@ inline RowWeights WeighRow(const CodesTile& t, int64_t row, float max,
   const F32x16 inv = Set(1.0f / scale);
 #pragma GCC unroll 4
   for (int v = 0; v < kTilePages; ++v) {
-    QuadSum::StoreQuads(weights + v * 16, kWeightBytes, RoundToInt(Mul(w[v], inv)));
+    Sum::StoreQuads(weights + v * 16, kWeightBytes, RoundToInt(Mul(w[v], inv)));
   }
   return {scale, SumLanes(base)};
+}
+
+template <class Sum, int R>
+inline void WeighRows(const CodesTile& t, int64_t row, const KvScales (&values)[kTilePages],
+                      float* scores, uint8_t* weights, RowWeights (&row_weights)[R]) {
+  const bool all_seen = t.hidden[row + R - 1] == 0 && t.visible[row] == kTilePositions;
+  float maxima[R];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    float* of_row = scores + r * kScoreStride;
+    maxima[r] = all_seen ? ScoreRow<true>(t, row + r, of_row) : ScoreRow<false>(t, row + r, of_row);
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    row_weights[r] = WeighRow<Sum>(t, row + r, maxima[r], values, scores + r * kScoreStride,
+                                   weights + 2 * r * kWeightBytes);
+  }
 }
 
 /// tile_out[R][L lines] = scale · Σ W · code + base, over the quads [first, end).
@@ -209,24 +234,13 @@ inline void AttendCodeRows(const CodesTile& t, int64_t row,
   const int64_t first = t.hidden[row];
   const int64_t end = t.visible[row + R - 1];
   float scores[R * kScoreStride];
-  float maxima[R];
   alignas(64) uint8_t weights[2 * R * kWeightBytes];
   RowWeights row_weights[R];
   for (int page = 0; page < kTilePages; page += kPages) {
     if (first >= (page + kPages) * 16 || end <= page * 16) continue;
     CodeScores<Lines, R, kPages>(t, row, page, scores);
   }
-  const bool all_seen = t.hidden[row + R - 1] == 0 && t.visible[row] == kTilePositions;
-#pragma GCC unroll 4
-  for (int r = 0; r < R; ++r) {
-    float* of_row = scores + r * kScoreStride;
-    maxima[r] = all_seen ? ScoreRow<true>(t, row + r, of_row) : ScoreRow<false>(t, row + r, of_row);
-  }
-#pragma GCC unroll 4
-  for (int r = 0; r < R; ++r) {
-    row_weights[r] = WeighRow(t, row + r, maxima[r], value_scales, scores + r * kScoreStride,
-                              weights + 2 * r * kWeightBytes);
-  }
+  WeighRows<QuadSum, R>(t, row, value_scales, scores, weights, row_weights);
   constexpr int64_t kChannels = 16 * Lines::kHalves;
   const int64_t lines = (t.head_dim + kChannels - 1) / kChannels;
   const int64_t first_quad = first / kQuadPositions;
@@ -245,15 +259,6 @@ inline void AttendCodesFrom(const CodesTile& t, int64_t row,
                             const KvScales (&value_scales)[kTilePages]) {
   for (; row + R <= t.rows; row += R) AttendCodeRows<Lines, R>(t, row, value_scales);
   if constexpr (R > 1) AttendCodesFrom<Lines, R / 2>(t, row, value_scales);
-}
-
-template <class Lines>
-void AttendCodes(const CodesTile& t) {
-  constexpr int64_t kChannels = 16 * Lines::kHalves;
-  PrefetchScales(t, (t.head_dim + kChannels - 1) / kChannels * kLineBytes * kPageQuads);
-  KvScales value_scales[kTilePages];
-  for (int page = 0; page < kTilePages; ++page) value_scales[page] = KvScales::Of(t.values[page]);
-  AttendCodesFrom<Lines, kCodeRows>(t, 0, value_scales);
 }
 
 }  // namespace

@@ -75,6 +75,7 @@ struct TileScratch {
   // Of codes:
   uint8_t* quads;  ///< [rows][QuadBytes]
   CodedQuery* queries;
+  uint8_t* unpacked;
   int32_t* visible;  ///< [rows]
   int32_t* hidden;   ///< [rows]
 };
@@ -103,7 +104,7 @@ class HeadRun {
   void Prepare(const TileScratch& scratch) const {
     if (!pages_.quantized()) return;
     for (int64_t r = 0; r < rows(); ++r) {
-      step_.context.kernels.code_query(
+      step_.context.kernels.code_query[SharesCodes() ? 1 : 0](
           Query() + r * head_dim(), head_dim(), Mean(), step_.shape.ScoreDivisor(),
           scratch.quads + r * QuadBytes(head_dim()), scratch.queries + r);
     }
@@ -171,6 +172,7 @@ class HeadRun {
     CodesTile tile;
     tile.rows = rows();
     tile.head_dim = head_dim();
+    tile.unpacked = SharesCodes() ? scratch.unpacked : nullptr;
     tile.quads = scratch.quads;
     tile.queries = scratch.queries;
     tile.hidden = scratch.hidden;
@@ -191,6 +193,7 @@ class HeadRun {
                  exact ? read.end : read.exact_from, tile);
   }
 
+  bool SharesCodes() const { return rows() >= step_.context.kernels.shared_codes_from_rows; }
   const float* Query() const { return RowOf(step_.qkv, row_) + first_head_ * head_dim(); }
   const float* Mean() const { return step_.kv.MeanOf(kv_head_, step_.shape); }
 
@@ -211,15 +214,16 @@ struct HeadPlaces {
         scores_at(plan.Add<float>(Padded(rows) * kScoreStride)),
         quads_at(plan.Add<uint8_t>(rows * QuadBytes(head_dim))),
         queries_at(plan.Add<CodedQuery>(rows)),
+        unpacked_at(plan.Add<uint8_t>(UnpackedBytes(head_dim))),
         visible_at(plan.Add<int32_t>(rows)),
         hidden_at(plan.Add<int32_t>(rows)),
         part_at(plan.Add<float>(Partial::Floats(rows, head_dim))),
         all_at(plan.Add<float>(Partial::Floats(rows, head_dim))) {}
 
   TileScratch Tile(std::byte* base) const {
-    return {ScratchAt<float>(base, scores_at), ScratchAt<uint8_t>(base, quads_at),
-            ScratchAt<CodedQuery>(base, queries_at), ScratchAt<int32_t>(base, visible_at),
-            ScratchAt<int32_t>(base, hidden_at)};
+    return {ScratchAt<float>(base, scores_at),       ScratchAt<uint8_t>(base, quads_at),
+            ScratchAt<CodedQuery>(base, queries_at), ScratchAt<uint8_t>(base, unpacked_at),
+            ScratchAt<int32_t>(base, visible_at),    ScratchAt<int32_t>(base, hidden_at)};
   }
   Partial At(std::byte* base, size_t place) const {
     return Partial::At(ScratchAt<float>(base, place), rows, head_dim);
@@ -227,7 +231,7 @@ struct HeadPlaces {
 
   ScratchPlan plan;
   int64_t rows, head_dim;
-  size_t scores_at, quads_at, queries_at, visible_at, hidden_at, part_at, all_at;
+  size_t scores_at, quads_at, queries_at, unpacked_at, visible_at, hidden_at, part_at, all_at;
 };
 
 int64_t SharesOf(int64_t tiles) { return (tiles + kShareTiles - 1) / kShareTiles; }

@@ -1,4 +1,4 @@
-// Products of bytes on AVX2, after vec_avx2.h.
+// Products of bytes and of words on AVX2, after vec_avx2.h.
 #pragma once
 
 #include "atom/kernels/cpu/vec_avx2.h"
@@ -7,6 +7,8 @@ namespace atom::kernels::cpu {
 namespace {
 
 constexpr bool kHasByteDot = false;
+/// Attention over codes: so many rows share codes as words.
+constexpr int64_t kSharedCodesFromRows = 4;
 
 /// Even and odd bytes apart, as int16: the sums of two products of vpmaddwd fit, where those of
 /// vpmaddubsw would saturate.
@@ -20,6 +22,15 @@ inline __m256i DotBytes8(__m256i sum, __m256i w, __m256i x) {
 }
 inline I32x16 DotBytes(I32x16 sum, I32x16 w, I32x16 x) {
   return {DotBytes8(sum.a, w.a, x.a), DotBytes8(sum.b, w.b, x.b)};
+}
+/// Inline assembly because g++ 12 otherwise adds products first, whose registers sums then lack.
+inline __m256i AddProduct(__m256i sum, __m256i product) {
+  asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(product));
+  return sum;
+}
+inline I32x16 DotWords(I32x16 sum, I32x16 w, I32x16 x) {
+  return {AddProduct(sum.a, _mm256_madd_epi16(w.a, x.a)),
+          AddProduct(sum.b, _mm256_madd_epi16(w.b, x.b))};
 }
 /// Two products of at most 15 · 128 fit int16: nothing saturates here.
 inline __m256i DotNibbles8(__m256i sum, __m256i w, __m256i x) {

@@ -159,12 +159,18 @@ struct CodedQuery {
 [[gnu::always_inline]] inline int64_t QuadBytes(int64_t head_dim) {
   return (head_dim + 15) / 16 * 16 * 2;
 }
+/// Of the codes of a tile, taken apart: K, then V, 16 bits each.
+[[gnu::always_inline]] inline int64_t UnpackedBytes(int64_t head_dim) {
+  return 2 * kTilePositions * ((head_dim + 31) / 32 * 32) * 2;
+}
 
 /// Query rows (of any heads of one KV head) as integers against one tile of 64 positions of codes,
-/// straight from the pages. Writes what DecodeTile does.
+/// as the pages hold them. Writes what DecodeTile does.
 struct CodesTile {
   int64_t rows = 0;
   int64_t head_dim = 0;
+  /// [UnpackedBytes(head_dim)] scratch for codes that many rows share; null: each for itself.
+  uint8_t* unpacked = nullptr;
   const uint8_t* quads = nullptr;       ///< [rows][QuadBytes(head_dim)]
   const CodedQuery* queries = nullptr;  ///< [rows]
   /// [rows] A row sees positions [hidden, visible) of the tile, some at least; both ascending.
@@ -265,9 +271,12 @@ struct KernelTable {
   void (*attend)(const AttentionTile& tile);
   /// By KvStorage, of floats.
   void (*decode[5])(const DecodeTile& tile);
-  /// A query, and (or null) what its keys lack, as `attend_codes` takes it.
-  void (*code_query)(const float* q, int64_t n, const float* mean, float divisor, uint8_t* quads,
-                     CodedQuery* query);
+  /// A query, and (or null) what its keys lack, as `attend_codes` takes it: without, and with
+  /// shared codes.
+  void (*code_query[2])(const float* q, int64_t n, const float* mean, float divisor, uint8_t* quads,
+                        CodedQuery* query);
+  /// So many rows of a task had better share a tile's codes.
+  int64_t shared_codes_from_rows;
   /// Codes of 4 and of 8 bits (KvStorage).
   void (*attend_codes[2])(const CodesTile& tile);
   /// Adds a tile's softmax (tile_out, tile_max, tile_sum) to out, max and sum.

@@ -18,6 +18,7 @@
 #include "atom/kernels/cpu/packed_integer_inl.h"
 #include "atom/kernels/cpu/packed_values_inl.h"
 // and:
+#include "atom/kernels/cpu/codes_shared_inl.h"
 #include "atom/kernels/cpu/packed_two_level_inl.h"
 
 namespace atom::kernels::cpu {
@@ -62,7 +63,8 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .attend = Attend,
       .decode = {nullptr, nullptr, Decode<HalfWords<BFloat16>, BFloat16>,
                  Decode<HalfWords<Half>, Half>, Decode<FloatWords, float>},
-      .code_query = CodeQuery,
+      .code_query = {CodeQuery<QuadSum>, CodeQuery<WordSum>},
+      .shared_codes_from_rows = kSharedCodesFromRows,
       .attend_codes = {AttendCodes<NibbleLines>, AttendCodes<ByteLines>},
       .merge = Merge,
       .divide = DivideRow,

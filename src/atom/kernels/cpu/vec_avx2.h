@@ -18,6 +18,8 @@ constexpr int kIntegerVectors = 1;
 constexpr int kDoubleRows = 2;
 constexpr int kDecodeRows = 1;
 constexpr int kCodeRows = 2;
+constexpr int kSharedCodeRows = 6;
+constexpr int kSharedCodeColumns = 1;
 constexpr int kVectors = 1;
 constexpr int kFewRows = 1;
 constexpr int kFewRowsVectors = 2;
@@ -166,10 +168,6 @@ inline I32x16 SetFourBytes(const int8_t* p) {
   __builtin_memcpy(&four, p, 4);
   return SetInt(four);
 }
-inline I32x16 DotWords(I32x16 sum, I32x16 w, I32x16 x) {
-  return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(w.a, x.a)),
-          _mm256_add_epi32(sum.b, _mm256_madd_epi16(w.b, x.b))};
-}
 inline I32x16 LowNibbles(I32x16 w) {
   const __m256i mask = _mm256_set1_epi8(15);
   return {_mm256_and_si256(w.a, mask), _mm256_and_si256(w.b, mask)};
@@ -242,6 +240,17 @@ inline void StoreLowBytes(void* p, I32x16 x) {
   const __m128i bytes =
       _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
   _mm_storeu_si128(static_cast<__m128i*>(p), bytes);
+}
+
+inline void StoreWordQuads(void* first, void* second, I32x16 x) {
+  const __m256i words = _mm256_packs_epi32(x.a, x.b);  // a0-3 b0-3 | a4-7 b4-7
+  const __m256i by_row = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
+  const __m256i quads = _mm256_shuffle_epi8(words, by_row);  // a02 b02 a13 b13 | a46 b46 a57 b57
+  const __m256i ordered =
+      _mm256_permutevar8x32_epi32(quads, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  _mm_storeu_si128(static_cast<__m128i*>(first), _mm256_castsi256_si128(ordered));
+  _mm_storeu_si128(static_cast<__m128i*>(second), _mm256_extracti128_si256(ordered, 1));
 }
 
 inline float SumLanes(F32x16 x) {

@@ -34,6 +34,9 @@ constexpr int kIntegerVectors = 4;
 constexpr int kDoubleRows = 6;
 constexpr int kDecodeRows = 4;
 constexpr int kCodeRows = 4;
+constexpr int kSharedCodeRows = 6;
+constexpr int kSharedCodeColumns = 2;
+constexpr int64_t kSharedCodesFromRows = 12;
 constexpr int kVectors = 2;
 constexpr int kFewRows = 4;
 constexpr int kFewRowsVectors = 4;
@@ -163,7 +166,8 @@ inline I32x16 DotBytes(I32x16 sum, I32x16 w, I32x16 x) {
 }
 /// sum += Σ of 2 products of signed 16-bit words in each lane.
 inline I32x16 DotWords(I32x16 sum, I32x16 w, I32x16 x) {
-  return {_mm512_dpwssd_epi32(sum.v, w.v, x.v)};
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum.v) : "v"(w.v), "v"(x.v));
+  return sum;
 }
 /// The same for w <= 15.
 inline I32x16 DotNibbles(I32x16 sum, I32x16 w, I32x16 x) { return DotBytes(sum, w, x); }
@@ -211,6 +215,16 @@ inline F32x16 AsFloats(I32x16 w) { return {_mm512_castsi512_ps(w.v)}; }
 /// The low byte of each lane.
 inline void StoreLowBytes(void* p, I32x16 a) {
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+
+/// Each four lanes x0 … x3 as words: x0 x2 to the first place, x1 x3 to the second.
+inline void StoreWordQuads(void* first, void* second, I32x16 a) {
+  const __m256i by_row = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
+  const __m256i quads = _mm256_shuffle_epi8(_mm512_cvtepi32_epi16(a.v), by_row);
+  const __m256i ordered = _mm256_permute4x64_epi64(quads, 0xd8);
+  _mm_storeu_si128(static_cast<__m128i*>(first), _mm256_castsi256_si128(ordered));
+  _mm_storeu_si128(static_cast<__m128i*>(second), _mm256_extracti128_si256(ordered, 1));
 }
 
 /// Lanes added pairwise: j and j + 8, j + 4, j + 2, j + 1.

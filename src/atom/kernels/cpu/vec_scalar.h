@@ -15,6 +15,9 @@ constexpr int kIntegerVectors = 1;
 constexpr int kDoubleRows = 1;
 constexpr int kDecodeRows = 1;
 constexpr int kCodeRows = 1;
+constexpr int kSharedCodeRows = 1;
+constexpr int kSharedCodeColumns = 1;
+constexpr int64_t kSharedCodesFromRows = 4;
 constexpr int kVectors = 1;
 constexpr int kFewRows = 1;
 constexpr int kFewRowsVectors = 1;
@@ -279,6 +282,14 @@ inline F32x16 AsFloats(const I32x16& w) {
 }
 inline void StoreLowBytes(void* p, const I32x16& x) {
   for (int i = 0; i < 16; ++i) static_cast<uint8_t*>(p)[i] = static_cast<uint8_t>(x.v[i]);
+}
+
+inline void StoreWordQuads(void* first, void* second, const I32x16& x) {
+  for (int i = 0; i < 8; ++i) {
+    const int lane = i / 2 * 4 + i % 2 * 2;
+    static_cast<int16_t*>(first)[i] = static_cast<int16_t>(x.v[lane]);
+    static_cast<int16_t*>(second)[i] = static_cast<int16_t>(x.v[lane + 1]);
+  }
 }
 
 inline float SumLanes(F32x16 x) {
