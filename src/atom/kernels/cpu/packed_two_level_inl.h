@@ -6,8 +6,8 @@
 //   folded     Σ (code · k_g) · x        codes · k_g as bytes in scratch first, for all rows of a
 //                                        block: then the products are those of 8-bit codes alone
 //
-// Multipliers of activations are in their codes already. Folding takes one product of 16-bit words
-// for two codes, and one sum of bytes:
+// Multipliers of activations are in their codes already. Folding takes a mask, one product of
+// 16-bit words for two codes, and one sum of bytes:
 //
 //   (c₁ · 256 + c₀) · k = (c₁ k) · 256 + c₀ k      c = code + 8 <= 15, k <= 15: c k fits its byte
 //   c k + (128 - 8 k)   = code · k + 128           8 … 233: an 8-bit line of packed_layout.h
@@ -24,24 +24,44 @@ namespace {
 
 inline int64_t FoldedDwords(const PackedLayout& l) { return l.groups * l.group_dwords; }
 
+/// Of both vectors of a panel and one group, a byte each lane: the second in the high nibble.
+inline I32x16 Multipliers(const PackedBlock& b, TilePlace at, int v) {
+  const uint8_t* panel =
+      b.w + TilePlace{at.row, at.vector + v, at.step}.panel() * b.layout->panel_bytes;
+  return ByteOfLane(LoadBytes(panel + MultiplierOffset(*b.layout, at.step)),
+                    at.step % kBlockGroups);
+}
+
 /// Steps of the sum of integers.
 inline int64_t SumSteps(const PackedBlock& b) {
   if (b.folded == nullptr) return b.layout->groups;
   return (FoldedDwords(*b.layout) + kFoldedDwords - 1) / kFoldedDwords;
 }
 
-/// What makes 8-bit lines of 4-bit ones, for one vector and one group.
+/// What makes two 8-bit lines of a 4-bit one, for the two vectors of a panel and one group. High
+/// nibbles stay where they are, 16 c, and the upper half of the product with 4096 k is c k.
 struct Fold {
-  I32x16 words;   ///< k in every word
-  I32x16 offset;  ///< 128 - 8 k in every byte
+  I32x16 low_words;    ///< k of the first vector in every word
+  I32x16 high_words;   ///< 4096 k of the second
+  I32x16 low_offset;   ///< 128 - 8 k in every byte
+  I32x16 high_offset;  ///< likewise
 
-  explicit Fold(I32x16 k) {
-    const I32x16 bytes = RepeatByte(k);
-    words = AndInt(bytes, SetInt(0x00ff00ff));
-    offset = SubInt(SetInt(static_cast<int32_t>(0x80808080u)), MulWords(bytes, SetInt(0x00080008)));
+  explicit Fold(I32x16 multipliers) {  // of the first vector, and 16 times of the second
+    const I32x16 both = RepeatByte(multipliers);
+    const I32x16 low = AndInt(both, SetInt(0x0f0f0f0f));
+    const I32x16 high = AndInt(ShiftRight<1>(both), SetInt(0x78787878));  // 8 k
+    const I32x16 zero = SetInt(static_cast<int32_t>(0x80808080u));
+    low_words = AndInt(both, SetInt(0x000f000f));
+    high_words = AndInt(both, SetInt(static_cast<int32_t>(0xf000f000u)));
+    low_offset = SubInt(zero, ShiftLeft<3>(low));
+    high_offset = SubInt(zero, high);
   }
-  inline I32x16 operator()(I32x16 nibbles) const {
-    return AddBytes(MulWords(nibbles, words), offset);
+  inline I32x16 Low(I32x16 bytes) const {
+    return AddBytes(MulWords(LowNibbles(bytes), low_words), low_offset);
+  }
+  inline I32x16 High(I32x16 bytes) const {
+    const I32x16 nibbles = AndInt(bytes, SetInt(static_cast<int32_t>(0xf0f0f0f0u)));
+    return AddBytes(MulHighWords(nibbles, high_words), high_offset);
   }
 };
 
@@ -182,7 +202,11 @@ struct TwoLevelTile {
     const int64_t share = kLineBytes * R / b.rows + 1;
     const TilePlace last{at.row, at.vector, (first + dwords - 1) / l.group_dwords};
     const uint8_t* next = FindStep(b, last).codes + l.group_bytes + at.row / R * dwords * share;
+    const bool last_step = first + dwords == FoldedDwords(l);
+    float* y = b.out.y + at.row * b.out.y_stride + at.vector * 16;
     for (; tiles > 0; --tiles) {
+      if (last_step) PrefetchOutputs<R, V>(b, y);
+      y += R * b.out.y_stride;
       I32x16 sum[R][V];
       if (at.step == 0) {
         ForTile<R, V>([&](int r, int v) { sum[r][v] = SetInt(start[r * start_stride]); });
@@ -191,6 +215,7 @@ struct TwoLevelTile {
             [&](int r, int v) { sum[r][v] = LoadSums(acc + r * kColumnOutputs + v * 16); });
       }
       IntegerTile::PrefetchRows<R>(x + R * x_stride, x_stride);
+      IntegerTile::PrefetchRows<R>(x + R * x_stride + 2 * kLineBytes, x_stride);
       IntegerTile::AddProducts<R, V, FoldedStep<V>>(x, x_stride, folded, panel_bytes, dwords, next,
                                                     share, sum);
       ForTile<R, V>([&](int r, int v) { StoreInts(acc + r * kColumnOutputs + v * 16, sum[r][v]); });
@@ -201,34 +226,43 @@ struct TwoLevelTile {
     }
   }
 
+  /// Where sums will be written to, soon.
+  template <int R, int V>
+  static inline void PrefetchOutputs(const PackedBlock& b, const float* y) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) __builtin_prefetch(y + r * b.out.y_stride + v * 16, 1);
+    }
+  }
+
   /// Lines [first, first + dwords) of codes, which whole groups follow one another in.
   template <int V>
   static inline void FoldColumn(const PackedBlock& b, TilePlace at, int64_t first, int64_t dwords) {
     const PackedLayout& l = *b.layout;
     uint8_t* out = b.folded;
-    for (int64_t line = first; line < first + dwords;) {
-      const TilePlace group{0, at.vector, line / l.group_dwords};
-      const int64_t inside = line - group.step * l.group_dwords;
+    TilePlace group{0, at.vector, first / l.group_dwords};
+    int64_t inside = first - group.step * l.group_dwords;
+    for (int64_t line = first; line < first + dwords; ++group.step, inside = 0) {
       const int64_t rest = first + dwords - line;
       const int64_t count = l.group_dwords - inside < rest ? l.group_dwords - inside : rest;
       const uint8_t* codes = FindStep(b, group).codes + inside * kLineBytes;
       if constexpr (V == 1) {
-        const Fold fold(Multiplier(b, group, 0));
+        const Fold fold(Multipliers(b, group, 0));
         for (int64_t i = 0; i < count; ++i, codes += kLineBytes, out += kLineBytes) {
           const I32x16 bytes = LoadBytes(codes);
-          StoreInts(out, fold(LowNibbles(at.half() == 0 ? bytes : SixteenthOf(bytes))));
+          StoreInts(out, at.half() == 0 ? fold.Low(bytes) : fold.High(bytes));
         }
       } else {
 #pragma GCC unroll 2
         for (int v = 0; v < V; v += kPanelVectors) {
-          const Fold low(Multiplier(b, group, v));
-          const Fold high(Multiplier(b, group, v + 1));
+          const Fold fold(Multipliers(b, group, v));
           const uint8_t* from = codes + v / kPanelVectors * l.panel_bytes;
           uint8_t* to = out + v * kLineBytes;
           for (int64_t i = 0; i < count; ++i, from += kLineBytes, to += V * kLineBytes) {
             const I32x16 bytes = LoadBytes(from);
-            StoreInts(to, low(LowNibbles(bytes)));
-            StoreInts(to + kLineBytes, high(LowNibbles(SixteenthOf(bytes))));
+            StoreInts(to, fold.Low(bytes));
+            StoreInts(to + kLineBytes, fold.High(bytes));
           }
         }
         out += count * V * kLineBytes;

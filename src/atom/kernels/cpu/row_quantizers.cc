@@ -108,6 +108,7 @@ void QuantizeRows(const CpuContext& context, int64_t rows, CpuActivation& out, c
 /// out[j] = x[source[j]]. Plain loads and stores are faster than gather instructions, as long as x
 /// lies in L1.
 void Gather(const float* x, const int32_t* source, int64_t n, float* out) {
+#pragma GCC unroll 8
   for (int64_t j = 0; j < n; ++j) out[j] = x[source[j]];
 }
 

@@ -11,10 +11,13 @@ namespace {
 
 inline int64_t LanesFrom(int64_t i, int64_t n) { return n - i < 16 ? n - i : 16; }
 
-/// Calls each(i, lanes) for i = 0, 16, … below n.
+/// Calls each(i, lanes) for i = 0, 16, … below n. Of whole vectors the compiler sees that they are,
+/// so that nothing is masked.
 template <class Each>
-inline void ForLanes(int64_t n, const Each& each) {
-  for (int64_t i = 0; i < n; i += 16) each(i, LanesFrom(i, n));
+[[gnu::always_inline]] inline void ForLanes(int64_t n, const Each& each) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) each(i, int64_t{16});
+  if (i < n) each(i, n - i);
 }
 
 float SumSquares(const float* x, int64_t n) {
@@ -57,12 +60,18 @@ void ScaleByWeight(const float* x, float r, const float* weight, int64_t n, floa
   });
 }
 
+/// A NaN in x is passed over: Max gives its second operand.
 float AbsMax(const float* x, int64_t n) {
-  F32x16 largest = Zero();
-  ForLanes(n, [&](int64_t i, int64_t lanes) {
-    largest = Max(largest, Abs(NanToZero(LoadFirst(x + i, lanes))));
+  F32x16 largest[4] = {Zero(), Zero(), Zero(), Zero()};  // chains, which do not wait for each other
+  int64_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) largest[v] = Max(Abs(Load(x + i + v * 16)), largest[v]);
+  }
+  ForLanes(n - i, [&](int64_t j, int64_t lanes) {
+    largest[0] = Max(Abs(LoadFirst(x + i + j, lanes)), largest[0]);
   });
-  return MaxLane(largest);
+  return MaxLane(Max(Max(largest[0], largest[1]), Max(largest[2], largest[3])));
 }
 
 void Quantize(const float* x, int64_t n, float inv, float low, float high, int8_t* codes) {
@@ -107,7 +116,7 @@ void QuantizeTwoLevel(const float* x, int64_t groups, int64_t group, float row_s
       ForLanes(group, [&](int64_t i, int64_t lanes) {
         const F32x16 scaled = Mul(LoadFirst(x + g * group + i, lanes), Set(inv[g - first]));
         const F32x16 value = Min(Max(NanToZero(scaled), Set(-high - 1.0f)), Set(high));
-        const I32x16 code = MulInt(RoundToInt(value), multiplier);
+        const I32x16 code = MulWords(RoundToInt(value), multiplier);  // as far as the low byte
         if (lanes == 16) return StoreLowBytes(out + i, code);
         int8_t last[16];
         StoreLowBytes(last, code);
@@ -157,20 +166,29 @@ void Rotate(float* x, const float* cos, const float* sin, int64_t half) {
 
 /// (a, b) -> (a + b, a - b) of lanes kDistance apart, for blocks wider than that.
 template <int kDistance>
-inline F32x16 Butterfly(F32x16 x, int64_t width) {
+[[gnu::always_inline]] inline F32x16 Butterfly(F32x16 x, int64_t width) {
   if (width <= kDistance) return x;
   float signs[16];
   for (int i = 0; i < 16; ++i) signs[i] = (i & kDistance) != 0 ? -1.0f : 1.0f;
   return Fma(x, Load(signs), SwapLanes<kDistance>(x));  // the product is exact
 }
 
+/// All butterflies inside a vector.
+[[gnu::always_inline]] inline F32x16 RotateVector(F32x16 x, int64_t width) {
+  return Butterfly<8>(Butterfly<4>(Butterfly<2>(Butterfly<1>(x, width), width), width), width);
+}
+
 void RotateBlocks(float* x, int64_t n, int64_t width, float factor) {
-  for (int64_t i = 0; i < n; i += 16) {
-    F32x16 v = Butterfly<1>(Load(x + i), width);
-    v = Butterfly<2>(v, width);
-    v = Butterfly<4>(v, width);
-    Store(x + i, Butterfly<8>(v, width));
+  if (width == 32) {  // that of most recipes: in one pass
+    for (int64_t i = 0; i < n; i += 32) {
+      const F32x16 a = RotateVector(Load(x + i), 32);
+      const F32x16 b = RotateVector(Load(x + i + 16), 32);
+      Store(x + i, Mul(Add(a, b), Set(factor)));
+      Store(x + i + 16, Mul(Sub(a, b), Set(factor)));
+    }
+    return;
   }
+  for (int64_t i = 0; i < n; i += 16) Store(x + i, RotateVector(Load(x + i), width));
   for (int64_t distance = 16; distance < width; distance *= 2) {
     for (int64_t first = 0; first < n; first += 2 * distance) {
       for (int64_t i = first; i < first + distance; i += 16) {

@@ -46,6 +46,7 @@ inline F32x16 Zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 inline F32x16 Set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 inline F32x16 Load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline F32x16 LoadFirst(const float* p, int64_t n) {
+  if (__builtin_constant_p(n) && n == 16) return Load(p);
   return {_mm256_maskload_ps(p, LaneMask(n)), _mm256_maskload_ps(p + 8, LaneMask(n - 8))};
 }
 inline void Store(float* p, F32x16 x) {
@@ -53,6 +54,7 @@ inline void Store(float* p, F32x16 x) {
   _mm256_storeu_ps(p + 8, x.b);
 }
 inline void StoreFirst(float* p, F32x16 x, int64_t n) {
+  if (__builtin_constant_p(n) && n == 16) return Store(p, x);
   _mm256_maskstore_ps(p, LaneMask(n), x.a);
   _mm256_maskstore_ps(p + 8, LaneMask(n - 8), x.b);
 }
@@ -182,6 +184,10 @@ inline I32x16 NibbleOfLane(I32x16 w, int64_t i) {
   return {_mm256_and_si256(_mm256_srl_epi32(w.a, bits), mask),
           _mm256_and_si256(_mm256_srl_epi32(w.b, bits), mask)};
 }
+inline I32x16 ByteOfLane(I32x16 w, int64_t i) {
+  const __m128i bits = _mm_cvtsi64_si128(8 * i);
+  return {_mm256_srl_epi32(w.a, bits), _mm256_srl_epi32(w.b, bits)};
+}
 inline I32x16 RepeatByte(I32x16 x) {
   const __m256i lowest = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
@@ -189,6 +195,9 @@ inline I32x16 RepeatByte(I32x16 x) {
 }
 inline I32x16 MulWords(I32x16 x, I32x16 y) {
   return {_mm256_mullo_epi16(x.a, y.a), _mm256_mullo_epi16(x.b, y.b)};
+}
+inline I32x16 MulHighWords(I32x16 x, I32x16 y) {
+  return {_mm256_mulhi_epu16(x.a, y.a), _mm256_mulhi_epu16(x.b, y.b)};
 }
 inline I32x16 AddBytes(I32x16 x, I32x16 y) {
   return {_mm256_add_epi8(x.a, y.a), _mm256_add_epi8(x.b, y.b)};

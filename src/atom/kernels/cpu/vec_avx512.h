@@ -64,10 +64,12 @@ inline F32x16 Set(float x) { return {_mm512_set1_ps(x)}; }
 inline F32x16 Load(const float* p) { return {_mm512_loadu_ps(p)}; }
 /// n in [0, 16]; the other lanes are 0 and not read.
 inline F32x16 LoadFirst(const float* p, int64_t n) {
+  if (__builtin_constant_p(n) && n == 16) return Load(p);
   return {_mm512_maskz_loadu_ps(FirstLanes(n), p)};
 }
 inline void Store(float* p, F32x16 a) { _mm512_storeu_ps(p, a.v); }
 inline void StoreFirst(float* p, F32x16 a, int64_t n) {
+  if (__builtin_constant_p(n) && n == 16) return Store(p, a);
   _mm512_mask_storeu_ps(p, FirstLanes(n), a.v);
 }
 inline F32x16 Widen(const float* p) { return Load(p); }
@@ -178,6 +180,10 @@ inline I32x16 NibbleOfLane(I32x16 w, int64_t i) {
   const __m512i shifted = _mm512_srl_epi32(w.v, _mm_cvtsi64_si128(4 * i));
   return {_mm512_and_si512(shifted, _mm512_set1_epi32(15))};
 }
+/// Byte i of each lane comes to be the lowest.
+inline I32x16 ByteOfLane(I32x16 w, int64_t i) {
+  return {_mm512_srl_epi32(w.v, _mm_cvtsi64_si128(8 * i))};
+}
 /// A lane's lowest byte as all four of its bytes.
 inline I32x16 RepeatByte(I32x16 a) {
   const __m128i lowest = _mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
@@ -185,6 +191,8 @@ inline I32x16 RepeatByte(I32x16 a) {
 }
 /// Products of 16-bit words: of two bytes at once where both fit bytes.
 inline I32x16 MulWords(I32x16 a, I32x16 b) { return {_mm512_mullo_epi16(a.v, b.v)}; }
+/// The upper halves of products of unsigned 16-bit words.
+inline I32x16 MulHighWords(I32x16 a, I32x16 b) { return {_mm512_mulhi_epu16(a.v, b.v)}; }
 inline I32x16 AddBytes(I32x16 a, I32x16 b) { return {_mm512_add_epi8(a.v, b.v)}; }
 
 /// The nibble at bit `kShift` of each lane, minus 8.

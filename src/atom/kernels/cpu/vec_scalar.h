@@ -242,6 +242,9 @@ inline I32x16 HighNibbles(const I32x16& w) {
 inline I32x16 NibbleOfLane(const I32x16& w, int64_t index) {
   return Ints([&](int i) { return w.v[i] >> (4 * index) & 15; });
 }
+inline I32x16 ByteOfLane(const I32x16& w, int64_t index) {
+  return Ints([&](int i) { return w.v[i] >> (8 * index); });
+}
 inline I32x16 RepeatByte(const I32x16& x) {
   return Ints([&](int i) { return WrappingMul(x.v[i] & 255, 0x01010101); });
 }
@@ -251,6 +254,14 @@ inline I32x16 MulWords(const I32x16& x, const I32x16& y) {
     const auto b = static_cast<uint32_t>(y.v[i]);
     const uint32_t low = (a & 0xffffu) * (b & 0xffffu) & 0xffffu;
     return static_cast<int32_t>(low | (a >> 16) * (b >> 16) << 16);
+  });
+}
+inline I32x16 MulHighWords(const I32x16& x, const I32x16& y) {
+  return Ints([&](int i) {
+    const auto a = static_cast<uint32_t>(x.v[i]);
+    const auto b = static_cast<uint32_t>(y.v[i]);
+    const uint32_t low = (a & 0xffffu) * (b & 0xffffu) >> 16;
+    return static_cast<int32_t>(low | ((a >> 16) * (b >> 16) & 0xffff0000u));
   });
 }
 inline I32x16 AddBytes(const I32x16& x, const I32x16& y) {
