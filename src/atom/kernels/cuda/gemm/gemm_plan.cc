@@ -214,8 +214,8 @@ std::optional<GemmPlan> PlanGemm(const GemmDesc& desc, const GemmDevice& device,
     // at 0.61 of the whole units' clocks, not from 0.82 on (docs/performance-gpu.md).
     constexpr double kWorthDividing = 0.7;
     const auto divided = MakePlan(desc, device, info, token_clusters, true);
-    if (divided && ScheduleClocks(desc, info, *divided) <
-                       kWorthDividing * ScheduleClocks(desc, info, *plan)) {
+    if (divided &&
+        ScheduleClocks(desc, info, *divided) < kWorthDividing * ScheduleClocks(desc, info, *plan)) {
       plan = divided;
     }
     if (!best || plan->estimated_clocks < best->estimated_clocks) best = plan;
