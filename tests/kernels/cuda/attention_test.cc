@@ -528,22 +528,32 @@ std::vector<AttentionCase> InvarianceCases() {
   c.cache.storage = KvStorage::kF16;
   cases.push_back(c);
   // Heads for teams of warps: two strands; two that are not alike, with a window; two of five, two
-  // query heads each.
+  // query heads each. With an exact window a page's heads come in one slot or in two.
   AttentionCase teams;
   teams.cache.heads = teams.cache.kv_heads = 16;
-  cases.push_back(teams);
+  for (const int exact_window : {0, 16, 32}) {
+    teams.cache.exact_window = exact_window;
+    cases.push_back(teams);
+  }
+  teams.cache.exact_window = 0;
   teams.cache.head_dim = 64;
   teams.cache.heads = teams.cache.kv_heads = 9;
   teams.window = 300;
   cases.push_back(teams);
   teams.cache.storage = KvStorage::kInt8;
-  cases.push_back(teams);
+  for (const int exact_window : {0, 16, 32}) {
+    teams.cache.exact_window = exact_window;
+    cases.push_back(teams);
+  }
+  teams.cache.exact_window = 0;
   teams.cache.storage = KvStorage::kInt4;
   teams.cache.head_dim = 80;
   teams.cache.heads = 20;
   teams.cache.kv_heads = 10;
   teams.window = 0;
   teams.softcap = 5;
+  cases.push_back(teams);
+  teams.cache.exact_window = 16;
   cases.push_back(teams);
   return cases;
 }

@@ -7,6 +7,11 @@
 
 namespace atom::kernels::cuda::decode {
 
+/// Pages from the first exact one to the query's own, if there are pages before it.
+__device__ inline int ExactPages(int exact_window) {
+  return exact_window == 0 ? 0 : exact_window / kPagePositions + 1;
+}
+
 /// What becomes of the sums of a stretch whose heads lie in it in part (page_ring.cuh).
 enum class Role : int {
   kAlone,  // segments of heads that others compute too go to the workspace
@@ -15,7 +20,8 @@ enum class Role : int {
 };
 
 /// Walks the steps of a stretch. All lanes hold the same values. Page-heads are counted through:
-/// first_index · kv_heads + head · pages + page; of strands likewise.
+/// first_index · kv_heads + head · listed + page; of strands likewise. A head's exact pages, listed
+/// behind its others, count for whoever has those: no step is theirs.
 ///
 /// A stretch is cut at segments: it has those that begin in it. A last segment of up to `tail`
 /// pages goes with the one before it: alone it would cost its warp a visit of the head, and the
@@ -28,6 +34,10 @@ struct Cursor {
   Role role = Role::kAlone;
 
   __device__ bool valid() const { return page < pages; }
+  /// Pages of a head, exact ones too. REQUIRES: pages > 0.
+  __device__ int Listed(const DecodeAttention& call) const {
+    return pages + ExactPages(call.params.exact_window);
+  }
 
   __device__ void OpenSequence(const DecodeAttention& call) {
     first_index = __ldg(call.lists.indptr + sequence);
@@ -40,7 +50,7 @@ struct Cursor {
 
   /// Page-head of the head's first page.
   __device__ int Base(const DecodeAttention& call) const {
-    return first_index * call.strands + head * pages;
+    return first_index * call.strands + head * Listed(call);
   }
   /// That of a segment goes with the one before it; `segment`: its first page.
   __device__ bool IsTail(int segment, int tail) const {
@@ -56,6 +66,12 @@ struct Cursor {
   }
   __device__ int LastBegin(const DecodeAttention& call, int tail) const {
     return BeginOf(call, (pages - 1) / kSegmentPages * kSegmentPages, tail);
+  }
+
+  /// Whether all that is seen of the head under this cursor lies in the stretch, and it is at the
+  /// first step.
+  __device__ bool IsWhole(const DecodeAttention& call, int tail) const {
+    return page == first_step() && LastBegin(call, tail) < end;
   }
 
   /// At the first segment that begins at or behind page-head `start`, and before `stop`.
@@ -74,8 +90,8 @@ struct Cursor {
     sequence = low;
     OpenSequence(call);
     const int inside = start - first_index * call.strands;
-    head = pages > 0 ? inside / pages : call.strands;
-    page = pages > 0 ? inside % pages : 0;
+    head = pages > 0 ? inside / Listed(call) : call.strands;
+    page = pages > 0 ? inside % Listed(call) : 0;
     page = (page + kSegmentPages - 1) / kSegmentPages * kSegmentPages;
     if (IsTail(page, tail)) page = pages;
     end = stop;

@@ -1,11 +1,29 @@
 // The exact window of a decode step's query: the newest pages of its sequence in 16 bits, a softmax
-// of their own that is merged behind that of the codes before them. Straight from device memory:
-// they are few.
+// of their own that is merged behind that of the codes before them. They are few, and read straight
+// from device memory, but by teams that have all of a strand (team_ring.cuh).
 #pragma once
 
+#include "atom/kernels/cuda/attention/decode/cursor.cuh"
 #include "atom/kernels/cuda/attention/decode/step.cuh"
 
 namespace atom::kernels::cuda::decode {
+
+/// Heads whose query sees exact positions only belong to no stretch: a warp looks for them at every
+/// `step`-th, from `next` on. Leaves `here` at one, with nothing of a stretch.
+__device__ inline bool FindExactHead(const DecodeAttention& call, int& next, int step,
+                                     Cursor& here) {
+  while (next < call.lists.sequences * call.kv.kv_heads) {
+    here.sequence = next / call.kv.kv_heads;
+    here.head = next % call.kv.kv_heads;
+    here.OpenSequence(call);
+    next += step;
+    if (here.pages == 0) {
+      here.page = 0;
+      return true;
+    }
+  }
+  return false;
+}
 
 template <int kHeadDim>
 class ExactWindow {
@@ -26,19 +44,27 @@ class ExactWindow {
   __device__ __forceinline__ void Attend(int head, const Queries<kHeadDim>& queries, int first,
                                          Sums<kCount>& sums, int lane) const {
     for (int page = first_page_; page < pages_; ++page) {
-      Step<kStorage, kHeadDim, 1>(call_.params, Page(head, page), page * kPagePositions, seen_,
-                                  lane)
-          .Attend(queries, sums, first);
+      AttendPage(page, Page(head, page), queries, first, sums, lane);
     }
   }
+  /// One of [first_page, pages), which lies at `at`.
+  template <int kCount>
+  __device__ __forceinline__ void AttendPage(int page, const char* at,
+                                             const Queries<kHeadDim>& queries, int first,
+                                             Sums<kCount>& sums, int lane) const {
+    Step<kStorage, kHeadDim, 1>(call_.params, at, page * kPagePositions, seen_, lane)
+        .Attend(queries, sums, first);
+  }
 
- private:
+  __device__ int first_page() const { return first_page_; }
+  __device__ int pages() const { return pages_; }
   __device__ const char* Page(int head, int page) const {
     const int64_t index = __ldg(indices_ + page);
     return reinterpret_cast<const char*>(call_.exact.data) +
            (index * call_.exact.kv_heads + head) * HeadPageBytes(kStorage, kHeadDim);
   }
 
+ private:
   const DecodeAttention& call_;
   const int32_t* indices_;  // of the sequence's page 0, though the first are not listed
   int first_page_, pages_;

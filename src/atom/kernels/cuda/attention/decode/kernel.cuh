@@ -44,7 +44,7 @@ class Warp {
       if (!here.valid()) {
         if (!ring_.empty()) {
           here = ring_.PopStretch();
-        } else if (kSpread || !FindExactHead(exact_head, here)) {
+        } else if (kSpread || !FindExactHead(call_, exact_head, Sizes::kWarps * gridDim.x, here)) {
           break;
         }
       }
@@ -63,21 +63,6 @@ class Warp {
     return !kSpread && share.has_queue() &&
            SumsBytes(kHeadDim, columns_.group) <= Sizes::kStateBytes / 2 &&
            share.workers <= 2 * call_.lists.sequences * call_.kv.kv_heads;
-  }
-
-  /// Heads whose query sees exact positions only belong to no stretch: a warp looks for them at
-  /// every `workers`-th, from `next` on.
-  __device__ bool FindExactHead(int& next, Cursor& here) const {
-    while (next < call_.lists.sequences * call_.kv.kv_heads) {
-      here.sequence = next / call_.kv.kv_heads;
-      here.head = next % call_.kv.kv_heads;
-      here.OpenSequence(call_);
-      next += Sizes::kWarps * gridDim.x;
-      if (Segments(here).count > 0) continue;
-      here.page = here.pages = 0;
-      return true;
-    }
-    return false;
   }
 
   /// What one head of one sequence has in this stretch.
@@ -100,9 +85,7 @@ class Warp {
     const int length = __ldg(call_.lists.kv_lengths + sequence);
     const Role role = kSpread ? Role::kAlone : here.role;
     const bool merges = !kSpread || (Segments(here).count == 1 && call_.params.exact_window == 0);
-    // Whole: from the first segment seen to the last.
-    const bool whole =
-        merges && here.page == here.first_step() && here.LastBegin(call_, ring_.tail()) < here.end;
+    const bool whole = merges && here.IsWhole(call_, ring_.tail());
     const bool in_shared = whole || role != Role::kAlone;
     const Seen seen{call_.params.window > 0 ? length - call_.params.window : 0,
                     min(length, here.pages * kPagePositions)};

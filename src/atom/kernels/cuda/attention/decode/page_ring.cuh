@@ -148,7 +148,7 @@ class PageRing {
   __device__ bool IsTaken(const Share& share) const {
     if (WarpOfCta() == 0 || !ahead_.valid()) return false;
     const int given = ahead_.page - ahead_.first_page;
-    const int rest = ahead_.end - ahead_.Base(call_) - ahead_.pages;
+    const int rest = ahead_.end - ahead_.Base(call_) - ahead_.Listed(call_);
     return ahead_.page / kSegmentPages > ahead_.first_page / kSegmentPages &&
            ahead_.FirstBegin(call_) >= share.Begin(share.worker - 1) &&
            ahead_.LastBegin(call_, tail()) < ahead_.end && given <= rest + kSegmentPages;
@@ -177,7 +177,9 @@ class PageRing {
     ahead_.head = part == 0 ? next.y : own.y + (part == 1 && takes ? 1 : 0);
     ahead_.OpenSequence(call_);
     ahead_.page = part == 0 || (part == 1 && takes) ? 0 : own.z;
-    ahead_.end = part == 2 ? own.w + ahead_.pages : part == 1 && gives ? next.w : *EndOf(shared_);
+    ahead_.end = part == 2            ? own.w + ahead_.Listed(call_)
+                 : part == 1 && gives ? next.w
+                                      : *EndOf(shared_);
     ahead_.role = part == 0 ? Role::kGives : part == 1 ? Role::kAlone : Role::kTakes;
     ahead_.Settle(call_, tail());
   }

@@ -27,50 +27,100 @@ class TeamWarp {
         partials_(call, columns_, lane),
         ring_(shared, warp / Sizes::kTeamWarps) {}
 
-  __device__ void Run(Cursor& here) {
-    while (here.valid()) {
-      const int of_strand = warp_ % Sizes::kTeamWarps;
-      const int head = here.head * call_.strand_heads + of_strand;
-      if (of_strand < call_.strand_heads && head < call_.kv.kv_heads) {
-        AttendHead(here, head);
+  /// `worker`: of `workers` that look for heads without codes.
+  __device__ void Run(Cursor& here, int worker, int workers) {
+    int exact_head = call_.params.exact_window == 0 ? 1 << 30 : worker;
+    while (true) {
+      if (here.valid()) {
+        if (OfStrand() < HeadsOf(call_, here.head)) {
+          AttendHead(here, here.head * call_.strand_heads + OfStrand());
+        } else {
+          Pass(here);
+        }
+      } else if (FindExactHead(call_, exact_head, workers, here)) {
+        AttendHead(here, here.head);
       } else {
-        Pass(here);
+        return;
       }
     }
   }
 
  private:
+  __device__ int OfStrand() const { return warp_ % Sizes::kTeamWarps; }
+
   /// A strand that has no head for this warp.
   __device__ void Pass(Cursor& here) {
     const int sequence = here.sequence, strand = here.head;
+    const bool whole = here.IsWhole(call_, kTeamTail);
     do {
-      ring_.Wait();
-      ring_.Release(lane_);
+      ring_.Skip(1, lane_);
       here.Next(call_, kTeamTail);
     } while (here.valid() && here.sequence == sequence && here.head == strand);
+    if (whole) {
+      ring_.Skip(ExactPages(call_.params.exact_window) * ring_.ExactSlots(HeadsOf(call_, strand)),
+                 lane_);
+    }
   }
 
-  /// What this part has of one head of one sequence.
+  /// What this part has of one head of one sequence; or, at no step, one without codes.
   __device__ __forceinline__ void AttendHead(Cursor& here, int head) {
-    const int sequence = here.sequence;
-    const bool whole =
-        here.page == here.first_step() && here.LastBegin(call_, kTeamTail) < here.end;
+    const int sequence = here.sequence, strand = here.head;
+    const bool is_coded = here.valid(), whole = is_coded && here.IsWhole(call_, kTeamTail);
     queries_.Load(call_, sequence, head, columns_, lane_);
-    const int done = AttendSegments(here, head, whole);
-    if (!whole) {
-      Cursor at;  // not kept meanwhile: registers are scarce
-      at.sequence = sequence;
-      at.OpenSequence(call_);
-      const Segments segments(at);
-      if (partials_.Arrive(sequence, head, done) < segments.count) return;
-      if constexpr (kHeadDim % 64 == 0) {
-        partials_.FinishByQuarters(sequence, head, segments);
-        return;
-      }
-      partials_.template MergeAll<1>(sequence, head, segments, sums_);
+    if (!is_coded) {
+      sums_.Begin();
+    } else {
+      const int done = AttendSegments(here, head, whole);
+      if (!whole && !MergeParts(sequence, head, done)) return;
+      sums_.template Normalize<kStorage>(lane_);
     }
-    sums_.template Normalize<kStorage>(lane_);
+    if (call_.params.exact_window != 0) {
+      AttendExactly(sequence, head, whole ? HeadsOf(call_, strand) : 0);
+    }
     sums_.template Write<kHeadDim>(call_, sequence, head, columns_, lane_, 0);
+  }
+
+  /// Behind `done` segments of a head that other parts have some of. True if all are merged in
+  /// `sums_` then.
+  __device__ __forceinline__ bool MergeParts(int sequence, int head, int done) {
+    Cursor at;  // not kept meanwhile: registers are scarce
+    at.sequence = sequence;
+    at.OpenSequence(call_);
+    const Segments segments(at);
+    if (partials_.Arrive(sequence, head, done) < segments.count) return false;
+    if constexpr (kHeadDim % 64 == 0) {
+      if (call_.params.exact_window == 0) {
+        partials_.FinishByQuarters(sequence, head, segments);
+        return false;
+      }
+    }
+    partials_.template MergeAll<1>(sequence, head, segments, sums_);
+    return true;
+  }
+
+  /// Merges the exact window behind `sums_`, which are normalized or just begun. `fetched`: heads
+  /// of the strand, if the ring has it.
+  __device__ __forceinline__ void AttendExactly(int sequence, int head, int fetched) {
+    float4* before = Merged();
+    if (columns_.Used(lane_)) sums_.Store(before);
+    sums_.Begin();
+    const ExactWindow<kHeadDim> window(call_, sequence);
+    const int slot = OfStrand() / Sizes::kExactHeads;
+    for (int page = window.first_page(); page < window.pages(); ++page) {
+      const char* at;
+      if (fetched > 0) {
+        ring_.Skip(slot, lane_);
+        at = ring_.Wait() + OfStrand() % Sizes::kExactHeads * Sizes::kExactBytes;
+      } else {
+        at = window.Page(head, page);
+      }
+      window.AttendPage(page, at, queries_, 0, sums_, lane_);
+      if (fetched > 0) {
+        ring_.Release(lane_);
+        ring_.Skip(ring_.ExactSlots(fetched) - 1 - slot, lane_);
+      }
+    }
+    sums_.MergeBehind([&](int i) { return before[i]; }, lane_);
   }
 
   /// Leaves the segments merged in `sums_` or, if they are not all, each in the workspace; how many
@@ -80,7 +130,7 @@ class TeamWarp {
     const int length = __ldg(call_.lists.kv_lengths + sequence);
     const Seen seen{call_.params.window > 0 ? length - call_.params.window : 0,
                     min(length, here.pages * kPagePositions)};
-    const int offset = warp_ % Sizes::kTeamWarps * Sizes::kHeadBytes;
+    const int offset = OfStrand() * Sizes::kHeadBytes;
     int done = 0;
     do {
       sums_.Begin();
@@ -151,14 +201,14 @@ __global__ void __launch_bounds__(TeamShape<kStorage, kHeadDim>::kThreads, 1)
     TeamRing<kStorage, kHeadDim>(shared, team).FetchAll(call, cursor, lane);
   } else {
     ptx::AcquireRegisters<kComputingRegisters>();
-    TeamWarp<kStorage, kHeadDim>(call, shared, warp, lane).Run(cursor);
+    TeamWarp<kStorage, kHeadDim>(call, shared, warp, lane)
+        .Run(cursor, warp * blocks + static_cast<int>(blockIdx.x), kWarps * blocks);
   }
 }
 
-/// Whether teams have enough heads side by side, and nothing that they do not know.
+/// Whether teams have enough heads side by side.
 inline bool TeamsSuit(const DecodeAttention& call) {
-  return call.kv.kv_heads >= 8 && call.params.heads <= 2 * call.kv.kv_heads &&
-         call.params.exact_window == 0;
+  return call.kv.kv_heads >= 8 && call.params.heads <= 2 * call.kv.kv_heads;
 }
 
 template <KvStorage kStorage, int kHeadDim>

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/cursor.cuh"
+#include "atom/kernels/cuda/attention/decode/exact_window.cuh"
 #include "atom/kernels/cuda/attention/decode/share.cuh"
 #include "atom/kernels/cuda/attention/decode/team_shape.cuh"
 #include "atom/kernels/cuda/ptx/bulk_copy.h"
@@ -61,27 +62,29 @@ class TeamRing {
     Advance();
   }
 
-  /// All pages from `ahead` on, by the team's last warp.
+  /// The next `slots` have nothing for this warp.
+  __device__ void Skip(int slots, int lane) {
+    for (; slots > 0; --slots) {
+      Wait();
+      Release(lane);
+    }
+  }
+
+  /// Slots that an exact page of so many heads takes.
+  __device__ static int ExactSlots(int heads) {
+    return (heads + Sizes::kExactHeads - 1) / Sizes::kExactHeads;
+  }
+
+  /// All pages from `ahead` on, by the team's last warp. Exact ones come behind strands that are
+  /// whole in this part: of others nobody knows yet who will merge them.
   __device__ void FetchAll(const DecodeAttention& call, Cursor& ahead, int lane) {
-    int page_index = PageOfLane(call, ahead, lane);
     while (ahead.valid()) {
-      const int place = ahead.page + lane % kStepPages;
-      const bool exists = place >= ahead.first_page && place < ahead.pages;
-      const int page = __shfl_sync(~0u, page_index, place % kSegmentPages);
-      const int count = __popc(__ballot_sync(~0u, exists) & ((1 << kStepPages) - 1));
-      const int head = ahead.head * call.strand_heads;
-      const int bytes = min(call.strand_heads, call.kv.kv_heads - head) * Sizes::kHeadBytes;
-      ptx::MbarrierWait(Empty(slot_), parity_ ^ 1);  // fresh ones are empty
-      if (lane == 0) ptx::MbarrierArriveExpect(Full(slot_), count * bytes);
-      __syncwarp();
-      if (lane < kStepPages && exists) {
-        ptx::BulkLoad(
-            ptx::SharedAddress(slots_ + slot_ * Sizes::kSlotBytes + lane * Sizes::kPageBytes),
-            call.kv.data + (int64_t{page} * call.kv.kv_heads + head) * Sizes::kHeadBytes, bytes,
-            Full(slot_), ptx::CachePolicy::kEvictFirst);
-      }
-      Advance();
-      if (ahead.Next(call, kTeamTail)) page_index = PageOfLane(call, ahead, lane);
+      const int sequence = ahead.sequence, strand = ahead.head;
+      const bool exactly = call.params.exact_window != 0 && ahead.IsWhole(call, kTeamTail);
+      do {
+        FetchSegment(call, ahead, lane);
+      } while (ahead.valid() && ahead.sequence == sequence && ahead.head == strand);
+      if (exactly) FetchExact(call, sequence, strand, lane);
     }
   }
 
@@ -89,16 +92,61 @@ class TeamRing {
   __device__ uint32_t Full(int slot) const { return barriers_ + 8 * slot; }
   __device__ uint32_t Empty(int slot) const { return barriers_ + 8 * (Sizes::Ring() + slot); }
 
+  __device__ uint32_t Slot() const {
+    return ptx::SharedAddress(slots_ + slot_ * Sizes::kSlotBytes);
+  }
+
   __device__ void Advance() {
     if (++slot_ < Sizes::Ring()) return;
     slot_ = 0;
     parity_ ^= 1;
   }
 
-  /// Numbers of the pages of the segment under `at`: lane i has page i of it.
-  __device__ static int PageOfLane(const DecodeAttention& call, const Cursor& at, int lane) {
-    const int i = at.page / kSegmentPages * kSegmentPages + lane;
-    return i < at.pages ? __ldg(call.lists.indices + at.first_index + i) : 0;
+  /// Says that `bytes` come into the next slot, as soon as it is free.
+  __device__ void Open(int bytes, int lane) const {
+    ptx::MbarrierWait(Empty(slot_), parity_ ^ 1);  // fresh ones are empty
+    if (lane == 0) ptx::MbarrierArriveExpect(Full(slot_), bytes);
+    __syncwarp();
+  }
+
+  __device__ void FetchSegment(const DecodeAttention& call, Cursor& ahead, int lane) {
+    // Lane i has the number of page i of the segment.
+    const int i = ahead.page / kSegmentPages * kSegmentPages + lane;
+    const int page_index = i < ahead.pages ? __ldg(call.lists.indices + ahead.first_index + i) : 0;
+    const int head = ahead.head * call.strand_heads;
+    const int bytes = HeadsOf(call, ahead.head) * Sizes::kHeadBytes;
+    bool ended = false;
+    while (!ended) {
+      const int place = ahead.page + lane % kStepPages;
+      const bool exists = place >= ahead.first_page && place < ahead.pages;
+      const int page = __shfl_sync(~0u, page_index, place % kSegmentPages);
+      Open(__popc(__ballot_sync(~0u, exists) & ((1 << kStepPages) - 1)) * bytes, lane);
+      if (lane < kStepPages && exists) {
+        ptx::BulkLoad(Slot() + lane * Sizes::kPageBytes,
+                      call.kv.data + (int64_t{page} * call.kv.kv_heads + head) * Sizes::kHeadBytes,
+                      bytes, Full(slot_), ptx::CachePolicy::kEvictFirst);
+      }
+      Advance();
+      ended = ahead.Next(call, kTeamTail);
+    }
+  }
+
+  /// The strand's heads of each exact page, as many at once as a slot holds.
+  __device__ void FetchExact(const DecodeAttention& call, int sequence, int strand, int lane) {
+    const ExactWindow<kHeadDim> window(call, sequence);
+    const int heads = HeadsOf(call, strand);
+    for (int page = window.first_page(); page < window.pages(); ++page) {
+      const char* from = window.Page(strand * call.strand_heads, page);
+      for (int head = 0; head < heads; head += Sizes::kExactHeads) {
+        const int bytes = min(Sizes::kExactHeads, heads - head) * Sizes::kExactBytes;
+        Open(bytes, lane);
+        if (lane == 0) {
+          ptx::BulkLoad(Slot(), from + head * Sizes::kExactBytes, bytes, Full(slot_),
+                        ptx::CachePolicy::kEvictFirst);
+        }
+        Advance();
+      }
+    }
   }
 
   char* slots_;

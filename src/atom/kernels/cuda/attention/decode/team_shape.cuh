@@ -11,7 +11,8 @@
 //
 // A CTA's shared memory:
 //
-//   rings      [team][slot][page of the step][head]   pages as they lie in memory
+//   rings      [team][slot][page of the step][head]   pages as they lie in memory; or some heads
+//                                                     of an exact page
 //   sums       [team][warp]                           of the segments of a head so far, merged
 //   barriers   [team][slot] full, then [team][slot] empty
 #pragma once
@@ -27,6 +28,8 @@ struct TeamShape {
   static constexpr int kHeadBytes = HeadPageBytes(kStorage, kHeadDim);
   static constexpr int kPageBytes = kTeamWarps * kHeadBytes;
   static constexpr int kSlotBytes = kStepPages * kPageBytes;
+  static constexpr int kExactBytes = HeadPageBytes(KvStorage::kF16, kHeadDim);
+  static constexpr int kExactHeads = kSlotBytes / kExactBytes;  // of an exact page, in a slot
   static constexpr int kMaxGroup = 2;  // query heads of a KV head: a pair of columns
   static constexpr int kSumsBytes = SumsBytes(kHeadDim, kMaxGroup);
   static constexpr int kMaxRing = 6;
@@ -40,6 +43,12 @@ struct TeamShape {
   static constexpr int kBytes = kBarrierOffset + kTeams * Ring() * 16;
   // One slot is computed while two are on their way.
   static constexpr bool kFits = HasScales(kStorage) && kHeadDim <= 128 && Ring() >= 3;
+  static_assert(!HasScales(kStorage) || kExactHeads > 0);
 };
+
+/// KV heads of a strand: the last one may have fewer.
+__device__ inline int HeadsOf(const DecodeAttention& call, int strand) {
+  return min(call.strand_heads, call.kv.kv_heads - strand * call.strand_heads);
+}
 
 }  // namespace atom::kernels::cuda::decode
