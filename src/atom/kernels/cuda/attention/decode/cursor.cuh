@@ -68,10 +68,13 @@ struct Cursor {
     return BeginOf(call, (pages - 1) / kSegmentPages * kSegmentPages, tail);
   }
 
-  /// Whether all that is seen of the head under this cursor lies in the stretch, and it is at the
-  /// first step.
+  /// Whether the last segment of the head under this cursor lies in the stretch.
+  __device__ bool HasLast(const DecodeAttention& call, int tail) const {
+    return LastBegin(call, tail) < end;
+  }
+  /// Whether all that is seen of it does, and this is its first step.
   __device__ bool IsWhole(const DecodeAttention& call, int tail) const {
-    return page == first_step() && LastBegin(call, tail) < end;
+    return page == first_step() && HasLast(call, tail);
   }
 
   /// At the first segment that begins at or behind page-head `start`, and before `stop`.

@@ -1,6 +1,6 @@
 // The exact window of a decode step's query: the newest pages of its sequence in 16 bits, a softmax
 // of their own that is merged behind that of the codes before them. They are few, and read straight
-// from device memory, but by teams that have all of a strand (team_ring.cuh).
+// from device memory, but by teams (team_ring.cuh).
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/cursor.cuh"

@@ -151,7 +151,7 @@ class PageRing {
     const int rest = ahead_.end - ahead_.Base(call_) - ahead_.Listed(call_);
     return ahead_.page / kSegmentPages > ahead_.first_page / kSegmentPages &&
            ahead_.FirstBegin(call_) >= share.Begin(share.worker - 1) &&
-           ahead_.LastBegin(call_, tail()) < ahead_.end && given <= rest + kSegmentPages;
+           ahead_.HasLast(call_, tail()) && given <= rest + kSegmentPages;
   }
 
   /// `ahead_` enters the next stretch of this warp's part, if there is one.

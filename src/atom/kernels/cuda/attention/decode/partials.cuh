@@ -85,6 +85,19 @@ class Partials {
     if (used()) sums.Store(At(sequence, head, segment), kApart);
   }
 
+  /// The sums of a head's exact window, where one pair of columns is used: beside those of its
+  /// first segment, which leave three quarters of their place.
+  __device__ void StoreExact(const Sums<kFragments>& sums, int sequence, int head) const {
+    if (used()) sums.Store(ExactAt(sequence, head), kApart);
+  }
+  /// Fragments from `first` on.
+  template <int kCount>
+  __device__ __forceinline__ void LoadExact(Sums<kCount>& sums, int sequence, int head,
+                                            int first) const {
+    const float4* from = ExactAt(sequence, head);
+    sums.Load(from + first * kApart, from + kFragments * kApart, kApart);
+  }
+
   /// Says that `done` segments more are stored; how many there are now.
   __device__ int Arrive(int sequence, int head, int done) const {
     __syncwarp();
@@ -121,8 +134,9 @@ class Partials {
     __syncwarp();
   }
 
-  /// The same, normalized and written, where one pair of columns is used: all lanes take part, with
-  /// a quarter of the fragments each, so that four segments are on their way at once.
+  /// The same, and the exact window behind it, normalized and written, where one pair of columns is
+  /// used: all lanes take part, with a quarter of the fragments each, so that four segments are on
+  /// their way at once.
   __device__ __forceinline__ void FinishByQuarters(int sequence, int head,
                                                    const Segments& segments) const {
     static_assert(kFragments % 4 == 0);
@@ -138,6 +152,12 @@ class Partials {
     }
     const int with_column = lane_ / 4 * 4;
     sums.template Normalize<kStorage>(with_column);
+    if (call_.params.exact_window != 0) {
+      Sums<kFragments / 4> exact;
+      LoadExact(exact, sequence, head, first);
+      exact.MergeBehind([&](int i) { return sums.Part(i); }, with_column);
+      sums = exact;
+    }
     sums.template Write<kHeadDim>(call_, sequence, head, columns_, with_column, first);
   }
 
@@ -207,6 +227,10 @@ class Partials {
                          columns_.first / kColumns;
     return reinterpret_cast<float4*>(call_.workspace + slot * PartialBytes(kHeadDim)) +
            columns_.Place(lane_);
+  }
+
+  __device__ float4* ExactAt(int sequence, int head) const {
+    return At(sequence, head, 0) + kApart / 4;
   }
 
   /// Until `count` segments have arrived; gives up after some seconds, as mbarriers do.

@@ -69,6 +69,17 @@ struct Sums {
     for (int i = 0; i <= kFragments; ++i) to[i * apart] = Part(i);
   }
 
+  /// What others stored, its ends apart from the rest.
+  __device__ void Load(const float4* from, const float4* from_ends, int apart) {
+#pragma unroll
+    for (int i = 0; i < kFragments; ++i) {
+      const float4 part = __ldcg(from + i * apart);
+      out[i][0] = part.x, out[i][1] = part.y, out[i][2] = part.z, out[i][3] = part.w;
+    }
+    const float4 part = __ldcg(from_ends);
+    ends[0] = part.x, ends[1] = part.y, max[0] = part.z, max[1] = part.w;
+  }
+
   /// Merges these registers behind what is at `from`.
   __device__ void MergeAfter(const float4* from) {
     const float4 before = from[kFragments];

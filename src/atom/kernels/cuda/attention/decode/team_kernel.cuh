@@ -1,7 +1,8 @@
 // Decode by teams of warps (team_shape.cuh): the arithmetic of kernel.cuh, head by head, where a
 // team's warps take the heads of a strand and one more warp fetches its pages for all of them.
 // Parts are dealt out beforehand (team_ring.cuh). A strand that lies in one part is finished there;
-// of others every segment's sums go to the workspace (partials.cuh).
+// of others every segment's sums go to the workspace (partials.cuh), and those of the exact window
+// from the part that has the last segment.
 #pragma once
 
 #include "atom/kernels/cuda/attention/decode/partials.cuh"
@@ -51,12 +52,12 @@ class TeamWarp {
   /// A strand that has no head for this warp.
   __device__ void Pass(Cursor& here) {
     const int sequence = here.sequence, strand = here.head;
-    const bool whole = here.IsWhole(call_, kTeamTail);
+    const bool has_last = here.HasLast(call_, kTeamTail);
     do {
       ring_.Skip(1, lane_);
       here.Next(call_, kTeamTail);
     } while (here.valid() && here.sequence == sequence && here.head == strand);
-    if (whole) {
+    if (has_last) {
       ring_.Skip(ExactPages(call_.params.exact_window) * ring_.ExactSlots(HeadsOf(call_, strand)),
                  lane_);
     }
@@ -64,24 +65,32 @@ class TeamWarp {
 
   /// What this part has of one head of one sequence; or, at no step, one without codes.
   __device__ __forceinline__ void AttendHead(Cursor& here, int head) {
-    const int sequence = here.sequence, strand = here.head;
-    const bool is_coded = here.valid(), whole = is_coded && here.IsWhole(call_, kTeamTail);
+    const int sequence = here.sequence;
+    const bool is_coded = here.valid();
+    const bool whole = is_coded && here.IsWhole(call_, kTeamTail);
+    // Of the strand, where this part has its last segment: its exact pages come in the ring.
+    const int fetched = is_coded && here.HasLast(call_, kTeamTail) ? HeadsOf(call_, here.head) : 0;
     queries_.Load(call_, sequence, head, columns_, lane_);
-    if (!is_coded) {
-      sums_.Begin();
-    } else {
-      const int done = AttendSegments(here, head, whole);
-      if (!whole && !MergeParts(sequence, head, done)) return;
-      sums_.template Normalize<kStorage>(lane_);
+    sums_.Begin();
+    int done = 0;
+    if (is_coded) done = AttendSegments(here, head, whole);
+    if (whole) sums_.template Normalize<kStorage>(lane_);
+    const bool is_cut = is_coded && !whole;
+    if (call_.params.exact_window != 0 && (fetched > 0 || !is_coded)) {
+      if (columns_.Used(lane_)) sums_.Store(Merged());
+      AttendExactly(sequence, head, fetched);
+      if (is_cut) {
+        partials_.StoreExact(sums_, sequence, head);
+      } else {
+        MergeBehindMerged();
+      }
     }
-    if (call_.params.exact_window != 0) {
-      AttendExactly(sequence, head, whole ? HeadsOf(call_, strand) : 0);
-    }
+    if (is_cut && !MergeParts(sequence, head, done)) return;
     sums_.template Write<kHeadDim>(call_, sequence, head, columns_, lane_, 0);
   }
 
-  /// Behind `done` segments of a head that other parts have some of. True if all are merged in
-  /// `sums_` then.
+  /// Behind `done` segments of a head that other parts have some of, and its exact window if it was
+  /// here. True if `sums_` has all of it then, to be written.
   __device__ __forceinline__ bool MergeParts(int sequence, int head, int done) {
     Cursor at;  // not kept meanwhile: registers are scarce
     at.sequence = sequence;
@@ -89,20 +98,21 @@ class TeamWarp {
     const Segments segments(at);
     if (partials_.Arrive(sequence, head, done) < segments.count) return false;
     if constexpr (kHeadDim % 64 == 0) {
-      if (call_.params.exact_window == 0) {
-        partials_.FinishByQuarters(sequence, head, segments);
-        return false;
-      }
+      partials_.FinishByQuarters(sequence, head, segments);
+      return false;
     }
     partials_.template MergeAll<1>(sequence, head, segments, sums_);
+    sums_.template Normalize<kStorage>(lane_);
+    if (call_.params.exact_window != 0) {
+      if (columns_.Used(lane_)) sums_.Store(Merged());
+      partials_.LoadExact(sums_, sequence, head, 0);
+      MergeBehindMerged();
+    }
     return true;
   }
 
-  /// Merges the exact window behind `sums_`, which are normalized or just begun. `fetched`: heads
-  /// of the strand, if the ring has it.
+  /// Leaves the exact window in `sums_`. `fetched`: heads of the strand, if the ring has it.
   __device__ __forceinline__ void AttendExactly(int sequence, int head, int fetched) {
-    float4* before = Merged();
-    if (columns_.Used(lane_)) sums_.Store(before);
     sums_.Begin();
     const ExactWindow<kHeadDim> window(call_, sequence);
     const int slot = OfStrand() / Sizes::kExactHeads;
@@ -120,6 +130,10 @@ class TeamWarp {
         ring_.Skip(ring_.ExactSlots(fetched) - 1 - slot, lane_);
       }
     }
+  }
+  /// The exact window in `sums_` behind the rest.
+  __device__ __forceinline__ void MergeBehindMerged() {
+    const float4* before = Merged();
     sums_.MergeBehind([&](int i) { return before[i]; }, lane_);
   }
 

@@ -75,12 +75,11 @@ class TeamRing {
     return (heads + Sizes::kExactHeads - 1) / Sizes::kExactHeads;
   }
 
-  /// All pages from `ahead` on, by the team's last warp. Exact ones come behind strands that are
-  /// whole in this part: of others nobody knows yet who will merge them.
+  /// All pages from `ahead` on, by the team's last warp. Exact ones come behind a strand's last.
   __device__ void FetchAll(const DecodeAttention& call, Cursor& ahead, int lane) {
     while (ahead.valid()) {
       const int sequence = ahead.sequence, strand = ahead.head;
-      const bool exactly = call.params.exact_window != 0 && ahead.IsWhole(call, kTeamTail);
+      const bool exactly = call.params.exact_window != 0 && ahead.HasLast(call, kTeamTail);
       do {
         FetchSegment(call, ahead, lane);
       } while (ahead.valid() && ahead.sequence == sequence && ahead.head == strand);
