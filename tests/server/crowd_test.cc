@@ -110,33 +110,44 @@ TEST(CrowdTest, BodiesThatDoNotEndKeepToTheirBound) {
   }
 }
 
-// Chunks do not say how many will follow: they take room as they come.
-TEST(CrowdTest, ChunkedBodiesTakeTheRoomTheyNeed) {
+ServiceOptions RoomForOneMebibyte() {
   ServiceOptions options;
   options.http.body_bytes = options.http.all_body_bytes = 1 << 20;
-  const RunningService service(std::move(options));
-  const std::string head =
-      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-      "Transfer-Encoding: chunked\r\n\r\n1\r\n \r\n";
+  return options;
+}
+
+/// The head of a request and the first byte of its body.
+const std::string kChunkedHead =
+    "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n1\r\n \r\n";
+/// The rest of it.
+const std::string kChunkedEnd = fmt::format("{:x}\r\n{}\r\n0\r\n\r\n", kAsk.size(), kAsk);
+
+// Chunks do not say how many will follow: they take room as they come.
+TEST(CrowdTest, ChunkedBodiesTakeTheRoomTheyNeed) {
+  const RunningService service(RoomForOneMebibyte());
   std::vector<std::unique_ptr<HttpClient>> small;
   for (int i = 0; i < 5; ++i) {
     small.push_back(std::make_unique<HttpClient>(service.port()));
-    small.back()->Send(head);
+    small.back()->Send(kChunkedHead);
   }
-  const std::string end = fmt::format("{:x}\r\n{}\r\n0\r\n\r\n", kAsk.size(), kAsk);
   for (const auto& client : small) {
-    client->Send(end);
+    client->Send(kChunkedEnd);
     EXPECT_EQ(StatusOf(client->ReadResponse()), 200);
   }
-  // One that grows takes the room of those that have been on their way longer.
+}
+
+// Nothing was answered before: a body may keep its room for a moment longer than its client waits.
+TEST(CrowdTest, BodiesThatGrowTakeTheRoomOfThoseLongerOnTheirWay) {
+  const RunningService service(RoomForOneMebibyte());
   HttpClient first(service.port());
-  first.Send(head);
+  first.Send(kChunkedHead);
   EXPECT_TRUE(service.Healthy());
   HttpClient large(service.port());
-  large.Send(head);
+  large.Send(kChunkedHead);
   const std::string chunk = "10000\r\n" + std::string(65536, ' ') + "\r\n";
   for (int i = 0; i < 15; ++i) EXPECT_TRUE(large.Send(chunk));
-  large.Send(end);
+  large.Send(kChunkedEnd);
   EXPECT_EQ(StatusOf(large.ReadResponse()), 200);
   EXPECT_EQ(StatusOf(first.ReadResponse()), 503);
 }
