@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
 """Golden data of a model from an independent implementation: Hugging Face transformers in fp32.
 
-Needs torch, transformers and tokenizers; neither building nor testing Atom does. Two forms:
+Needs torch, transformers and tokenizers; neither building nor testing Atom does. Its forms:
   make_golden.py MODEL OUT.json --full           all logits of one random sequence (tiny models)
+  make_golden.py MODEL OUT.json --full --lengths 40,160 --prompts 8,90
+      of random sequences of these lengths, each computed at once, the logits of the first position,
+      in the middle, at the end, and around the window and the context that the config names; greedy
+      continuations of 64 tokens behind random prompts of these lengths, with margins
+  make_golden.py --rope OUT.json                 frequencies and factors of many RoPE scalings
   make_golden.py MODEL OUT.json --text NAME=FILE --window 2048
       sequences with the 8 largest logits and 16 fixed ones of each position, greedy continuations
       with the margin of each choice, and the perplexity of each text: the whole text with one BOS,
@@ -27,6 +32,8 @@ WATCHED = 16
 CONTINUATION = 32
 LONG_SEQUENCE = 200
 FULL_SEQUENCE = 32
+FULL_CONTINUATION = 64
+CLEAR_MARGIN = 2e-3
 PROMPTS = (
     "It was a dark and stormy night; the rain fell in torrents",
     "Once upon a time, there was a little girl who",
@@ -71,10 +78,10 @@ def golden_sequence(model, name, tokens, watched):
     }
 
 
-def golden_continuation(model, prompt):
+def golden_continuation(model, prompt, count=CONTINUATION):
     """Greedy tokens, each with its margin over the runner-up: a small one is nearly a tie."""
     tokens, margins = list(prompt), []
-    for _ in range(CONTINUATION):
+    for _ in range(count):
         best = logits_of(model, tokens)[-1].topk(2)
         tokens.append(int(best.indices[0]))
         margins.append(best.values[0] - best.values[1])
@@ -143,11 +150,109 @@ def golden_full(directory):
     return {"tokens": tokens, "logits": rounded(logits_of(model, tokens))}
 
 
-def named_file(argument):
-    name, _, path = argument.partition("=")
-    # newline="": the text as it is, no line end translated.
-    with open(path, encoding="utf-8", newline="") as file:
-        return name, file.read()
+def marked_rows(config, length):
+    """Positions whose logits are kept: both ends, the middle, and around every threshold."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    thresholds = {
+        getattr(config, "sliding_window", None),
+        rope.get("original_max_position_embeddings"),
+        config.max_position_embeddings,
+    }
+    rows = {0, length // 2, length - 1}
+    for threshold in filter(None, thresholds):
+        rows |= {threshold - 1, threshold, threshold + 1}
+    return sorted(row for row in rows if row < length)
+
+
+def golden_marked(directory, lengths, prompts):
+    """Each sequence as one of exactly its length: RoPE may depend on that."""
+    result = {"sequences": [], "greedy": []}
+    for length in lengths:
+        model = load_model(directory)  # nothing cached of other lengths
+        rng = random.Random(length)
+        tokens = [rng.randrange(model.config.vocab_size) for _ in range(length)]
+        rows = marked_rows(model.config, length)
+        logits = logits_of(model, tokens)[rows]
+        result["sequences"].append({"tokens": tokens, "rows": rows, "logits": rounded(logits)})
+    for length in prompts:
+        model = load_model(directory)
+        for seed in range(1000):
+            rng = random.Random(seed)
+            prompt = [rng.randrange(model.config.vocab_size) for _ in range(length)]
+            continuation = golden_continuation(model, prompt, FULL_CONTINUATION)
+            varied = len(set(continuation["tokens"])) >= 10  # not one loop of a few
+            if varied and min(continuation["margins"]) >= CLEAR_MARGIN:
+                break
+        result["greedy"].append(continuation)
+    return result
+
+
+def rope_configs():
+    """(config, lengths): what RoPE's fields can say."""
+    llama = {"hidden_size": 256, "num_attention_heads": 4, "max_position_embeddings": 4096}
+    yarn = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0}
+    yarn["original_max_position_embeddings"] = 4096
+    factors = {
+        "short_factor": [1.0 + 0.01 * i for i in range(24)],
+        "long_factor": [1.0 + 0.9 * i for i in range(24)],
+    }
+    longrope = {"rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": 0.75, **factors}
+    phi = {**llama, "original_max_position_embeddings": 2048, "max_position_embeddings": 65536}
+    for rope in (
+        {"rope_type": "default", "rope_theta": 5e5},
+        {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.5},
+        {
+            "rope_type": "llama3",
+            "rope_theta": 5e5,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 1024,
+        },
+        yarn,
+        {**yarn, "truncate": False},
+        {**yarn, "beta_fast": 16.0, "beta_slow": 2.0, "attention_factor": 0.75},
+        {**yarn, "factor": 40.0, "mscale": 0.707, "mscale_all_dim": 1.2},
+        {**yarn, "rope_theta": 150.0, "original_max_position_embeddings": 12},
+    ):
+        yield transformers.LlamaConfig(**llama, rope_parameters=dict(rope)), (4096,)
+    dynamic = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 3.0}
+    yield transformers.LlamaConfig(**llama, rope_parameters=dynamic), (100, 4096, 4097, 9000)
+    for more in ({}, {"attention_factor": 1.5}, {"factor": 7.0}):
+        rope = {**longrope, **more}
+        yield transformers.Phi3Config(**phi, rope_parameters=rope), (100, 2048, 2049, 65536)
+
+
+def golden_rope():
+    """Frequencies and the factor of cos and sin that transformers uses for whole sequences."""
+    cases = []
+    for config, lengths in rope_configs():
+        config.architectures = [type(config).__name__.replace("Config", "ForCausalLM")]
+        rope = dict(config.rope_parameters)
+        if rope["rope_type"] == "default":
+            module = transformers.models.llama.modeling_llama.LlamaRotaryEmbedding
+            compute = lambda c, seq_len: module.compute_default_rope_parameters(c)
+        else:
+            compute = transformers.modeling_rope_utils.ROPE_INIT_FUNCTIONS[rope["rope_type"]]
+        for length in lengths:
+            frequencies, factor = compute(config, seq_len=length)
+            fields = ("architectures", "model_type", "hidden_size", "intermediate_size")
+            fields += ("num_hidden_layers", "num_attention_heads", "vocab_size")
+            fields += ("max_position_embeddings", "original_max_position_embeddings")
+            saved = {f: getattr(config, f) for f in fields if hasattr(config, f)}
+            cases.append(
+                {
+                    "config": {**saved, "rope_parameters": rope},
+                    "length": length,
+                    "frequencies": rounded(frequencies),
+                    "factor": float(factor),
+                }
+            )
+    return {"cases": cases}
+
+
+def numbers(text):
+    return [int(part) for part in text.split(",") if part]
 
 
 def write(path, value):
@@ -175,9 +280,12 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=pathlib.Path, help="Hugging Face directory")
+    parser.add_argument("model", type=pathlib.Path, nargs="?", help="Hugging Face directory")
     parser.add_argument("out", type=pathlib.Path, help="JSON file to write")
     parser.add_argument("--full", action="store_true", help="all logits of one random sequence")
+    parser.add_argument("--rope", action="store_true", help="RoPE scalings; no MODEL")
+    parser.add_argument("--lengths", type=numbers, default=[], metavar="N,…")
+    parser.add_argument("--prompts", type=numbers, default=[], metavar="N,…")
     parser.add_argument(
         "--text",
         action="append",
@@ -190,12 +298,16 @@ def main(argv=None):
     )
     arguments = parser.parse_args(argv)
     torch.backends.cuda.matmul.allow_tf32 = False
-    result = {
-        "model": arguments.model.resolve().name,
+    result = {} if arguments.rope else {"model": arguments.model.resolve().name}
+    result |= {
         "generator": f"transformers {transformers.__version__}, torch "
         f"{torch.__version__.partition('+')[0]}, fp32, eager attention",
     }
-    if arguments.full:
+    if arguments.rope:
+        result.update(golden_rope())
+    elif arguments.lengths:
+        result.update(golden_marked(arguments.model, arguments.lengths, arguments.prompts))
+    elif arguments.full:
         result.update(golden_full(arguments.model))
     else:
         texts = dict(named_file(argument) for argument in arguments.text)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the tiny random models of tests/golden: one for each thing that a Llama config can say.
+"""Makes the tiny random models of tests/golden: one for each thing that a config can say.
 
 They are fixtures: small Hugging Face directories with seeded random weights, in the dtypes and the
 spellings of config.json that checkpoints come in. make_golden.py adds the logits that an
@@ -10,6 +10,7 @@ import argparse
 import json
 import pathlib
 import sys
+import zlib
 
 import numpy as np
 
@@ -28,6 +29,52 @@ LLAMA = {
     "max_position_embeddings": 128,
 }
 MISTRAL = {**LLAMA, "architectures": ["MistralForCausalLM"], "model_type": "mistral"}
+# As Hugging Face saves them today: contexts of four times the window.
+SMALL = {
+    **LLAMA,
+    "hidden_size": 64,
+    "intermediate_size": 72,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 160,
+    "tie_word_embeddings": False,
+    "dtype": "bfloat16",
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+}
+QWEN2 = {
+    **SMALL,
+    "architectures": ["Qwen2ForCausalLM"],
+    "model_type": "qwen2",
+    "max_window_layers": 1,
+    "sliding_window": 40,
+}
+QWEN3 = {
+    **QWEN2,
+    "architectures": ["Qwen3ForCausalLM"],
+    "model_type": "qwen3",
+    "head_dim": 32,
+    "attention_bias": False,
+}
+SMALL_MISTRAL = {
+    **{k: v for k, v in SMALL.items() if k not in ("architectures", "model_type")},
+    "head_dim": 32,
+    "sliding_window": 40,
+}
+PHI3 = {
+    **SMALL,
+    "architectures": ["Phi3ForCausalLM"],
+    "model_type": "phi3",
+    "attention_bias": False,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "pad_token_id": 0,
+}
+
+
+def long_factors(pairs, step):
+    return [round(1 + step * i, 3) for i in range(pairs)]
+
 
 # name: (dtype, shards, config). What each is for is said once, in tests/golden/README.md.
 MODELS = {
@@ -128,6 +175,90 @@ MODELS = {
             "torch_dtype": "bfloat16",
         },
     ),
+    "tiny-qwen2": (
+        "BF16",
+        1,
+        {**QWEN2, "use_sliding_window": False, "layer_types": ["full_attention"] * 2},
+    ),
+    "tiny-qwen2-window": (
+        "BF16",
+        1,
+        {
+            **{k: v for k, v in QWEN2.items() if k not in ("dtype", "rope_parameters")},
+            "use_sliding_window": True,
+            "num_key_value_heads": 4,
+            "rope_theta": 1000000.0,
+            "torch_dtype": "bfloat16",
+        },
+    ),
+    "tiny-qwen2-yarn": (
+        "BF16",
+        1,
+        {
+            **QWEN2,
+            "use_sliding_window": False,
+            "head_dim": 32,
+            "num_key_value_heads": 1,
+            "max_position_embeddings": 40,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 1000.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 40,
+            },
+        },
+    ),
+    "tiny-qwen3": (
+        "BF16",
+        1,
+        {**QWEN3, "use_sliding_window": False, "layer_types": ["full_attention"] * 2},
+    ),
+    "tiny-qwen3-window": (
+        "BF16",
+        1,
+        {
+            **QWEN3,
+            "use_sliding_window": True,
+            "attention_bias": True,
+            "layer_types": ["sliding_attention", "full_attention"],
+        },
+    ),
+    "tiny-mistral-window": ("BF16", 1, {**MISTRAL, **SMALL_MISTRAL}),
+    "tiny-rope-dynamic": (
+        "BF16",
+        1,
+        {
+            **SMALL,
+            "max_position_embeddings": 80,
+            "rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0},
+        },
+    ),
+    "tiny-phi3": (
+        "BF16",
+        1,
+        {
+            **PHI3,
+            "original_max_position_embeddings": 160,
+            "sliding_window": 40,
+        },
+    ),
+    "tiny-phi3-long": (
+        "BF16",
+        1,
+        {
+            **{k: v for k, v in PHI3.items() if k != "rope_parameters"},
+            "max_position_embeddings": 320,
+            "original_max_position_embeddings": 80,
+            "sliding_window": None,
+            "partial_rotary_factor": 0.75,
+            "rope_theta": 10000.0,
+            "rope_scaling": {
+                "type": "longrope",
+                "short_factor": long_factors(12, 0.02),
+                "long_factor": long_factors(12, 0.3),
+            },
+        },
+    ),
 }
 
 
@@ -138,6 +269,7 @@ def random_tensors(config, dtype, rng):
     )
     head_dim = config.get("head_dim", hidden // heads)
     q, kv = heads * head_dim, config.get("num_key_value_heads", heads) * head_dim
+    family = config["model_type"]
     result = {}
 
     def put(name, values):
@@ -148,31 +280,48 @@ def random_tensors(config, dtype, rng):
         if bias:
             put(name + ".bias", rng.standard_normal(rows) * 0.3)
 
-    def norm(name):
-        put(name + ".weight", 1 + 0.2 * rng.standard_normal(hidden))
+    def norm(name, width=hidden):
+        put(name + ".weight", 1 + 0.2 * rng.standard_normal(width))
+
+    def attention(prefix):
+        bias = config.get("attention_bias")
+        if family == "phi3":
+            linear(prefix + "qkv_proj", q + 2 * kv, hidden)
+            linear(prefix + "o_proj", hidden, q)
+            return
+        for name, rows in (("q", q), ("k", kv), ("v", kv)):
+            linear(f"{prefix}{name}_proj", rows, hidden, bias or family == "qwen2")
+        linear(prefix + "o_proj", hidden, q, bias)
+        if family == "qwen3":
+            norm(prefix + "q_norm", head_dim)
+            norm(prefix + "k_norm", head_dim)
+
+    def ffn(prefix):
+        bias = config.get("mlp_bias")
+        if family == "phi3":
+            linear(prefix + "gate_up_proj", 2 * inner, hidden)
+        else:
+            linear(prefix + "gate_proj", inner, hidden, bias)
+            linear(prefix + "up_proj", inner, hidden, bias)
+        linear(prefix + "down_proj", hidden, inner, bias)
 
     put("model.embed_tokens.weight", rng.standard_normal((VOCABULARY, hidden)))
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
         norm(prefix + "input_layernorm")
         norm(prefix + "post_attention_layernorm")
-        for name, rows, columns in (
-            ("q", q, hidden),
-            ("k", kv, hidden),
-            ("v", kv, hidden),
-            ("o", hidden, q),
-        ):
-            linear(f"{prefix}self_attn.{name}_proj", rows, columns, config.get("attention_bias"))
-        for name, rows, columns in (
-            ("gate", inner, hidden),
-            ("up", inner, hidden),
-            ("down", hidden, inner),
-        ):
-            linear(f"{prefix}mlp.{name}_proj", rows, columns, config.get("mlp_bias"))
+        attention(prefix + "self_attn.")
+        ffn(prefix + "mlp.")
     norm("model.norm")
     if not config["tie_word_embeddings"]:
         linear("lm_head", VOCABULARY, hidden)
     return result
+
+
+def seed_of(name):
+    """The first ones are numbered; a new one leaves the others as they are."""
+    numbered = list(MODELS)[:6]
+    return numbered.index(name) if name in numbered else zlib.crc32(name.encode())
 
 
 def write_sharded(directory, tensors, shards):
@@ -194,10 +343,10 @@ def main(argv=None):
     )
     parser.add_argument("target", type=pathlib.Path, help="folder to write the directories into")
     target = parser.parse_args(argv).target
-    for seed, (name, (dtype, shards, config)) in enumerate(MODELS.items()):
+    for name, (dtype, shards, config) in MODELS.items():
         directory = target / name
         directory.mkdir(parents=True, exist_ok=True)
-        tensors = random_tensors(config, dtype, np.random.default_rng(seed))
+        tensors = random_tensors(config, dtype, np.random.default_rng(seed_of(name)))
         (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         if shards == 1:
             write_safetensors(directory / "model.safetensors", tensors)

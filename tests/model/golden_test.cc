@@ -20,12 +20,14 @@ constexpr double kTie = 0.01;
 
 class Model {
  public:
-  Model(const std::filesystem::path& dir, const std::string& backend_name) {
+  /// `context`: most positions, of which RoPE scalings depend; 0: 512, or the model's.
+  Model(const std::filesystem::path& dir, const std::string& backend_name, int64_t context = 0) {
     Result<ModelFiles> files = ModelFiles::Open(dir);
     EXPECT_TRUE(files.ok()) << (files.ok() ? "" : files.error().message);
     files_.emplace(std::move(files).value());
     backend_ = kernels::MakeBackend(backend_name, {.threads = 2}).value();
-    const int64_t positions = std::min<int64_t>(files_->spec.max_position_embeddings, 512);
+    const int64_t positions =
+        context > 0 ? context : std::min<int64_t>(files_->spec.max_position_embeddings, 512);
     auto loaded =
         LoadTransformer(*files_, *backend_, {.limits = {.rows = 64, .positions = positions}});
     EXPECT_TRUE(loaded.ok()) << (loaded.ok() ? "" : loaded.error().message);
@@ -91,6 +93,59 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, TinyGolden,
                                                               "tiny-head-dim", "tiny-rope-linear",
                                                               "tiny-rope-llama3", "tiny-mistral"),
                                             ::testing::Values("cpu", "reference")));
+
+class MarkedGolden : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
+ protected:
+  const std::filesystem::path dir_ = kRoot / "tests/golden" / std::get<0>(GetParam());
+  const char* backend_ = std::get<1>(GetParam());
+  const io::Json golden_ = ReadGolden(dir_ / "golden.json");
+};
+
+// Steps of 64 rows: every sequence but the shortest is a prompt in chunks here, and one forward
+// pass on the other side.
+TEST_P(MarkedGolden, LogitsAgreeAroundEveryThreshold) {
+  for (const io::Json& sequence : golden_.at("sequences")) {
+    const auto tokens = sequence.at("tokens").get<std::vector<int32_t>>();
+    const auto rows = sequence.at("rows").get<std::vector<size_t>>();
+    const auto expected = sequence.at("logits").get<std::vector<std::vector<float>>>();
+    Model model(dir_, backend_, std::ssize(tokens));
+    const std::vector<float> logits = model.Logits(tokens, 0);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      double largest = 0.0;
+      for (const float value : expected[i]) largest = std::max(largest, std::fabs(double{value}));
+      for (size_t token = 0; token < model.vocab(); ++token) {
+        ASSERT_NEAR(logits[rows[i] * model.vocab() + token], expected[i][token],
+                    kTolerance * largest)
+            << tokens.size() << " tokens, position " << rows[i] << ", token " << token;
+      }
+    }
+  }
+}
+
+TEST_P(MarkedGolden, GreedyTextIsTheSame) {
+  for (const io::Json& greedy : golden_.at("greedy")) {
+    auto feed = greedy.at("prompt").get<std::vector<int32_t>>();
+    const auto expected = greedy.at("tokens").get<std::vector<int32_t>>();
+    ASSERT_EQ(expected.size(), 64u);
+    int64_t position = 0;
+    Model model(dir_, backend_, std::ssize(feed) + std::ssize(expected));
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const std::vector<float> logits = model.Logits(feed, position);
+      position += std::ssize(feed);
+      const auto last = logits.end() - static_cast<int64_t>(model.vocab());
+      const auto best = static_cast<int32_t>(std::max_element(last, logits.end()) - last);
+      ASSERT_EQ(best, expected[i]) << "token " << i << " behind " << greedy.at("prompt").size();
+      feed = {best};
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fixtures, MarkedGolden,
+    ::testing::Combine(::testing::Values("tiny-qwen2", "tiny-qwen2-window", "tiny-qwen2-yarn",
+                                         "tiny-qwen3", "tiny-qwen3-window", "tiny-mistral-window",
+                                         "tiny-rope-dynamic", "tiny-phi3", "tiny-phi3-long"),
+                       ::testing::Values("cpu", "reference")));
 
 /// How far the bits of today's numerics.md may be from those of the program that wrote version 1,
 /// relative to the largest logit: codes of 4 bits that fall the other way.

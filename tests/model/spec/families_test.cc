@@ -1,5 +1,6 @@
 #include "atom/model/spec/families.h"
 
+#include <cmath>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -174,9 +175,11 @@ TEST(ModelSpecTest, NewRopeSpelling) {
 }
 
 TEST(ModelSpecTest, RefusesUnknownRope) {
-  EXPECT_THAT(ErrorWith("rope_scaling", {{"type", "yarn"}, {"factor", 4}}),
-              HasSubstr("rope_scaling: RoPE type 'yarn' is not known, expected one of default, "
-                        "linear, llama3"));
+  EXPECT_THAT(ErrorWith("rope_scaling", {{"type", "mrope"}, {"factor", 4}}),
+              HasSubstr("rope_scaling: RoPE type 'mrope' is not known, expected one of default, "
+                        "linear, llama3, dynamic, yarn, longrope, su"));
+  EXPECT_THAT(ErrorWith("rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}),
+              HasSubstr("field 'full_attention' is an object, expected one RoPE for all layers"));
   EXPECT_THAT(ErrorWith("rope_scaling", {{"type", "linear"}, {"rope_type", "llama3"}}),
               HasSubstr("contradict each other"));
   EXPECT_THAT(ErrorWith("rope_scaling", {{"type", "linear"}}),
@@ -198,24 +201,170 @@ TEST(ModelSpecTest, RefusesUnknownRope) {
               HasSubstr("rope_parameters: field 'original_max_position_embeddings' is missing"));
 }
 
-TEST(ModelSpecTest, MistralWithoutAWindow) {
+TEST(ModelSpecTest, MistralsWindow) {
   EXPECT_EQ(Parse(Mistral()).architecture, "MistralForCausalLM");
+  EXPECT_EQ(Parse(Mistral()).layer(31).attention.window, 4096) << "the first Mistral's";
   Json json = Mistral();
   json["sliding_window"] = nullptr;
-  EXPECT_EQ(Parse(json).layer(0).attention.kv_heads, 8);
+  EXPECT_EQ(Parse(json).layer(0).attention.window, 0);
   json["sliding_window"] = 32768;
-  EXPECT_EQ(Parse(json).layer(0).attention.kv_heads, 8);
-  json["sliding_window"] = 4096;
-  EXPECT_THAT(ErrorOf(json), HasSubstr("sliding_window is 4096, expected null or at least "
-                                       "max_position_embeddings = 32768"));
+  EXPECT_EQ(Parse(json).layer(0).attention.window, 0) << "nothing lies outside of it";
+  json["sliding_window"] = 1024;
+  for (const LayerSpec& layer : Parse(json).layers) EXPECT_EQ(layer.attention.window, 1024);
+  json["sliding_window"] = 0;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("'sliding_window' is the number 0"));
   json = Mistral();
   json.erase("architectures");
   EXPECT_EQ(Parse(json).architecture, "MistralForCausalLM");
 }
 
+TEST(ModelSpecTest, MistralNemoHasAHeadDimOfItsOwn) {
+  Json json = Mistral();
+  json["hidden_size"] = 5120;
+  json["head_dim"] = 128;
+  json["sliding_window"] = nullptr;
+  EXPECT_EQ(Parse(json).layer(0).attention.q_width(), 4096);
+}
+
+Json Named(const std::string& architecture, const std::string& type) {
+  Json json = Llama();
+  json["architectures"] = {architecture};
+  json["model_type"] = type;
+  return json;
+}
+
+TEST(ModelSpecTest, Qwen2HasBiasesOfQkvAndNoOthers) {
+  Json json = Named("Qwen2ForCausalLM", "qwen2");
+  json["attention_bias"] = true;  // of no meaning there
+  json["sliding_window"] = 1024;
+  json["use_sliding_window"] = false;
+  const ModelSpec spec = Parse(json);
+  EXPECT_EQ(spec.architecture, "Qwen2ForCausalLM");
+  for (const LayerSpec& layer : spec.layers) {
+    EXPECT_TRUE(layer.attention.qkv_bias);
+    EXPECT_FALSE(layer.attention.o_bias);
+    EXPECT_FALSE(layer.ffn.bias);
+    EXPECT_EQ(layer.attention.window, 0);
+  }
+}
+
+TEST(ModelSpecTest, Qwen2sWindowsBeginAtALayerOrAreListed) {
+  Json json = Named("Qwen2ForCausalLM", "qwen2");
+  json["use_sliding_window"] = true;
+  json["sliding_window"] = 1024;
+  json["max_window_layers"] = 30;
+  ModelSpec spec = Parse(json);
+  EXPECT_EQ(spec.layer(29).attention.window, 0);
+  EXPECT_EQ(spec.layer(30).attention.window, 1024);
+  json.erase("max_window_layers");
+  EXPECT_EQ(Parse(json).layer(27).attention.window, 0);
+  EXPECT_EQ(Parse(json).layer(28).attention.window, 1024);
+  Json types = Json::array();
+  for (int i = 0; i < 32; ++i) types.push_back(i == 3 ? "sliding_attention" : "full_attention");
+  json["layer_types"] = types;
+  EXPECT_EQ(Parse(json).layer(3).attention.window, 1024);
+  EXPECT_EQ(Parse(json).layer(31).attention.window, 0);
+  json["sliding_window"] = nullptr;
+  EXPECT_EQ(Parse(json).layer(3).attention.window, 0);
+  json["layer_types"][5] = "linear_attention";
+  EXPECT_THAT(ErrorOf(json), HasSubstr("layer type 'linear_attention' is not known, expected one "
+                                       "of full_attention, sliding_attention"));
+  json["layer_types"].erase(0);
+  EXPECT_THAT(ErrorOf(json), HasSubstr("a list of 31, expected one for each of 32 layers"));
+}
+
+TEST(ModelSpecTest, Qwen3NormsHeads) {
+  Json json = Named("Qwen3ForCausalLM", "qwen3");
+  json["hidden_size"] = 2048;
+  const ModelSpec spec = Parse(json);
+  const NormSpec norm{.kind = kernels::NormKind::kRms, .eps = 1e-5};
+  EXPECT_EQ(spec.layer(0).attention.q_norm, norm);
+  EXPECT_EQ(spec.layer(0).attention.k_norm, norm);
+  EXPECT_EQ(spec.layer(0).attention.head_dim, 128) << "where the file has none";
+  EXPECT_FALSE(spec.layer(0).attention.qkv_bias);
+  json["attention_bias"] = true;
+  EXPECT_TRUE(Parse(json).layer(0).attention.qkv_bias);
+  EXPECT_TRUE(Parse(json).layer(0).attention.o_bias);
+}
+
+// Phi-3.5-mini, its factors cut short.
+Json Phi3() {
+  Json json = Named("Phi3ForCausalLM", "phi3");
+  json["hidden_size"] = 3072;
+  json["intermediate_size"] = 8192;
+  json["max_position_embeddings"] = 131072;
+  json["original_max_position_embeddings"] = 4096;
+  json["sliding_window"] = 262144;
+  json["rope_scaling"] = {{"type", "longrope"},
+                          {"short_factor", std::vector<double>(48, 1.0)},
+                          {"long_factor", std::vector<double>(48, 2.0)}};
+  return json;
+}
+
+TEST(ModelSpecTest, Phi3FusesLinearsAndHasLongRope) {
+  Json json = Phi3();
+  ModelSpec spec = Parse(json);
+  EXPECT_EQ(spec.layer(0).attention.window, 0);
+  EXPECT_EQ(spec.max_position_embeddings, 131072);
+  const RopeScaling& scaling = spec.ropes.at(0).scaling;
+  EXPECT_EQ(scaling.kind, RopeScaling::Kind::kLongRope);
+  EXPECT_EQ(scaling.original_max_position, 4096);
+  EXPECT_EQ(scaling.factor, 32.0);
+  EXPECT_NEAR(scaling.attention_factor, std::sqrt(1.0 + std::log(32.0) / std::log(4096.0)), 1e-12);
+  EXPECT_EQ(scaling.long_factors, std::vector<double>(48, 2.0));
+  const io::TensorPlace v = spec.names.Place("model.layers.2.self_attn.v_proj.weight");
+  EXPECT_EQ(v.name, "model.layers.2.self_attn.qkv_proj.weight");
+  EXPECT_EQ(v.first_row, 6144);
+  EXPECT_EQ(v.rows, 3072);
+  EXPECT_EQ(spec.names.Place("model.layers.2.mlp.up_proj.weight").first_row, 8192);
+  for (const char* old : {"su", "yarn"}) {
+    json["rope_scaling"]["type"] = old;
+    EXPECT_EQ(Parse(json).ropes.at(0), spec.ropes.at(0)) << old;
+  }
+  json["rope_scaling"] = nullptr;
+  json["sliding_window"] = 2047;
+  json["partial_rotary_factor"] = 0.75;
+  spec = Parse(json);
+  EXPECT_EQ(spec.layer(0).attention.window, 2047);
+  EXPECT_EQ(spec.ropes.at(0).rotary_dim, 72);
+}
+
+TEST(ModelSpecTest, LongRopeNeedsAFactorForEachPair) {
+  Json json = Phi3();
+  json["rope_scaling"]["long_factor"] = {1.0, 2.0};
+  EXPECT_THAT(ErrorOf(json), HasSubstr("'long_factor' is an array, expected a list of 48 numbers"));
+  json = Phi3();
+  json["rope_scaling"]["short_factor"][3] = 0;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("expected a list of 48 numbers above 0"));
+  json["rope_scaling"].erase("short_factor");
+  EXPECT_THAT(ErrorOf(json), HasSubstr("rope_scaling: field 'short_factor' is missing"));
+  json = Phi3();
+  json["partial_rotary_factor"] = 0.04;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("expected an even number of the 96 channels of a head"));
+}
+
+TEST(ModelSpecTest, YarnAndDynamicReachFurther) {
+  Json json = Named("Qwen2ForCausalLM", "qwen2");
+  json["max_position_embeddings"] = 32768;
+  json["rope_scaling"] = {
+      {"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}};
+  ModelSpec spec = Parse(json);
+  EXPECT_EQ(spec.max_position_embeddings, 131072);
+  EXPECT_NEAR(spec.ropes.at(0).scaling.attention_factor, 0.1 * std::log(4.0) + 1.0, 1e-12);
+  EXPECT_TRUE(spec.ropes.at(0).scaling.truncate);
+  json["max_position_embeddings"] = 131072;
+  EXPECT_EQ(Parse(json).max_position_embeddings, 131072);
+  json["rope_scaling"] = {{"type", "dynamic"}, {"factor", 2.0}};
+  spec = Parse(json);
+  EXPECT_EQ(spec.max_position_embeddings, 262144);
+  EXPECT_EQ(spec.ropes.at(0).scaling.original_max_position, 131072);
+  json["rope_scaling"] = {{"type", "yarn"}};
+  EXPECT_THAT(ErrorOf(json), HasSubstr("rope_scaling: field 'factor' is missing"));
+}
+
 TEST(ModelSpecTest, RefusesUnknownModels) {
-  EXPECT_THAT(ErrorWith("architectures", {"Qwen2ForCausalLM"}),
-              HasSubstr("architecture 'Qwen2ForCausalLM' is not known, expected one of "
+  EXPECT_THAT(ErrorWith("architectures", {"FalconForCausalLM"}),
+              HasSubstr("architecture 'FalconForCausalLM' is not known, expected one of "
                         "LlamaForCausalLM, MistralForCausalLM"));
   EXPECT_THAT(ErrorWith("architectures", Json::array()), HasSubstr("a list of 0"));
   EXPECT_THAT(ErrorWith("architectures", {1}), HasSubstr("expected a list of one string"));

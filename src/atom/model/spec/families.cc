@@ -4,6 +4,8 @@
 
 #include "atom/model/spec/config_fields.h"
 #include "atom/model/spec/llama.h"
+#include "atom/model/spec/phi3.h"
+#include "atom/model/spec/qwen.h"
 
 namespace atom::model {
 namespace {
@@ -19,6 +21,9 @@ struct Family {
 constexpr std::array kFamilies = {
     Family{"LlamaForCausalLM", "llama", ReadLlama},
     Family{"MistralForCausalLM", "mistral", ReadMistral},
+    Family{"Phi3ForCausalLM", "phi3", ReadPhi3},
+    Family{"Qwen2ForCausalLM", "qwen2", ReadQwen2},
+    Family{"Qwen3ForCausalLM", "qwen3", ReadQwen3},
 };
 
 Result<Family> FindFamily(const Json& config, const std::string& source) {

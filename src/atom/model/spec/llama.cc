@@ -8,10 +8,6 @@ namespace {
 
 using io::Json;
 
-// Defaults of Hugging Face's config classes.
-constexpr int64_t kLlamaPositions = 2048;
-constexpr int64_t kMistralPositions = 131072;
-
 Status CheckHeads(const Json& config, const std::string& source, const LlamaShape& shape) {
   const bool derived = !config.contains("head_dim") || config["head_dim"].is_null();
   if (derived && shape.hidden_size % shape.num_heads != 0) {
@@ -31,27 +27,32 @@ Status CheckHeads(const Json& config, const std::string& source, const LlamaShap
                     kMaxWidth, source);
 }
 
-Result<LlamaShape> ReadShape(const Json& config, const std::string& source,
-                             int64_t default_positions) {
+}  // namespace
+
+Result<LlamaShape> ReadLlamaShape(const Json& config, const std::string& source,
+                                  const LlamaDefaults& defaults) {
   ConfigFields fields(config, source);
   LlamaShape shape;
+  shape.architecture = defaults.architecture;
   shape.hidden_size = fields.Int("hidden_size", 1, kMaxWidth);
   shape.intermediate_size = fields.Int("intermediate_size", 1, kMaxWidth);
   shape.num_layers = fields.Int("num_hidden_layers", 1, kMaxLayers);
   shape.num_heads = fields.Int("num_attention_heads", 1, kMaxHeads);
   if (!fields.status().ok()) return fields.status().error();
   shape.num_kv_heads = fields.Int("num_key_value_heads", 1, shape.num_heads, shape.num_heads);
-  shape.head_dim = fields.Int("head_dim", 2, kMaxHeadDim, shape.hidden_size / shape.num_heads);
+  const int64_t head_dim =
+      defaults.head_dim > 0 ? defaults.head_dim : shape.hidden_size / shape.num_heads;
+  shape.head_dim = fields.Int("head_dim", 2, kMaxHeadDim, head_dim);
   shape.vocab_size = fields.Int("vocab_size", 1, kMaxVocabulary);
   shape.max_position_embeddings =
-      fields.Int("max_position_embeddings", 1, kMaxPositions, default_positions);
-  shape.rms_norm_eps = fields.Number("rms_norm_eps", 1e-12, 1.0, 1e-6);
+      fields.Int("max_position_embeddings", 1, kMaxPositions, defaults.positions);
+  shape.rms_norm_eps = fields.Number("rms_norm_eps", 1e-12, 1.0, defaults.eps);
   shape.tie_word_embeddings = fields.Bool("tie_word_embeddings");
   shape.attention_bias = fields.Bool("attention_bias");
   shape.mlp_bias = fields.Bool("mlp_bias");
   if (!fields.status().ok()) return fields.status().error();
   if (Status s = CheckHeads(config, source, shape); !s.ok()) return s.error();
-  Result<RopeSpec> rope = ReadRope(config, source, shape.head_dim);
+  Result<RopeSpec> rope = ReadRope(config, source, shape.head_dim, defaults.rope);
   if (!rope.ok()) return rope.error();
   shape.rope = *rope;
   const std::string act = fields.String("hidden_act").value_or("silu");
@@ -63,7 +64,14 @@ Result<LlamaShape> ReadShape(const Json& config, const std::string& source,
   return shape;
 }
 
-}  // namespace
+Result<int64_t> ReadWindow(const Json& config, const std::string& source, int64_t positions,
+                           int64_t absent) {
+  if (config.contains("sliding_window") && config["sliding_window"].is_null()) return 0;
+  ConfigFields fields(config, source);
+  const int64_t window = fields.Int("sliding_window", 1, INT64_MAX, absent);
+  if (!fields.status().ok()) return fields.status().error();
+  return window < positions ? window : 0;
+}
 
 ModelSpec LlamaSpec(const LlamaShape& shape) {
   const NormSpec norm{.kind = kernels::NormKind::kRms, .eps = shape.rms_norm_eps};
@@ -72,6 +80,7 @@ ModelSpec LlamaSpec(const LlamaShape& shape) {
                         .attention = {.heads = shape.num_heads,
                                       .kv_heads = shape.num_kv_heads,
                                       .head_dim = shape.head_dim,
+                                      .window = shape.window,
                                       .rope = 0,
                                       .qkv_bias = shape.attention_bias,
                                       .o_bias = shape.attention_bias},
@@ -83,34 +92,29 @@ ModelSpec LlamaSpec(const LlamaShape& shape) {
   spec.architecture = shape.architecture;
   spec.hidden_size = shape.hidden_size;
   spec.vocab_size = shape.vocab_size;
-  spec.max_position_embeddings = shape.max_position_embeddings;
-  spec.layers.assign(static_cast<size_t>(shape.num_layers), layer);
   spec.ropes = {shape.rope};
-  spec.ropes[0].rotary_dim = shape.head_dim;
+  if (shape.rope.rotary_dim == 0) spec.ropes[0].rotary_dim = shape.head_dim;
+  spec.max_position_embeddings = ContextOf(shape.rope, shape.max_position_embeddings);
+  spec.layers.assign(static_cast<size_t>(shape.num_layers), layer);
   spec.head = {.norm = norm, .tied = shape.tie_word_embeddings};
   return spec;
 }
 
 Result<ModelSpec> ReadLlama(const Json& config, const std::string& source) {
-  Result<LlamaShape> shape = ReadShape(config, source, kLlamaPositions);
+  Result<LlamaShape> shape = ReadLlamaShape(config, source, {});
   if (!shape.ok()) return shape.error();
   return LlamaSpec(*shape);
 }
 
 Result<ModelSpec> ReadMistral(const Json& config, const std::string& source) {
-  Result<LlamaShape> shape = ReadShape(config, source, kMistralPositions);
+  constexpr int64_t kWindow = 4096;
+  Result<LlamaShape> shape =
+      ReadLlamaShape(config, source, {.architecture = "MistralForCausalLM", .positions = 131072});
   if (!shape.ok()) return shape.error();
-  shape->architecture = "MistralForCausalLM";
-  ConfigFields fields(config, source);
-  const int64_t most = shape->max_position_embeddings;
-  const int64_t window = fields.Int("sliding_window", 0, INT64_MAX, most);
-  if (window < most) {
-    fields.Fail(
-        MakeError("{}: sliding_window is {}, expected null or at least "
-                  "max_position_embeddings = {}: windowed attention is not known",
-                  source, window, most));
-  }
-  if (!fields.status().ok()) return fields.status().error();
+  Result<int64_t> window =
+      ReadWindow(config, source, ContextOf(shape->rope, shape->max_position_embeddings), kWindow);
+  if (!window.ok()) return window.error();
+  shape->window = *window;
   return LlamaSpec(*shape);
 }
 

@@ -1,5 +1,5 @@
-// Llama, and Mistral, which is the same function: RMSNorm, RoPE over whole heads, SiLU with a gate,
-// all linears with biases or without.
+// Llama, and Mistral, which is the same function with a window: RMSNorm, RoPE, SiLU with a gate,
+// all linears with biases or without. Other families begin with the same fields.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include "atom/core/result.h"
 #include "atom/io/json.h"
 #include "atom/model/spec/model_spec.h"
+#include "atom/model/spec/rope_fields.h"
 
 namespace atom::model {
 
@@ -27,13 +28,27 @@ struct LlamaShape {
   bool tie_word_embeddings = false;
   bool attention_bias = false;  ///< q, k, v and o have one
   bool mlp_bias = false;        ///< gate, up and down have one
+  int64_t window = 0;           ///< of all layers; 0: none
 };
+
+/// Where the families that have these fields differ: in what an absent one means.
+struct LlamaDefaults {
+  std::string architecture = "LlamaForCausalLM";
+  int64_t positions = 2048;  ///< max_position_embeddings
+  int64_t head_dim = 0;      ///< 0: hidden_size / num_attention_heads
+  double eps = 1e-6;
+  RopeRules rope = {};
+};
+Result<LlamaShape> ReadLlamaShape(const io::Json& config, const std::string& source,
+                                  const LlamaDefaults& defaults);
+/// sliding_window, 0 where it is null or nothing lies outside of it; `absent` where it is missing.
+Result<int64_t> ReadWindow(const io::Json& config, const std::string& source, int64_t positions,
+                           int64_t absent);
 
 /// All layers alike.
 ModelSpec LlamaSpec(const LlamaShape& shape);
 
 Result<ModelSpec> ReadLlama(const io::Json& config, const std::string& source);
-/// Refuses a sliding window.
 Result<ModelSpec> ReadMistral(const io::Json& config, const std::string& source);
 
 }  // namespace atom::model

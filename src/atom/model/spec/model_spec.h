@@ -32,17 +32,29 @@ struct NormSpec {
 
 struct RopeScaling {
   enum class Kind {
-    kNone,    ///< config: "default", or nothing
-    kLinear,  ///< positions divided by factor
-    kLlama3,  ///< wavelengths stretched by factor, smoothly between two bounds
+    kNone,      ///< config: "default", or nothing
+    kLinear,    ///< positions divided by factor
+    kLlama3,    ///< wavelengths stretched by factor, smoothly between two bounds
+    kDynamic,   ///< theta grows with the context beyond original_max_position (NTK)
+    kYarn,      ///< a ramp between stretched and kept, over channels
+    kLongRope,  ///< a factor for each pair of channels, others for long contexts
   };
 
   Kind kind = Kind::kNone;
   double factor = 1.0;  ///< >= 1
   // kLlama3 only; the wavelength bounds are original_max_position over these factors.
   double low_freq_factor = 0.0;
-  double high_freq_factor = 0.0;  ///< > low_freq_factor
-  int64_t original_max_position = 0;
+  double high_freq_factor = 0.0;      ///< > low_freq_factor
+  int64_t original_max_position = 0;  ///< that the model was trained with; not of kLinear
+  double attention_factor = 1.0;      ///< cos and sin are multiplied by it: kYarn, kLongRope
+  // kYarn only: rotations in the original context from which on channels are kept, and below
+  // which they are stretched; whether the ramp begins and ends at whole channels.
+  double beta_fast = 32.0;
+  double beta_slow = 1.0;
+  bool truncate = true;
+  // kLongRope only: [rotary_dim / 2], of contexts up to original_max_position and of longer ones.
+  std::vector<double> short_factors = {};
+  std::vector<double> long_factors = {};
 
   friend bool operator==(const RopeScaling&, const RopeScaling&) = default;
 };
