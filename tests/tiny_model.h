@@ -48,13 +48,16 @@ struct TinyModel {
   int64_t vocab = 260;  // 3 specials, 256 bytes, "▁"
   bool attention_bias = false;
   bool mlp_bias = false;
+  int64_t window = 0;           ///< of all layers: then it is a Mistral
   int64_t overflow_layer = -1;  ///< its gate · up is beyond fp32, though all weights are finite
   uint64_t seed = 7;
 };
 
 inline nlohmann::json TinyConfig(const TinyModel& m) {
-  return {{"architectures", {"LlamaForCausalLM"}},
-          {"model_type", "llama"},
+  const bool mistral = m.window > 0;
+  return {{"architectures", {mistral ? "MistralForCausalLM" : "LlamaForCausalLM"}},
+          {"model_type", mistral ? "mistral" : "llama"},
+          {"sliding_window", mistral ? nlohmann::json(m.window) : nlohmann::json()},
           {"hidden_size", m.hidden},
           {"intermediate_size", m.inner},
           {"num_hidden_layers", m.layers},

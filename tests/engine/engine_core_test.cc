@@ -78,14 +78,18 @@ struct Case {
   int requests;
   RunnerKind runner = RunnerKind::kLocal;
   int64_t exact_window = 0;
+  int64_t window = 0;  ///< of attention, in all layers
 };
 
 std::unique_ptr<LoadedModel> Load(const Case& which) {
-  if (!which.quantized) return std::make_unique<LoadedModel>(which.backend);
+  const model::Transformer::Limits limits{.rows = 512, .positions = 128};
+  if (!which.quantized) {
+    return std::make_unique<LoadedModel>(which.backend, limits, which.window);
+  }
   const tests::TemporaryFolder folder;
-  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact", which.exact_window);
-  return std::make_unique<LoadedModel>(folder / "artifact", which.backend,
-                                       model::Transformer::Limits{.rows = 512, .positions = 128});
+  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact", which.exact_window,
+                                 {.window = which.window});
+  return std::make_unique<LoadedModel>(folder / "artifact", which.backend, limits);
 }
 
 class EngineCoreTest : public testing::TestWithParam<Case> {
@@ -152,7 +156,8 @@ TEST_P(EngineCoreTest, PreemptionByTheMoreUrgentChangesNothing) {
     }
     while (core.HasWork()) StepInto(core, results);
     ExpectSame(results, alone, fmt::format("prefix cache {}", prefix_cache));
-    EXPECT_GT(core.stats().preemptions, 0);
+    // Behind a window an answer outgrows nothing.
+    EXPECT_EQ(core.stats().preemptions > 0, GetParam().window == 0);
     EXPECT_EQ(core.stats().kv_pages_used, 0);
   }
 }
@@ -250,6 +255,39 @@ TEST_P(EngineCoreTest, FewExactPagesChangeNothing) {
   }
 }
 
+/// A sequence that outgrows all pages together goes on behind its window.
+TEST_P(EngineCoreTest, AWindowNeedsNoPagesForWhatLiesBeforeIt) {
+  const int64_t window = GetParam().window;
+  if (window == 0) return;
+  const auto make = [] {
+    std::vector<Request> all;
+    for (int i = 0; i < 4; ++i) {
+      Request request;
+      request.id = i;
+      request.prompt = RandomPrompt(static_cast<uint64_t>(i / 2), 70);
+      request.stop = {.max_tokens = 50 + i, .ignore_eos = true};
+      request.sampling.temperature = i % 2 == 0 ? 0.0f : 1.2f;
+      request.sampling.seed = static_cast<uint64_t>(i);
+      all.push_back(std::move(request));
+    }
+    return all;
+  };
+  const Transcripts alone = Alone(model_, make());
+  for (const int64_t more : {0, 1, 6}) {
+    const int64_t pages = kernels::PagesFor(window, 16) + 2 + more;
+    model::LocalRunner runner(
+        *model_.transformer,
+        {.kv_pages = pages, .exact_pages = GetParam().exact_window > 0 ? pages : 0});
+    EngineCore core(runner, *model_.tokenizer, {.step_tokens = 40});
+    for (Request& request : make()) {
+      ASSERT_TRUE(core.Validate(request).ok()) << core.Validate(request).error().message;
+      core.Add(std::move(request), {});
+    }
+    ExpectSame(Drain(core), alone, fmt::format("{} pages", pages));
+    EXPECT_EQ(core.stats().kv_pages_used, 0);
+  }
+}
+
 /// Under a sanitizer the reference, which is slow, runs once: with all that a model can have.
 std::vector<Case> Cases() {
   std::vector<Case> cases = {{"reference", true, 12, RunnerKind::kLocal, 16},
@@ -260,7 +298,9 @@ std::vector<Case> Cases() {
                              {"cpu", false, 64, RunnerKind::kInFlight},
                              {"cpu", true, 32, RunnerKind::kLocal, 16},
                              {"cpu", true, 32, RunnerKind::kLate, 32},
-                             {"cpu", true, 32, RunnerKind::kInFlight, 16}};
+                             {"cpu", true, 32, RunnerKind::kInFlight, 16},
+                             {"cpu", true, 32, RunnerKind::kInFlight, 16, 24},
+                             {"cpu", false, 64, RunnerKind::kLocal, 0, 40}};
   if (tests::kSanitized) return cases;
   cases.push_back({"reference", false, 12});
   cases.push_back({"reference", true, 12});
@@ -270,10 +310,11 @@ std::vector<Case> Cases() {
 
 INSTANTIATE_TEST_SUITE_P(Backends, EngineCoreTest, testing::ValuesIn(Cases()),
                          [](const auto& which) {
-                           return fmt::format("{}{}{}{}", which.param.backend,
+                           return fmt::format("{}{}{}{}{}", which.param.backend,
                                               which.param.quantized ? "Quantized" : "",
                                               Name(which.param.runner),
-                                              which.param.exact_window > 0 ? "ExactWindow" : "");
+                                              which.param.exact_window > 0 ? "ExactWindow" : "",
+                                              which.param.window > 0 ? "Sliding" : "");
                          });
 
 /// What is said of each request, output by output: a step in flight only comes later.

@@ -21,8 +21,10 @@ namespace atom::engine {
 
 struct LoadedModel {
   explicit LoadedModel(const std::string& backend_name,
-                       model::Transformer::Limits limits = {.rows = 512, .positions = 128}) {
-    tests::WriteTinyModel({.hidden = 128, .inner = 128, .heads = 2, .kv_heads = 1}, folder.path());
+                       model::Transformer::Limits limits = {.rows = 512, .positions = 128},
+                       int64_t window = 0) {
+    tests::WriteTinyModel(
+        {.hidden = 128, .inner = 128, .heads = 2, .kv_heads = 1, .window = window}, folder.path());
     Load(folder.path(), backend_name, limits);
   }
   LoadedModel(const std::filesystem::path& dir, const std::string& backend_name,

@@ -15,9 +15,10 @@ namespace atom::tests {
 
 /// Writes the checkpoint to `from` and its artifact to `to`; both are created.
 inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
-                                    const std::filesystem::path& to, const quant::Recipe& recipe) {
+                                    const std::filesystem::path& to, const quant::Recipe& recipe,
+                                    const TinyModel& model = {}) {
   std::filesystem::create_directory(from);
-  WriteTinyModel({}, from);
+  WriteTinyModel(model, from);
   const model::ModelFiles files = model::ModelFiles::Open(from).value();
   const auto tokenizer = tokenizer::Tokenizer::Load(from).value();
   const io::Dataset text{.name = "tiny", .file = {}, .text = TinyText(3000), .documents = {}};
@@ -48,10 +49,11 @@ inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
 }
 
 inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
-                                    const std::filesystem::path& to, int64_t exact_window = 0) {
+                                    const std::filesystem::path& to, int64_t exact_window = 0,
+                                    const TinyModel& model = {}) {
   quant::Recipe recipe = quant::FindRecipe("atom-w4a4").value();
   recipe.kv.exact_window = exact_window;
-  WriteQuantizedTinyModel(from, to, recipe);
+  WriteQuantizedTinyModel(from, to, recipe, model);
 }
 
 }  // namespace atom::tests

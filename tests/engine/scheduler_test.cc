@@ -296,16 +296,65 @@ TEST(SchedulerDeathTest, TooFewExactPagesAreRefused) {
       "3 exact pages, expected at least 4");
 }
 
+TEST(Scheduler, PagesBehindTheWindowAreGivenBack) {
+  SimulatedEngine engine({.step_tokens = 64, .max_sequences = 1, .window = 40}, 9);
+  const RequestId id = engine.Add({.prompt = 1000, .answer = 200});
+  int64_t most = 0;
+  while (!engine.ended(id)) {
+    engine.Step();
+    most = std::max(most, engine.pool().used());
+  }
+  EXPECT_LE(most, 5) << "before the next chunk";
+  EXPECT_EQ(engine.clock(), (1000 + 63) / 64 + 199);
+  EXPECT_EQ(engine.scheduler().preemptions(), 0);
+  EXPECT_EQ(engine.pool().used(), 0);
+}
+
+// Of 20 pages, 16 and 3 of the other are cached: what a query behind the prompt sees is among them,
+// its beginning is not.
+TEST(Scheduler, APrefixIsFoundWhoseBeginningIsGone) {
+  SimulatedEngine engine({.step_tokens = 64, .max_sequences = 1, .window = 40}, 20);
+  const RequestId first = engine.Add({.prompt = 320, .answer = 1});
+  engine.Run(100);
+  engine.Add({.prompt = 96, .answer = 1, .first_token = 5000});
+  engine.Run(100);
+  const RequestId next = engine.AddTurn(first, 30);
+  const int64_t before = engine.clock();
+  engine.Run(200);
+  EXPECT_EQ(engine.sequence(next).cached_tokens, 320);
+  EXPECT_EQ(engine.end_of(next), before + 1);
+  const RequestId beginning = engine.Add({.prompt = 64, .answer = 1});
+  engine.Run(300);
+  EXPECT_EQ(engine.sequence(beginning).cached_tokens, 0) << "what was used longest ago went first";
+}
+
+// A page in the middle is missing: the prefix ends where a whole window is known in front of it.
+TEST(Scheduler, APrefixHasAllThatALaterQuerySees) {
+  for (const int64_t window : {16, 17, 33, 48, 64}) {
+    SimulatedEngine engine({.step_tokens = 16, .max_sequences = 1, .window = window}, 12);
+    const RequestId first = engine.Add({.prompt = 190, .answer = 1});
+    engine.Run(100);
+    for (const int64_t other : {20, 40, 60, 100}) {
+      engine.Add({.prompt = other, .answer = 1, .first_token = static_cast<int32_t>(100 * other)});
+      engine.Run(1000);
+      const RequestId again = engine.AddTurn(first, 1);  // every step is checked
+      engine.Run(1000);
+      EXPECT_EQ(engine.sequence(again).cached_tokens % 16, 0);
+    }
+  }
+}
+
 TEST(Scheduler, RandomLoadsEndAndLeaveNothing) {
   Rng random(8);
-  for (int trial = 0; trial < 120; ++trial) {
+  for (int trial = 0; trial < 180; ++trial) {
     const int64_t pages = 4 + random.Below(30);
     const int64_t exact_blocks = trial % 2 == 0 ? 0 : 1 + random.Below(3);
     SimulatedEngine engine({.step_tokens = 1 + random.Below(60),
                             .max_sequences = 1 + random.Below(12),
                             .prefix_cache = trial % 3 != 0,
                             .exact_window = 16 * exact_blocks,
-                            .exact_pages = exact_blocks + 2 + random.Below(20)},
+                            .exact_pages = exact_blocks + 2 + random.Below(20),
+                            .window = trial < 120 ? 0 : 1 + random.Below(16 * pages)},
                            pages);
     const int64_t requests = 1 + random.Below(40);
     for (int64_t i = 0; i < requests; ++i) {

@@ -21,13 +21,15 @@ class SimulatedEngine {
     bool prefix_cache = true;
     int64_t exact_window = 0;
     int64_t exact_pages = 0;
+    int64_t window = 0;
   };
   SimulatedEngine(const Options& options, int64_t pages)
       : options_(options),
         pool_{.pages = pages,
               .page_positions = 16,
               .exact_pages = options.exact_pages,
-              .exact_window = options.exact_window},
+              .exact_window = options.exact_window,
+              .window = options.window},
         pages_(pool_, options.prefix_cache),
         scheduler_({.step_tokens = options.step_tokens, .max_sequences = options.max_sequences},
                    pages_) {}
@@ -159,7 +161,9 @@ class SimulatedEngine {
     // All of a step is written before any of it is read.
     for (const Chunk& chunk : chunks) {
       const Sequence& sequence = *chunk.sequence;
-      for (int64_t page = 0; (page + 1) * 16 <= sequence.computed; ++page) {
+      const int64_t first = pool_.FirstVisiblePage(sequence.computed);
+      ASSERT_LE(sequence.first_page, first);
+      for (int64_t page = first; (page + 1) * 16 <= sequence.computed; ++page) {
         ASSERT_EQ(holds_[sequence.pages[static_cast<size_t>(page)]],
                   TextBefore(sequence, (page + 1) * 16))
             << "page " << page;

@@ -60,7 +60,13 @@ Result<LoadedModel> GenerationFlags::Load() const {
        .dtype = DType::kF32,
        .limits = {.rows = std::min(kStepRows, positions), .positions = positions, .sequences = 1}});
   if (!transformer.ok()) return transformer.error();
-  const int64_t pages = kernels::PagesFor(positions, (*made)->kv_page_positions());
+  // Behind a window a sequence needs no more than that, and a step's.
+  const kernels::PagePool pool = {.page_positions = (*made)->kv_page_positions(),
+                                  .window = (*transformer)->spec().window()};
+  const int64_t rows = (*transformer)->limits().rows;
+  const int64_t pages =
+      std::min(kernels::PagesFor(positions, pool.page_positions),
+               pool.PagesAtOnce(positions) + kernels::PagesFor(rows, pool.page_positions));
   auto runner = std::make_unique<model::LocalRunner>(
       **transformer, model::LocalRunner::Options{.kv_pages = pages});
   return LoadedModel{std::move(opened).value(), std::move(made).value(),

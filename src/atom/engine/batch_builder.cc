@@ -26,7 +26,13 @@ void BatchBuilder::AddChunk(const Chunk& chunk, kernels::Batch& batch) {
   batch.query_starts.push_back(static_cast<int32_t>(batch.tokens.size()));
   batch.kv_lengths.push_back(static_cast<int32_t>(end));
   const auto used = static_cast<std::ptrdiff_t>(kernels::PagesFor(end, pool_.page_positions));
-  batch.pages.insert(batch.pages.end(), sequence.pages.begin(), sequence.pages.begin() + used);
+  // In the place of pages that it gave back stands one of its own: what nobody sees is read all the
+  // same, where a kernel reads whole tiles.
+  const auto first = static_cast<std::ptrdiff_t>(sequence.first_page);
+  batch.pages.insert(batch.pages.end(), sequence.pages.begin() + first,
+                     sequence.pages.begin() + used);
+  batch.pages.insert(batch.pages.end() - (used - first), static_cast<size_t>(first),
+                     sequence.pages[static_cast<size_t>(first)]);
   batch.page_starts.push_back(static_cast<int32_t>(batch.pages.size()));
   if (pool_.exact_window > 0) AddExactPages(chunk, batch);
 }

@@ -30,8 +30,10 @@ class Stopwatch {
 
 RequestLimits LimitsOf(const model::RunnerInfo& info) {
   // What is longer could not be finished even alone.
+  const bool holds_all = info.kv.PagesAtOnce(info.positions) <= info.kv.pages;
+  const int64_t room = info.kv.pages * info.kv.page_positions;
   return {.vocabulary = info.vocabulary,
-          .context = std::min(info.positions, info.kv.pages * info.kv.page_positions)};
+          .context = holds_all ? info.positions : std::min(info.positions, room)};
 }
 
 SchedulerOptions SchedulerOptionsOf(const model::RunnerInfo& info, const EngineOptions& options) {

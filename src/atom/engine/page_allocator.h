@@ -37,6 +37,9 @@ class PageAllocator {
 
   /// The page that holds `tokens` behind `parent`, with one user more.
   std::optional<int32_t> Find(const PageHash& parent, PageTokens tokens);
+  bool Knows(const PageHash& parent, PageTokens tokens) const {
+    return cache_.Find(parent, tokens).has_value();
+  }
   /// `page` is full and will not be written any more: it may be found from now on, unless another
   /// page holds the same already. Gives the hash up to its end.
   PageHash Cache(const PageHash& parent, PageTokens tokens, int32_t page);

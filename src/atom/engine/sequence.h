@@ -29,6 +29,8 @@ struct Sequence {
   std::vector<int32_t> tokens;      ///< ids, or kernels::TokenInSlot
   int64_t computed = 0;             ///< of the tokens
   std::vector<int32_t> pages = {};  ///< room for at least `computed` positions
+  /// Those before it were given back, their numbers mean nothing: no query sees them any more.
+  int64_t first_page = 0;
   /// Beside the last of them, where the model has an exact window.
   std::vector<int32_t> exact_pages = {};
   std::vector<PageHash> hashes = {};  ///< of the full pages that the cache knows, up to their ends

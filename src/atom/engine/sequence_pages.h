@@ -10,11 +10,16 @@
 // prompt left what was cached, where a sequence stopped, and every kPagesBetweenTails pages. What
 // is found ends at the last tail that is kept.
 //
+// Where all layers have a window, pages that no later query sees are given back while a sequence
+// runs (Sequence::first_page). They stay cached as long as there is room. A prefix of n pages is
+// found where those are cached that a query behind it sees, whether or not the first ones are.
+//
 // A page may be found from when it is planned, before it is written: each layer of a step writes K
 // and V of all rows before any of them attends, so its reader may be in the writer's own step.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "atom/engine/page_allocator.h"
 #include "atom/engine/sequence.h"
@@ -55,8 +60,17 @@ class SequencePages {
   bool has_exact() const { return pool_.exact_window > 0; }
   PageTokens TokensOf(const Sequence& sequence, int64_t page) const;
   static PageHash HashBefore(const Sequence& sequence, int64_t page);
+  /// Pages from the beginning on, as far as the cache has them.
+  void FindPages(Sequence& sequence, int64_t limit);
+  /// The same behind a window: the longest prefix with all pages that a query behind it sees.
+  void FindPagesInWindow(Sequence& sequence, int64_t limit);
+  /// Takes those that a query behind `end` pages sees. REQUIRES: the cache knows them.
+  void TakePagesBefore(Sequence& sequence, int64_t end, std::span<const PageHash> hashes);
+  bool KnowsTail(const Sequence& sequence, int64_t end, std::span<const PageHash> hashes) const;
   /// The exact pages in front of the end of its pages; false, and none, if one is missing.
   bool FindTail(Sequence& sequence);
+  /// Gives back pages that no query sees any more.
+  void ReleaseUnseen(Sequence& sequence);
   /// Those that end at `end` tokens or before.
   void CacheFullPages(Sequence& sequence, int64_t end);
   /// Full pages of a step that never came.

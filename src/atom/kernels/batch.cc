@@ -1,5 +1,6 @@
 #include "atom/kernels/batch.h"
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -119,6 +120,16 @@ void Batch::Clear() {
   query_starts.assign(1, 0);
   page_starts.assign(1, 0);
   exact_starts.assign(1, 0);
+}
+
+int64_t PagePool::FirstVisiblePage(int64_t position) const {
+  return window == 0 || position < window ? 0 : (position - window + 1) / page_positions;
+}
+
+int64_t PagePool::PagesAtOnce(int64_t positions) const {
+  const int64_t all = PagesFor(positions, page_positions);
+  // The window may begin and end inside of a page, and one more is taken before one is given back.
+  return window == 0 ? all : std::min(all, PagesFor(window, page_positions) + 2);
 }
 
 int64_t PagePool::FirstExactPage(int64_t position) const {

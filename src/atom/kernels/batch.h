@@ -69,7 +69,14 @@ struct PagePool {
   int64_t page_positions = 0;
   int64_t exact_pages = 0;
   int64_t exact_window = 0;  ///< positions; 0: none
+  /// Positions that a query sees in the layer where it sees most, its own included; 0: all. In a
+  /// sequence's list any page may stand in the place of one that no query of the step sees.
+  int64_t window = 0;
 
+  /// The first page that a query at `position` and those behind it see.
+  int64_t FirstVisiblePage(int64_t position) const;
+  /// Pages that a sequence of `positions` positions has to have at once to get on, token by token.
+  int64_t PagesAtOnce(int64_t positions) const;
   /// Index of the first page that needs an exact page beside it for a query at `position`.
   int64_t FirstExactPage(int64_t position) const;
 };

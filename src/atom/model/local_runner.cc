@@ -64,7 +64,8 @@ RunnerInfo InfoOf(const Transformer& transformer, const KvCache& cache) {
 kernels::PagePool PoolOf(const Transformer& transformer, const LocalRunner::Options& options) {
   kernels::PagePool pool = {.pages = options.kv_pages,
                             .page_positions = transformer.backend().kv_page_positions(),
-                            .exact_window = ExactWindowOf(transformer.KvShapes())};
+                            .exact_window = ExactWindowOf(transformer.KvShapes()),
+                            .window = transformer.spec().window()};
   pool.exact_pages = options.exact_pages.value_or(ExactPagesFor(pool, transformer.limits()));
   return pool;
 }
@@ -192,7 +193,15 @@ bool LocalRunner::IsOverwritten(const kernels::Batch& sequence) const {
   const auto meet = [](const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
     return std::ranges::find_first_of(a, b) != a.end();
   };
-  return meet(sequence.kv_slots, next.kv_slots) || meet(sequence.exact_slots, next.exact_slots);
+  // Pages that it had and read, too: they may have gone when its window moved on.
+  const int64_t size = info_.kv.page_positions;
+  const auto reads = [&](int32_t slot) {
+    const auto page =
+        std::ranges::find(sequence.pages.rbegin(), sequence.pages.rend(), slot / size);
+    const int64_t index = sequence.pages.rend() - page - 1;
+    return index >= 0 && index * size + slot % size < sequence.kv_lengths[0];
+  };
+  return std::ranges::any_of(next.kv_slots, reads) || meet(sequence.exact_slots, next.exact_slots);
 }
 
 void LocalRunner::Choose(const kernels::DeviceTensor& logits, int64_t first, Step& step) {

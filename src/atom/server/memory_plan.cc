@@ -123,18 +123,22 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
     (kv_bytes_for(middle) <= rest ? plan.pages : too_many) = middle;
   }
   plan.exact_pages = exact_pages_for(plan.pages);
+  const kernels::PagePool pool = {.page_positions = plan.page_positions,
+                                  .window = files.spec.window()};
+  const auto holds = [&](int64_t positions) { return pool.PagesAtOnce(positions) <= plan.pages; };
   const int64_t room = plan.pages * plan.page_positions;
   const int64_t needed = question.context > 0 ? question.context : std::min(most, kLeastContext);
-  if (room < needed) {
+  const int64_t least = pool.PagesAtOnce(needed);
+  if (!holds(needed)) {
     return MakeError(
         "--memory: expected at least {:.2f} GiB (weights {:.2f}, scratch {:.2f}, KV of {} "
         "positions {:.2f}), found {:.2f} GiB",
-        static_cast<double>(plan.weights + plan.scratch + kv_bytes_for(pages_for(needed))) / kGib,
+        static_cast<double>(plan.weights + plan.scratch + kv_bytes_for(least)) / kGib,
         static_cast<double>(plan.weights) / kGib, static_cast<double>(plan.scratch) / kGib, needed,
-        static_cast<double>(kv_bytes_for(pages_for(needed))) / kGib,
+        static_cast<double>(kv_bytes_for(least)) / kGib,
         static_cast<double>(question.budget) / kGib);
   }
-  plan.context = std::min(plan.context, room);
+  if (!holds(plan.context)) plan.context = std::min(plan.context, room);
   return plan;
 }
 

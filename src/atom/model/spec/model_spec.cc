@@ -1,5 +1,6 @@
 #include "atom/model/spec/model_spec.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "atom/artifact/layer.h"
@@ -36,6 +37,15 @@ io::TensorPlace TensorNames::Place(std::string_view tensor) const {
   place.name = prefix + place.name + std::string(rest.substr(dot));
   if (!rest.ends_with(".weight")) place.transposed = false;  // a bias has one axis
   return place;
+}
+
+int64_t ModelSpec::window() const {
+  int64_t window = 0;
+  for (const LayerSpec& layer : layers) {
+    if (layer.attention.window == 0) return 0;
+    window = std::max(window, layer.attention.window);
+  }
+  return window;
 }
 
 Status CheckComputable(const ModelSpec& spec, const std::string& source) {

@@ -156,6 +156,8 @@ struct ModelSpec {
 
   int64_t num_layers() const { return static_cast<int64_t>(layers.size()); }
   const LayerSpec& layer(int64_t index) const { return layers.at(static_cast<size_t>(index)); }
+  /// Positions that a query sees in the layer where it sees most; 0: all.
+  int64_t window() const;
 };
 
 /// An Error names what the forward pass does not compute yet, as `source` asks for it.
