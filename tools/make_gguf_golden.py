@@ -3,6 +3,7 @@
 
   blocks.json  random blocks of every type and their elements as fp32, both as hexadecimal bytes
   tiny.gguf    tests/golden/tiny-gqa with tensors of many types and a small tokenizer
+  tiny-*.gguf  fixtures of other families, BF16, by the package's own names of tensors
   tiny.json    what its tensors are in a Hugging Face folder (shape and FNV-1a of the fp32 bytes),
                and the ids of some texts
 
@@ -11,6 +12,7 @@ Needs gguf 0.17.1 and tokenizers 0.23:  tools/make_gguf_golden.py OUT_DIR [--see
 
 import argparse
 import json
+import math
 import pathlib
 
 import gguf
@@ -120,6 +122,66 @@ def write_tiny(path):
     writer.close()
 
 
+FAMILIES = {"tiny-qwen2": "QWEN2", "tiny-qwen2-yarn": "QWEN2", "tiny-qwen3": "QWEN3",
+            "tiny-phi3": "PHI3", "tiny-phi3-long": "PHI3"}
+
+
+def write_rope(writer, config, head_dim):
+    rope = config.get("rope_parameters") or config.get("rope_scaling")
+    writer.add_rope_freq_base(rope.get("rope_theta", config.get("rope_theta")))
+    original = config.get("original_max_position_embeddings")
+    writer.add_rope_dimension_count(int(head_dim * config.get("partial_rotary_factor", 1.0)))
+    if config["model_type"] == "phi3":
+        writer.add_sliding_window(config["sliding_window"] or 0)
+        writer.add_rope_scaling_orig_ctx_len(original)
+    if rope.get("rope_type") == "yarn":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(rope["factor"])
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if "long_factor" in rope:
+        ratio = config["max_position_embeddings"] / original
+        writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(ratio) / math.log(original)))
+        for length in ("long", "short"):
+            values = np.array(rope[f"{length}_factor"], np.float32)
+            writer.add_tensor(f"rope_factors_{length}.weight", values)
+
+
+def write_family(path, fixture, architecture):
+    source = ROOT / "tests/golden" / fixture
+    config = json.loads((source / "config.json").read_text())
+    checkpoint = SafetensorsFile(source / "model.safetensors")
+    heads = config["num_attention_heads"]
+    head_dim = config.get("head_dim", config["hidden_size"] // heads)
+    arch = gguf.MODEL_ARCH[architecture]
+    names = gguf.get_tensor_name_map(arch, config["num_hidden_layers"])
+
+    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    if "head_dim" in config:
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    write_rope(writer, config, head_dim)
+    for name, array in sorted(checkpoint.tensors.items()):
+        values = to_float32(array, checkpoint.dtypes[name]).astype(np.float32)
+        kind = Type.F32 if values.ndim == 1 else Type.BF16
+        data = gguf.quants.quantize(values, kind)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), data,
+                          raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def describe_tiny(path):
     import tokenizers  # only here: blocks need none
 
@@ -138,8 +200,13 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--blocks-only", action="store_true")
+    parser.add_argument("--families-only", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    for fixture, architecture in FAMILIES.items():
+        write_family(options.out / f"{fixture}.gguf", fixture, architecture)
+    if options.families_only:
+        return
     rng = np.random.default_rng(options.seed)
     blocks = {name: random_blocks(rng, name) for name in BLOCK_TYPES}
     (options.out / "blocks.json").write_text(json.dumps(blocks, indent=1) + "\n")

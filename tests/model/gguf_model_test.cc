@@ -8,6 +8,7 @@
 #include "atom/io/json.h"
 #include "atom/kernels/registry.h"
 #include "atom/model/model_files.h"
+#include "atom/model/rope.h"
 
 #include "tests/io/temp_folder.h"
 
@@ -58,6 +59,50 @@ TEST(GgufModel, SaysWhatTheConfigOfItsCheckpointSays) {
   EXPECT_EQ(spec.bos_token_id, expected.bos_token_id);
   EXPECT_EQ(spec.eos_token_ids, expected.eos_token_ids);
 }
+
+// Written by the `gguf` package under its own names.
+class GgufFamily : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GgufFamily, IsTheModelOfItsCheckpoint) {
+  const ModelFiles files = Open(kGolden / "gguf" / fmt::format("{}.gguf", GetParam()));
+  const ModelFiles expected = Open(kGolden / GetParam());
+  EXPECT_EQ(files.spec.architecture, expected.spec.architecture);
+  EXPECT_EQ(files.spec.max_position_embeddings, expected.spec.max_position_embeddings);
+  EXPECT_EQ(files.spec.head.tied, expected.spec.head.tied);
+  ASSERT_EQ(files.spec.num_layers(), expected.spec.num_layers());
+  for (int64_t layer = 0; layer < files.spec.num_layers(); ++layer) {
+    LayerSpec found = files.spec.layer(layer);  // numbers were fp32 in between
+    EXPECT_NEAR(found.input_norm.eps, 1e-6, 1e-12);
+    EXPECT_EQ(found.attention.window, expected.spec.layer(layer).attention.window);
+    EXPECT_EQ(found.attention.qkv_bias, expected.spec.layer(layer).attention.qkv_bias);
+    EXPECT_EQ(found.attention.q_norm.has_value(),
+              expected.spec.layer(layer).attention.q_norm.has_value());
+    EXPECT_EQ(found.ffn, expected.spec.layer(layer).ffn);
+  }
+  for (const int64_t positions : {16, 400}) {
+    EXPECT_THAT(RopeTableValues(files.spec.ropes.at(0), positions),
+                testing::Pointwise(testing::FloatNear(2e-4f),
+                                   RopeTableValues(expected.spec.ropes.at(0), positions)));
+  }
+  const CheckpointTensors found = files.tensors(), wanted = expected.tensors();
+  for (int64_t layer = 0; layer < files.spec.num_layers(); ++layer) {
+    for (const char* name :
+         {"self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight",
+          "self_attn.o_proj.weight", "self_attn.q_proj.bias", "self_attn.q_norm.weight",
+          "self_attn.k_norm.weight", "mlp.gate_proj.weight", "mlp.up_proj.weight",
+          "mlp.down_proj.weight", "input_layernorm.weight", "post_attention_layernorm.weight"}) {
+      const std::string tensor = fmt::format("model.layers.{}.{}", layer, name);
+      const auto there = found.Find(tensor), here = wanted.Find(tensor);
+      ASSERT_EQ(there.has_value(), here.has_value()) << tensor;
+      if (!there) continue;
+      EXPECT_EQ(ToFloats(there->view), ToFloats(here->view)) << tensor;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, GgufFamily,
+                         ::testing::Values("tiny-qwen2", "tiny-qwen2-yarn", "tiny-qwen3",
+                                           "tiny-phi3", "tiny-phi3-long"));
 
 // All logits of one sequence.
 std::vector<float> LogitsOf(const std::filesystem::path& model, std::vector<int32_t> tokens) {

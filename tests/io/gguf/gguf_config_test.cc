@@ -75,7 +75,7 @@ TEST(GgufConfig, SaysWhatConfigJsonWould) {
 TEST(GgufConfig, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(Config({}).error().message, HasSubstr("key 'general.architecture' is missing"));
   EXPECT_EQ(Config({.keys = {KeyBytes("general.architecture", "mamba")}}).error().message,
-            "f.gguf: architecture 'mamba' is not known, expected one of llama");
+            "f.gguf: architecture 'mamba' is not known, expected one of llama, phi3, qwen2, qwen3");
   EXPECT_EQ(ErrorWith(KeyBytes("llama.attention.clamp_kqv", 8.0f)),
             "f.gguf: key 'llama.attention.clamp_kqv' is the number 8, which is not known and may "
             "mean another model");

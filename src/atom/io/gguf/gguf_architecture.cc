@@ -19,6 +19,27 @@ constexpr std::array<GgufModule, 9> kLlamaLayer = {{
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
 }};
+constexpr std::array<GgufModule, 11> kQwen3Layer = {{
+    {"input_layernorm", "attn_norm"},
+    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.k_proj", "attn_k"},
+    {"self_attn.v_proj", "attn_v"},
+    {"self_attn.q_norm", "attn_q_norm"},
+    {"self_attn.k_norm", "attn_k_norm"},
+    {"self_attn.o_proj", "attn_output"},
+    {"post_attention_layernorm", "ffn_norm"},
+    {"mlp.gate_proj", "ffn_gate"},
+    {"mlp.up_proj", "ffn_up"},
+    {"mlp.down_proj", "ffn_down"},
+}};
+constexpr std::array<GgufModule, 6> kPhi3Layer = {{
+    {"input_layernorm", "attn_norm"},
+    {"self_attn.qkv_proj", "attn_qkv"},
+    {"self_attn.o_proj", "attn_output"},
+    {"post_attention_layernorm", "ffn_norm"},
+    {"mlp.gate_up_proj", "ffn_up"},
+    {"mlp.down_proj", "ffn_down"},
+}};
 constexpr std::array<GgufModule, 3> kOuter = {{
     {"model.embed_tokens", "token_embd"},
     {"model.norm", "output_norm"},
@@ -30,7 +51,29 @@ constexpr std::array kArchitectures = {
                      .config_name = "LlamaForCausalLM",
                      .model_type = "llama",
                      .interleaved_rope = true,
+                     .phi3 = false,
                      .layer_modules = kLlamaLayer,
+                     .outer_modules = kOuter},
+    GgufArchitecture{.name = "phi3",
+                     .config_name = "Phi3ForCausalLM",
+                     .model_type = "phi3",
+                     .interleaved_rope = false,
+                     .phi3 = true,
+                     .layer_modules = kPhi3Layer,
+                     .outer_modules = kOuter},
+    GgufArchitecture{.name = "qwen2",
+                     .config_name = "Qwen2ForCausalLM",
+                     .model_type = "qwen2",
+                     .interleaved_rope = false,
+                     .phi3 = false,
+                     .layer_modules = kLlamaLayer,
+                     .outer_modules = kOuter},
+    GgufArchitecture{.name = "qwen3",
+                     .config_name = "Qwen3ForCausalLM",
+                     .model_type = "qwen3",
+                     .interleaved_rope = false,
+                     .phi3 = false,
+                     .layer_modules = kQwen3Layer,
                      .outer_modules = kOuter},
 };
 
@@ -68,9 +111,12 @@ Status CheckGgufTensors(const GgufFile& file, const GgufArchitecture& architectu
     bool in_layer = false;
     const std::string_view module = ModuleOf(tensor.name, in_layer);
     const auto modules = in_layer ? architecture.layer_modules : architecture.outer_modules;
-    const bool known = tensor.name == kGgufRopeFactors ||
-                       std::any_of(modules.begin(), modules.end(),
-                                   [&](const GgufModule& row) { return row.gguf_name == module; });
+    const bool factors = architecture.phi3
+                             ? tensor.name == kGgufLongFactors || tensor.name == kGgufShortFactors
+                             : tensor.name == kGgufRopeFactors;
+    const bool known =
+        factors || std::any_of(modules.begin(), modules.end(),
+                               [&](const GgufModule& row) { return row.gguf_name == module; });
     if (!known) {
       return MakeError("{}: tensor {} is none of architecture {}, which may compute something else",
                        file.source(), Quote(tensor.name), Quote(architecture.name));

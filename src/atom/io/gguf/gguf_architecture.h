@@ -11,7 +11,7 @@
 
 namespace atom::io {
 
-/// A module by its name in a Hugging Face checkpoint and in GGUF.
+/// A module by its name in a Hugging Face checkpoint and in GGUF: a fused one is fused in both.
 struct GgufModule {
   std::string_view name;
   std::string_view gguf_name;
@@ -24,6 +24,8 @@ struct GgufArchitecture {
   /// Rows of q and k are stored so that the two channels of a RoPE pair are neighbours: row 2 i + j
   /// of a head is row j · head_dim / 2 + i of the checkpoint.
   bool interleaved_rope;
+  /// It may rotate a part of each head, have a window, and two tables of LongRoPE's factors.
+  bool phi3;
   std::span<const GgufModule> layer_modules;  ///< behind "blk.I."
   std::span<const GgufModule> outer_modules;
 };
@@ -31,6 +33,8 @@ struct GgufArchitecture {
 inline constexpr std::string_view kGgufLayerPrefix = "blk.";
 /// RoPE frequency divisors, one a pair of channels.
 inline constexpr std::string_view kGgufRopeFactors = "rope_freqs.weight";
+inline constexpr std::string_view kGgufLongFactors = "rope_factors_long.weight";
+inline constexpr std::string_view kGgufShortFactors = "rope_factors_short.weight";
 
 /// That of general.architecture; an Error that lists the known ones for another.
 Result<const GgufArchitecture*> FindGgufArchitecture(const GgufFile& file);

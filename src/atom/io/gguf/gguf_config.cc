@@ -34,10 +34,13 @@ constexpr std::array kFields = {
 };
 
 // Keys that the functions below read, or that change nothing for what is computed here.
-constexpr std::array<std::string_view, 9> kOtherKeys = {
-    "attention.value_length", "rope.dimension_count", "rope.scaling.type",
-    "rope.scaling.factor",    "rope.scale_linear",    "rope.scaling.original_context_length",
-    "rope.scaling.finetuned", "expert_count",         "expert_used_count",
+constexpr std::array<std::string_view, 11> kOtherKeys = {
+    "attention.value_length",   "rope.dimension_count",
+    "rope.scaling.type",        "rope.scaling.factor",
+    "rope.scale_linear",        "rope.scaling.original_context_length",
+    "rope.scaling.finetuned",   "expert_count",
+    "expert_used_count",        "attention.sliding_window",
+    "rope.scaling.attn_factor",
 };
 
 class ConfigWriter {
@@ -55,6 +58,8 @@ class ConfigWriter {
   Status WriteField(const FieldRow& row);
   Status WriteVocabulary();
   Status CheckHeads() const;
+  Status WritePhi3();
+  Status CheckNoPhi3(int64_t head_dim) const;
   Status CheckEqual(std::string_view name, int64_t expected, std::string_view why) const;
   Status WriteSpecialTokens();
   bool Has(std::string_view tensor) const { return file_.FindTensor(tensor) != nullptr; }
@@ -121,11 +126,43 @@ Status ConfigWriter::CheckHeads() const {
                                                         : config_["hidden_size"].get<int64_t>() /
                                                               std::max<int64_t>(heads, 1);
   Status status = CheckEqual("attention.value_length", head_dim, "values are as wide as keys");
-  if (status.ok()) {
-    status = CheckEqual("rope.dimension_count", head_dim, "only whole heads are rotated");
-  }
   if (status.ok()) status = CheckEqual("expert_count", 0, "mixtures of experts are not known");
-  return status;
+  return status.ok() && !architecture_.phi3 ? CheckNoPhi3(head_dim) : status;
+}
+
+Status ConfigWriter::CheckNoPhi3(int64_t head_dim) const {
+  Status status = CheckEqual("rope.dimension_count", head_dim, "only whole heads are rotated");
+  if (status.ok()) {
+    status = CheckEqual("attention.sliding_window", 0, "a window is known of Phi-3 alone");
+  }
+  const std::string key = Key("rope.scaling.attn_factor");
+  if (!status.ok() || file_.FindKey(key) == nullptr) return status;
+  return MakeError("{}: key {} is known of Phi-3 alone", file_.source(), Quote(key));
+}
+
+// The window must be said: files from before it was a key mean 2,047 or none.
+Status ConfigWriter::WritePhi3() {
+  const std::string key = Key("attention.sliding_window");
+  const Result<std::optional<int64_t>> window = OptionalInt(file_, key);
+  if (!window.ok()) return window.error();
+  if (!window->has_value()) {
+    return MakeError("{}: key {} is missing, expected the window or 0", file_.source(), Quote(key));
+  }
+  config_["sliding_window"] = **window == 0 ? Json() : Json(**window);
+  const Result<std::optional<int64_t>> original =
+      OptionalInt(file_, Key("rope.scaling.original_context_length"));
+  if (!original.ok()) return original.error();
+  config_["original_max_position_embeddings"] =
+      original->has_value() ? Json(**original) : config_["max_position_embeddings"];
+  const Result<std::optional<int64_t>> rotated = OptionalInt(file_, Key("rope.dimension_count"));
+  if (!rotated.ok()) return rotated.error();
+  const auto heads = std::max<int64_t>(config_["num_attention_heads"].get<int64_t>(), 1);
+  const int64_t head_dim = config_["hidden_size"].get<int64_t>() / heads;
+  if (!rotated->has_value() || head_dim < 1 || **rotated == head_dim) return {};
+  // The fraction that gives the number again when it is multiplied and cut off.
+  config_["partial_rotary_factor"] =
+      (static_cast<double>(**rotated) + 0.25) / static_cast<double>(head_dim);
+  return {};
 }
 
 Status ConfigWriter::WriteSpecialTokens() {
@@ -153,6 +190,7 @@ Result<Json> ConfigWriter::Write() {
   }
   if (status.ok()) status = WriteVocabulary();
   if (status.ok()) status = CheckHeads();
+  if (status.ok() && architecture_.phi3) status = WritePhi3();
   if (status.ok()) status = WriteSpecialTokens();
   if (!status.ok()) return status.error();
   const Result<Json> scaling = GgufRopeScaling(file_, architecture_);

@@ -25,13 +25,19 @@ double Llama3Divisor(double theta, size_t i, size_t pairs, double factor) {
   return 1.0 / ((1.0 - smooth) / factor + smooth);
 }
 
-Result<Json> FromDivisors(const GgufFile& file, const GgufTensor& tensor, double theta) {
+Result<std::vector<float>> ReadFactors(const GgufFile& file, const GgufTensor& tensor) {
   if (tensor.type->read_dtype() != DType::kF32 || tensor.type->dequantize != nullptr ||
       tensor.shape.size() != 1) {
     return MakeError("{}: tensor {} is {} {}, expected one axis of F32", file.source(),
                      Quote(tensor.name), tensor.type->name, ShapeString(tensor.shape));
   }
-  const std::vector<float> divisors = ToFloats({DType::kF32, tensor.shape, tensor.data.data()});
+  return ToFloats({DType::kF32, tensor.shape, tensor.data.data()});
+}
+
+Result<Json> FromDivisors(const GgufFile& file, const GgufTensor& tensor, double theta) {
+  const Result<std::vector<float>> read = ReadFactors(file, tensor);
+  if (!read.ok()) return read.error();
+  const std::vector<float>& divisors = *read;
   const auto factor = static_cast<double>(divisors.back());  // of the longest wavelength
   for (size_t i = 0; i < divisors.size(); ++i) {
     const double expected = Llama3Divisor(theta, i, divisors.size(), factor);
@@ -49,12 +55,34 @@ Result<Json> FromDivisors(const GgufFile& file, const GgufTensor& tensor, double
               {"original_max_position_embeddings", kOriginalContext}};
 }
 
+// Phi-3's: both tables or none; the original context is outside of it.
+Result<Json> LongRope(const GgufFile& file, const std::string& attention_key) {
+  const GgufTensor* tables[] = {file.FindTensor(kGgufShortFactors),
+                                file.FindTensor(kGgufLongFactors)};
+  if (tables[0] == nullptr && tables[1] == nullptr) return Json();
+  if (tables[0] == nullptr || tables[1] == nullptr) {
+    return MakeError("{}: has one of tensors {} and {}, expected both or none", file.source(),
+                     Quote(kGgufShortFactors), Quote(kGgufLongFactors));
+  }
+  const Result<std::vector<float>> short_factors = ReadFactors(file, *tables[0]);
+  if (!short_factors.ok()) return short_factors.error();
+  const Result<std::vector<float>> long_factors = ReadFactors(file, *tables[1]);
+  if (!long_factors.ok()) return long_factors.error();
+  Json scaling = {
+      {"rope_type", "longrope"}, {"short_factor", *short_factors}, {"long_factor", *long_factors}};
+  const Result<std::optional<double>> attention = OptionalNumber(file, attention_key);
+  if (!attention.ok()) return attention.error();
+  if (attention->has_value()) scaling["attention_factor"] = **attention;
+  return scaling;
+}
+
 }  // namespace
 
 Result<Json> GgufRopeScaling(const GgufFile& file, const GgufArchitecture& architecture) {
   const auto key = [&](std::string_view name) {
     return fmt::format("{}.rope.{}", architecture.name, name);
   };
+  if (architecture.phi3) return LongRope(file, key("scaling.attn_factor"));
   const Result<std::optional<double>> theta = OptionalNumber(file, key("freq_base"));
   if (!theta.ok()) return theta.error();
   const Result<std::optional<std::string>> kind = OptionalString(file, key("scaling.type"));
@@ -72,8 +100,15 @@ Result<Json> GgufRopeScaling(const GgufFile& file, const GgufArchitecture& archi
   }
   if (divisors != nullptr) return FromDivisors(file, *divisors, theta->value_or(10000.0));
   if (!by_key) return Json();
-  return Json{{"rope_type", kind->value_or("linear")},
-              {"factor", factor->value_or(old_factor->value_or(1.0))}};
+  Json scaling = {{"rope_type", kind->value_or("linear")},
+                  {"factor", factor->value_or(old_factor->value_or(1.0))}};
+  const Result<std::optional<int64_t>> original =
+      OptionalInt(file, key("scaling.original_context_length"));
+  if (!original.ok()) return original.error();
+  if (scaling["rope_type"] == "yarn" && original->has_value()) {
+    scaling["original_max_position_embeddings"] = **original;
+  }
+  return scaling;
 }
 
 }  // namespace atom::io

@@ -32,6 +32,14 @@ Result<TensorNames> GgufTensorNames(const io::GgufFile& file, const ModelSpec& s
       names.modules.emplace(module.name, io::TensorPlace{.name = std::string(module.gguf_name)});
     }
   }
+  // Parts of fused modules, which are fused here too.
+  for (const auto& [module, place] : spec.names.modules) {
+    const auto fused = names.modules.find(place.name);
+    if (fused == names.modules.end()) continue;
+    io::TensorPlace part = place;
+    part.name = fused->second.name;
+    names.modules[module] = std::move(part);
+  }
   if (!architecture.interleaved_rope) return names;
   const AttentionSpec& attention = spec.layer(0).attention;
   names.modules["self_attn.q_proj"].row_order = HalvesOfHeads(attention.heads, attention.head_dim);
