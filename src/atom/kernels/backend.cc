@@ -1,5 +1,6 @@
 #include "atom/kernels/backend.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "atom/core/check.h"
@@ -18,6 +19,25 @@ std::unique_ptr<KvLayer> Backend::MakeKvLayer(const KvShape& shape, const PagePo
     layer->set_exact(MakeKvLayer(shape.Exact(), pool.exact_pages));
   }
   return layer;
+}
+
+std::unique_ptr<ExpertRouting> Backend::MakeRouting(const RouterShape&, int64_t) {
+  RefuseMixtures();
+}
+int64_t Backend::RoutingBytes(const RouterShape&, int64_t) const { RefuseMixtures(); }
+UnpackedRouting Backend::Unpack(const ExpertRouting&) const { RefuseMixtures(); }
+void Backend::Route(const DeviceTensor&, const RouterShape&, ExpertRouting&) { RefuseMixtures(); }
+void Backend::GroupedLinear(const PackedActivation&, const ExpertRouting&,
+                            std::span<const PackedWeight* const>, const DeviceTensor&) {
+  RefuseMixtures();
+}
+void Backend::Combine(const DeviceTensor&, const ExpertRouting&, const DeviceTensor&, OutputMode) {
+  RefuseMixtures();
+}
+
+void Backend::RefuseMixtures() const {
+  ATOM_CHECK(false, "backend {} does not compute mixtures of experts", name());
+  std::abort();
 }
 
 DeviceBuffer::~DeviceBuffer() {

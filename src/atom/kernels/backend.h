@@ -7,9 +7,10 @@
 //   once     ScratchBytes ─ Prepare(plan) ─ Prepack, MakeActivation, MakeKvLayer
 //   a step   BeginStep(batch) ─ ops … ─ EnqueueDownload of results ─ Mark ┄┄ Wait(mark) ─ host
 //
-// Vocabulary: M rows (tokens), N outputs, K inputs, G group. Tensors between ops are row-major, of
-// the type that they name: the residual stream of hidden_dtype(), logits always fp32. In the
-// `reference` and `cpu` backends all are fp32.
+// Vocabulary: M rows (tokens), N outputs, K inputs, G group; a pair is a row and one of the experts
+// that it chose, pair t * top_k + j: row t and the j-th of them, ascending by number. Tensors
+// between ops are row-major, of the type that they name: the residual stream of hidden_dtype(),
+// logits always fp32. In the `reference` and `cpu` backends all are fp32.
 #pragma once
 
 #include <cstddef>
@@ -83,12 +84,44 @@ struct UnpackedActivation {
   std::vector<Half> outlier_scales;  ///< [M], empty without outlier columns
 };
 
+/// The experts that the rows of a step have chosen, and their weights: written by Route, read by
+/// GroupedLinear and Combine, in the backend's own layout.
+class ExpertRouting {
+ public:
+  virtual ~ExpertRouting() = default;
+  int64_t experts() const { return experts_; }
+  int64_t top_k() const { return top_k_; }
+  int64_t capacity() const { return capacity_; }  ///< rows there is room for
+  int64_t rows() const { return rows_; }          ///< rows that the last Route wrote
+  int64_t pairs() const { return rows_ * top_k(); }
+  void set_rows(int64_t rows) { rows_ = rows; }
+
+ protected:
+  ExpertRouting(const RouterShape& shape, int64_t capacity)
+      : experts_(shape.experts), top_k_(shape.top_k), capacity_(capacity) {}
+
+ private:
+  int64_t experts_;
+  int64_t top_k_;
+  int64_t capacity_;
+  int64_t rows_ = 0;
+};
+
+/// What Unpack gives back of an ExpertRouting, on the host: of each pair.
+struct UnpackedRouting {
+  std::vector<int32_t> experts;  ///< [M * top_k], ascending within a row
+  std::vector<float> weights;    ///< [M * top_k]
+};
+
 /// A linear of a model, as far as the memory of its product depends on it.
 struct LinearPlan {
   quant::ActivationFormat input;
   int64_t k = 0;
   int64_t n = 0;
   int64_t weight_group = 0;  ///< columns that share a weight scale; 0: a dense weight
+  /// Of a grouped product, whose outputs are those of pairs; no experts: a plain one.
+  RouterShape router = {};
+  int64_t input_rows = 1;  ///< of its input for a row of the step: top_k before experts' `down`
 };
 
 /// What steps ask of a backend at the most. All memory that ops take beside their arguments, and
@@ -191,6 +224,12 @@ class Backend {
                                   int64_t capacity) const = 0;
   virtual UnpackedActivation Unpack(const PackedActivation& activation) const = 0;
 
+  // Mixtures of experts, where computes_mixtures(): a model with one is not loaded elsewhere.
+  virtual bool computes_mixtures() const { return false; }
+  virtual std::unique_ptr<ExpertRouting> MakeRouting(const RouterShape& shape, int64_t capacity);
+  virtual int64_t RoutingBytes(const RouterShape& shape, int64_t capacity) const;
+  virtual UnpackedRouting Unpack(const ExpertRouting& routing) const;
+
   // Calibration.
   /// out[M][K] = the values of an activation that is dense (16 bits, or fake-quantized), fp32.
   virtual void UnpackDense(const PackedActivation& activation, const DeviceTensor& out);
@@ -236,6 +275,19 @@ class Backend {
     Linear(x, std::span(&one, 1), y, mode);
   }
 
+  // A mixture of experts: Route, GroupedLinear (gate and up), ActivationQuantize over the pairs,
+  // GroupedLinear (down), Combine.
+  /// Each row of logits [M][experts] chooses its experts.
+  virtual void Route(const DeviceTensor& logits, const RouterShape& shape, ExpertRouting& routing);
+  /// y[p][N] = x · W[expert of p]ᵀ + bias, for each pair p. x has a row for each row of the step
+  /// (pairs of a row share it) or for each pair. Weights are those of expert 0, side by side as in
+  /// Linear, then those of expert 1, and so on.
+  virtual void GroupedLinear(const PackedActivation& x, const ExpertRouting& routing,
+                             std::span<const PackedWeight* const> weights, const DeviceTensor& y);
+  /// y[t] = Σ_j weight of pair (t, j) · x[t * top_k + j], j ascending; or y[t] += that.
+  virtual void Combine(const DeviceTensor& x, const ExpertRouting& routing, const DeviceTensor& y,
+                       OutputMode mode);
+
   /// qkv is [T][(heads + 2 kv_heads) * head_dim]: q, k, v. Normalizes the heads of q and k where
   /// `norms` says so, rotates q in place, rotates k, and appends k and v to the pages that the
   /// batch's slots name, in the layer's format; as fp16 to the exact pages too, where the format
@@ -270,6 +322,7 @@ class Backend {
  private:
   friend class DeviceBuffer;
   friend class HostBuffer;
+  [[noreturn]] void RefuseMixtures() const;
   virtual void Free(void* data) = 0;
   virtual void FreeHost(void* data) = 0;
 };

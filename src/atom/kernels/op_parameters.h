@@ -1,6 +1,6 @@
 // What the ops of a Backend are parameterized by, so that one op serves many families of decoders:
-// kinds of norms, activation functions, embeddings, rotary embeddings, attention. Plain data;
-// model/ fills it in from a ModelSpec. docs/numerics.md, section 4, has the formulas.
+// kinds of norms, activation functions, routers, embeddings, rotary embeddings, attention. Plain
+// data; model/ fills it in from a ModelSpec. docs/numerics.md, section 4, has the formulas.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,14 @@ enum class ActivationFunction {
 };
 inline constexpr int kActivationFunctions = 4;
 std::string_view Name(ActivationFunction function);  ///< "silu", "gelu", "gelu_tanh", "relu"
+
+/// How rows choose among the experts of a mixture (Shazeer et al., 2017).
+struct RouterShape {
+  int64_t experts = 0;
+  int64_t top_k = 0;         ///< experts of a row, 1 to `experts`
+  bool renormalize = false;  ///< the weights of a row's experts add up to 1
+  friend bool operator==(const RouterShape&, const RouterShape&) = default;
+};
 
 /// A norm's weights on the device.
 struct DeviceNorm {

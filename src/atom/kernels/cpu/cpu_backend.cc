@@ -109,6 +109,17 @@ class CpuBackend final : public Backend {
     return cpu::UnpackActivation(cpu::CpuActivation::Of(activation));
   }
 
+  bool computes_mixtures() const override { return true; }
+  std::unique_ptr<ExpertRouting> MakeRouting(const RouterShape& shape, int64_t capacity) override {
+    return std::make_unique<HostRouting>(shape, capacity);
+  }
+  int64_t RoutingBytes(const RouterShape& shape, int64_t capacity) const override {
+    return HostRouting::Bytes(shape, capacity);
+  }
+  UnpackedRouting Unpack(const ExpertRouting& routing) const override {
+    return HostRouting::Of(routing).Unpacked();
+  }
+
   void BeginStep(const Batch& batch) override { step_.Begin(batch); }
   void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) override {
     cpu::Embed(context_, step_, embedding, out);
@@ -131,6 +142,18 @@ class CpuBackend final : public Backend {
   void Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
               const DeviceTensor& y, OutputMode mode) override {
     cpu::Linear(context_, cpu::CpuActivation::Of(x), weights, y, mode);
+  }
+  void Route(const DeviceTensor& logits, const RouterShape& shape,
+             ExpertRouting& routing) override {
+    cpu::Route(context_, logits, shape, HostRouting::Of(routing));
+  }
+  void GroupedLinear(const PackedActivation& x, const ExpertRouting& routing,
+                     std::span<const PackedWeight* const> weights, const DeviceTensor& y) override {
+    cpu::GroupedLinear(context_, cpu::CpuActivation::Of(x), HostRouting::Of(routing), weights, y);
+  }
+  void Combine(const DeviceTensor& x, const ExpertRouting& routing, const DeviceTensor& y,
+               OutputMode mode) override {
+    cpu::Combine(context_, x, HostRouting::Of(routing), y, mode);
   }
   void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const HeadNorms& norms,
                     const RopeTable& rope, KvLayer& kv) override {
@@ -172,7 +195,8 @@ class CpuBackend final : public Backend {
   cpu::ScratchSize ScratchOf(const StepPlan& plan) const {
     cpu::ScratchSize size = cpu::LogitScratch(plan.vocabulary);
     for (const LinearPlan& linear : plan.linears) {
-      size.Include(cpu::LinearScratch(linear, plan.batch.rows));
+      size.Include(linear.router.experts > 0 ? cpu::GroupedScratch(linear, plan.batch.rows)
+                                             : cpu::LinearScratch(linear, plan.batch.rows));
       size.Include(cpu::RowQuantizerScratch(linear.k));
     }
     for (const AttentionShape& shape : plan.attention) {

@@ -43,6 +43,7 @@ struct OutputBlock {
   const float* bias = nullptr;  ///< or null
   float* y = nullptr;
   int64_t y_stride = 0;
+  const int32_t* y_rows = nullptr;  ///< [rows] where each goes, or null: one behind the other
   bool add = false;
 };
 
@@ -235,6 +236,9 @@ struct KernelTable {
   void (*subtract)(const float* x, float value, int64_t n, float* out);
   void (*multiply)(const float* x, float factor, int64_t n, float* out);
   void (*add)(const float* x, const float* y, int64_t n, float* out);
+  /// out = Σ factors[j] · x[j · stride], j ascending from 0, fused; or out += that.
+  void (*combine)(const float* x, int64_t stride, const float* factors, int64_t count, int64_t n,
+                  bool add, float* out);
   /// By ActivationFunction: out = f(x), and out = f(gate) * up.
   void (*activate[4])(const float* x, int64_t n, float* out);
   void (*activate_gated[4])(const float* gate, const float* up, int64_t n, float* out);

@@ -45,6 +45,7 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .subtract = SubtractFromRow,
       .multiply = MultiplyRow,
       .add = AddRows,
+      .combine = CombineRows,
       .activate = {Activate<Silu>, Activate<Gelu>, Activate<GeluTanh>, Activate<Relu>},
       .activate_gated = {ActivateGated<Silu>, ActivateGated<Gelu>, ActivateGated<GeluTanh>,
                          ActivateGated<Relu>},

@@ -1,12 +1,10 @@
-// Linear: the product is cut into blocks of rows × panels, one task each, those of several weights
-// one after another. Sums stay in scratch until they are whole, so that y is touched once, whatever
-// its OutputMode. docs/numerics.md, section 3.
+// Linear, and the blocks of its products (product.h), those of several weights one after another.
+// docs/numerics.md, section 3.
 #include <algorithm>
 #include <array>
 #include <optional>
 
-#include "atom/kernels/cpu/block_grid.h"
-#include "atom/kernels/cpu/ops.h"
+#include "atom/kernels/cpu/product.h"
 
 namespace atom::kernels::cpu {
 namespace {
@@ -64,46 +62,7 @@ struct BlockScratch {
   size_t acc_at;
 };
 
-/// Sums that a row of codes starts with: two a group, one of the outliers. Folded: two.
-int64_t StartsOf(int64_t groups) { return 2 * groups + 1; }
-constexpr int64_t kFoldedStarts = 2;
-
 constexpr int64_t kMostWeights = 3;  // side by side
-
-/// Where the codes that meet the weight's outliers lie: in their own section with their own scale,
-/// or, where the activation has one scale a token and no outliers, behind the others.
-struct OutlierPlace {
-  int64_t offset = 0;
-  int64_t scale = 0;
-};
-
-/// One weight's part of the work.
-struct Product {
-  const CpuContext* context = nullptr;
-  const CpuActivation* x = nullptr;
-  const CpuWeight* weight = nullptr;
-  DeviceTensor y;
-  OutputMode mode = OutputMode::kOverwrite;
-  BlockGrid grid;
-  // Of integers:
-  OutlierPlace outliers;
-  const int32_t* sums = nullptr;  ///< what the sums of every row start with, [M][starts()]
-
-  bool two_level() const { return weight->layout.has_value() && weight->layout->two_level; }
-  bool folded() const {
-    return two_level() && integer() && weight->layout->group % 4 == 0 &&
-           x->rows() >= context->kernels.folded_from_rows;
-  }
-  /// Do all rows of a block share weights in scratch?
-  bool shared() const {
-    return folded() ||
-           (integer() && !two_level() && x->rows() >= context->kernels.unpacked_from_rows);
-  }
-  int64_t starts() const { return folded() ? kFoldedStarts : StartsOf(weight->layout->groups); }
-  bool dense() const { return !weight->layout.has_value(); }
-  bool integer() const { return !dense() && !x->format().dense(); }
-  int64_t scratch() const { return BlockFloats(dense(), weight->k()); }
-};
 
 /// Where the sums of a block go; `acc` is left to whoever has them.
 OutputBlock OutputOf(const Product& product, const Block& block) {
@@ -113,8 +72,13 @@ OutputBlock OutputOf(const Product& product, const Block& block) {
   out.rows = block.rows;
   out.columns = std::min(block.panels * kPanelOutputs, product.weight->n() - column);
   out.bias = bias.empty() ? nullptr : bias.data() + column;
-  out.y = RowOf(product.y, block.first_row) + column;
-  out.y_stride = product.y.stride;
+  out.y = product.y + column;
+  out.y_stride = product.y_stride;
+  if (product.y_rows == nullptr) {
+    out.y += block.first_row * product.y_stride;
+  } else {
+    out.y_rows = product.y_rows + block.first_row;
+  }
   out.add = product.mode == OutputMode::kAdd;
   return out;
 }
@@ -126,7 +90,7 @@ void MultiplyDense(const Product& product, void (*kernel)(const DenseBlock<W>&),
   const int64_t panel_stride = k * kPanelOutputs;
   const W* panels = product.weight->data.As<W>() + block.first_panel * panel_stride;
   DenseBlock<W> part;
-  part.x_stride = product.x->stride;
+  part.x_stride = product.x.format->stride;
   part.panel_stride = panel_stride;
   part.panels = block.panels;
   part.acc_stride = block.panels * kPanelOutputs;
@@ -136,7 +100,7 @@ void MultiplyDense(const Product& product, void (*kernel)(const DenseBlock<W>&),
     part.resume = slab > 0;
     for (int64_t row = 0; row < block.rows; row += kStreamRows) {
       part.rows = std::min(kStreamRows, block.rows - row);
-      part.x = product.x->DenseRow(block.first_row + row) + slab;
+      part.x = product.x.DenseRow(block.first_row + row) + slab;
       part.acc = acc + row * part.acc_stride;
       kernel(part);
       if (slab + part.k < k) continue;
@@ -182,30 +146,32 @@ PackedBlock MakePackedBlock(const Product& product, const Block& block, float* a
   return packed;
 }
 
-void SetScales(const CpuActivation& x, int64_t first_row, PackedBlock& packed) {
+void SetScales(const InputRows& x, int64_t first_row, PackedBlock& packed) {
   packed.scales = x.ScalesRow(first_row);
-  packed.scales_stride = x.scales_stride;
+  packed.scales_stride = x.format->scales_stride;
 }
 
 /// W4A16, and fake-quantized activations of a packed artifact.
 void MultiplyWeightOnly(const Product& product, const Block& block, float* acc) {
   PackedBlock packed = MakePackedBlock(product, block, acc);
-  packed.x = product.x->DenseRow(block.first_row);
-  packed.x_stride = product.x->stride;
-  if (product.x->format().simulated) SetScales(*product.x, block.first_row, packed);
+  const CpuActivation& format = *product.x.format;
+  packed.x = product.x.DenseRow(block.first_row);
+  packed.x_stride = format.stride;
+  const bool simulated = format.format().simulated;
+  if (simulated) SetScales(product.x, block.first_row, packed);
   const KernelTable& kernels = product.context->kernels;
-  (product.x->format().simulated ? kernels.packed_simulated : kernels.packed_float)(packed);
+  (simulated ? kernels.packed_simulated : kernels.packed_float)(packed);
 }
 
 void MultiplyIntegers(const Product& product, const Block& block, Scratch scratch) {
-  const CpuActivation& x = *product.x;
+  const InputRows& x = product.x;
   const KernelTable& kernels = product.context->kernels;
   PackedBlock packed = MakePackedBlock(product, block, scratch.acc);
   packed.codes = x.CodesRow(block.first_row);
-  packed.codes_stride = x.codes_stride;
+  packed.codes_stride = x.format->codes_stride;
   packed.outlier_offset = product.outliers.offset;
   SetScales(x, block.first_row, packed);
-  packed.scale_step = x.format().group == 0 ? 0 : 1;
+  packed.scale_step = x.format->format().group == 0 ? 0 : 1;
   packed.outlier_scale = product.outliers.scale;
   packed.sums_stride = product.starts();
   packed.sums = product.sums + block.first_row * packed.sums_stride;
@@ -224,7 +190,7 @@ BlockLimits LimitsOf(const Product& product) {
   if (product.dense()) return DenseLimits(product.weight->k());
   const PackedLayout& layout = *product.weight->layout;
   if (!product.shared()) return PackedLimits(layout);
-  return SharedLimits(layout, product.context->kernels.shared_rows, product.x->rows());
+  return SharedLimits(layout, product.context->kernels.shared_rows, product.x.count);
 }
 
 OutlierPlace FindOutliers(const CpuActivation& x, const PackedLayout& layout) {
@@ -237,25 +203,6 @@ OutlierPlace FindOutliers(const CpuActivation& x, const PackedLayout& layout) {
   ATOM_CHECK(one_scale && x.format().outlier_columns == 0, "{} outlier columns times {}",
              x.format().outlier_columns, layout.k8);
   return {layout.k4, 0};
-}
-
-void StartSums(const Product& product, int32_t* sums) {
-  const PackedLayout& layout = *product.weight->layout;
-  const CpuActivation& x = *product.x;
-  const int64_t stride = product.starts();
-  const bool folded = product.folded();
-  const auto start = [&](int64_t chunk, int) {
-    const int64_t end = std::min(x.rows(), (chunk + 1) * kSumRows);
-    for (int64_t row = chunk * kSumRows; row < end; ++row) {
-      product.context->kernels.start_sums(layout, folded, x.CodesRow(row), product.outliers.offset,
-                                          sums + row * stride);
-    }
-  };
-  product.context->ParallelFor((x.rows() + kSumRows - 1) / kSumRows, start);
-}
-
-bool SameColumns(const PackedLayout& a, const PackedLayout& b) {
-  return a.k4 == b.k4 && a.k8 == b.k8 && a.group == b.group && a.two_level == b.two_level;
 }
 
 /// The products of one Linear.
@@ -272,7 +219,7 @@ class Products {
     std::array<size_t, kMost> offsets{};
     for (size_t i = 0; i < count_; ++i) {
       if (!products_[i].integer()) continue;
-      offsets[i] = plan.Add<int32_t>(products_[i].x->rows() * products_[i].starts());
+      offsets[i] = plan.Add<int32_t>(products_[i].x.count * products_[i].starts());
     }
     if (plan.bytes() == 0) return;
     std::byte* base = products_[0].context->workspace.Shared(plan.bytes());
@@ -280,39 +227,28 @@ class Products {
     for (size_t i = 0; i < count_; ++i) {
       Product& product = products_[i];
       if (!product.integer()) continue;
-      product.outliers = FindOutliers(*product.x, *product.weight->layout);
       if (before != nullptr && SameColumns(*before->weight->layout, *product.weight->layout)) {
         product.sums = before->sums;
         continue;
       }
       auto* sums = ScratchAt<int32_t>(base, offsets[i]);
-      StartSums(product, sums);
+      StartAll(product, sums);
       product.sums = sums;
       before = &product;
     }
   }
 
-  void Run() const {
-    const CpuContext& context = *products_[0].context;
-    int64_t blocks = 0;
-    int64_t floats = 0;
-    for (size_t i = 0; i < count_; ++i) {
-      blocks += products_[i].grid.count();
-      floats = std::max(floats, products_[i].scratch());
-    }
-    const auto run = [&](int64_t index, int worker) {
-      size_t i = 0;
-      for (; index >= products_[i].grid.count(); ++i) index -= products_[i].grid.count();
-      const BlockScratch places(floats);
-      std::byte* base = context.workspace.Of(worker, places.plan.bytes());
-      Multiply(products_[i], products_[i].grid[index],
-               {ScratchAt<float>(base, places.acc_at), ScratchAt<uint8_t>(base, places.folded_at),
-                ScratchAt<int32_t>(base, places.tile_sums_at)});
-    };
-    context.ParallelFor(blocks, run);
-  }
+  std::span<const Product> all() const { return {products_.data(), count_}; }
 
  private:
+  static void StartAll(const Product& product, int32_t* sums) {
+    const int64_t rows = product.x.count;
+    const auto start = [&](int64_t chunk, int) {
+      product.StartSums(chunk * kSumRows, std::min(rows, (chunk + 1) * kSumRows), sums);
+    };
+    product.context->ParallelFor((rows + kSumRows - 1) / kSumRows, start);
+  }
+
   static constexpr size_t kMost = kMostWeights;
   std::array<Product, kMost> products_;
   size_t count_ = 0;
@@ -320,14 +256,55 @@ class Products {
 
 }  // namespace
 
+void Product::Plan(int threads) {
+  ATOM_CHECK(x.format->k() == weight->k(), "{} columns times {}", x.format->k(), weight->k());
+  ATOM_CHECK(!dense() || x.format->format().dense(), "a dense weight, a {}-bit activation",
+             x.format->format().bits);
+  grid = BlockGrid(x.count, weight->panels(), threads, LimitsOf(*this));
+  if (integer()) outliers = FindOutliers(*x.format, *weight->layout);
+}
+
+void Product::StartSums(int64_t first, int64_t end, int32_t* to) const {
+  for (int64_t row = first; row < end; ++row) {
+    context->kernels.start_sums(*weight->layout, folded(), x.CodesRow(row), outliers.offset,
+                                to + row * starts());
+  }
+}
+
+bool SameColumns(const PackedLayout& a, const PackedLayout& b) {
+  return a.k4 == b.k4 && a.k8 == b.k8 && a.group == b.group && a.two_level == b.two_level;
+}
+
+void RunProducts(const CpuContext& context, std::span<const Product> products) {
+  int64_t blocks = 0;
+  int64_t floats = 0;
+  for (const Product& product : products) {
+    blocks += product.grid.count();
+    floats = std::max(floats, BlockFloats(product.dense(), product.weight->k()));
+  }
+  const auto run = [&](int64_t index, int worker) {
+    const Product* product = products.data();
+    for (; index >= product->grid.count(); ++product) index -= product->grid.count();
+    const BlockScratch places(floats);
+    std::byte* base = context.workspace.Of(worker, places.plan.bytes());
+    Multiply(*product, product->grid[index],
+             {ScratchAt<float>(base, places.acc_at), ScratchAt<uint8_t>(base, places.folded_at),
+              ScratchAt<int32_t>(base, places.tile_sums_at)});
+  };
+  context.ParallelFor(blocks, run);
+}
+
+size_t ProductScratch(bool dense, int64_t k) {
+  return BlockScratch(BlockFloats(dense, k)).plan.bytes();
+}
+
 ScratchSize LinearScratch(const LinearPlan& linear, int64_t rows) {
   const bool dense = linear.weight_group == 0;
-  const BlockScratch worker(BlockFloats(dense, linear.k));
   ScratchPlan shared;
   for (int64_t i = 0; !dense && !linear.input.dense() && i < kMostWeights; ++i) {
     shared.Add<int32_t>(rows * StartsOf(linear.k / linear.weight_group));
   }
-  return {.worker = worker.plan.bytes(), .shared = shared.bytes()};
+  return {.worker = ProductScratch(dense, linear.k), .shared = shared.bytes()};
 }
 
 void Linear(const CpuContext& context, const CpuActivation& x,
@@ -335,25 +312,21 @@ void Linear(const CpuContext& context, const CpuActivation& x,
   Products products;
   int64_t column = 0;
   for (const PackedWeight* packed : weights) {
-    const CpuWeight& weight = CpuWeight::Of(*packed);
-    ATOM_CHECK(x.k() == weight.k(), "{} columns times {}", x.k(), weight.k());
-    ATOM_CHECK(weight.layout.has_value() || x.format().dense(),
-               "a dense weight, a {}-bit activation", x.format().bits);
     Product product;
     product.context = &context;
-    product.x = &x;
-    product.weight = &weight;
-    product.y = y;
-    product.y.data = RowOf(y, 0) + column;
+    product.x = InputRows::AllOf(x);
+    product.weight = &CpuWeight::Of(*packed);
+    product.y = RowOf(y, 0) + column;
+    product.y_stride = y.stride;
     product.mode = mode;
-    product.grid = BlockGrid(x.rows(), weight.panels(), context.pool.threads(), LimitsOf(product));
+    product.Plan(context.pool.threads());
     products.Add(product);
-    column += weight.n();
+    column += product.weight->n();
   }
   ATOM_CHECK(y.rows == x.rows() && y.cols == column, "output {} x {}, expected {} x {}", y.rows,
              y.cols, x.rows(), column);
   products.StartIntegers();
-  products.Run();
+  RunProducts(context, products.all());
 }
 
 }  // namespace atom::kernels::cpu

@@ -12,6 +12,7 @@
 #include "atom/kernels/cpu/cpu_weight.h"
 #include "atom/kernels/cpu/kernel_table.h"
 #include "atom/kernels/cpu/workspace.h"
+#include "atom/kernels/host_routing.h"
 #include "atom/kernels/host_step.h"
 
 namespace atom::kernels::cpu {
@@ -36,6 +37,14 @@ inline float* RowOf(const DeviceTensor& x, int64_t row) {
 // linear.cc
 void Linear(const CpuContext& context, const CpuActivation& x,
             std::span<const PackedWeight* const> weights, const DeviceTensor& y, OutputMode mode);
+
+// mixture.cc
+void Route(const CpuContext& context, const DeviceTensor& logits, const RouterShape& shape,
+           HostRouting& routing);
+void GroupedLinear(const CpuContext& context, const CpuActivation& x, const HostRouting& routing,
+                   std::span<const PackedWeight* const> weights, const DeviceTensor& y);
+void Combine(const CpuContext& context, const DeviceTensor& x, const HostRouting& routing,
+             const DeviceTensor& y, OutputMode mode);
 
 // row_quantizers.cc
 void NormQuantize(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
@@ -71,6 +80,7 @@ void TokenLogProbs(const CpuContext& context, const DeviceTensor& logits,
 
 // What each takes of the workspace at the most.
 ScratchSize LinearScratch(const LinearPlan& linear, int64_t rows);
+ScratchSize GroupedScratch(const LinearPlan& linear, int64_t rows);
 ScratchSize RowQuantizerScratch(int64_t k);
 ScratchSize RopeKvScratch(const AttentionShape& shape);
 ScratchSize AttentionScratch(const AttentionShape& shape, const BatchLimits& limits, int threads);

@@ -53,7 +53,7 @@ inline F32x16 WeightScale(const PackedBlock& b, TilePlace at, StepStream stream,
 void WriteOutput(const OutputBlock& b) {
   for (int64_t r = 0; r < b.rows; ++r) {
     const float* acc = b.acc + r * b.acc_stride;
-    float* y = b.y + r * b.y_stride;
+    float* y = b.y + (b.y_rows == nullptr ? r : b.y_rows[r]) * b.y_stride;
     for (int64_t c = 0; c < b.columns; c += 16) {
       const int64_t lanes = b.columns - c < 16 ? b.columns - c : 16;
       F32x16 value = Load(acc + c);

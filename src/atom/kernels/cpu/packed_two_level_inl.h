@@ -205,7 +205,7 @@ struct TwoLevelTile {
     const bool last_step = first + dwords == FoldedDwords(l);
     float* y = b.out.y + at.row * b.out.y_stride + at.vector * 16;
     for (; tiles > 0; --tiles) {
-      if (last_step) PrefetchOutputs<R, V>(b, y);
+      if (last_step && b.out.y_rows == nullptr) PrefetchOutputs<R, V>(b, y);
       y += R * b.out.y_stride;
       I32x16 sum[R][V];
       if (at.step == 0) {

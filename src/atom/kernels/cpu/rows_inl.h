@@ -53,6 +53,18 @@ void AddRows(const float* x, const float* y, int64_t n, float* out) {
   });
 }
 
+void CombineRows(const float* x, int64_t stride, const float* factors, int64_t count, int64_t n,
+                 bool add, float* out) {
+  ForLanes(n, [&](int64_t i, int64_t lanes) {
+    F32x16 sum = Zero();
+    for (int64_t j = 0; j < count; ++j) {
+      sum = Fma(Set(factors[j]), LoadFirst(x + j * stride + i, lanes), sum);
+    }
+    if (add) sum = Add(LoadFirst(out + i, lanes), sum);
+    StoreFirst(out + i, sum, lanes);
+  });
+}
+
 void ScaleByWeight(const float* x, float r, const float* weight, int64_t n, float* out) {
   ForLanes(n, [&](int64_t i, int64_t lanes) {
     const F32x16 scaled = Mul(LoadFirst(x + i, lanes), Set(r));

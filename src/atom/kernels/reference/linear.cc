@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "atom/kernels/reference/dot.h"
+#include "atom/kernels/reference/product.h"
 #include "atom/kernels/reference/reference_backend.h"
 #include "atom/kernels/reference/reference_storage.h"
 
@@ -101,7 +102,9 @@ float DenseProduct(const ReferenceActivation& x, int64_t m, const ReferenceWeigh
   return FmaChain(x.dense.data() + m * x.k(), w.dense.data() + n * w.k(), w.k());
 }
 
-auto ChooseProduct(const ReferenceActivation& x, const ReferenceWeight& w) {
+}  // namespace
+
+Product ChooseProduct(const ReferenceActivation& x, const ReferenceWeight& w) {
   const bool dense = x.format().dense();
   if (!w.packed.has_value()) {
     ATOM_CHECK(dense, "a dense weight, a {}-bit activation", x.format().bits);
@@ -122,8 +125,6 @@ auto ChooseProduct(const ReferenceActivation& x, const ReferenceWeight& w) {
   return &TwoLevelProduct;
 }
 
-}  // namespace
-
 void ReferenceBackend::Linear(const PackedActivation& x,
                               std::span<const PackedWeight* const> weights, const DeviceTensor& y,
                               OutputMode mode) {
@@ -133,7 +134,7 @@ void ReferenceBackend::Linear(const PackedActivation& x,
     const ReferenceWeight& w = ReferenceWeight::Of(*weight);
     ATOM_CHECK(column + w.n() <= y.cols, "output {} wide, expected more", y.cols);
     ATOM_CHECK(x.k() == w.k(), "{} columns times {}", x.k(), w.k());
-    const auto product = ChooseProduct(a, w);
+    const Product product = ChooseProduct(a, w);
 
     constexpr int64_t kTile = 16;  // outputs a task: their weights stay in the nearest cache
     pool_.ParallelFor((w.n() + kTile - 1) / kTile, [&](int64_t tile, int) {

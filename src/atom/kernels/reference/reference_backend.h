@@ -3,6 +3,7 @@
 //   quantize.cc    NormQuantize, NormAdd, ReorderQuantize,
 //                  ActivationQuantize                                    numerics 2 and 4
 //   linear.cc      Linear                                                numerics 3
+//   mixture.cc     Route, GroupedLinear, Combine                         numerics 4
 //   rope_kv.cc     RopeAppendKv                                          numerics 4
 //   attention.cc   Attention                                             numerics 4
 //   logits.cc      Embed, GatherLogitRows, Softcap, NegativeLogLikelihood,
@@ -62,6 +63,11 @@ class ReferenceBackend final : public Backend {
                           int64_t capacity) const override;
   UnpackedActivation Unpack(const PackedActivation& activation) const override;
 
+  bool computes_mixtures() const override { return true; }
+  std::unique_ptr<ExpertRouting> MakeRouting(const RouterShape& shape, int64_t capacity) override;
+  int64_t RoutingBytes(const RouterShape& shape, int64_t capacity) const override;
+  UnpackedRouting Unpack(const ExpertRouting& routing) const override;
+
   void BeginStep(const Batch& batch) override { step_.Begin(batch); }
 
   void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) override;
@@ -74,6 +80,11 @@ class ReferenceBackend final : public Backend {
                           PackedActivation& out) override;
   void Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
               const DeviceTensor& y, OutputMode mode) override;
+  void Route(const DeviceTensor& logits, const RouterShape& shape, ExpertRouting& routing) override;
+  void GroupedLinear(const PackedActivation& x, const ExpertRouting& routing,
+                     std::span<const PackedWeight* const> weights, const DeviceTensor& y) override;
+  void Combine(const DeviceTensor& x, const ExpertRouting& routing, const DeviceTensor& y,
+               OutputMode mode) override;
   void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const HeadNorms& norms,
                     const RopeTable& rope, KvLayer& kv) override;
   void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
