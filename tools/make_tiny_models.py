@@ -70,6 +70,15 @@ PHI3 = {
     "num_key_value_heads": 1,
     "pad_token_id": 0,
 }
+# Wide enough for 128 outliers beside groups of 128.
+MIXTURE = {
+    **{k: v for k, v in SMALL.items() if k not in ("architectures", "model_type")},
+    "hidden_size": 384,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 32,
+    "num_experts_per_tok": 2,
+}
 
 
 def long_factors(pairs, step):
@@ -224,6 +233,34 @@ MODELS = {
         },
     ),
     "tiny-mistral-window": ("BF16", 1, {**MISTRAL, **SMALL_MISTRAL}),
+    "tiny-mixtral": (
+        "BF16",
+        1,
+        {
+            **MIXTURE,
+            "architectures": ["MixtralForCausalLM"],
+            "model_type": "mixtral",
+            "intermediate_size": 48,
+            "num_local_experts": 4,
+            "sliding_window": None,
+        },
+    ),
+    "tiny-qwen3-moe": (
+        "BF16",
+        1,
+        {
+            **MIXTURE,
+            "architectures": ["Qwen3MoeForCausalLM"],
+            "model_type": "qwen3_moe",
+            "attention_bias": False,
+            "intermediate_size": 64,
+            "moe_intermediate_size": 48,
+            "num_experts": 4,
+            "norm_topk_prob": False,
+            "decoder_sparse_step": 1,
+            "mlp_only_layers": [0],
+        },
+    ),
     "tiny-rope-dynamic": (
         "BF16",
         1,
@@ -292,18 +329,35 @@ def random_tensors(config, dtype, rng):
         for name, rows in (("q", q), ("k", kv), ("v", kv)):
             linear(f"{prefix}{name}_proj", rows, hidden, bias or family == "qwen2")
         linear(prefix + "o_proj", hidden, q, bias)
-        if family == "qwen3":
+        if family in ("qwen3", "qwen3_moe"):
             norm(prefix + "q_norm", head_dim)
             norm(prefix + "k_norm", head_dim)
 
-    def ffn(prefix):
+    def experts(prefix, count, width, names):
+        linear(prefix + "gate", count, hidden)
+        for expert in range(count):
+            for name, rows, columns in zip(
+                names, (width, width, hidden), (hidden, hidden, width), strict=True
+            ):
+                linear(f"{prefix}experts.{expert}.{name}", rows, columns)
+
+    def ffn(prefix, layer):
         bias = config.get("mlp_bias")
+        if family == "mixtral":
+            names = ("w1", "w3", "w2")
+            prefix = prefix.replace("mlp.", "block_sparse_moe.")
+            return experts(prefix, config["num_local_experts"], inner, names)
+        if family == "qwen3_moe" and layer not in config["mlp_only_layers"]:
+            names = ("gate_proj", "up_proj", "down_proj")
+            return experts(
+                prefix, config["num_experts"], config["moe_intermediate_size"], names
+            )
         if family == "phi3":
             linear(prefix + "gate_up_proj", 2 * inner, hidden)
         else:
             linear(prefix + "gate_proj", inner, hidden, bias)
             linear(prefix + "up_proj", inner, hidden, bias)
-        linear(prefix + "down_proj", hidden, inner, bias)
+        return linear(prefix + "down_proj", hidden, inner, bias)
 
     put("model.embed_tokens.weight", rng.standard_normal((VOCABULARY, hidden)))
     for layer in range(config["num_hidden_layers"]):
@@ -311,7 +365,7 @@ def random_tensors(config, dtype, rng):
         norm(prefix + "input_layernorm")
         norm(prefix + "post_attention_layernorm")
         attention(prefix + "self_attn.")
-        ffn(prefix + "mlp.")
+        ffn(prefix + "mlp.", layer)
     norm("model.norm")
     if not config["tie_word_embeddings"]:
         linear("lm_head", VOCABULARY, hidden)

@@ -89,7 +89,7 @@ def layer_window(config, layer):
     window = config.get("sliding_window") or 0
     if config["model_type"].startswith("qwen"):
         types = config.get("layer_types")
-        slides = layer >= config["max_window_layers"]
+        slides = layer >= config.get("max_window_layers", 0)
         if types:
             slides = types[layer] == "sliding_attention"
         return window if config.get("use_sliding_window") and slides else 0
@@ -113,6 +113,26 @@ def attend(q, k, v, window=0):
     scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
     scores /= scores.sum(axis=-1, keepdims=True)
     return np.einsum("hqk,khd->qhd", scores, v).reshape(count, heads * dim)
+
+
+def mixture(config, weights, x, prefix):
+    """The experts that each row of x likes best, by their weights in a softmax over all of them."""
+    names = ("gate_proj", "up_proj", "down_proj")
+    if prefix + "gate.weight" not in weights:
+        prefix, names = prefix.replace("mlp.", "block_sparse_moe."), ("w1", "w3", "w2")
+    logits = x @ weights[prefix + "gate.weight"].T
+    likes = np.exp(logits - logits.max(axis=1, keepdims=True))
+    likes /= likes.sum(axis=1, keepdims=True)
+    y = np.zeros_like(x)
+    for row, like in enumerate(likes):
+        chosen = np.argsort(-like)[: config["num_experts_per_tok"]]
+        whole = like[chosen].sum() if config.get("norm_topk_prob", True) else 1.0
+        for expert in chosen:
+            gate, up, down = (weights[f"{prefix}experts.{expert}.{n}.weight"] for n in names)
+            inner = gate @ x[row]
+            inner = inner / (1 + np.exp(-inner)) * (up @ x[row])
+            y[row] += like[expert] / whole * (down @ inner)
+    return y
 
 
 def forward(config, weights, tokens, rotate=rotate_halves):
@@ -144,6 +164,9 @@ def forward(config, weights, tokens, rotate=rotate_halves):
         y = attend(rotate(q, *turn), rotate(k, *turn), v, layer_window(config, layer))
         x = x + linear(y, prefix + "self_attn.o_proj")
         y = rms_norm(x, weights[prefix + "post_attention_layernorm.weight"], epsilon)
+        if any(prefix + name + ".gate.weight" in weights for name in ("mlp", "block_sparse_moe")):
+            x = x + mixture(config, weights, y, prefix + "mlp.")
+            continue
         if prefix + "mlp.gate_up_proj.weight" in weights:
             gate, up = np.split(linear(y, prefix + "mlp.gate_up_proj"), 2, axis=1)
         else:

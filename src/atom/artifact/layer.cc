@@ -69,6 +69,14 @@ const HostNorm& HostLayer::operator[](NormRole role) const {
   return Find(norms, &HostNorm::role, role);
 }
 
+DenseMatrix DenseMatrix::Copy() const {
+  DenseMatrix copy;
+  copy.owned = Buffer(static_cast<size_t>(view.bytes()));
+  if (view.bytes() > 0) std::memcpy(copy.owned.data(), view.data, copy.owned.size());
+  copy.view = TensorView{view.dtype, view.shape, copy.owned.data()};
+  return copy;
+}
+
 DenseMatrix DenseMatrix::FromFloats(std::span<const float> values, int64_t n, int64_t k) {
   ATOM_CHECK(static_cast<int64_t>(values.size()) == n * k, "{} values for {} x {}", values.size(),
              n, k);

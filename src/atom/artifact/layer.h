@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +35,12 @@ struct NormShape {
   float weight_offset = 0.0f;
 };
 
+/// The router of a mixture of experts: a weight [experts][width] that is never quantized.
+struct RouterShape {
+  int64_t experts = 0;  ///< 0: the layer is no mixture
+  int64_t width = 0;
+};
+
 struct SiteShape {
   SiteName name;
   int64_t width = 0;
@@ -43,6 +50,7 @@ struct SiteShape {
 struct LayerShape {
   std::vector<NormShape> norms;
   std::vector<LinearShape> linears;
+  RouterShape router = {};
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
 
@@ -57,6 +65,8 @@ struct DenseMatrix {
   TensorView view;
   Buffer owned;
 
+  /// A copy that views nothing of a file.
+  DenseMatrix Copy() const;
   static DenseMatrix FromFloats(std::span<const float> values, int64_t n, int64_t k);  ///< F32
   static DenseMatrix FromHalves(std::span<const float> values, int64_t n, int64_t k);  ///< to F16
 };
@@ -113,6 +123,7 @@ struct HostLayer {
   std::vector<HostNorm> norms;
   std::vector<HostLinear> linears;
   std::vector<HostSite> sites;
+  std::optional<DenseMatrix> router;  ///< of a mixture of experts
   quant::KvFormat kv;
 };
 

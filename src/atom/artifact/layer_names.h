@@ -1,7 +1,7 @@
 // What the parts of a decoder layer are called: linears by role and expert, activation sites,
-// norms. Strings on disk ("q", "experts.3.down"), and in tensor names the module paths of Llama's
-// checkpoints ("self_attn.q_proj"), which serve every family: where a family's own checkpoints
-// spell them otherwise, its spec says so (model/spec).
+// norms, a router. Strings on disk ("q", "experts.3.down"), and in tensor names the module paths of
+// Llama's checkpoints ("self_attn.q_proj"), which serve every family: where a family's own
+// checkpoints spell them otherwise, its spec says so (model/spec).
 //
 //   input norm ─ qkv ─ q,k,v      attention ─ o ─ o
 //   ffn norm ─ gate_up ─ gate,up      f(gate)·up ─ down ─ down
@@ -59,5 +59,6 @@ std::optional<SiteName> OutputSite(const LinearName& linear);
 bool GathersAtRunTime(const SiteName& site);
 
 std::string_view ModulePath(NormRole role);  ///< "input_layernorm"
+inline constexpr std::string_view kRouterModule = "mlp.gate";
 
 }  // namespace atom::artifact

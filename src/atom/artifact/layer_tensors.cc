@@ -39,6 +39,10 @@ std::string LinearTensorName(int64_t layer, const LinearName& linear, std::strin
   return fmt::format("{}{}.{}", LayerPrefix(layer), ModulePath(linear), part);
 }
 
+std::string RouterName(int64_t layer) {
+  return fmt::format("{}{}.weight", LayerPrefix(layer), kRouterModule);
+}
+
 std::string KeyMeanName(int64_t layer) { return LayerPrefix(layer) + "self_attn.key_mean"; }
 
 std::string PermutationName(int64_t layer, const SiteName& site) {
@@ -77,6 +81,7 @@ std::vector<io::NamedTensor> LayerTensors(const HostLayer& host, int64_t layer) 
       tensors.push_back({LinearTensorName(layer, linear.name, "weight"), weight});
     }
   }
+  if (host.router) tensors.push_back({RouterName(layer), host.router->view});
   for (const HostLinear& linear : host.linears) {
     add_floats(LinearTensorName(layer, linear.name, "bias"), linear.bias);
   }

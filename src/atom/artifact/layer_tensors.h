@@ -33,6 +33,7 @@ inline constexpr std::string_view kHeadName = "lm_head.weight";  ///< untied onl
 std::string NormTensorName(int64_t layer, NormRole role, std::string_view part);
 /// `part` is "weight", "bias" or the name of a PackedPart.
 std::string LinearTensorName(int64_t layer, const LinearName& linear, std::string_view part);
+std::string RouterName(int64_t layer);
 std::string KeyMeanName(int64_t layer);  ///< F32 [kv_heads, head_dim]
 std::string PermutationName(int64_t layer, const SiteName& site);
 /// Shards are counted from 1, as Hugging Face does; layer I is shard I + 1.

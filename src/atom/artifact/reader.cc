@@ -58,6 +58,7 @@ class LayerReader {
   Status ReadBias(const LinearShape& shape, HostLinear& linear);
   Status ReadPermutation(const SiteShape& shape, HostSite& site);
   Status ReadNorm(const NormShape& shape, HostNorm& norm);
+  Status ReadRouter();
   Status ReadKeyMean();
 
   const TensorFinder tensors_;
@@ -82,6 +83,7 @@ Result<HostLayer> LayerReader::Read() {
     const Status status = ReadNorm(shape_.norms[i], host_.norms[i]);
     if (!status.ok()) return status.error();
   }
+  if (const Status status = ReadRouter(); !status.ok()) return status.error();
   if (config_ == nullptr) return std::move(host_);
   ApplyFormats(*config_, layer_, shape_, host_);
   if (const Status status = ReadKeyMean(); !status.ok()) return status.error();
@@ -224,6 +226,18 @@ Status LayerReader::ReadNorm(const NormShape& shape, HostNorm& norm) {
       tensors_.RequireFloats(NormTensorName(layer_, shape.role, "bias"), shape.width);
   if (!bias.ok()) return bias.error();
   norm.bias = *std::move(bias);
+  return {};
+}
+
+Status LayerReader::ReadRouter() {
+  const std::string name = RouterName(layer_);
+  if (shape_.router.experts == 0) {
+    return tensors_.Refuse(name, "config.json says that the layer is no mixture of experts");
+  }
+  Result<FoundTensor> found =
+      tensors_.RequireWeight(name, {shape_.router.experts, shape_.router.width});
+  if (!found.ok()) return found.error();
+  host_.router = DenseMatrix{std::move(found->view), std::move(found->owned)};
   return {};
 }
 

@@ -1,6 +1,5 @@
 #include "atom/artifact/writer.h"
 
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -45,14 +44,6 @@ std::string IdentityText(const Json& identity, int64_t layers) {
                       {"layers", layers},
                       {"run", identity}};
   return io::DumpJson(whole, 2) + "\n";  // keys sorted: the same content is the same text
-}
-
-// A copy that views nothing of a file.
-void Own(DenseMatrix& matrix) {
-  matrix.owned = Buffer(static_cast<size_t>(matrix.view.bytes()));
-  if (matrix.owned.size() == 0) return;
-  std::memcpy(matrix.owned.data(), matrix.view.data, matrix.owned.size());
-  matrix.view.data = matrix.owned.data();
 }
 
 }  // namespace
@@ -150,9 +141,10 @@ Result<HostLayer> ArtifactWriter::ReadLayer(int64_t layer, const LayerShape& sha
     if (linear.packed()) {
       linear.weight = quant::QuantizedMatrix(std::get<PackedMatrix>(linear.weight).view);
     } else {
-      Own(std::get<DenseMatrix>(linear.weight));
+      linear.weight = std::get<DenseMatrix>(linear.weight).Copy();
     }
   }
+  if (host->router) host->router = host->router->Copy();
   return host;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "atom/core/check.h"
+#include "atom/model/step_plan.h"
 
 namespace atom::model {
 namespace {
@@ -38,20 +39,25 @@ std::optional<NormWeights> Upload(kernels::Backend& backend, const std::optional
   return Upload(backend, *spec, host[role]);
 }
 
-/// The linears of the layer that read the site, in the layer's order.
-DeviceSite MakeSite(kernels::Backend& backend, const artifact::HostLayer& host,
-                    const artifact::SiteName& name) {
-  const artifact::HostSite& from = host[name];
+/// The linears of the layer that read sites of the role, in the layer's order.
+DeviceSite MakeSite(kernels::Backend& backend, const artifact::HostLayer& host, SiteRole role) {
+  const auto found = std::ranges::find_if(
+      host.sites, [&](const artifact::HostSite& site) { return site.name.role == role; });
+  ATOM_CHECK(found != host.sites.end(), "a layer without {}", ToString(artifact::SiteName(role)));
+  const artifact::HostSite& from = *found;
   DeviceSite site;
-  site.name = name;
+  site.name = role;
   site.format = from.format;
   for (const artifact::HostLinear& linear : host.linears) {
-    if (artifact::InputSite(linear.name) != name) continue;
+    const artifact::SiteName input = artifact::InputSite(linear.name);
+    if (input.role != role) continue;
+    ATOM_CHECK(host[input].format == from.format, "{} has another format than {}", ToString(input),
+               ToString(from.name));
     site.weights.push_back(Pack(backend, linear));
     site.readers.push_back(site.weights.back().get());
     site.width = linear.k();
   }
-  if (artifact::GathersAtRunTime(name) && !from.permutation.empty()) {
+  if (artifact::GathersAtRunTime(role) && !from.permutation.empty()) {
     site.permutation = UploadValues<int32_t>(backend, from.permutation.source());
   }
   return site;
@@ -83,20 +89,27 @@ DeviceLayer::DeviceLayer(kernels::Backend& backend, const LayerSpec& layer_spec,
       gate_up(MakeSite(backend, host, SiteRole::kGateUp)),
       down(MakeSite(backend, host, SiteRole::kDown)),
       kv(backend.Runnable(host.kv)) {
+  kernels::StepPlan distinct;
+  const auto plan = [&](const kernels::LinearPlan& linear) {
+    AddLinears(std::span(&linear, 1), distinct);
+  };
   for (const artifact::HostLinear& linear : host.linears) {
-    linear_plans.push_back({.input = host[artifact::InputSite(linear.name)].format,
-                            .k = linear.k(),
-                            .n = linear.n(),
-                            .weight_group = GroupOf(linear)});
+    plan(PlanOf(spec.ffn, {.name = linear.name, .n = linear.n(), .k = linear.k()},
+                host[artifact::InputSite(linear.name)].format, GroupOf(linear)));
   }
+  ATOM_CHECK(host.router.has_value() == spec.ffn.moe.has_value(), "a router without experts");
+  if (host.router) {
+    router = backend.PrepackDense(host.router->view, {});
+    plan({.input = {}, .k = router->k(), .n = router->n()});
+  }
+  linear_plans = std::move(distinct.linears);
 }
 
 void DeviceLayer::ReplaceWeights(kernels::Backend& backend, SiteRole site,
                                  std::span<const artifact::HostLinear> linears) {
   const std::array sites = {&qkv, &o, &gate_up, &down};
-  const auto found = std::ranges::find_if(sites, [&](const DeviceSite* candidate) {
-    return candidate->name == artifact::SiteName(site);
-  });
+  const auto found = std::ranges::find_if(
+      sites, [&](const DeviceSite* candidate) { return candidate->name.role == site; });
   ATOM_CHECK(found != sites.end(), "no site {}", ToString(artifact::SiteName(site)));
   DeviceSite& replaced = **found;
   ATOM_CHECK(linears.size() == replaced.weights.size(), "{} linears for {}", linears.size(),

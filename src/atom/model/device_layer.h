@@ -44,7 +44,8 @@ class NormWeights {
   kernels::NormKind kind_ = kernels::NormKind::kRms;
 };
 
-/// An activation site with the linears that read it, side by side.
+/// An activation site with the linears that read it, side by side; of experts, those of the first,
+/// then those of the next. Where each expert has a site of its own, all of them: one format.
 struct DeviceSite {
   artifact::SiteName name;
   quant::ActivationFormat format;
@@ -77,6 +78,7 @@ struct DeviceLayer {
   NormWeights input_norm, ffn_norm;
   std::optional<NormWeights> post_attention_norm, post_ffn_norm, q_norm, k_norm;
   DeviceSite qkv, o, gate_up, down;
+  std::unique_ptr<kernels::PackedWeight> router;  ///< of a mixture of experts, else null
   quant::KvFormat kv;  ///< simulated where the backend has no kernels for the host's
   std::vector<kernels::LinearPlan> linear_plans;
 };

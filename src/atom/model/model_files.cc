@@ -192,9 +192,18 @@ Status CheckRuns(const quant::Recipe& recipe, const kernels::Backend& backend) {
       backend.name(), recipe.kv.exact_window, recipe.name);
 }
 
+Status CheckRuns(const ModelSpec& spec, const kernels::Backend& backend) {
+  if (backend.computes_mixtures() || RoutersOf(spec).empty()) return {};
+  return MakeError(
+      "backend {} does not compute mixtures of experts, expected another for a {}; use --backend "
+      "cpu or reference",
+      backend.name(), spec.architecture);
+}
+
 Result<std::unique_ptr<Transformer>> LoadTransformer(const ModelFiles& files,
                                                      kernels::Backend& backend,
                                                      const LoadOptions& options) {
+  if (Status s = CheckRuns(files.spec, backend); !s.ok()) return s.error();
   if (files.quantization.has_value()) {
     if (Status s = CheckRuns(files.quantization->recipe, backend); !s.ok()) return s.error();
   }

@@ -51,6 +51,8 @@ struct LoadOptions {
 
 /// Whether a backend has what a recipe's models need to run.
 Status CheckRuns(const quant::Recipe& recipe, const kernels::Backend& backend);
+/// Likewise of a model: an Error where it is a mixture of experts and the backend computes none.
+Status CheckRuns(const ModelSpec& spec, const kernels::Backend& backend);
 
 /// What lies outside of the layers, checked for shape and NaN, into `transformer`.
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer);

@@ -38,21 +38,28 @@ struct TensorShape {
 
 /// The tensors between ops.
 struct StepTensors {
-  TensorShape hidden;     ///< the residual stream
-  TensorShape qkv;        ///< queries, keys, values
-  TensorShape attention;  ///< what attention gives
-  TensorShape gate_up;    ///< of the FFN
-  TensorShape update;     ///< what a norm takes before it joins hidden; of no columns without one
-  TensorShape gathered;   ///< hidden states whose logits are wanted
-  TensorShape logits;     ///< fp32, of kHeadRows rows
+  TensorShape hidden;      ///< the residual stream
+  TensorShape qkv;         ///< queries, keys, values
+  TensorShape attention;   ///< what attention gives
+  TensorShape gate_up;     ///< of the FFN
+  TensorShape router;      ///< fp32 logits of experts
+  TensorShape expert_up;   ///< as gate_up, of pairs of a row and an expert
+  TensorShape expert_out;  ///< of the experts, a row a pair
+  TensorShape update;      ///< what a norm takes before it joins hidden; of no columns without one
+  TensorShape gathered;    ///< hidden states whose logits are wanted
+  TensorShape logits;      ///< fp32, of kHeadRows rows
 
   int64_t bytes() const;
 };
 StepTensors TensorsOf(const ModelSpec& spec, const StepLimits& limits, DType hidden_dtype);
 
-/// The linears of a layer: `formats` gives the formats of its sites, weights have groups of
-/// `weight_group` columns (0: dense).
-std::vector<kernels::LinearPlan> LinearsOf(const artifact::LayerShape& shape,
+/// A linear of such a layer.
+kernels::LinearPlan PlanOf(const FfnSpec& ffn, const artifact::LinearShape& linear,
+                           const quant::ActivationFormat& input, int64_t weight_group);
+
+/// The linears of a layer, its router too: `formats` gives the formats of its sites, weights have
+/// groups of `weight_group` columns (0: dense).
+std::vector<kernels::LinearPlan> LinearsOf(const FfnSpec& ffn, const artifact::LayerShape& shape,
                                            const artifact::HostLayer& formats,
                                            int64_t weight_group);
 
@@ -68,7 +75,10 @@ bool AddExactPages(int64_t exact_window, const StepLimits& limits, int64_t page_
 /// Whether two linears may use one PackedActivation: searched clip ratios may differ.
 bool ShareActivation(const quant::ActivationFormat& a, const quant::ActivationFormat& b);
 
-/// Bytes of all that steps take: tensors, inputs of linears, RoPE tables, results with two
+/// The routers that its layers have, without those that are alike but for `renormalize`.
+std::vector<kernels::RouterShape> RoutersOf(const ModelSpec& spec);
+
+/// Bytes of all that steps take: tensors, inputs of linears, routing, RoPE tables, results with two
 /// copies (one step may be in flight), what the backend sets aside.
 int64_t StepBytes(const kernels::Backend& backend, const ModelSpec& spec, const StepLimits& limits,
                   const kernels::StepPlan& plan);

@@ -46,11 +46,17 @@ Transformer::Transformer(kernels::Backend& backend, const ModelSpec& spec, const
   qkv_ = MakeScratch(tensors.qkv);
   attention_ = MakeScratch(tensors.attention);
   gate_up_ = MakeScratch(tensors.gate_up);
+  router_ = MakeScratch(tensors.router);
+  expert_up_ = MakeScratch(tensors.expert_up);
+  expert_out_ = MakeScratch(tensors.expert_out);
   update_ = MakeScratch(tensors.update);
   gathered_ = MakeScratch(tensors.gathered);
   logits_ = MakeScratch(tensors.logits);
   for (const RopeSpec& rope : spec.ropes) {
     ropes_.push_back(UploadValues<float>(backend, RopeTableValues(rope, limits.positions)));
+  }
+  for (const kernels::RouterShape& router : RoutersOf(spec)) {
+    routings_.push_back(backend.MakeRouting(router, plan_.batch.rows));
   }
   MakeActivations(plan_.linears);
   backend.Prepare(plan_);
@@ -69,11 +75,14 @@ Transformer::Scratch Transformer::MakeScratch(const TensorShape& shape) {
 
 void Transformer::MakeActivations(std::span<const kernels::LinearPlan> linears) {
   for (const kernels::LinearPlan& linear : linears) {
-    const bool there = std::ranges::any_of(activations_, [&](const auto& activation) {
-      return activation->k() == linear.k && ShareActivation(activation->format(), linear.input);
+    const bool there = std::ranges::any_of(activations_, [&](const OwnedActivation& other) {
+      return other.room->k() == linear.k && other.rows_per_token == linear.input_rows &&
+             ShareActivation(other.room->format(), linear.input);
     });
     if (there) continue;
-    activations_.push_back(backend_.MakeActivation(linear.input, linear.k, plan_.batch.rows));
+    activations_.push_back(
+        {backend_.MakeActivation(linear.input, linear.k, plan_.batch.rows * linear.input_rows),
+         linear.input_rows});
   }
 }
 
@@ -137,13 +146,23 @@ kernels::Batch Transformer::OneSequence(std::vector<int32_t> tokens, int64_t sta
                                  SequencePool(limits_.positions, ExactWindowOf(KvShapes())));
 }
 
-PackedActivation& Transformer::Activation(const quant::ActivationFormat& format, int64_t k) {
-  const auto found = std::ranges::find_if(activations_, [&](const auto& activation) {
-    return activation->k() == k && ShareActivation(activation->format(), format);
+PackedActivation& Transformer::Activation(const quant::ActivationFormat& format, int64_t k,
+                                          int64_t rows_per_token) {
+  const auto found = std::ranges::find_if(activations_, [&](const OwnedActivation& other) {
+    return other.room->k() == k && other.rows_per_token == rows_per_token &&
+           ShareActivation(other.room->format(), format);
   });
   ATOM_CHECK(found != activations_.end(), "a layer that was not prepared: {} columns, {} bits", k,
              format.bits);
-  (*found)->set_clip(format.clip);
+  found->room->set_clip(format.clip);
+  return *found->room;
+}
+
+kernels::ExpertRouting& Transformer::Routing(const kernels::RouterShape& shape) {
+  const auto found = std::ranges::find_if(routings_, [&](const auto& routing) {
+    return routing->experts() == shape.experts && routing->top_k() == shape.top_k;
+  });
+  ATOM_CHECK(found != routings_.end(), "a router of {} experts that no layer has", shape.experts);
   return **found;
 }
 
@@ -230,6 +249,7 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
 void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
                          SiteObserver* observer) {
   const FfnSpec& spec = layer.spec.ffn;
+  if (spec.moe) return RunMixture(layer, hidden, observer);
   const DeviceTensor gate_up = Part(gate_up_.tensor, hidden.rows, spec.up_width());
 
   PackedActivation& x = Activation(layer.gate_up.format, layer.gate_up.width);
@@ -243,6 +263,42 @@ void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
   if (observer != nullptr) observer->OnSite(layer.down.name, act);
   if (IsDone(observer)) return;
   AddToResidual(layer.down, act, layer.post_ffn_norm, hidden);
+}
+
+kernels::ExpertRouting& Transformer::Route(const DeviceLayer& layer, const DeviceTensor& hidden) {
+  const kernels::RouterShape shape = layer.spec.ffn.moe->Router();
+  const DeviceTensor logits = Part(router_.tensor, hidden.rows, shape.experts);
+  PackedActivation& x = Activation(quant::ActivationFormat{}, hidden.cols);
+  backend_.NormQuantize(hidden, layer.ffn_norm.Use(), nullptr, x);
+  backend_.Linear(x, *layer.router, logits, OutputMode::kOverwrite);
+  kernels::ExpertRouting& routing = Routing(shape);
+  backend_.Route(logits, shape, routing);
+  return routing;
+}
+
+void Transformer::RunMixture(const DeviceLayer& layer, const DeviceTensor& hidden,
+                             SiteObserver* observer) {
+  const FfnSpec& spec = layer.spec.ffn;
+  const int64_t pairs = hidden.rows * spec.moe->top_k;
+  const DeviceTensor gate_up = Part(expert_up_.tensor, pairs, spec.up_width());
+  const DeviceTensor out = Part(expert_out_.tensor, pairs, hidden.cols);
+  const kernels::ExpertRouting& routing = Route(layer, hidden);
+
+  PackedActivation& x = Activation(layer.gate_up.format, layer.gate_up.width);
+  backend_.NormQuantize(hidden, layer.ffn_norm.Use(), layer.gate_up.gather(), x);
+  if (observer != nullptr) observer->OnSite(layer.gate_up.name, x);
+  if (IsDone(observer)) return;
+  backend_.GroupedLinear(x, routing, layer.gate_up.readers, gate_up);
+
+  PackedActivation& act = Activation(layer.down.format, layer.down.width, spec.moe->top_k);
+  backend_.ActivationQuantize(gate_up, spec.activation, spec.gated, act);
+  if (observer != nullptr) observer->OnExperts(layer.down.name.role, act, routing);
+  if (IsDone(observer)) return;
+  backend_.GroupedLinear(act, routing, layer.down.readers, out);
+  if (!layer.post_ffn_norm) return backend_.Combine(out, routing, hidden, OutputMode::kAdd);
+  const DeviceTensor update = Part(update_.tensor, hidden.rows, hidden.cols);
+  backend_.Combine(out, routing, update, OutputMode::kOverwrite);
+  backend_.NormAdd(update, layer.post_ffn_norm->Use(), hidden);
 }
 
 DeviceTensor Transformer::GatherLogitRows(const DeviceTensor& hidden) {

@@ -27,6 +27,10 @@ class SiteObserver {
  public:
   virtual ~SiteObserver() = default;
   virtual void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) = 0;
+  /// The same where each expert of a mixture has such a site of its own: a row for each pair of a
+  /// token and an expert that it chose.
+  virtual void OnExperts(artifact::SiteRole /*site*/, const kernels::PackedActivation& /*input*/,
+                         const kernels::ExpertRouting& /*routing*/) {}
   /// After keys and values were appended, before attention: the queries of qkv as they will be
   /// used, k as the linear wrote it, and the pages.
   virtual void OnKv(const kernels::DeviceTensor& /*qkv*/, const kernels::KvLayer& /*kv*/) {}
@@ -99,7 +103,9 @@ class Transformer {
   Scratch MakeScratch(const TensorShape& shape);
   void MakeActivations(std::span<const kernels::LinearPlan> linears);
   /// REQUIRES: a layer with it was prepared.
-  kernels::PackedActivation& Activation(const quant::ActivationFormat& format, int64_t k);
+  kernels::PackedActivation& Activation(const quant::ActivationFormat& format, int64_t k,
+                                        int64_t rows_per_token = 1);
+  kernels::ExpertRouting& Routing(const kernels::RouterShape& shape);
   kernels::RopeTable Rope(const AttentionSpec& attention) const;
   /// y = x · Wᵀ of all linears of a site, side by side.
   void Multiply(const DeviceSite& site, const kernels::PackedActivation& x,
@@ -111,6 +117,10 @@ class Transformer {
                     const kernels::DeviceTensor& hidden, SiteObserver* observer);
   void RunFfn(const DeviceLayer& layer, const kernels::DeviceTensor& hidden,
               SiteObserver* observer);
+  void RunMixture(const DeviceLayer& layer, const kernels::DeviceTensor& hidden,
+                  SiteObserver* observer);
+  /// Which experts the rows choose.
+  kernels::ExpertRouting& Route(const DeviceLayer& layer, const kernels::DeviceTensor& hidden);
   /// The step's rows, or its rows of logits, with padding where it decodes.
   int64_t Padded(int64_t rows) const;
 
@@ -130,9 +140,15 @@ class Transformer {
   bool decodes_ = false;    // the step under way: then its rows are padded
   int64_t step_rows_ = 0;   // of the step under way, padding included
   int64_t logit_rows_ = 0;  // of the step under way
-  Scratch hidden_, qkv_, attention_, gate_up_, update_, gathered_, logits_;
-  // One for each (format, K) that is distinct but for the clip ratio.
-  std::vector<std::unique_ptr<kernels::PackedActivation>> activations_;
+  Scratch hidden_, qkv_, attention_, gate_up_, router_, expert_up_, expert_out_, update_, gathered_,
+      logits_;
+  // One for each (format, K, rows of a token) that is distinct but for the clip ratio.
+  struct OwnedActivation {
+    std::unique_ptr<kernels::PackedActivation> room;
+    int64_t rows_per_token;
+  };
+  std::vector<OwnedActivation> activations_;
+  std::vector<std::unique_ptr<kernels::ExpertRouting>> routings_;
 };
 
 /// Rows [first, first + count) of a tensor.

@@ -35,16 +35,24 @@ artifact::LayerShape ShapeOfLayer(const ModelSpec& spec, int64_t index) {
   add_norm(NormRole::kPostFfn, layer.post_ffn_norm, hidden);
   add_norm(NormRole::kQ, attention.q_norm, attention.head_dim);
   add_norm(NormRole::kK, attention.k_norm, attention.head_dim);
-  const auto add = [&shape](LinearRole role, int64_t n, int64_t k, bool bias) {
-    shape.linears.push_back({.name = role, .n = n, .k = k, .bias = bias});
+  const auto add = [&shape](artifact::LinearName name, int64_t n, int64_t k, bool bias) {
+    shape.linears.push_back({.name = name, .n = n, .k = k, .bias = bias});
   };
   add(LinearRole::kQ, attention.q_width(), hidden, attention.qkv_bias);
   add(LinearRole::kK, attention.kv_width(), hidden, attention.qkv_bias);
   add(LinearRole::kV, attention.kv_width(), hidden, attention.qkv_bias);
   add(LinearRole::kO, hidden, attention.q_width(), attention.o_bias);
-  if (ffn.gated) add(LinearRole::kGate, ffn.inner, hidden, ffn.bias);
-  add(LinearRole::kUp, ffn.inner, hidden, ffn.bias);
-  add(LinearRole::kDown, hidden, ffn.inner, ffn.bias);
+  const auto add_ffn = [&](int32_t expert) {
+    if (ffn.gated) add({LinearRole::kGate, expert}, ffn.inner, hidden, ffn.bias);
+    add({LinearRole::kUp, expert}, ffn.inner, hidden, ffn.bias);
+    add({LinearRole::kDown, expert}, hidden, ffn.inner, ffn.bias);
+  };
+  if (!ffn.moe) {
+    add_ffn(artifact::kNoExpert);
+    return shape;
+  }
+  shape.router = {.experts = ffn.moe->experts, .width = hidden};
+  for (int64_t e = 0; e < ffn.moe->experts; ++e) add_ffn(static_cast<int32_t>(e));
   return shape;
 }
 

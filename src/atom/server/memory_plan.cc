@@ -66,7 +66,8 @@ LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backe
       if (packed) weight_group = group > 0 ? group : files.spec.hidden_size;
       if (!missing.empty()) model::MakeFakeQuantized(missing, formats);
     }
-    model::AddLinears(model::LinearsOf(shape, formats, weight_group), needs.steps);
+    model::AddLinears(model::LinearsOf(files.spec.layer(layer).ffn, shape, formats, weight_group),
+                      needs.steps);
     model::AddExactPages(formats.kv.exact_window, limits, backend.kv_page_positions(), needs.steps);
     needs.kv.push_back({backend.Runnable(formats.kv), attention.kv_heads, attention.head_dim});
   }
@@ -91,6 +92,7 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
     return MakeError("--max-context: expected at most the model's {} tokens, found {}", most,
                      question.context);
   }
+  if (Status s = model::CheckRuns(files.spec, backend); !s.ok()) return s.error();
   MemoryPlan plan;
   plan.context = question.context > 0 ? question.context : most;
   plan.weights = WeightBytes(files, backend);

@@ -287,6 +287,83 @@ TEST(ModelSpecTest, Qwen3NormsHeads) {
   EXPECT_TRUE(Parse(json).layer(0).attention.o_bias);
 }
 
+// Mixtral-8x7B.
+Json Mixtral() {
+  Json json = Named("MixtralForCausalLM", "mixtral");
+  json["intermediate_size"] = 14336;
+  json["num_key_value_heads"] = 8;
+  json["num_local_experts"] = 8;
+  json["num_experts_per_tok"] = 2;
+  json["sliding_window"] = nullptr;
+  json["rope_theta"] = 1e6;
+  return json;
+}
+
+TEST(ModelSpecTest, MixtralHasExpertsInAllLayers) {
+  const ModelSpec spec = Parse(Mixtral());
+  for (const LayerSpec& layer : spec.layers) {
+    EXPECT_EQ(layer.ffn.moe, (MoeSpec{.experts = 8, .top_k = 2, .renormalize = true}));
+    EXPECT_EQ(layer.ffn.inner, 14336);
+  }
+  const auto place = [&](const std::string& name) {
+    return spec.names.Place("model.layers.3." + name).name;
+  };
+  EXPECT_EQ(place("mlp.gate.weight"), "model.layers.3.block_sparse_moe.gate.weight");
+  EXPECT_EQ(place("mlp.experts.7.gate_proj.weight"),
+            "model.layers.3.block_sparse_moe.experts.7.w1.weight");
+  EXPECT_EQ(place("mlp.experts.0.up_proj.weight"),
+            "model.layers.3.block_sparse_moe.experts.0.w3.weight");
+  EXPECT_EQ(place("mlp.experts.1.down_proj.weight"),
+            "model.layers.3.block_sparse_moe.experts.1.w2.weight");
+}
+
+// Qwen3-30B-A3B.
+Json Qwen3Moe() {
+  Json json = Named("Qwen3MoeForCausalLM", "qwen3_moe");
+  json["hidden_size"] = 2048;
+  json["head_dim"] = 128;
+  json["intermediate_size"] = 6144;
+  json["moe_intermediate_size"] = 768;
+  json["num_experts"] = 128;
+  json["num_experts_per_tok"] = 8;
+  json["norm_topk_prob"] = true;
+  return json;
+}
+
+TEST(ModelSpecTest, Qwen3MoeHasExpertsInSomeLayers) {
+  Json json = Qwen3Moe();
+  ModelSpec spec = Parse(json);
+  EXPECT_TRUE(spec.layer(0).attention.q_norm.has_value());
+  EXPECT_EQ(spec.layer(31).ffn.moe, (MoeSpec{.experts = 128, .top_k = 8, .renormalize = true}));
+  EXPECT_EQ(spec.layer(31).ffn.inner, 768);
+  json.erase("norm_topk_prob");
+  json["decoder_sparse_step"] = 2;
+  json["mlp_only_layers"] = {1, 31};
+  spec = Parse(json);
+  for (const int64_t plain : {0, 1, 2, 4, 31}) {
+    EXPECT_FALSE(spec.layer(plain).ffn.moe.has_value()) << plain;
+    EXPECT_EQ(spec.layer(plain).ffn.inner, 6144);
+  }
+  EXPECT_EQ(spec.layer(3).ffn.moe, (MoeSpec{.experts = 128, .top_k = 8, .renormalize = false}));
+}
+
+TEST(ModelSpecTest, RefusesExpertsThatContradict) {
+  Json json = Qwen3Moe();
+  json["num_local_experts"] = 64;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("num_experts 128 and num_local_experts 64 contradict"));
+  json = Qwen3Moe();
+  json["num_experts_per_tok"] = 129;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("'num_experts_per_tok' is the number 129"));
+  json["num_experts_per_tok"] = 0;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("'num_experts_per_tok' is the number 0"));
+  json = Qwen3Moe();
+  json["mlp_only_layers"] = {32};
+  EXPECT_THAT(ErrorOf(json), HasSubstr("'mlp_only_layers' names the number 32"));
+  json = Mixtral();
+  json["num_local_experts"] = 0;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("'num_local_experts' is the number 0"));
+}
+
 // Phi-3.5-mini, its factors cut short.
 Json Phi3() {
   Json json = Named("Phi3ForCausalLM", "phi3");

@@ -100,12 +100,14 @@ TEST(OuterTensors, FollowTheSpec) {
             "model.norm.weight[8] model.norm.bias[8] ");
 }
 
-TEST(CheckComputable, RefusesExperts) {
+TEST(CheckComputable, RefusesSharedExperts) {
   ModelSpec spec = Small();
   EXPECT_TRUE(CheckComputable(spec, "config.json").ok());
   spec.layers[1].ffn.moe = MoeSpec{.experts = 8, .top_k = 2};
+  EXPECT_TRUE(CheckComputable(spec, "config.json").ok());
+  spec.layers[1].ffn.moe->shared_expert = true;
   EXPECT_THAT(CheckComputable(spec, "config.json").error().message,
-              testing::HasSubstr("config.json: layer 1 is a mixture of 8 experts"));
+              testing::HasSubstr("config.json: layer 1 has an expert that all tokens share"));
 }
 
 }  // namespace

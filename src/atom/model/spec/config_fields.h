@@ -19,6 +19,7 @@ namespace atom::model {
 inline constexpr int64_t kMaxWidth = int64_t{1} << 20;  // hidden, intermediate, heads × head_dim
 inline constexpr int64_t kMaxLayers = 1024;
 inline constexpr int64_t kMaxHeads = 4096;
+inline constexpr int64_t kMaxExperts = 1024;
 inline constexpr int64_t kMaxHeadDim = 1024;
 inline constexpr int64_t kMaxVocabulary = int64_t{1} << 22;
 inline constexpr int64_t kMaxPositions = int64_t{1} << 27;

@@ -4,6 +4,7 @@
 
 #include "atom/model/spec/config_fields.h"
 #include "atom/model/spec/llama.h"
+#include "atom/model/spec/mixtral.h"
 #include "atom/model/spec/phi3.h"
 #include "atom/model/spec/qwen.h"
 
@@ -21,9 +22,11 @@ struct Family {
 constexpr std::array kFamilies = {
     Family{"LlamaForCausalLM", "llama", ReadLlama},
     Family{"MistralForCausalLM", "mistral", ReadMistral},
+    Family{"MixtralForCausalLM", "mixtral", ReadMixtral},
     Family{"Phi3ForCausalLM", "phi3", ReadPhi3},
     Family{"Qwen2ForCausalLM", "qwen2", ReadQwen2},
     Family{"Qwen3ForCausalLM", "qwen3", ReadQwen3},
+    Family{"Qwen3MoeForCausalLM", "qwen3_moe", ReadQwen3Moe},
 };
 
 Result<Family> FindFamily(const Json& config, const std::string& source) {

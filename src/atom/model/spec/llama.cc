@@ -39,7 +39,8 @@ Result<LlamaShape> ReadLlamaShape(const Json& config, const std::string& source,
   shape.num_layers = fields.Int("num_hidden_layers", 1, kMaxLayers);
   shape.num_heads = fields.Int("num_attention_heads", 1, kMaxHeads);
   if (!fields.status().ok()) return fields.status().error();
-  shape.num_kv_heads = fields.Int("num_key_value_heads", 1, shape.num_heads, shape.num_heads);
+  const int64_t kv_heads = defaults.kv_heads > 0 ? defaults.kv_heads : shape.num_heads;
+  shape.num_kv_heads = fields.Int("num_key_value_heads", 1, shape.num_heads, kv_heads);
   const int64_t head_dim =
       defaults.head_dim > 0 ? defaults.head_dim : shape.hidden_size / shape.num_heads;
   shape.head_dim = fields.Int("head_dim", 2, kMaxHeadDim, head_dim);

@@ -36,6 +36,7 @@ struct LlamaDefaults {
   std::string architecture = "LlamaForCausalLM";
   int64_t positions = 2048;  ///< max_position_embeddings
   int64_t head_dim = 0;      ///< 0: hidden_size / num_attention_heads
+  int64_t kv_heads = 0;      ///< num_key_value_heads; 0: num_attention_heads
   double eps = 1e-6;
   RopeRules rope = {};
 };

@@ -50,9 +50,9 @@ int64_t ModelSpec::window() const {
 
 Status CheckComputable(const ModelSpec& spec, const std::string& source) {
   for (int64_t i = 0; i < spec.num_layers(); ++i) {
-    if (!spec.layer(i).ffn.moe) continue;
-    return MakeError("{}: layer {} is a mixture of {} experts, which is not computed yet", source,
-                     i, spec.layer(i).ffn.moe->experts);
+    if (!spec.layer(i).ffn.moe || !spec.layer(i).ffn.moe->shared_expert) continue;
+    return MakeError("{}: layer {} has an expert that all tokens share, which is not computed yet",
+                     source, i);
   }
   return {};
 }

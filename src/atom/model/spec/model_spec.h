@@ -86,19 +86,23 @@ struct AttentionSpec {
   friend bool operator==(const AttentionSpec&, const AttentionSpec&) = default;
 };
 
-/// A mixture of experts instead of one FFN. Reserved: CheckComputable refuses it.
+/// A mixture of experts instead of one FFN: each expert is one. CheckComputable refuses an expert
+/// that all tokens share.
 struct MoeSpec {
   int64_t experts = 0;
   int64_t top_k = 0;
   bool renormalize = true;  ///< the weights of the chosen experts add up to 1
   bool shared_expert = false;
+  kernels::RouterShape Router() const {
+    return {.experts = experts, .top_k = top_k, .renormalize = renormalize};
+  }
   friend bool operator==(const MoeSpec&, const MoeSpec&) = default;
 };
 
 struct FfnSpec {
   bool gated = true;
   kernels::ActivationFunction activation = kernels::ActivationFunction::kSilu;
-  int64_t inner = 0;  ///< width between up and down
+  int64_t inner = 0;  ///< width between up and down, of one expert
   bool bias = false;
   std::optional<MoeSpec> moe = {};
 

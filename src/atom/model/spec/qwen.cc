@@ -2,6 +2,7 @@
 
 #include "atom/model/spec/config_fields.h"
 #include "atom/model/spec/llama.h"
+#include "atom/model/spec/moe_fields.h"
 
 namespace atom::model {
 namespace {
@@ -55,6 +56,50 @@ Status AddWindows(const Json& config, const std::string& source, ModelSpec& spec
   return {};
 }
 
+void AddHeadNorms(const LlamaShape& shape, ModelSpec& spec) {
+  const NormSpec norm{.kind = kernels::NormKind::kRms, .eps = shape.rms_norm_eps};
+  for (LayerSpec& layer : spec.layers) layer.attention.q_norm = layer.attention.k_norm = norm;
+}
+
+// Layers that have an FFN and no mixture: those that mlp_only_layers names, and those between
+// multiples of decoder_sparse_step.
+Result<std::vector<bool>> PlainLayers(const Json& config, const std::string& source,
+                                      int64_t layers) {
+  ConfigFields fields(config, source);
+  const int64_t step = fields.Int("decoder_sparse_step", 1, kMaxLayers, 1);
+  const Json* named = fields.Array("mlp_only_layers");
+  if (!fields.status().ok()) return fields.status().error();
+  std::vector<bool> plain;
+  for (int64_t layer = 0; layer < layers; ++layer) plain.push_back((layer + 1) % step != 0);
+  if (named == nullptr) return plain;
+  for (const Json& json : *named) {
+    const int64_t layer = io::AsInt(json).value_or(-1);
+    if (layer < 0 || layer >= layers) {
+      return MakeError("{}: field 'mlp_only_layers' names {}, expected numbers of {} layers",
+                       source, io::DescribeJson(json), layers);
+    }
+    plain[static_cast<size_t>(layer)] = true;
+  }
+  return plain;
+}
+
+Status AddMixtures(const Json& config, const std::string& source, ModelSpec& spec) {
+  Result<MoeSpec> moe = ReadMoe(config, source, {.experts = 128, .top_k = 8});
+  if (!moe.ok()) return moe.error();
+  ConfigFields fields(config, source);
+  moe->renormalize = fields.Bool("norm_topk_prob");
+  const int64_t inner = fields.Int("moe_intermediate_size", 1, kMaxWidth, 768);
+  if (!fields.status().ok()) return fields.status();
+  Result<std::vector<bool>> plain = PlainLayers(config, source, spec.num_layers());
+  if (!plain.ok()) return plain.error();
+  for (size_t layer = 0; layer < spec.layers.size(); ++layer) {
+    if ((*plain)[layer]) continue;
+    spec.layers[layer].ffn.moe = *moe;
+    spec.layers[layer].ffn.inner = inner;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<ModelSpec> ReadQwen2(const Json& config, const std::string& source) {
@@ -75,9 +120,28 @@ Result<ModelSpec> ReadQwen3(const Json& config, const std::string& source) {
   if (!shape.ok()) return shape.error();
   shape->mlp_bias = false;  // it has no such field
   ModelSpec spec = LlamaSpec(*shape);
-  const NormSpec norm{.kind = kernels::NormKind::kRms, .eps = shape->rms_norm_eps};
-  for (LayerSpec& layer : spec.layers) layer.attention.q_norm = layer.attention.k_norm = norm;
+  AddHeadNorms(*shape, spec);
   if (Status s = AddWindows(config, source, spec); !s.ok()) return s.error();
+  return spec;
+}
+
+Result<ModelSpec> ReadQwen3Moe(const Json& config, const std::string& source) {
+  Result<LlamaShape> shape = ReadLlamaShape(
+      config, source,
+      {.architecture = "Qwen3MoeForCausalLM", .positions = kPositions, .kv_heads = 4});
+  if (!shape.ok()) return shape.error();
+  shape->mlp_bias = false;  // it has no such field
+  ConfigFields fields(config, source);
+  if (fields.Bool("use_sliding_window")) {  // of all layers
+    Result<int64_t> window =
+        ReadWindow(config, source, ContextOf(shape->rope, shape->max_position_embeddings), kWindow);
+    if (!window.ok()) return window.error();
+    shape->window = *window;
+  }
+  if (!fields.status().ok()) return fields.status().error();
+  ModelSpec spec = LlamaSpec(*shape);
+  AddHeadNorms(*shape, spec);
+  if (Status s = AddMixtures(config, source, spec); !s.ok()) return s.error();
   return spec;
 }
 

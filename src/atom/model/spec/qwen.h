@@ -12,5 +12,7 @@ namespace atom::model {
 
 Result<ModelSpec> ReadQwen2(const io::Json& config, const std::string& source);
 Result<ModelSpec> ReadQwen3(const io::Json& config, const std::string& source);
+/// Qwen3 with mixtures of experts in some layers, or all.
+Result<ModelSpec> ReadQwen3Moe(const io::Json& config, const std::string& source);
 
 }  // namespace atom::model
