@@ -48,16 +48,27 @@ struct TinyModel {
   int64_t vocab = 260;  // 3 specials, 256 bytes, "▁"
   bool attention_bias = false;
   bool mlp_bias = false;
-  int64_t window = 0;           ///< of all layers: then it is a Mistral
+  int64_t window = 0;   ///< of all layers: then it is a Mistral
+  int64_t experts = 0;  ///< in all layers but the first, `top_k` of a token: then it is a Qwen3-MoE
+  int64_t top_k = 2;
   int64_t overflow_layer = -1;  ///< its gate · up is beyond fp32, though all weights are finite
   uint64_t seed = 7;
 };
 
 inline nlohmann::json TinyConfig(const TinyModel& m) {
   const bool mistral = m.window > 0;
-  return {{"architectures", {mistral ? "MistralForCausalLM" : "LlamaForCausalLM"}},
-          {"model_type", mistral ? "mistral" : "llama"},
+  const bool mixture = m.experts > 0;
+  std::string architecture = "LlamaForCausalLM", type = "llama";
+  if (mistral) architecture = "MistralForCausalLM", type = "mistral";
+  if (mixture) architecture = "Qwen3MoeForCausalLM", type = "qwen3_moe";
+  return {{"architectures", {architecture}},
+          {"model_type", type},
           {"sliding_window", mistral ? nlohmann::json(m.window) : nlohmann::json()},
+          {"num_experts", mixture ? nlohmann::json(m.experts) : nlohmann::json()},
+          {"num_experts_per_tok", m.top_k},
+          {"moe_intermediate_size", m.inner},
+          {"norm_topk_prob", true},
+          {"mlp_only_layers", {0}},
           {"hidden_size", m.hidden},
           {"intermediate_size", m.inner},
           {"num_hidden_layers", m.layers},
@@ -155,9 +166,21 @@ inline void WriteTinyModel(const TinyModel& m, const std::filesystem::path& dir)
     linear(prefix + "self_attn.v_proj", kv, m.hidden, m.attention_bias);
     linear(prefix + "self_attn.o_proj", m.hidden, q, m.attention_bias);
     const double inner_scale = i == m.overflow_layer ? 1e25 : 1.0;
-    linear(prefix + "mlp.gate_proj", m.inner, m.hidden, m.mlp_bias, inner_scale);
-    linear(prefix + "mlp.up_proj", m.inner, m.hidden, m.mlp_bias, inner_scale);
-    linear(prefix + "mlp.down_proj", m.hidden, m.inner, m.mlp_bias);
+    const auto ffn = [&](const std::string& block) {
+      linear(block + "gate_proj", m.inner, m.hidden, m.mlp_bias, inner_scale);
+      linear(block + "up_proj", m.inner, m.hidden, m.mlp_bias, inner_scale);
+      linear(block + "down_proj", m.hidden, m.inner, m.mlp_bias);
+    };
+    if (m.experts > 0) {
+      add(prefix + "self_attn.q_norm.weight", {m.head_dim}, 0.3, 1.0);
+      add(prefix + "self_attn.k_norm.weight", {m.head_dim}, 0.3, 1.0);
+    }
+    if (m.experts == 0 || i == 0) {
+      ffn(prefix + "mlp.");
+      continue;
+    }
+    linear(prefix + "mlp.gate", m.experts, m.hidden, false, 2.0);
+    for (int64_t e = 0; e < m.experts; ++e) ffn(fmt::format("{}mlp.experts.{}.", prefix, e));
   }
   add("model.norm.weight", {m.hidden}, 0.3, 1.0);
   ASSERT_TRUE(io::WriteSafetensors(dir / "model.safetensors", tensors, {}).ok());

@@ -266,6 +266,14 @@ Result<std::vector<LayerClips>> ParseLayerClipsVersion1(const Json& json, int64_
 Status CheckClips(const LayerClips& clips, const LayerShape& shape, const std::string& where) {
   Status status = CheckNames(clips.activation, shape.Sites(), "activation_clip", where);
   if (status.ok()) status = CheckNames(clips.weight, shape.linears, "weight_clip", where);
+  for (const auto& [name, clip] : clips.activation) {
+    if (!status.ok() || name.expert == kNoExpert) continue;
+    const float first = clips.activation.at({name.role, 0});
+    if (clip == first) continue;
+    status =
+        MakeError("{}: activation_clip: {} has {} and {} {}, expected one ratio for all experts",
+                  where, ToString(SiteName(name.role, 0)), first, ToString(name), clip);
+  }
   if (!status.ok() || clips.kv_heads.empty()) return status;
   const auto heads = static_cast<int64_t>(clips.kv_heads.size() / 2);
   if (heads == shape.kv_heads) return {};

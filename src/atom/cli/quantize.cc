@@ -86,7 +86,7 @@ void PrintSites(const pipeline::QuantizeReport& report) {
   int64_t rounded = 0;
   for (size_t i = 0; i < report.layers.size(); ++i) {
     for (const auto& [name, site] : report.layers[i].sites) {
-      pipeline::SiteReport& most = sites[name];
+      pipeline::SiteReport& most = sites[name.role];  // experts' sites together
       most.error = std::max(most.error, site.error);
       pipeline::SiteStatistics& largest = most.statistics;
       largest.largest_outlier = std::max(largest.largest_outlier, site.statistics.largest_outlier);
@@ -113,12 +113,31 @@ void PrintSites(const pipeline::QuantizeReport& report) {
     fmt::print("rounding beat GPTQ, and was kept, in {} of {} linears\n", rounded, linears);
 }
 
+/// Experts that too few calibration tokens chose.
+void PrintSharedHessians(const pipeline::QuantizeReport& report) {
+  std::string experts;
+  int64_t count = 0;
+  for (size_t i = 0; i < report.layers.size(); ++i) {
+    const std::vector<int32_t>& shared = report.layers[i].shared_hessian;
+    if (shared.empty()) continue;
+    count += std::ssize(shared);
+    experts +=
+        fmt::format("{}layer {}: {}", experts.empty() ? "" : "; ", i, fmt::join(shared, ", "));
+  }
+  if (count == 0) return;
+  fmt::print(
+      "{} experts were chosen by fewer calibration tokens than they have inputs, and took the "
+      "Hessian of all experts of their layer: {}\n",
+      count, experts);
+}
+
 void PrintReport(const pipeline::QuantizeReport& report) {
   fmt::print("\nlayer   output error\n");
   for (size_t i = 0; i < report.layers.size(); ++i) {
     fmt::print("{:5}   {:10.4f} %\n", i, 100.0 * report.layers[i].error);
   }
   PrintSites(report);
+  PrintSharedHessians(report);
   fmt::print("\nbits per weight: {:.3f} in the linears, {:.3f} in the whole model\n",
              report.bits_per_weight_linears, report.bits_per_weight_model);
   PrintUnrotated(report);

@@ -4,6 +4,7 @@
 #include <array>
 #include <limits>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "atom/core/check.h"
@@ -21,24 +22,39 @@ constexpr std::array kGrid = {1.0f, 0.95f, 0.9f, 0.85f, 0.8f, 0.75f,
                               0.7f, 0.65f, 0.6f, 0.55f, 0.5f};
 constexpr int64_t kSearchSamples = 2;  // windows of the stream that a search looks at
 constexpr int64_t kSearchRows = 512;   // tokens of each site that a search keeps
+constexpr int32_t kSearchExperts = 8;  // whose gate and up a search looks at
 
-/// Keeps the first unquantized input rows of every site.
+/// Keeps the first unquantized input rows of every site; experts' sites share theirs.
 class FirstRows : public model::SiteObserver {
  public:
   explicit FirstRows(const kernels::Backend& backend) : backend_(backend) {}
   void OnSite(const SiteName& site, const kernels::PackedActivation& input) override {
+    Keep(site, input);
+  }
+  void OnExperts(artifact::SiteRole site, const kernels::PackedActivation& input,
+                 const kernels::ExpertRouting& routing) override {
+    const int64_t taken = Keep(site, input);
+    const std::vector<int32_t> experts = backend_.Unpack(routing).experts;
+    experts_.insert(experts_.end(), experts.begin(), experts.begin() + taken);
+  }
+  std::span<const float> Of(const SiteName& site) const { return rows_.at(site.role); }
+  /// Of each row of the experts' sites.
+  std::span<const int32_t> experts() const { return experts_; }
+
+ private:
+  int64_t Keep(const SiteName& site, const kernels::PackedActivation& input) {
     std::vector<float>& rows = rows_[site];
     const int64_t missing = kSearchRows - static_cast<int64_t>(rows.size()) / input.k();
     const int64_t take = std::min(missing, input.rows());
-    if (take <= 0) return;
+    if (take <= 0) return 0;
     const kernels::UnpackedActivation x = backend_.Unpack(input);
     rows.insert(rows.end(), x.dense.begin(), x.dense.begin() + take * input.k());
+    return take;
   }
-  std::span<const float> Of(const SiteName& site) const { return rows_.at(site); }
 
- private:
   const kernels::Backend& backend_;
   std::map<SiteName, std::vector<float>> rows_;
+  std::vector<int32_t> experts_;
 };
 
 std::vector<float> Transposed(std::span<const float> w, int64_t n, int64_t k) {
@@ -65,17 +81,51 @@ double OutputErrorOf(std::span<const float> difference, std::span<const float> t
   return SquaredSum(out);
 }
 
-float SearchSite(const LayerContext& context, const artifact::HostLayer& layer,
-                 const SiteName& site, std::span<const float> x) {
-  std::vector<std::vector<float>> weights;  // transposed, one a linear behind the site
-  std::vector<int64_t> outputs;
-  int64_t k = 0;
+/// A linear behind a site, and the rows that it reads: all, or those of its expert.
+struct SearchReader {
+  std::vector<float> transposed;
+  int64_t n = 0;
+  std::optional<std::vector<int64_t>> rows = {};
+};
+
+std::vector<SearchReader> ReadersOf(const artifact::HostLayer& layer, artifact::SiteRole role,
+                                    std::span<const int32_t> experts) {
+  std::vector<SearchReader> readers;
   for (const artifact::HostLinear& linear : layer.linears) {
-    if (artifact::InputSite(linear.name) != site) continue;
-    k = linear.k();
-    outputs.push_back(linear.n());
-    weights.push_back(Transposed(linear.ToFloats(), linear.n(), k));
+    const SiteName input = artifact::InputSite(linear.name);
+    if (input.role != role) continue;
+    SearchReader reader{.transposed = {}, .n = linear.n()};
+    if (input.expert != artifact::kNoExpert) {
+      reader.rows.emplace();
+      for (size_t row = 0; row < experts.size(); ++row) {
+        if (experts[row] == input.expert) reader.rows->push_back(static_cast<int64_t>(row));
+      }
+      if (reader.rows->empty()) continue;
+    } else if (linear.name.expert >= kSearchExperts) {
+      continue;
+    }
+    reader.transposed = Transposed(linear.ToFloats(), linear.n(), linear.k());
+    readers.push_back(std::move(reader));
   }
+  return readers;
+}
+
+double ErrorOfReader(const SearchReader& reader, std::span<const float> difference, int64_t k,
+                     quant::DenseAlgebra& algebra) {
+  const int64_t all = std::ssize(difference) / k;
+  if (!reader.rows) return OutputErrorOf(difference, reader.transposed, all, reader.n, k, algebra);
+  std::vector<float> gathered;
+  for (const int64_t row : *reader.rows) {
+    const auto from = difference.subspan(static_cast<size_t>(row * k), static_cast<size_t>(k));
+    gathered.insert(gathered.end(), from.begin(), from.end());
+  }
+  return OutputErrorOf(gathered, reader.transposed, std::ssize(*reader.rows), reader.n, k, algebra);
+}
+
+float SearchSite(const LayerContext& context, const artifact::HostLayer& layer,
+                 const SiteName& site, std::span<const float> x, std::span<const int32_t> experts) {
+  const std::vector<SearchReader> readers = ReadersOf(layer, site.role, experts);
+  const int64_t k = std::ssize(readers.front().transposed) / readers.front().n;
   const int64_t rows = static_cast<int64_t>(x.size()) / k;
   quant::ActivationFormat format = quant::ActivationFormatFor(context.recipe, k, true);
   float best = 1.0f;
@@ -90,8 +140,8 @@ float SearchSite(const LayerContext& context, const artifact::HostLayer& layer,
     }
     for (size_t i = 0; i < x.size(); ++i) difference[i] = x[i] - difference[i];
     double error = 0.0;
-    for (size_t i = 0; i < weights.size(); ++i) {
-      error += OutputErrorOf(difference, weights[i], rows, outputs[i], k, context.algebra);
+    for (const SearchReader& reader : readers) {
+      error += ErrorOfReader(reader, difference, k, context.algebra);
     }
     if (error < least) {
       least = error;
@@ -114,8 +164,12 @@ void SearchActivationClips(const LayerContext& context, const artifact::HostLaye
   const int64_t samples = std::min(kSearchSamples, context.stream.samples());
   context.stream.RunLayer(device, samples, CalibrationStream::Keep::kInput, &rows, nullptr,
                           nullptr);
+  std::map<artifact::SiteRole, float> found;  // experts' sites have one ratio
   for (auto& [site, clip] : clips.activation) {
-    clip = SearchSite(context, layer, site, rows.Of(site));
+    if (!found.contains(site.role)) {
+      found[site.role] = SearchSite(context, layer, site, rows.Of(site), rows.experts());
+    }
+    clip = found[site.role];
   }
 }
 

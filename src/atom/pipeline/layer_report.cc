@@ -34,6 +34,10 @@ nlohmann::json LayerToJson(const LayerReport& report) {
   json["kv_clip"] = report.clips.kv;
   if (!report.clips.kv_heads.empty()) json["kv_head_clips"] = report.clips.kv_heads;
   for (const auto& [site, width] : report.hadamard) json["hadamard"][ToString(site)] = width;
+  if (!report.expert_tokens.empty()) {
+    json["expert_tokens"] = report.expert_tokens;
+    json["experts_of_shared_hessian"] = report.shared_hessian;
+  }
   return json;
 }
 
@@ -83,6 +87,7 @@ std::vector<std::string> TensorsBesideLinears(const model::ModelSpec& spec) {
       names.push_back(artifact::NormTensorName(i, norm.role, "weight"));
       if (norm.bias) names.push_back(artifact::NormTensorName(i, norm.role, "bias"));
     }
+    if (shape.router.experts > 0) names.push_back(artifact::RouterName(i));
     for (const artifact::LinearShape& linear : shape.linears) {
       if (linear.bias) names.push_back(artifact::LinearTensorName(i, linear.name, "bias"));
     }
@@ -145,6 +150,10 @@ Result<LayerReport> ParseLayerReport(const std::string& text) {
         report.hadamard[artifact::SiteNameFrom(key).value()] = width.get<int64_t>();
       }
     }
+    if (json.contains("expert_tokens")) {
+      report.expert_tokens = json.at("expert_tokens").get<std::vector<int64_t>>();
+      report.shared_hessian = json.at("experts_of_shared_hessian").get<std::vector<int32_t>>();
+    }
   } catch (const std::exception& failure) {
     return MakeError("saved layer report: {}", failure.what());
   }
@@ -166,6 +175,8 @@ LayerReport ReportOf(const quant::Recipe& recipe, const artifact::LayerShape& sh
   LayerReport report;
   report.damping = result.damping;
   report.clips = result.clips;
+  report.expert_tokens = result.expert_tokens;
+  report.shared_hessian = result.shared_hessian;
   report.hadamard = HadamardWidths(recipe, shape);
   report.bits_per_weight = LayerBitsPerWeight(recipe, result.host);
   std::map<artifact::SiteName, quant::OutputError> of_site;

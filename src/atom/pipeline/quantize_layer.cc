@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "atom/pipeline/clip_search.h"
+#include "atom/pipeline/expert_layer.h"
 #include "atom/pipeline/kv_calibration.h"
 #include "atom/pipeline/sequential_layer.h"
 #include "atom/pipeline/site_observers.h"
@@ -118,6 +119,7 @@ HostLayer PermuteLayer(const HostLayer& source, const LayerPermutations& permuta
                        ThreadPool& pool) {
   HostLayer layer;
   layer.norms = source.norms;
+  if (source.router) layer.router = source.router->Copy();
   for (const artifact::HostLinear& linear : source.linears) {
     layer.linears.push_back(PermuteLinear(linear, permutations, pool));
   }
@@ -156,7 +158,7 @@ std::vector<artifact::HostLinear> DenseLinears(const HostLayer& layer, artifact:
                                                ThreadPool& pool) {
   std::vector<artifact::HostLinear> linears;
   for (const artifact::HostLinear& linear : layer.linears) {
-    if (artifact::InputSite(linear.name) != artifact::SiteName(site)) continue;
+    if (artifact::InputSite(linear.name).role != site) continue;
     linears.push_back(PermuteLinear(linear, {}, pool));
   }
   return linears;
@@ -208,18 +210,22 @@ namespace {
 /// All linears at once, on Hessians of the layer's inputs with its own weights still whole.
 Status QuantizeAtOnce(const LayerContext& context, LayerResult& result, Progress* progress) {
   std::optional<HessianObserver> hessians;
+  std::optional<model::DeviceLayer> device;
   if (NeedsHessian(context.recipe)) {
     hessians.emplace(context.transformer.backend(), context.algebra, context.recipe, context.shape,
                      context.stream.samples());
-    const model::DeviceLayer device(context.transformer.backend(), context.spec, result.host);
-    context.stream.RunLayer(device, context.stream.samples(), CalibrationStream::Keep::kInput,
+    device.emplace(context.transformer.backend(), context.spec, result.host);
+    context.stream.RunLayer(*device, context.stream.samples(), CalibrationStream::Keep::kInput,
                             &*hessians, nullptr, progress);
     hessians->Finish();
     for (const artifact::SiteShape& site : context.shape.Sites()) {
+      if (site.name.expert != artifact::kNoExpert) continue;
       result.sites[site.name] = hessians->Of(site.name).statistics();
     }
   }
   for (artifact::HostLinear& linear : result.host.linears) {
+    const bool of_expert = artifact::InputSite(linear.name).expert != artifact::kNoExpert;
+    if (hessians && of_expert) continue;
     const LinearCalibration calibration{
         .hessian = hessians ? hessians->Of(artifact::InputSite(linear.name)).hessian()
                             : std::span<const float>()};
@@ -227,7 +233,9 @@ Status QuantizeAtOnce(const LayerContext& context, LayerResult& result, Progress
     const Status status = QuantizeLinear(context, calibration, values, linear, result);
     if (!status.ok()) return status;
   }
-  return {};
+  if (!hessians || !context.spec.ffn.moe) return {};
+  hessians.reset();
+  return QuantizeExperts(context, *device, model::LayerPart::kBoth, result);
 }
 
 }  // namespace

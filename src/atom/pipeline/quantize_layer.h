@@ -39,6 +39,10 @@ struct LayerResult {
   std::map<artifact::LinearName, quant::GptqComparison> gptq;
   std::map<artifact::SiteName, SiteStatistics> sites;
   double damping = 0.0;  ///< the largest that GPTQ needed
+  /// Of a mixture whose Hessians were summed up (expert_layer.h): calibration tokens that chose
+  /// each expert, and the experts that took the Hessian of all for want of their own.
+  std::vector<int64_t> expert_tokens;
+  std::vector<int32_t> shared_hessian;
 };
 
 /// With recipe.weight.sequential the streams then hold the input of the layer's FFN in place of the

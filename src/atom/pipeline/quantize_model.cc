@@ -6,6 +6,7 @@
 #include "atom/io/json.h"
 #include "atom/model/overflow.h"
 #include "atom/model/weights.h"
+#include "atom/pipeline/expert_layer.h"
 #include "atom/pipeline/kv_calibration.h"
 #include "atom/pipeline/layer_report.h"
 #include "atom/pipeline/quantize_layer.h"
@@ -267,6 +268,7 @@ Status CheckFits(const model::ModelSpec& spec, const quant::Recipe& recipe,
     const Status fits = quant::CheckHeadDim(recipe.kv, spec.layer(i).attention.head_dim);
     if (!fits.ok()) return MakeError("layer {}: {}", i, fits.error().message);
   }
+  if (Status s = model::CheckRuns(spec, backend); !s.ok()) return s;
   return model::CheckRuns(recipe, backend);
 }
 
@@ -328,13 +330,19 @@ QuantizeMemory PlanMemory(const model::ModelFiles& files, const Calibration& cal
   for (int64_t i = 0; i < files.spec.num_layers(); ++i) {
     int64_t widest = 0;
     int64_t all = 0;
-    for (const artifact::SiteShape& site : model::ShapeOfLayer(files.spec, i).Sites()) {
+    int64_t experts = 0;  // of those whose Hessians are summed up at once, and of all together
+    const artifact::LayerShape shape = model::ShapeOfLayer(files.spec, i);
+    for (const artifact::SiteShape& site : shape.Sites()) {
       const int64_t bytes = site.width * site.width * static_cast<int64_t>(sizeof(float));
+      if (site.name.expert != artifact::kNoExpert) {
+        experts = bytes * (ExpertsOfPass(site.width, shape.router.experts) + 2);
+        continue;
+      }
       widest = std::max(widest, bytes);
       all += bytes;
     }
     // A factor, or a cross matrix, beside one site's Hessian or those of all.
-    memory.hessians = std::max(memory.hessians, widest + (sequential ? widest : all));
+    memory.hessians = std::max({memory.hessians, widest + (sequential ? widest : all), experts});
   }
   return memory;
 }

@@ -61,7 +61,9 @@ struct LayerReport {
   /// Width of each site's rotated blocks, where the recipe has a Hadamard transform; 0: groups are
   /// no power of two, and the site is not rotated.
   std::map<artifact::SiteName, int64_t> hadamard = {};
-  double bits_per_weight = 0.0;  ///< codes and scales of the layer's linears
+  double bits_per_weight = 0.0;              ///< codes and scales of the layer's linears
+  std::vector<int64_t> expert_tokens = {};   ///< as in LayerResult
+  std::vector<int32_t> shared_hessian = {};  ///< the same
 };
 
 struct QuantizeReport {

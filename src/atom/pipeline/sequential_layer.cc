@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "atom/core/check.h"
+#include "atom/pipeline/expert_layer.h"
 #include "atom/pipeline/site_observers.h"
 #include "atom/quant/input_correction.h"
 
@@ -37,6 +38,7 @@ class SequentialLayer {
 
   Status Run() {
     for (const SiteStep& step : kOrder) {
+      if (step.site == SiteRole::kDown && context_.spec.ffn.moe) return RunExperts(step);
       SiteHessian hessian = SumUp(step);
       result_.sites[step.site] = hessian.statistics();
       if (Status status = QuantizeSite(step.site, hessian); !status.ok()) return status;
@@ -51,6 +53,16 @@ class SequentialLayer {
   }
 
  private:
+  /// The last step of a mixture. Its input has no correction: a token may choose other experts in
+  /// the unquantized model.
+  Status RunExperts(const SiteStep& step) {
+    if (context_.unquantized != nullptr) {
+      context_.unquantized->RunLayer(Exact(), context_.stream.samples(), Keep::kOutput, nullptr,
+                                     nullptr, nullptr, step.part);
+    }
+    return QuantizeExperts(context_, Simulated(), step.part, result_);
+  }
+
   kernels::Backend& Backend() const { return context_.transformer.backend(); }
   /// The layer as far as it is quantized, fake-quantized.
   const model::DeviceLayer& Simulated() {

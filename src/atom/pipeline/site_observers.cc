@@ -9,7 +9,7 @@ StatisticObserver::StatisticObserver(kernels::Backend& backend, quant::Metric me
     : backend_(backend), metric_(metric) {
   for (const artifact::SiteShape& site : shape.Sites()) {
     const auto bytes = static_cast<size_t>(site.width) * sizeof(double);
-    sums_.emplace(site.name, Sums{.of_channels = backend.Allocate(bytes)});
+    sums_.try_emplace(site.name.role, Sums{.of_channels = backend.Allocate(bytes)});
   }
 }
 
@@ -22,7 +22,7 @@ void StatisticObserver::OnSite(const artifact::SiteName& site,
 }
 
 std::vector<float> StatisticObserver::Finish(const artifact::SiteName& site) const {
-  const Sums& sums = sums_.at(site);
+  const Sums& sums = sums_.at(site.role);
   std::vector<double> values(sums.of_channels.bytes() / sizeof(double));
   backend_.Download(sums.of_channels.data(), std::as_writable_bytes(std::span(values)));
   return quant::FinishStatistic(metric_, values, sums.samples);
@@ -48,6 +48,7 @@ HessianObserver::HessianObserver(kernels::Backend& backend, quant::DenseAlgebra&
     : copy_(backend) {
   const quant::WeightFormat format = quant::WeightFormatFor(recipe);
   for (const artifact::SiteShape& site : shape.Sites()) {
+    if (site.name.expert != artifact::kNoExpert) continue;
     sites_.emplace(site.name, SiteHessian(algebra, {.k = site.width,
                                                     .outliers = format.OutlierColumns(site.width),
                                                     .samples = samples,

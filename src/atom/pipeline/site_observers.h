@@ -14,12 +14,16 @@
 
 namespace atom::pipeline {
 
-/// The statistic of each site's channels; a step is one sample.
+/// The statistic of each site's channels; a step is one sample. Experts' sites share one.
 class StatisticObserver : public model::SiteObserver {
  public:
   StatisticObserver(kernels::Backend& backend, quant::Metric metric,
                     const artifact::LayerShape& shape);
   void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) override;
+  void OnExperts(artifact::SiteRole site, const kernels::PackedActivation& input,
+                 const kernels::ExpertRouting&) override {
+    OnSite(site, input);
+  }
   std::vector<float> Finish(const artifact::SiteName& site) const;
 
  private:
@@ -44,13 +48,17 @@ class ActivationCopy {
   kernels::DeviceBuffer values_;
 };
 
-/// One SiteHessian a site. Inputs must be dense.
+/// One SiteHessian a site, but for those of experts (expert_layer.h). Inputs must be dense.
 class HessianObserver : public model::SiteObserver {
  public:
   /// `recipe` has the token cap and the outlier columns.
   HessianObserver(kernels::Backend& backend, quant::DenseAlgebra& algebra,
                   const quant::Recipe& recipe, const artifact::LayerShape& shape, int64_t samples);
   void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) override;
+  void OnExperts(artifact::SiteRole site, const kernels::PackedActivation&,
+                 const kernels::ExpertRouting&) override {
+    last_shown_ = site;
+  }
   bool done() const override { return last_shown_ == artifact::SiteRole::kDown; }
   /// Once all samples were shown.
   void Finish() {

@@ -1,0 +1,124 @@
+#include "atom/pipeline/expert_layer.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+#include "atom/pipeline/site_observers.h"
+
+namespace atom::pipeline {
+namespace {
+
+using artifact::LinearRole;
+using artifact::SiteRole;
+
+/// Sums up the Hessians of experts [first, end), and of all experts together where asked for.
+class ExpertObserver : public model::SiteObserver {
+ public:
+  ExpertObserver(const LayerContext& context, int64_t width, int64_t first, int64_t end, bool all)
+      : backend_(context.transformer.backend()), copy_(backend_), first_(first) {
+    const SiteHessian::Options options = {
+        .k = width,
+        .outliers = quant::WeightFormatFor(context.recipe).OutlierColumns(width),
+        .samples = context.stream.samples(),
+        .token_cap = context.recipe.weight.token_cap};
+    for (int64_t e = first; e < end; ++e) hessians_.emplace_back(context.algebra, options);
+    tokens_.resize(hessians_.size());
+    if (all) all_.emplace(context.algebra, options);
+  }
+
+  void OnSite(const artifact::SiteName& site, const kernels::PackedActivation&) override {
+    last_shown_ = site;
+  }
+  void OnExperts(SiteRole site, const kernels::PackedActivation& input,
+                 const kernels::ExpertRouting& routing) override {
+    last_shown_ = site;
+    const std::span<float> x = copy_.Take(input);  // [pairs][width], on the device
+    const auto width = static_cast<size_t>(input.k());
+    std::vector<float> values(x.size());
+    backend_.Download(x.data(), std::as_writable_bytes(std::span(values)));
+    const std::vector<int32_t> experts = backend_.Unpack(routing).experts;
+    std::vector<size_t> order(experts.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::ranges::stable_sort(order, {}, [&](size_t pair) { return experts[pair]; });
+    std::vector<float> grouped(values.size());
+    for (size_t place = 0; place < order.size(); ++place) {
+      std::copy_n(values.begin() + static_cast<int64_t>(order[place] * width), width,
+                  grouped.begin() + static_cast<int64_t>(place * width));
+    }
+    if (all_) all_->AddSample(x, {}, std::ssize(experts));  // which may overwrite them
+    backend_.Upload(std::as_bytes(std::span(grouped)), x.data());
+    for (size_t i = 0; i < hessians_.size(); ++i) {
+      const auto number = static_cast<int32_t>(first_ + static_cast<int64_t>(i));
+      const auto rows =
+          std::ranges::equal_range(order, number, {}, [&](size_t pair) { return experts[pair]; });
+      if (rows.empty()) continue;
+      const auto begin = static_cast<size_t>(rows.begin() - order.begin());
+      hessians_[i].AddSample(x.subspan(begin * width, rows.size() * width), {}, std::ssize(rows));
+      tokens_[i] += std::ssize(rows);
+    }
+  }
+  bool done() const override { return last_shown_ == SiteRole::kDown; }
+
+  void Finish() {
+    for (SiteHessian& hessian : hessians_) hessian.Finish();
+    if (all_) all_->Finish();
+  }
+  const SiteHessian& Of(int64_t expert) const {
+    return hessians_.at(static_cast<size_t>(expert - first_));
+  }
+  int64_t TokensOf(int64_t expert) const {
+    return tokens_.at(static_cast<size_t>(expert - first_));
+  }
+  std::optional<SiteHessian>& all() { return all_; }
+
+ private:
+  kernels::Backend& backend_;
+  ActivationCopy copy_;
+  int64_t first_;
+  std::vector<SiteHessian> hessians_;
+  std::vector<int64_t> tokens_;
+  std::optional<SiteHessian> all_;
+  artifact::SiteName last_shown_;
+};
+
+}  // namespace
+
+int64_t ExpertsOfPass(int64_t width, int64_t experts) {
+  const int64_t bytes = width * width * static_cast<int64_t>(sizeof(float));
+  return std::clamp<int64_t>(kExpertBytes / bytes, 1, experts);
+}
+
+Status QuantizeExperts(const LayerContext& context, const model::DeviceLayer& device,
+                       model::LayerPart part, LayerResult& result) {
+  const int64_t experts = context.shape.router.experts;
+  const int64_t width = context.shape[{LinearRole::kDown, 0}].k;
+  const int64_t of_pass = ExpertsOfPass(width, experts);
+  std::optional<SiteHessian> all;
+  for (int64_t first = 0; first < experts; first += of_pass) {
+    const int64_t end = std::min(experts, first + of_pass);
+    ExpertObserver observer(context, width, first, end, /*all=*/first == 0);
+    context.stream.RunLayer(device, context.stream.samples(), CalibrationStream::Keep::kInput,
+                            &observer, nullptr, nullptr, part);
+    observer.Finish();
+    if (first == 0) all.emplace(*std::move(observer.all()));
+    for (int64_t e = first; e < end; ++e) {
+      const auto expert = static_cast<int32_t>(e);
+      const bool alone = observer.TokensOf(e) >= LeastExpertTokens(width);
+      const SiteHessian& hessian = alone ? observer.Of(e) : *all;
+      result.expert_tokens.push_back(observer.TokensOf(e));
+      if (!alone) result.shared_hessian.push_back(expert);
+      SiteStatistics statistics = hessian.statistics();
+      statistics.first_token = 0.0;  // of a window's first token: it need not be among them
+      result.sites[{SiteRole::kDown, expert}] = statistics;
+      artifact::HostLinear& linear = result.host[artifact::LinearName(LinearRole::kDown, expert)];
+      const std::vector<float> values = linear.ToFloats();
+      const Status status =
+          QuantizeLinear(context, {.hessian = hessian.hessian()}, values, linear, result);
+      if (!status.ok()) return status;
+    }
+  }
+  return {};
+}
+
+}  // namespace atom::pipeline

@@ -1,0 +1,146 @@
+// Mixtures of experts through the whole offline flow: quantized, written, read and run, the same
+// bits on both backends, packed and fake-quantized; and what becomes of experts that few tokens
+// choose.
+#include <cmath>
+
+#include "atom/pipeline/expert_layer.h"
+
+#include "tests/pipeline/quantize_fixture.h"
+
+namespace atom::pipeline {
+namespace {
+
+using artifact::LinearName;
+using artifact::LinearRole;
+using artifact::SiteName;
+using artifact::SiteRole;
+
+class MixtureModelTest : public QuantizeModelTest {
+ protected:
+  void SetUp() override {
+    Open({.hidden = 128, .inner = 64, .heads = 2, .kv_heads = 1, .experts = 5}, "model");
+  }
+
+  /// Of integers in groups of 16 with 8 outliers.
+  static quant::Recipe Small(const char* preset) {
+    quant::Recipe recipe = Preset(preset);
+    recipe.name = "small";
+    recipe.outliers = 8;
+    recipe.weight.group = 8;
+    recipe.weight.channel_group = 1;
+    if (recipe.activation.group > 0) recipe.activation.group = 8;
+    return recipe;
+  }
+
+  artifact::HostLayer Layer(const std::string& name, int64_t layer) {
+    opened_.emplace(model::ModelFiles::Open(folder_ / name).value());
+    return opened_->ReadLayer(layer).value();
+  }
+  std::optional<model::ModelFiles> opened_;
+};
+
+TEST_F(MixtureModelTest, PackedAndFakeQuantizedAreTheSameOnBothBackends) {
+  const double fp = Perplexity(folder_ / "model", false);
+  EXPECT_NEAR(fp / Perplexity(folder_ / "model", false, "reference"), 1.0, 1e-6);
+  for (const char* preset : {"atom-w4a4", "w4a8"}) {
+    SCOPED_TRACE(preset);
+    const std::string name = std::string("quantized-") + preset;
+    Quantize(name, Small(preset), /*simulated=*/false, 2);
+    const double packed = Perplexity(folder_ / name, false, "reference");
+    EXPECT_NEAR(packed / Perplexity(folder_ / name, false), 1.0, 1e-6);
+    EXPECT_NEAR(packed / Perplexity(folder_ / name, true), 1.0, 1e-3);
+    EXPECT_NEAR(packed / fp, 1.0, 0.3);
+  }
+}
+
+TEST_F(MixtureModelTest, ArtifactsHoldEveryExpertAndTheRouterAsItWas) {
+  const artifact::HostLayer source = files_->ReadLayer(1).value();
+  Quantize("quantized", Small("atom-w4a4"), /*simulated=*/false, 2);
+  const artifact::HostLayer layer = Layer("quantized", 1);
+  ASSERT_TRUE(layer.router.has_value());
+  EXPECT_EQ(layer.router->view.dtype, DType::kBF16);
+  EXPECT_EQ(ToFloats(layer.router->view), ToFloats(source.router->view));
+  EXPECT_FALSE(Layer("quantized", 0).router.has_value());
+  // One order of channels before all experts, and one before all of their `down`.
+  const artifact::HostLayer again = Layer("quantized", 1);
+  EXPECT_EQ(again.sites.size(), 3u + 5u);
+  const auto order = again[SiteName(SiteRole::kDown, 0)].permutation;
+  for (int32_t e = 1; e < 5; ++e) {
+    EXPECT_TRUE(again[LinearName(LinearRole::kGate, e)].packed());
+    EXPECT_TRUE(std::ranges::equal(again[SiteName(SiteRole::kDown, e)].permutation.source(),
+                                   order.source()));
+  }
+}
+
+TEST_F(MixtureModelTest, SequentialQuantizationGoesExpertByExpert) {
+  quant::Recipe recipe = Small("atom-w4a4");
+  recipe.weight.sequential = true;
+  recipe.weight.correction = 0.5;
+  Quantize("sequential", recipe, /*simulated=*/false, 2);
+  const double packed = Perplexity(folder_ / "sequential", false, "reference");
+  EXPECT_NEAR(packed / Perplexity(folder_ / "sequential", false), 1.0, 1e-6);
+  EXPECT_NEAR(packed / Perplexity(folder_ / "model", false), 1.0, 0.3);
+}
+
+TEST_F(MixtureModelTest, SearchedClipsAreTheSameForAllExperts) {
+  quant::Recipe recipe = Small("atom-w4a4");
+  recipe.activation.clip.search = true;
+  Quantize("searched", recipe, /*simulated=*/false, 2);
+  const artifact::HostLayer layer = Layer("searched", 1);
+  for (int32_t e = 1; e < 5; ++e) {
+    EXPECT_EQ(layer[SiteName(SiteRole::kDown, e)].format,
+              layer[SiteName(SiteRole::kDown, 0)].format);
+  }
+}
+
+// A router of which one row is far below the others: nobody chooses that expert.
+TEST_F(MixtureModelTest, ExpertsThatNobodyChoseTakeTheSharedHessian) {
+  Open({.hidden = 128, .inner = 64, .layers = 2, .heads = 2, .kv_heads = 1, .experts = 60}, "many");
+  Quantize("many-experts", Small("atom-w4a4"), /*simulated=*/false, 2);
+  const io::Json report =
+      io::ReadJsonFile(folder_ / "many-experts" / "quantize_report.json").value();
+  EXPECT_FALSE(report.at("layers")[0].contains("expert_tokens"));
+  const io::Json& layer = report.at("layers")[1];
+  const auto tokens = layer.at("expert_tokens").get<std::vector<int64_t>>();
+  const auto shared = layer.at("experts_of_shared_hessian").get<std::vector<int32_t>>();
+  ASSERT_EQ(tokens.size(), 60u);
+  int64_t sum = 0;
+  for (size_t e = 0; e < tokens.size(); ++e) {
+    sum += tokens[e];
+    const bool listed = std::ranges::find(shared, static_cast<int32_t>(e)) != shared.end();
+    EXPECT_EQ(listed, tokens[e] < LeastExpertTokens(64)) << e;
+  }
+  EXPECT_EQ(sum, 2 * 6 * kLength);
+  ASSERT_FALSE(shared.empty());
+  // Quantized like any other: no zeros, and about as near to what it was.
+  const artifact::HostLayer source = files_->ReadLayer(1).value();
+  const artifact::HostLayer quantized = Layer("many-experts", 1);
+  const LinearName name(LinearRole::kDown, shared.front());
+  const std::vector<float> w = source[name].ToFloats(), q = quantized[name].ToFloats();
+  const quant::Permutation& order =
+      quantized[SiteName(SiteRole::kDown, shared.front())].permutation;
+  double error = 0.0, norm = 0.0;
+  for (size_t row = 0; row < w.size() / 64; ++row) {
+    for (size_t k = 0; k < 64; ++k) {
+      const double want = w[row * 64 + static_cast<size_t>(order.source()[k])];
+      error += (q[row * 64 + k] - want) * (q[row * 64 + k] - want);
+      norm += want * want;
+    }
+  }
+  EXPECT_LT(error / norm, 0.05);
+}
+
+TEST_F(MixtureModelTest, AnotherCountOfExpertsThanTheConfigIsRefused) {
+  io::Json config = io::ReadJsonFile(folder_ / "model" / "config.json").value();
+  for (const int64_t experts : {4, 6}) {
+    config["num_experts"] = experts;
+    tests::WriteText(folder_ / "model" / "config.json", config.dump());
+    const model::ModelFiles files = model::ModelFiles::Open(folder_ / "model").value();
+    const auto layer = files.ReadLayer(1);
+    ASSERT_FALSE(layer.ok());
+    EXPECT_THAT(layer.error().message, testing::HasSubstr("model.layers.1.mlp."));
+  }
+}
+
+}  // namespace
+}  // namespace atom::pipeline
