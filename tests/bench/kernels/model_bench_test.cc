@@ -24,6 +24,10 @@ TEST(GeometryTest, KnownShapesHaveTheWeightsThatWerePublished) {
   EXPECT_EQ(weights("llama-3-8b"),
             32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * int64_t{4096} * 14336));
   EXPECT_EQ(FindGeometry("llama-3-8b").value().spec.vocab_size, 128256);
+  EXPECT_EQ(weights("mixtral-8x7b"),
+            32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 8 * 3 * int64_t{4096} * 14336));
+  EXPECT_EQ(weights("qwen3-30b-a3b"),
+            48 * (2 * 4096 * 2048 + 2 * 512 * 2048 + 128 * 3 * int64_t{2048} * 768));
 }
 
 TEST(GeometryTest, ReadsConfigFilesAndRefusesWhatIsNotThere) {
@@ -63,6 +67,28 @@ TEST(ModelCostTest, CountsBytesAndOperations) {
             2 * (cost.linear_bytes + cost.head_bytes) + 3 * (11 + 12) * cost.kv_bytes_per_position);
   const double weights = 2.0 * (2 * 2048 * 2048 + 2 * 2048 * 256 + 3.0 * 2048 * 5632);
   EXPECT_EQ(cost.PrefillOperations(3), 2 * weights * 3 + 2 * 4.0 * 32 * 64 * (1 + 2 + 3));
+}
+
+TEST(ModelCostTest, OfAMixtureCountsTheExpertsThatTokensChoose) {
+  const auto backend = kernels::MakeBackend("cpu", {.threads = 1}).value();
+  model::ModelSpec spec = FindGeometry("qwen3-30b-a3b").value().spec;
+  spec.layers.resize(2);
+  spec.vocab_size = 100;
+  for (model::LayerSpec& layer : spec.layers)
+    layer.ffn.moe = model::MoeSpec{.experts = 4, .top_k = 2};
+  const RandomModel made = MakeRandomModel(*backend, spec, quant::FindRecipe("w8a8").value(),
+                                           DType::kBF16, {.rows = 1, .positions = 16});
+  const ModelCost& cost = made.cost;
+  const int64_t expert = 2 * 768 * (2048 + 2) + 2048 * (768 + 2);
+  EXPECT_EQ(cost.expert_bytes, 2 * 4 * expert);
+  EXPECT_EQ(cost.linear_bytes, 2 * ((4096 + 2 * 512) * (2048 + 2) + 2048 * (4096 + 2)));
+  const double rest = static_cast<double>(cost.linear_bytes + cost.head_bytes);
+  const double kv = static_cast<double>(cost.kv_bytes_per_position);
+  EXPECT_EQ(cost.DecodeBytes(10, 1), rest + 2.0 * 2.0 * static_cast<double>(expert) + 11 * kv);
+  // Two tokens that choose halves of the experts: three quarters of them.
+  EXPECT_EQ(cost.DecodeBytes(10, 1, 2), rest + 2.0 * 3.0 * static_cast<double>(expert) + 22 * kv);
+  const double weights = 2.0 * (2 * 4096 * 2048 + 2 * 512 * 2048 + 2 * 3 * 2048 * 768);
+  EXPECT_EQ(cost.PrefillOperations(1), 2 * weights + 2 * 4.0 * 32 * 128);
 }
 
 class ModelBenchTest : public ::testing::Test {

@@ -23,24 +23,44 @@ struct Row {
   int64_t vocabulary;
   int64_t positions;
   double theta;
+  model::MoeSpec moe = {};  ///< of no experts: none
+  bool head_norms = false;
 };
 constexpr std::array kTable = {
     Row{"llama-7b", 4096, 11008, 32, 32, 32, 128, 32000, 4096, 1e4},
     Row{"tinyllama-1.1b", 2048, 5632, 22, 32, 4, 64, 32000, 2048, 1e4},
     Row{"llama-3-8b", 4096, 14336, 32, 32, 8, 128, 128256, 8192, 5e5},
+    Row{"mixtral-8x7b", 4096, 14336, 32, 32, 8, 128, 32000, 32768, 1e6, {.experts = 8, .top_k = 2}},
+    Row{"qwen3-30b-a3b",
+        2048,
+        768,
+        48,
+        32,
+        4,
+        128,
+        151936,
+        40960,
+        1e6,
+        {.experts = 128, .top_k = 8},
+        true},
 };
 
 model::ModelSpec SpecOf(const Row& row) {
-  return model::LlamaSpec({.hidden_size = row.hidden,
-                           .intermediate_size = row.intermediate,
-                           .num_layers = row.layers,
-                           .num_heads = row.heads,
-                           .num_kv_heads = row.kv_heads,
-                           .head_dim = row.head_dim,
-                           .vocab_size = row.vocabulary,
-                           .max_position_embeddings = row.positions,
-                           .rms_norm_eps = 1e-5,
-                           .rope = {.theta = row.theta}});
+  model::ModelSpec spec = model::LlamaSpec({.hidden_size = row.hidden,
+                                            .intermediate_size = row.intermediate,
+                                            .num_layers = row.layers,
+                                            .num_heads = row.heads,
+                                            .num_kv_heads = row.kv_heads,
+                                            .head_dim = row.head_dim,
+                                            .vocab_size = row.vocabulary,
+                                            .max_position_embeddings = row.positions,
+                                            .rms_norm_eps = 1e-5,
+                                            .rope = {.theta = row.theta}});
+  for (model::LayerSpec& layer : spec.layers) {
+    if (row.moe.experts > 0) layer.ffn.moe = row.moe;
+    if (row.head_norms) layer.attention.q_norm = layer.attention.k_norm = layer.input_norm;
+  }
+  return spec;
 }
 
 }  // namespace

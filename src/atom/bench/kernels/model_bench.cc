@@ -9,6 +9,7 @@
 #include "atom/bench/kernels/kv_filling.h"
 #include "atom/bench/kernels/random_model.h"
 #include "atom/core/rng.h"
+#include "atom/model/model_files.h"
 
 namespace atom::bench {
 namespace {
@@ -144,6 +145,10 @@ Result<Geometry> FindRunnableGeometry(const std::string& name, int64_t layers) {
     return MakeError("bench model: {} layers: {} has {}", layers, name,
                      geometry->spec.num_layers());
   }
+  for (const model::LayerSpec& layer : geometry->spec.layers) {
+    if (layer.ffn == geometry->spec.layer(0).ffn) continue;
+    return MakeError("bench model: {} has FFNs of several kinds, expected them alike", name);
+  }
   const int64_t inner = geometry->spec.layer(0).ffn.inner;
   if (geometry->spec.hidden_size % 2 != 0 || inner % 2 != 0) {
     return MakeError("bench model: {} is {} wide, {} inside: expected even numbers", name,
@@ -199,6 +204,8 @@ Status RunModel(BenchContext& bench, const ModelOptions& options,
   for (const std::string& name : options.geometries) {
     Result<Geometry> geometry = FindRunnableGeometry(name, options.layers);
     if (!geometry.ok()) return geometry.error();
+    const Status runs = model::CheckRuns(geometry->spec, bench.backend());
+    if (!runs.ok()) return runs;
     geometries.push_back(std::move(geometry).value());
   }
   for (const Geometry& geometry : geometries) {

@@ -1,5 +1,7 @@
 #include "atom/bench/kernels/random_model.h"
 
+#include <cmath>
+
 #include "atom/bench/kernels/attention_bench.h"
 #include "atom/bench/kernels/kv_filling.h"
 #include "atom/bench/kernels/random_weights.h"
@@ -11,6 +13,17 @@ namespace {
 
 bool Unquantized(const quant::Recipe& recipe) {
   return recipe.weight.bits == 16 && recipe.activation.bits == 16 && recipe.kv.bits == 16;
+}
+
+}  // namespace
+
+namespace {
+
+/// The same weight once more.
+std::variant<artifact::DenseMatrix, artifact::PackedMatrix> CopyOf(
+    const artifact::HostLinear& linear) {
+  if (!linear.packed()) return std::get<artifact::DenseMatrix>(linear.weight).Copy();
+  return quant::QuantizedMatrix(std::get<artifact::PackedMatrix>(linear.weight).owned);
 }
 
 }  // namespace
@@ -27,12 +40,17 @@ artifact::HostLayer RandomLayer(const model::ModelSpec& spec, const quant::Recip
   const quant::WeightFormat format = quant::WeightFormatFor(recipe);
   for (const artifact::LinearShape& of : shape.linears) {
     artifact::HostLinear& linear = layer[of.name];
-    if (recipe.weight.bits == 16) {
+    if (of.name.expert > 0) {  // experts are alike: each is packed for itself
+      linear.weight = CopyOf(layer[artifact::LinearName(of.name.role, 0)]);
+    } else if (recipe.weight.bits == 16) {
       linear.weight = RandomDense(rng, DType::kBF16, of.n, of.k);
     } else {
       linear.weight = RandomMatrix(rng, format, of.n, of.k, scales);
     }
     if (of.bias) linear.bias.assign(static_cast<size_t>(of.n), 0.0f);
+  }
+  if (shape.router.experts > 0) {
+    layer.router = RandomDense(rng, DType::kBF16, shape.router.experts, shape.router.width);
   }
   for (const artifact::SiteShape& site : shape.Sites()) {
     layer[site.name].format = quant::ActivationFormatFor(recipe, site.width, /*simulated=*/false);
@@ -44,14 +62,25 @@ artifact::HostLayer RandomLayer(const model::ModelSpec& spec, const quant::Recip
 }
 
 double ModelCost::PrefillOperations(int64_t tokens) const {
-  return 2.0 * static_cast<double>(linear_weights) * static_cast<double>(tokens) +
+  double weights = static_cast<double>(linear_weights);
+  if (router.experts > 0) {
+    weights += static_cast<double>(expert_weights * router.top_k / router.experts);
+  }
+  return 2.0 * weights * static_cast<double>(tokens) +
          static_cast<double>(layers) * AttentionOperations(shape, 0, tokens);
 }
 
 double ModelCost::DecodeBytes(int64_t depth, int64_t tokens, int64_t sequences) const {
   // The token at position p reads p + 1 positions.
   const int64_t positions = tokens * depth + tokens * (tokens + 1) / 2;
-  return static_cast<double>(linear_bytes + head_bytes) * static_cast<double>(tokens) +
+  double bytes = static_cast<double>(linear_bytes + head_bytes);
+  if (router.experts > 0) {
+    const double idle =
+        1.0 - static_cast<double>(router.top_k) / static_cast<double>(router.experts);
+    const double chosen = 1.0 - std::pow(idle, static_cast<double>(sequences));
+    bytes += static_cast<double>(expert_bytes) * chosen;
+  }
+  return bytes * static_cast<double>(tokens) +
          static_cast<double>(kv_bytes_per_position) * static_cast<double>(positions * sequences);
 }
 
@@ -76,12 +105,16 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
     progress.Advance();
   }
   made.kv = backend.Runnable(layer.kv);
+  ModelCost& cost = made.cost;
   for (const artifact::HostLinear& linear : layer.linears) {
-    made.cost.linear_bytes += spec.num_layers() * WeightBytes(linear);
+    const bool of_expert = linear.name.expert != artifact::kNoExpert;
+    (of_expert ? cost.expert_bytes : cost.linear_bytes) += spec.num_layers() * WeightBytes(linear);
+    (of_expert ? cost.expert_weights : cost.linear_weights) +=
+        spec.num_layers() * linear.n() * linear.k();
   }
+  if (spec.layer(0).ffn.moe) cost.router = spec.layer(0).ffn.moe->Router();
   made.cost.shape = spec.layer(0).attention.Shape();
   made.cost.layers = spec.num_layers();
-  made.cost.linear_weights = model::LinearWeightCount(spec);
   const kernels::KvShape kv{made.kv, made.cost.shape.kv_heads, made.cost.shape.head_dim};
   made.cost.kv_bytes_per_position = spec.num_layers() * KvBytesPerPosition(kv);
   return made;

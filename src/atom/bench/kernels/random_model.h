@@ -23,12 +23,17 @@ struct ModelCost {
   int64_t head_bytes = 0;             ///< of lm_head
   int64_t kv_bytes_per_position = 0;  ///< of all layers
   int64_t linear_weights = 0;         ///< in all layers
+  // Of mixtures of experts, which are not in those above; a token uses top_k of them.
+  kernels::RouterShape router = {};
+  int64_t expert_bytes = 0;
+  int64_t expert_weights = 0;
   int64_t layers = 0;
   kernels::AttentionShape shape = {};
 
   /// Of the linears and attention for the first `tokens` positions; lm_head is for one row only.
   double PrefillOperations(int64_t tokens) const;
-  /// Read to decode `tokens` tokens behind `depth` positions, of each of so many sequences at once.
+  /// Read to decode `tokens` tokens behind `depth` positions, of each of so many sequences at once;
+  /// of experts, as many as so many tokens choose on average where all are equally likely.
   double DecodeBytes(int64_t depth, int64_t tokens, int64_t sequences = 1) const;
 };
 
