@@ -147,13 +147,15 @@ struct Case {
   bool quantized;
   int threads;
   int64_t exact_window = 0;
+  bool mixture = false;
 };
 
 class StepAllocationTest : public testing::TestWithParam<Case> {};
 
 TEST_P(StepAllocationTest, TwoHundredStepsAllocateNothing) {
   const tests::TemporaryFolder folder;
-  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact", GetParam().exact_window);
+  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact", GetParam().exact_window,
+                                 {.experts = GetParam().mixture ? 5 : 0});
   const model::ModelFiles files =
       model::ModelFiles::Open(folder / (GetParam().quantized ? "artifact" : "model")).value();
   const auto backend = kernels::MakeBackend("cpu", {.threads = GetParam().threads}).value();
@@ -185,10 +187,12 @@ TEST_P(StepAllocationTest, TwoHundredStepsAllocateNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Cpu, StepAllocationTest,
                          testing::Values(Case{false, 1}, Case{false, 3}, Case{true, 1},
-                                         Case{true, 3}, Case{true, 1, 16}, Case{true, 3, 16}),
+                                         Case{true, 3}, Case{true, 1, 16}, Case{true, 3, 16},
+                                         Case{false, 3, 0, true}, Case{true, 3, 0, true}),
                          [](const auto& which) {
-                           return fmt::format("{}{}{}Threads",
+                           return fmt::format("{}{}{}{}Threads",
                                               which.param.quantized ? "Quantized" : "Plain",
+                                              which.param.mixture ? "Mixture" : "",
                                               which.param.exact_window > 0 ? "ExactWindow" : "",
                                               which.param.threads);
                          });
