@@ -7,14 +7,14 @@
 namespace atom::kernels::cuda {
 namespace {
 
-GemmDesc Describe(GemmRecipe recipe, int64_t m, int64_t experts) {
+GemmDesc Describe(GemmRecipe recipe, int64_t m, int64_t experts, int64_t group = 128) {
   GemmDesc desc;
   desc.recipe = recipe;
   desc.m = m;
   desc.n = {200, 72, 0};
   desc.k4 = 640;
   desc.k8 = 96;
-  desc.group = 128;
+  desc.group = group;
   desc.output = GemmOutput::kFloat;
   desc.experts = experts;
   if (recipe == GemmRecipe::kInt8 || recipe == GemmRecipe::kDense) {
@@ -45,17 +45,18 @@ class ExpertGemm : public CudaTest {
   GemmDevice card() const { return {device().multiprocessors, device().shared_bytes_per_block}; }
 
   /// Experts with so many rows, and a gap of 8 rows behind each third.
-  void Compare(GemmRecipe recipe, const std::vector<int>& counts, uint64_t seed) {
+  void Compare(GemmRecipe recipe, const std::vector<int>& counts, uint64_t seed,
+               int64_t group = 128) {
     std::vector<ExpertRows> rows;
     int next = 0;
     for (const int count : counts) {
       rows.push_back({next, count});
       next += (count + 7) / 8 * 8 + (rows.size() % 3 == 0 ? 8 : 0);
     }
-    const GemmDesc desc = Describe(recipe, next, std::ssize(counts));
+    const GemmDesc desc = Describe(recipe, next, std::ssize(counts), group);
     std::vector<StreamingProblem> experts;
     for (const int count : counts) {
-      experts.emplace_back(Describe(recipe, std::max(count, 1), 0), ++seed);
+      experts.emplace_back(Describe(recipe, std::max(count, 1), 0, group), ++seed);
     }
     const StreamingProblem grouped(desc, experts, rows);
     for (const GemmChoice& choice : Choices(desc, card())) {
@@ -66,15 +67,18 @@ class ExpertGemm : public CudaTest {
       int wrong = 0;
       for (size_t e = 0; e < counts.size(); ++e) {
         if (counts[e] == 0) continue;
-        const GemmDesc alone = Describe(recipe, counts[e], 0);
+        const GemmDesc alone = Describe(recipe, counts[e], 0, group);
         const auto expected = experts[e].Run(alone, ChooseGemm(alone, card()), stream(), 0);
         const auto first = static_cast<size_t>(rows[e].first);
         const auto columns = static_cast<size_t>(desc.total_n());
-        for (size_t i = 0; i < expected.values.size(); ++i) {
-          wrong += std::bit_cast<uint32_t>(expected.values[i]) !=
-                   std::bit_cast<uint32_t>(found.values[first * columns + i]);
+        for (size_t r = 0; r < static_cast<size_t>(counts[e]); ++r) {
+          const auto y = static_cast<size_t>(grouped.RowOfY(static_cast<int64_t>(first + r)));
+          owned[y] = true;
+          for (size_t c = 0; c < columns; ++c) {
+            wrong += std::bit_cast<uint32_t>(expected.values[r * columns + c]) !=
+                     std::bit_cast<uint32_t>(found.values[y * columns + c]);
+          }
         }
-        for (int r = 0; r < counts[e]; ++r) owned[first + static_cast<size_t>(r)] = true;
       }
       EXPECT_EQ(wrong, 0);
       for (size_t row = 0; row < owned.size(); ++row) {
@@ -89,6 +93,13 @@ TEST_F(ExpertGemm, EqualsOneProductAnExpert) {
   for (const GemmRecipe recipe : kRecipes) {
     Compare(recipe, {3, 0, 17, 70, 8, 0, 0, 1, 129, 64}, std::random_device{}());
   }
+}
+
+TEST_F(ExpertGemm, EqualsOneProductAnExpertInOtherGroups) {
+  const std::vector<int> counts = {3, 0, 17, 70, 8, 0, 0, 1, 129, 64};
+  Compare(GemmRecipe::kW4A16, counts, std::random_device{}(), 64);
+  Compare(GemmRecipe::kGroup, counts, std::random_device{}(), 640);
+  Compare(GemmRecipe::kInteger, counts, std::random_device{}(), 32);
 }
 
 TEST_F(ExpertGemm, OneExpertOrAllRowsOfTheLast) {

@@ -97,19 +97,16 @@ StreamingProblem::StreamingProblem(const GemmDesc& desc, std::span<const Streami
     std::copy_n(experts[e].group_scales_.begin(), count * scales,
                 group_scales_.begin() + static_cast<long>(first * scales));
   }
-  for (size_t w = 0; w < static_cast<size_t>(desc.segments()); ++w) {
-    std::vector<uint8_t> codes;
-    std::vector<RowScales> row_scales;
-    for (const StreamingProblem& expert : experts) {
-      const std::vector<uint8_t> packed = expert.weights_[w].packed->Download();
-      codes.insert(codes.end(), packed.begin(), packed.end());
-      const std::vector<RowScales>& its = expert.weights_[w].rows;
-      row_scales.insert(row_scales.end(), its.begin(), its.end());
+  std::vector<GemmWeight> weights;
+  for (const StreamingProblem& expert : experts) {
+    for (const StreamingProblemWeight& weight : expert.weights_) {
+      weights.push_back({weight.packed->data(), weight.device_rows->data()});
     }
-    StreamingProblemWeight& weight = weights_.emplace_back();
-    weight.packed = std::make_unique<DeviceArray<uint8_t>>(codes);
-    weight.device_rows = std::make_unique<DeviceArray<RowScales>>(row_scales);
   }
+  expert_weights_ = std::make_unique<DeviceArray<GemmWeight>>(weights);
+  std::vector<int32_t> y_rows;
+  for (int64_t row = 0; row < desc.m; ++row) y_rows.push_back(static_cast<int32_t>(RowOfY(row)));
+  y_rows_ = std::make_unique<DeviceArray<int32_t>>(y_rows);
 }
 
 StreamingProblem::Output StreamingProblem::Run(const GemmDesc& desc, const GemmChoice& plan,
@@ -168,7 +165,11 @@ StreamingProblem::Output StreamingProblem::Run(const GemmDesc& desc, const GemmC
   for (size_t w = 0; w < weights_.size(); ++w) {
     operands.weights[w] = {weights_[w].packed->data(), weights_[w].device_rows->data()};
   }
-  if (expert_rows_) operands.expert_rows = expert_rows_->data();
+  if (expert_rows_) {
+    operands.expert_rows = expert_rows_->data();
+    operands.expert_weights = expert_weights_->data();
+    operands.y_rows = y_rows_->data();
+  }
   operands.x = x.data();
   operands.tokens = device_tokens.data();
   operands.group_scales = one_scale_a_token_ ? nullptr : device_groups.data();

@@ -41,9 +41,10 @@ class StreamingProblem {
   }
 
   /// Grouped: products of the same shape, whose rows lie at `rows` of `desc.m`; the others' scales
-  /// are NaN.
+  /// are NaN. Rows of y lie the other way round: RowOfY.
   StreamingProblem(const GemmDesc& desc, std::span<const StreamingProblem> experts,
                    const std::vector<ExpertRows>& rows);
+  int64_t RowOfY(int64_t row) const { return desc_.m - 1 - row; }
 
   /// kGroup: x has one scale a token instead of one a group.
   void UseTokenScales() { one_scale_a_token_ = true; }
@@ -83,6 +84,8 @@ class StreamingProblem {
   std::vector<TokenScales> tokens_;  ///< [M]
   std::vector<float> group_scales_;  ///< [groups][M]
   std::unique_ptr<DeviceArray<ExpertRows>> expert_rows_;
+  std::unique_ptr<DeviceArray<GemmWeight>> expert_weights_;  ///< [experts][segments]
+  std::unique_ptr<DeviceArray<int32_t>> y_rows_;
 };
 
 }  // namespace atom::kernels::cuda

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
+#include "atom/core/check.h"
 #include "atom/core/half.h"
 #include "atom/core/rng.h"
 #include "atom/kernels/cuda/gemm/packed_dense.h"
@@ -136,7 +138,9 @@ int RotatingCopies(int64_t bytes, int64_t l2_bytes) {
 
 GemmInputs::GemmInputs(const GemmDesc& desc, const std::vector<ExpertRows>& expert_rows, int copies,
                        int multiprocessors, BenchMemory& memory)
-    : copies_(copies), weight_bytes_((WeightBytes(desc) + 255) / 256 * 256) {
+    : copies_(copies),
+      experts_(desc.experts),
+      weight_bytes_((WeightBytes(desc) + 255) / 256 * 256) {
   const std::vector<std::byte> pattern =
       desc.recipe == GemmRecipe::kDense ? DensePattern(desc.k8) : QuantizedPattern(desc);
   weights_ = static_cast<const uint8_t*>(memory.Fill(pattern, copies * weight_bytes_));
@@ -155,7 +159,19 @@ GemmInputs::GemmInputs(const GemmDesc& desc, const std::vector<ExpertRows>& expe
       memory.Upload(std::vector<float>(static_cast<size_t>(groups * tokens), 1e-2f));
   operands_.y = memory.Take<float>(desc.m * desc.total_n());
   operands_.y_stride = desc.total_n();
-  operands_.expert_rows = memory.Upload(expert_rows);
+  if (desc.experts > 0) {
+    ATOM_CHECK(desc.segments() == 1, "experts with {} weights side by side", desc.segments());
+    std::vector<GemmWeight> table;
+    for (int64_t i = 0; i < copies * desc.experts; ++i) {
+      const uint8_t* copy = weights_ + i / desc.experts * weight_bytes_;
+      table.push_back({copy + i % desc.experts * (WeightBytes(desc) / desc.experts), row_scales});
+    }
+    std::vector<int32_t> y_rows(static_cast<size_t>(desc.m));
+    std::iota(y_rows.begin(), y_rows.end(), 0);
+    expert_weights_ = memory.Upload(table);
+    operands_.expert_rows = memory.Upload(expert_rows);
+    operands_.y_rows = memory.Upload(y_rows);
+  }
   const std::vector<std::byte> zeros(4096);
   operands_.handover = memory.Fill(zeros, HandoverBytes(multiprocessors));
   for (GemmWeight& weight : operands_.weights) weight.rows = row_scales;
@@ -164,6 +180,9 @@ GemmInputs::GemmInputs(const GemmDesc& desc, const std::vector<ExpertRows>& expe
 GemmOperands GemmInputs::operands(int copy) const {
   GemmOperands operands = operands_;
   operands.weights[0].codes = weights_ + copy % copies_ * weight_bytes_;
+  if (expert_weights_ != nullptr) {
+    operands.expert_weights = expert_weights_ + copy % copies_ * experts_;
+  }
   return operands;
 }
 

@@ -34,8 +34,10 @@ class GemmInputs {
 
  private:
   int copies_;
+  int64_t experts_;
   int64_t weight_bytes_;
   const uint8_t* weights_;
+  const GemmWeight* expert_weights_ = nullptr;  ///< [copies][experts]
   GemmOperands operands_;
 };
 

@@ -5,11 +5,10 @@
 //   columns of Y   | outputs of weight 0 | of weight 1 | of weight 2 |
 //
 // Grouped (a mixture of experts): E products in one launch, one of every expert's weights with the
-// rows that were routed to it. Rows lie gathered by expert, each expert's from a multiple of 8 on;
-// which and how many only the device knows.
+// rows that were routed to it. Rows of X lie gathered by expert, each expert's from a multiple of 8
+// on; which and how many, and where the rows of Y go, only the device knows.
 //
-//   rows of X and Y   | expert 0 | pad to 8 | expert 1 | pad to 8 | … |
-//   a weight          | expert 0, padded to 64 outputs | expert 1 | …
+//   rows of X   | expert 0 | pad to 8 | expert 1 | pad to 8 | … |
 #pragma once
 
 #include <algorithm>
@@ -40,8 +39,8 @@ std::string_view Name(GemmOutput output);  ///< "fp16", "bf16", "fp32"
 inline constexpr int kMaxSegments = 3;
 inline constexpr int kMaxExperts = 256;
 
-/// An expert's rows of X and Y: [first, first + count), first a multiple of 8. Experts' rows do not
-/// overlap; rows of none may hold anything and are not written.
+/// An expert's rows of X: [first, first + count), first a multiple of 8. Experts' rows do not
+/// overlap; rows of none may hold anything and reach no Y.
 struct alignas(8) ExpertRows {
   int32_t first = 0;
   int32_t count = 0;
@@ -50,7 +49,7 @@ struct alignas(8) ExpertRows {
 /// Shape and kind, without any address: what a plan is made from.
 struct GemmDesc {
   GemmRecipe recipe = GemmRecipe::kInteger;
-  int64_t m = 0;  ///< with experts: rows that X and Y have room for, padding included
+  int64_t m = 0;  ///< with experts: rows that X has room for, padding included
   std::array<int64_t, kMaxSegments> n = {};  ///< outputs of each weight, 0 behind the last
   int64_t k4 = 0;                            ///< low-bit columns
   int64_t k8 = 0;                            ///< outlier columns; all columns of kInt8 and kDense
@@ -87,21 +86,23 @@ struct alignas(16) RowScales {
   float unused = 0;
 };
 
-/// A weight on the device; with experts, all of theirs one behind the other.
-struct GemmWeight {
+/// A weight on the device.
+struct alignas(16) GemmWeight {
   const uint8_t* codes = nullptr;  ///< PackedWeightLayout
   const RowScales* rows = nullptr;
 };
 
 /// Operands on the device; all 16-byte aligned, weights and activations by 256.
 struct GemmOperands {
-  std::array<GemmWeight, kMaxSegments> weights = {};
-  const int8_t* x = nullptr;            ///< PackedActivationLayout
-  const TokenScales* tokens = nullptr;  ///< [M8]
+  std::array<GemmWeight, kMaxSegments> weights = {};  ///< without experts
+  const int8_t* x = nullptr;                          ///< PackedActivationLayout
+  const TokenScales* tokens = nullptr;                ///< [M8]
   /// kGroup: [groups][M8] fp32, or [M8] where one scale serves all groups of a token.
   const float* group_scales = nullptr;
   bool one_group_scale = false;
-  const ExpertRows* expert_rows = nullptr;  ///< [experts]
+  const ExpertRows* expert_rows = nullptr;     ///< [experts]
+  const GemmWeight* expert_weights = nullptr;  ///< [experts][segments]
+  const int32_t* y_rows = nullptr;             ///< [M] with experts: the row of Y of a row of X
   /// HandoverBytes (tiled/tile_schedule.h), zeroed before the first launch; of one stream. Without
   /// it no tile is divided, which changes no bit.
   void* handover = nullptr;

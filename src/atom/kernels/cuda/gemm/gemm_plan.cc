@@ -36,6 +36,8 @@ constexpr GemmKernelInfo kKernels[] = {
      1.05, false, true},
     {GemmKernel::kExpertInt8x128, "expert_int8_128", GemmRecipe::kInt8, 128, 128, 2, 2, 5, 641,
      1.41, false, true},
+    {GemmKernel::kExpertWideGroup128, "expert_wide_group_128", GemmRecipe::kGroup, 128, 128, 2, 2,
+     6, 1360, 1.05, true, true},
 };
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }

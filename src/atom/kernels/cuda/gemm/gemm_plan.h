@@ -34,6 +34,7 @@ enum class GemmKernel {
   kExpertInteger128,
   kExpertGroup128,
   kExpertInt8x128,
+  kExpertWideGroup128,
 };
 
 /// A row of the table.

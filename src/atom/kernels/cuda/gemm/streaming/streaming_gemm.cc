@@ -99,10 +99,6 @@ std::string WhyNotStreamed(const GemmDesc& desc) {
       ((desc.group != kBlockColumns && desc.group != kBlockColumns / 2) || desc.k4 == 0)) {
     return fmt::format("groups of {} with 16-bit activations: 64 or 128 is needed", desc.group);
   }
-  if (desc.recipe == GemmRecipe::kW4A16 && desc.experts > 0 && desc.group != kBlockColumns) {
-    return fmt::format("groups of {} with 16-bit activations and experts: 128 is needed",
-                       desc.group);
-  }
   if (desc.recipe == GemmRecipe::kInteger && desc.k4 == 0) return "no 4-bit columns";
   return "";
 }
@@ -173,7 +169,10 @@ Status LaunchStreamGemm(const GemmDesc& desc, const StreamPlan& plan, const Gemm
   args.output = desc.output;
   args.add = desc.add;
   args.experts = static_cast<int32_t>(desc.experts);
-  ATOM_CHECK(desc.experts == 0 || operands.expert_rows != nullptr, "the experts' rows are missing");
+  ATOM_CHECK(
+      desc.experts == 0 || (operands.expert_rows != nullptr && operands.expert_weights != nullptr &&
+                            operands.y_rows != nullptr),
+      "what a grouped product reads of its experts is missing");
   const StreamLaunch to{launch.stream, launch.overlap_previous};
   return Check(kLaunch[static_cast<size_t>(plan.kernel)](args, plan.layout, plan.grid, to),
                fmt::format("launch GEMM {}", Info(plan.kernel).name));

@@ -65,6 +65,8 @@ enum class StreamKernel {
   kExpertInt8x64,
   kExpertW4A16x16,
   kExpertW4A16x64r256,
+  kExpertW4A16x16g64,
+  kExpertW4A16x64r256g64,
   kExpertDense16,
   kExpertDense64,
   kExpertDense256,
@@ -151,6 +153,12 @@ constexpr auto MakeStreamKernels() {
                        "expert_w4a16_64_r256",
                        {kW4A16, 4, 1, 1, 64, 2, 1, 1, 128, true},
                        1500},
+      StreamKernelInfo{
+          kExpertW4A16x16g64, "expert_w4a16_16_g64", {kW4A16, 1, 1, 4, 16, 1, 1, 1, 64, true}, 340},
+      StreamKernelInfo{kExpertW4A16x64r256g64,
+                       "expert_w4a16_64_r256_g64",
+                       {kW4A16, 4, 1, 1, 64, 2, 1, 1, 64, true},
+                       1800},
       StreamKernelInfo{
           kExpertDense16, "expert_dense_16", {kDense, 1, 1, 1, 16, 1, 1, 2, 128, true}, 385},
       StreamKernelInfo{

@@ -69,8 +69,8 @@ class StreamProducer {
     for (int r = 0; r < kShape.row_blocks; ++r) {
       const int row_block = RowBlock(r);
       const int w = WeightOf(args_, row_block);
-      streams[r] = args_.operands.weights[w].codes +
-                   WeightBlock(args_, tile_, w, row_block) * row_block_bytes;
+      streams[r] = WeightAt(args_, tile_, w).codes +
+                   (row_block - args_.weights[w].first_row_block) * row_block_bytes;
     }
     ForEachSlot(first, step, [&](int slot, uint32_t to, uint32_t full) {
       int64_t from = int64_t{slot} * kShape.part_bytes();
@@ -144,10 +144,10 @@ class StreamProducer {
     for (int r = 0; r < kShape.row_blocks; ++r) {
       const int row_block = RowBlock(r);
       const int w = WeightOf(args_, row_block);
-      ptx::BulkLoad(
-          base_ + StreamShape::kRowScales + r * kBytes,
-          args_.operands.weights[w].rows + WeightBlock(args_, tile_, w, row_block) * kBlockRows,
-          kBytes, side);
+      ptx::BulkLoad(base_ + StreamShape::kRowScales + r * kBytes,
+                    WeightAt(args_, tile_, w).rows +
+                        (row_block - args_.weights[w].first_row_block) * kBlockRows,
+                    kBytes, side);
     }
   }
   static constexpr bool kHasTokenScales = !kShape.x_is_16_bit();

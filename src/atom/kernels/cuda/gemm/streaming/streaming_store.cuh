@@ -109,15 +109,16 @@ __device__ __forceinline__ void StoreValues(const StreamingArgs& args,
   const RowPlace places[2] = {PlaceOf(args, tile, first_row), PlaceOf(args, tile, first_row + 8)};
   const int left =
       tile.EndToken(args) - tile.first_token - first_token;  // tokens from this thread's first on
-  const int64_t start = int64_t{tile.first_token + first_token} * args.operands.y_stride;
+  const int start = tile.first_token + first_token;
   WithOutputType(args, [&](auto* y) {
 #pragma unroll
     for (int i = 0; i < kShape.values(); ++i) {
       const int row = i % 4 / 2;
       const int token = 8 * (i / 4) + i % 2;
       if (places[row].left > 0 && token < left) {
-        StoreOne(y + start + token * args.operands.y_stride + places[row].column,
-                 value(i, row, first_token + token), args.add);
+        StoreOne(
+            y + RowOfY<kShape>(args, start + token) * args.operands.y_stride + places[row].column,
+            value(i, row, first_token + token), args.add);
       }
     }
   });
@@ -182,8 +183,8 @@ __device__ void StorePartials(const StreamingArgs& args, const StreamTile<kShape
       for (int r = 0; r < 4; ++r) {
         values[r] = side.Dequantize(side.rows[row + r], token_scales, sum[0][r], sum[1][r]);
       }
-      StoreFour(y + int64_t{tile.first_token + token} * args.operands.y_stride + place.column,
-                values, place.left, args.add);
+      const int64_t y_row = RowOfY<kShape>(args, tile.first_token + token);
+      StoreFour(y + y_row * args.operands.y_stride + place.column, values, place.left, args.add);
     }
   });
   if constexpr (kShape.cluster > 1) ptx::ClusterSync();  // remote reads are done before a CTA ends

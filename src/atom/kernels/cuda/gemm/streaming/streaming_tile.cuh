@@ -92,18 +92,22 @@ struct StreamTile {
   static constexpr int kTokenGroup = 8;
 };
 
-/// Row block `row_block` of the launch, counted within weight w through all experts before.
+/// Weight w of the launch, or of the tile's expert.
 template <StreamShape kShape>
-__device__ __forceinline__ int64_t WeightBlock(const StreamingArgs& args,
-                                               const StreamTile<kShape>& tile, int w,
-                                               int row_block) {
-  const StreamedWeight& weight = args.weights[w];
-  int64_t block = row_block - weight.first_row_block;
+__device__ __forceinline__ GemmWeight WeightAt(const StreamingArgs& args,
+                                               const StreamTile<kShape>& tile, int w) {
   if constexpr (kShape.experts) {
-    const int blocks = (weight.n + static_cast<int>(kBlockRows) - 1) / static_cast<int>(kBlockRows);
-    block += int64_t{tile.slice.expert} * blocks;
+    return args.operands.expert_weights[tile.slice.expert * args.weight_count + w];
+  } else {
+    return args.operands.weights[w];
   }
-  return block;
+}
+
+/// The row of y of a token.
+template <StreamShape kShape>
+__device__ __forceinline__ int64_t RowOfY(const StreamingArgs& args, int token) {
+  if constexpr (kShape.experts) return args.operands.y_rows[token];
+  return token;
 }
 
 /// Number of the weight that row block `row_block` of the launch belongs to.

@@ -88,9 +88,9 @@ struct Tile {
   int row_tile;  ///< among those of all weights
   int token_tile;
   int segment;
-  int row_block;     ///< first, in its weight
-  int weight_block;  ///< the same, counted through the experts before
-  int row_blocks;    ///< that exist, 0 … warpgroups
+  int expert;
+  int row_block;   ///< first, in its weight
+  int row_blocks;  ///< that exist, 0 … warpgroups
   int first_token;
   int end_token;  ///< of the product
   int atoms;      ///< of 8 tokens that exist
@@ -109,10 +109,10 @@ template <class Config>
 __device__ __forceinline__ Tile TileAt(const TileParams& params, const TileBuffers& buffers,
                                        int unit, int rank) {
   Tile tile;
-  int expert = 0;
+  tile.expert = 0;
   if constexpr (Config::kExperts) {
     const ExpertTile place = ExpertTileAt(params, buffers.Experts(), unit);
-    expert = place.expert;
+    tile.expert = place.expert;
     tile.row_tile = place.row_cluster * Config::kCluster + rank;
     tile.token_tile = place.token_tile;
     tile.first_token = place.rows.first + place.token_tile * Config::kTokens;
@@ -145,8 +145,19 @@ __device__ __forceinline__ Tile TileAt(const TileParams& params, const TileBuffe
   tile.row_block = (tile.row_tile - segment.first_tile) * Config::kWarpgroups;
   const int blocks = segment.row_blocks - tile.row_block;
   tile.row_blocks = blocks < 0 ? 0 : blocks > Config::kWarpgroups ? Config::kWarpgroups : blocks;
-  tile.weight_block = tile.row_block + expert * segment.row_blocks;
   return tile;
+}
+
+/// The tile's weight, from its first row block on.
+template <class Config>
+__device__ __forceinline__ GemmWeight WeightOf(const TileParams& params, const Tile& tile) {
+  GemmWeight weight = {params.segments[tile.segment].codes, params.segments[tile.segment].rows};
+  if constexpr (Config::kExperts) {
+    weight = params.expert_weights[tile.expert * params.segment_count + tile.segment];
+  }
+  weight.codes += tile.row_block * params.row_block_bytes;
+  weight.rows += tile.row_block * 64;
+  return weight;
 }
 
 }  // namespace atom::kernels::cuda

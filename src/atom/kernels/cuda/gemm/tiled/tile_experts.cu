@@ -5,13 +5,14 @@
 namespace atom::kernels::cuda {
 namespace {
 
-template <GemmRecipe kRecipe>
-using ExpertTiles = TileConfig<kRecipe, 2, 128, 2, false, true>;
+template <GemmRecipe kRecipe, bool kWideGroups = false>
+using ExpertTiles = TileConfig<kRecipe, 2, 128, 2, kWideGroups, true>;
 
 }  // namespace
 
 TileFunction TileExpertInteger128() { return TileGemm<ExpertTiles<GemmRecipe::kInteger>>; }
 TileFunction TileExpertGroup128() { return TileGemm<ExpertTiles<GemmRecipe::kGroup>>; }
 TileFunction TileExpertInt8x128() { return TileGemm<ExpertTiles<GemmRecipe::kInt8>>; }
+TileFunction TileExpertWideGroup128() { return TileGemm<ExpertTiles<GemmRecipe::kGroup, true>>; }
 
 }  // namespace atom::kernels::cuda

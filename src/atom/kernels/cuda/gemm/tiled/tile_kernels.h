@@ -22,5 +22,6 @@ TileFunction TileDense64();
 TileFunction TileExpertInteger128();
 TileFunction TileExpertGroup128();
 TileFunction TileExpertInt8x128();
+TileFunction TileExpertWideGroup128();
 
 }  // namespace atom::kernels::cuda

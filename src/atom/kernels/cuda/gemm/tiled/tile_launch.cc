@@ -43,6 +43,8 @@ TileFunction FunctionOf(GemmKernel kernel) {
       return TileExpertGroup128();
     case GemmKernel::kExpertInt8x128:
       return TileExpertInt8x128();
+    case GemmKernel::kExpertWideGroup128:
+      return TileExpertWideGroup128();
   }
   return nullptr;
 }
@@ -75,7 +77,7 @@ Status FillOutput(const GemmDesc& desc, const GemmOperands& operands, TileParams
   params.output = desc.output;
   params.add = desc.add;
   const int64_t element = desc.output == GemmOutput::kFloat ? 4 : 2;
-  // Rows behind an expert's last belong to the next one, which a tensor map does not know.
+  // Rows of experts go anywhere.
   params.tensor_store = !desc.add && desc.experts == 0;
   params.aligned =
       reinterpret_cast<uintptr_t>(operands.y) % (4 * static_cast<size_t>(element)) == 0 &&
@@ -139,8 +141,13 @@ Status FillParams(const GemmDesc& desc, const GemmPlan& plan, const GemmOperands
   params.handover = static_cast<uint8_t*>(operands.handover);
   if (params.handover == nullptr) params.schedule.divided = 0;
   if (desc.experts > 0) {
-    ATOM_CHECK(operands.expert_rows != nullptr, "the experts' rows are missing");
+    ATOM_CHECK(operands.expert_rows != nullptr && operands.expert_weights != nullptr &&
+                   operands.y_rows != nullptr,
+               "what a grouped product reads of its experts is missing");
     params.expert_rows = operands.expert_rows;
+    params.expert_weights = operands.expert_weights;
+    params.y_rows = operands.y_rows;
+    params.segment_count = desc.segments();
     params.experts = static_cast<int32_t>(desc.experts);
   }
   return FillOutput(desc, operands, params);

@@ -130,7 +130,8 @@ class SliceWriter {
       const uint4 raw = LoadShared16(buffer + t * 256 + ((thread_ % 16 * 4) ^ (t / 2 % 4 * 8)) * 4);
       float v[4] = {__uint_as_float(raw.x), __uint_as_float(raw.y), __uint_as_float(raw.z),
                     __uint_as_float(raw.w)};
-      T* y = static_cast<T*>(params_.y) + token * params_.y_stride + segment.column + first;
+      const int64_t y_row = params_.y_rows == nullptr ? token : params_.y_rows[token];
+      T* y = static_cast<T*>(params_.y) + y_row * params_.y_stride + segment.column + first;
       if (params_.aligned && outputs >= 4) {
         struct alignas(4 * sizeof(T)) Four {
           T v[4];

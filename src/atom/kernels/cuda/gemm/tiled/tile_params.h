@@ -42,7 +42,10 @@ struct TileParams {
   TileSchedule schedule;        ///< units of experts only the device knows
   uint8_t* handover = nullptr;  ///< TileHandover's flags and sums, where units are divided
   const ExpertRows* expert_rows = nullptr;
+  const GemmWeight* expert_weights = nullptr;  ///< [experts][segment_count]
+  const int32_t* y_rows = nullptr;             ///< with experts: the row of Y of a row of X
   int32_t experts = 0;
+  int32_t segment_count = 0;
   GemmOutput output = GemmOutput::kHalf;
   bool add = false;
   bool tensor_store = false;  ///< Y leaves through `maps`

@@ -88,8 +88,7 @@ class WeightLoader {
       : params_(params), buffers_(buffers), rank_(rank) {}
 
   __device__ void Load(const Tile& tile, const TileJob& job) {
-    const uint8_t* from = params_.segments[tile.segment].codes +
-                          tile.weight_block * params_.row_block_bytes +
+    const uint8_t* from = WeightOf<Config>(params_, tile).codes +
                           static_cast<int64_t>(job.begin) * Config::kBlockBytes;
     const bool shared = AlongTokens<Config>(params_);
 #pragma unroll 1
@@ -150,17 +149,17 @@ class TileDataLoader {
     const int outlier_bytes =
         Config::kInt8 || Config::kDense ? 0 : params_.steps8 * static_cast<int>(kStep8Bytes);
     ptx::MbarrierArriveExpect(full, token_bytes + row_bytes + tile.row_blocks * outlier_bytes);
-    const TileSegment& segment = params_.segments[tile.segment];
+    const GemmWeight weight = WeightOf<Config>(params_, tile);
     if (token_bytes != 0) {
       ptx::BulkLoad(buffers_.Tokens(), params_.tokens + tile.first_token, token_bytes, full);
     }
     if (row_bytes != 0) {
-      ptx::BulkLoad(buffers_.Rows(), segment.rows + tile.weight_block * 64, row_bytes, full);
+      ptx::BulkLoad(buffers_.Rows(), weight.rows, row_bytes, full);
     }
     if (outlier_bytes == 0) return;
     const int outlier_slot = params_.outlier_blocks * 4 * static_cast<int>(kStep8Bytes);
-    const uint8_t* codes = segment.codes + tile.weight_block * params_.row_block_bytes +
-                           static_cast<int64_t>(params_.blocks) * Config::kBlockBytes;
+    const uint8_t* codes =
+        weight.codes + static_cast<int64_t>(params_.blocks) * Config::kBlockBytes;
     for (int i = 0; i < tile.row_blocks; ++i) {
       ptx::BulkLoad(buffers_.Outliers() + i * outlier_slot, codes + i * params_.row_block_bytes,
                     outlier_bytes, full);
