@@ -1,8 +1,6 @@
 // What recipes with two-level scales and rotated groups ask of the CUDA backend: codes, scales and
 // products are the reference's bit for bit, and no row depends on the others.
-#include "atom/quant/recipe.h"
-
-#include "tests/kernels/cuda/cuda_backend_fixture.h"
+#include "tests/kernels/cuda/preset_linear.h"
 
 namespace atom::kernels::cuda {
 namespace {
@@ -10,32 +8,6 @@ namespace {
 using quant::ActivationFormat;
 
 class CudaRecipeTest : public CudaBackendTest {};
-
-/// A linear of `k` inputs as a preset has it.
-struct PresetLinear {
-  std::string_view preset;
-  int64_t k;
-
-  quant::Recipe recipe() const {
-    for (const quant::Recipe& recipe : quant::RecipePresets()) {
-      if (recipe.name == preset) return recipe;
-    }
-    ATOM_CHECK(false, "no preset {}", preset);
-    return {};
-  }
-  ActivationFormat input() const { return quant::ActivationFormatFor(recipe(), k, false); }
-  int64_t outliers() const {
-    return recipe().weight.bits == 8 ? k : quant::WeightFormatFor(recipe()).OutlierColumns(k);
-  }
-};
-
-QuantizedMatrix WeightOf(const PresetLinear& linear, int64_t n, auto two_level, auto half) {
-  const quant::Recipe recipe = linear.recipe();
-  const int64_t k8 = linear.outliers(), k4 = linear.k - k8;
-  const int64_t group = k4 == 0 ? 0 : recipe.weight.group;
-  return recipe.weight.scales == quant::ScaleFormat::kTwoLevel ? two_level(n, k4, k8, group)
-                                                               : half(n, k4, k8, group);
-}
 
 TEST_F(CudaRecipeTest, CodesAndProductsAreTheReferencesBitForBit) {
   // 1,536 = 1,472 + 64 columns are no whole K blocks; 1,152 = 1,088 + 64 neither.

@@ -1,4 +1,4 @@
-// Memory, order and what is made once; the ops are in cuda_ops.cc, cuda_linear.cc,
+// Memory, order and what is made once; the ops are in cuda_ops.cc, cuda_linear.cc, cuda_mixture.cc,
 // cuda_attention.cc and cuda_logits.cc.
 #include "atom/kernels/cuda/backend/cuda_backend.h"
 
@@ -7,6 +7,7 @@
 
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/attention/kv_fragments.h"
+#include "atom/kernels/cuda/backend/cuda_routing.h"
 #include "atom/kernels/cuda/device/check.h"
 #include "atom/kernels/cuda_backend.h"
 
@@ -97,7 +98,7 @@ Backend::Ticket CudaBackend::Mark() {
 void CudaBackend::Wait(Ticket ticket) { Require(marks_[ticket % kMarks].Synchronize()); }
 
 int64_t CudaBackend::ScratchBytes(const StepPlan& plan) const {
-  return ScratchSizes(plan, device_).device_bytes();
+  return ScratchSizes(plan, device_).device_bytes() + GatheredBytes(plan);
 }
 
 void CudaBackend::Prepare(const StepPlan& plan) {
@@ -105,6 +106,7 @@ void CudaBackend::Prepare(const StepPlan& plan) {
   Require(stream_.Synchronize());
   ops_.ForgetGraphs();
   Require(step_.Prepare(plan, device_, stream_));
+  HaveGathered(GatheredBytes(plan));
 }
 
 int64_t CudaBackend::kv_page_positions() const { return kPagePositions; }
@@ -264,6 +266,12 @@ UnpackedActivation CudaBackend::Unpack(const PackedActivation& activation) const
     }
   }
   return unpacked;
+}
+
+UnpackedRouting CudaBackend::Unpack(const ExpertRouting& routing) const {
+  const CudaRouting& own = CudaRouting::Of(routing);
+  const auto chosen = CopyBack<uint8_t>(own.chosen, own.pairs());
+  return {{chosen.begin(), chosen.end()}, CopyBack<float>(own.weights, own.pairs())};
 }
 
 }  // namespace atom::kernels::cuda

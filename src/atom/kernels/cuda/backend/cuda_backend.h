@@ -12,6 +12,8 @@
 //           8-bit × 8-bit         gemm/gemm_choice
 //           4-bit × 16-bit        gemm/gemm_choice                         groups of 64 and 128
 //           16-bit × 16-bit       gemm/gemm_choice                         bf16
+//   Route, GroupedLinear,         moe/, and gemm/gemm_choice once an op    256 experts
+//   Combine
 //   RopeAppendKv, Attention       attention/                               head_dim 64, 80, 96, 128
 //                                                                          or 256
 //   Sample, losses, log-probs     sampling/                                262,144 tokens
@@ -83,6 +85,10 @@ class CudaBackend final : public Backend {
                           int64_t capacity) const override;
   UnpackedActivation Unpack(const PackedActivation& activation) const override;
   void UnpackDense(const PackedActivation& activation, const DeviceTensor& out) override;
+  bool computes_mixtures() const override { return true; }
+  std::unique_ptr<ExpertRouting> MakeRouting(const RouterShape& shape, int64_t capacity) override;
+  int64_t RoutingBytes(const RouterShape& shape, int64_t capacity) const override;
+  UnpackedRouting Unpack(const ExpertRouting& routing) const override;
   void AddSample(const PackedActivation& activation, quant::Metric metric,
                  DeviceSpan<double> sums) override;
   std::unique_ptr<SampleStore> MakeSampleStore(int64_t samples, int64_t rows,
@@ -99,6 +105,11 @@ class CudaBackend final : public Backend {
                           PackedActivation& out) override;
   void Linear(const PackedActivation& x, std::span<const PackedWeight* const> weights,
               const DeviceTensor& y, OutputMode mode) override;
+  void Route(const DeviceTensor& logits, const RouterShape& shape, ExpertRouting& routing) override;
+  void GroupedLinear(const PackedActivation& x, const ExpertRouting& routing,
+                     std::span<const PackedWeight* const> weights, const DeviceTensor& y) override;
+  void Combine(const DeviceTensor& x, const ExpertRouting& routing, const DeviceTensor& y,
+               OutputMode mode) override;
   void RopeAppendKv(const DeviceTensor& qkv, const AttentionShape& shape, const HeadNorms& norms,
                     const RopeTable& rope, KvLayer& kv) override;
   void Attention(const DeviceTensor& qkv, const AttentionShape& shape, const KvLayer& kv,
@@ -134,6 +145,10 @@ class CudaBackend final : public Backend {
   GemmDevice gemm_device() const;
   /// Before a weight whose products may be divided along K.
   void HaveHandover();
+  /// Before a grouped product.
+  void HaveGathered(int64_t bytes);
+  /// The weights of a grouped product on the device.
+  const GemmWeight* ExpertTable(std::span<const PackedWeight* const> weights);
   /// Quantizes into `out`: x, source and what the source needs are set.
   void Quantize(PlainQuantizeCall call, const DeviceBuffer* permutation, PackedActivation& out);
   /// Attention of a run of sequences with one query each.
@@ -156,6 +171,7 @@ class CudaBackend final : public Backend {
   SampleRows sample_rows_;
   std::vector<DeviceQuery> queries_;
   DeviceBuffer handover_;  ///< GemmOperands::handover; empty until there are such weights
+  DeviceBuffer gathered_;  ///< input of a grouped product: GatheredRows
 };
 
 /// Words of an OpKey.
@@ -166,6 +182,9 @@ enum class Op : uint64_t {
   kGather,
   kSoftcap,
   kLinear,
+  kRoute,
+  kGroupedLinear,
+  kCombine,
   kAppend,
   kAttend,
 };

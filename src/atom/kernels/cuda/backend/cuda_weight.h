@@ -26,6 +26,12 @@ Result<HostWeight> PackForDevice(const quant::QuantizedView& weight, std::span<c
 /// F32 and F16 become bf16, rounded once.
 HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias, ThreadPool& pool);
 
+/// Where the weights of a mixture's experts lie, as its grouped products read it.
+struct ExpertWeights {
+  std::vector<GemmWeight> weights;
+  DeviceBuffer device;  ///< the same
+};
+
 struct CudaWeight final : PackedWeight {
   CudaWeight(int64_t n, int64_t k) : PackedWeight(n, k) {}
   /// REQUIRES: made by the CUDA backend.
@@ -37,6 +43,8 @@ struct CudaWeight final : PackedWeight {
   PackedDenseLayout dense;
   DeviceBuffer codes;
   DeviceBuffer rows;  ///< RowScales[padded rows]
+  /// Of the grouped product whose first weight this is; the first of these makes it.
+  mutable ExpertWeights experts;
 };
 
 }  // namespace atom::kernels::cuda
