@@ -3,6 +3,7 @@
 #   atom_cuda_programs(FOLDER)    cuda_tests of every *_test.{cc,cu} of tests/FOLDER, and one program
 #                                 cuda_NAME_bench of every NAME_bench.cc; the other sources of the
 #                                 folder belong to all of them
+#   atom_cuda_model_tests(SOURCE)   cuda_model_tests: whole models
 # Included only with ATOM_CUDA.
 
 set(ATOM_CUDA_ARCHITECTURES "90a-real" CACHE STRING
@@ -88,12 +89,25 @@ function(atom_cuda_programs folder)
   endforeach()
   foreach(program ${programs})
     target_link_libraries(${program} PRIVATE ${shared} atom_kernels)
-    target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR})
-    # What a program does not use need not be there where it runs.
-    target_link_options(${program} PRIVATE -Wl,--as-needed)
-    # Copied to a machine with a GPU, it finds what is copied beside it (scripts/gpu-check --install).
-    set_target_properties(${program} PROPERTIES BUILD_RPATH "$ORIGIN"
-                          INSTALL_RPATH "$ORIGIN;$ORIGIN/../lib")
+    atom_cuda_program(${program})
   endforeach()
   add_custom_target(cuda_programs DEPENDS ${programs})
+endfunction()
+
+function(atom_cuda_program program)
+  target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR})
+  # What a program does not use need not be there where it runs.
+  target_link_options(${program} PRIVATE -Wl,--as-needed)
+  # Copied to a machine with a GPU, it finds what is copied beside it (scripts/gpu-check --install).
+  set_target_properties(${program} PROPERTIES BUILD_RPATH "$ORIGIN"
+                        INSTALL_RPATH "$ORIGIN;$ORIGIN/../lib")
+endfunction()
+
+function(atom_cuda_model_tests source)
+  add_executable(cuda_model_tests ${source})
+  target_link_libraries(cuda_model_tests PRIVATE atom_model GTest::gtest GTest::gtest_main)
+  target_compile_definitions(cuda_model_tests PRIVATE ATOM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  atom_cuda_program(cuda_model_tests)
+  add_test(NAME cuda_model COMMAND cuda_model_tests)
+  add_dependencies(cuda_programs cuda_model_tests)
 endfunction()
