@@ -52,7 +52,16 @@ def load_model(directory):
     model = transformers.AutoModelForCausalLM.from_pretrained(
         directory, dtype=torch.float32, attn_implementation="eager", local_files_only=True
     )
+    scale_embedding(model, transformers.AutoConfig.from_pretrained(directory).dtype)
     return model.eval()
+
+
+def scale_embedding(model, dtype):
+    """Models that multiply embeddings by a number round it to the type that they run in: here the
+    checkpoint's own, though all else is fp32 for the sake of comparing."""
+    embedding = model.get_input_embeddings()
+    if dtype is not None and hasattr(embedding, "embed_scale"):
+        embedding.embed_scale.data = embedding.embed_scale.to(dtype).float()
 
 
 def logits_of(model, tokens):

@@ -85,6 +85,35 @@ def long_factors(pairs, step):
     return [round(1 + step * i, 3) for i in range(pairs)]
 
 
+GEMMA3 = {
+    "architectures": ["Gemma3ForCausalLM"],
+    "model_type": "gemma3_text",
+    "hidden_activation": "gelu_pytorch_tanh",
+    "rms_norm_eps": 1e-6,
+    "vocab_size": VOCABULARY,
+    "bos_token_id": 2,
+    "eos_token_id": 1,
+    "tie_word_embeddings": True,
+    "attention_bias": False,
+    "max_position_embeddings": 128,
+    "sliding_window": 32,
+}
+
+OPT = {
+    "architectures": ["OPTForCausalLM"],
+    "model_type": "opt",
+    "vocab_size": VOCABULARY,
+    "num_hidden_layers": 3,
+    "bos_token_id": 2,
+    "eos_token_id": 2,
+    "pad_token_id": 1,
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": True,
+    "enable_bias": True,
+    "layer_norm_elementwise_affine": True,
+    "dropout": 0.1,
+}
+
 # name: (dtype, shards, config). What each is for is said once, in tests/golden/README.md.
 MODELS = {
     "tiny-gqa": (
@@ -299,13 +328,136 @@ MODELS = {
 }
 
 
+# Families that are no Llama with a few things more: numpy_llama.py does not know them.
+FAMILIES = {
+    "tiny-gemma3": (
+        "BF16",
+        1,
+        {
+            **GEMMA3,
+            "hidden_size": 96,
+            "intermediate_size": 160,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 32,
+            "query_pre_attn_scalar": 24,
+            "sliding_window_pattern": 3,
+            "rope_theta": 1000000.0,
+            "rope_local_base_freq": 10000.0,
+            "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+            "torch_dtype": "bfloat16",
+        },
+    ),
+    "tiny-gemma2": (
+        "BF16",
+        1,
+        {
+            **GEMMA3,
+            "architectures": ["Gemma2ForCausalLM"],
+            "model_type": "gemma2",
+            "hidden_size": 80,
+            "intermediate_size": 128,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 32,
+            "query_pre_attn_scalar": 20,
+            "rope_theta": 10000.0,
+            "attn_logit_softcapping": 3.0,
+            "final_logit_softcapping": 1.5,
+            "torch_dtype": "bfloat16",
+        },
+    ),
+    "tiny-gemma3-types": (
+        "F32",
+        1,
+        {
+            **GEMMA3,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "query_pre_attn_scalar": 16,
+            "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+            "rope_parameters": {
+                "full_attention": {
+                    "rope_type": "linear",
+                    "factor": 2.0,
+                    "rope_theta": 500000.0,
+                },
+                "sliding_attention": {"rope_type": "default", "rope_theta": 20000.0},
+            },
+            "dtype": "float32",
+        },
+    ),
+    "tiny-opt": (
+        "F16",
+        1,
+        {
+            **OPT,
+            "hidden_size": 96,
+            "ffn_dim": 200,
+            "num_attention_heads": 6,
+            "word_embed_proj_dim": 96,
+            "do_layer_norm_before": True,
+            "activation_function": "relu",
+            "torch_dtype": "float16",
+        },
+    ),
+    "tiny-opt-350m": (
+        "F32",
+        1,
+        {
+            **OPT,
+            "num_hidden_layers": 2,
+            "hidden_size": 64,
+            "ffn_dim": 128,
+            "num_attention_heads": 4,
+            "word_embed_proj_dim": 40,
+            "do_layer_norm_before": False,
+            "activation_function": "relu",
+            "dtype": "float32",
+        },
+    ),
+}
+
+
+def opt_tensors(config, put, linear, rng):
+    """With biases everywhere, and tables that may be narrower than the model."""
+    hidden, inner, width = (config[f] for f in ("hidden_size", "ffn_dim", "word_embed_proj_dim"))
+    decoder = "model.decoder."
+
+    def norm(name):
+        put(name + ".weight", 1 + 0.2 * rng.standard_normal(hidden))
+        put(name + ".bias", 0.2 * rng.standard_normal(hidden))
+
+    size = 0.1 if width == hidden else 0.6
+    put(decoder + "embed_tokens.weight", size * rng.standard_normal((VOCABULARY, width)))
+    rows = config["max_position_embeddings"] + 2
+    reach = 1 if width == hidden else 4  # norms behind the sums leave less of it
+    put(decoder + "embed_positions.weight", reach * rng.standard_normal((rows, hidden)))
+    if width != hidden:
+        linear(decoder + "project_in", hidden, width)
+        linear(decoder + "project_out", width, hidden)
+    for layer in range(config["num_hidden_layers"]):
+        prefix = f"{decoder}layers.{layer}."
+        norm(prefix + "self_attn_layer_norm")
+        norm(prefix + "final_layer_norm")
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            linear(f"{prefix}self_attn.{name}", hidden, hidden, True)
+        linear(prefix + "fc1", inner, hidden, True)
+        linear(prefix + "fc2", hidden, inner, True)
+    if config["do_layer_norm_before"]:
+        norm(decoder + "final_layer_norm")
+
+
 def random_tensors(config, dtype, rng):
     """{name: (dtype, array)}, scaled so that the logits are neither flat nor saturated."""
-    hidden, inner, heads = (
-        config[f] for f in ("hidden_size", "intermediate_size", "num_attention_heads")
-    )
-    head_dim = config.get("head_dim", hidden // heads)
-    q, kv = heads * head_dim, config.get("num_key_value_heads", heads) * head_dim
     family = config["model_type"]
     result = {}
 
@@ -317,8 +469,18 @@ def random_tensors(config, dtype, rng):
         if bias:
             put(name + ".bias", rng.standard_normal(rows) * 0.3)
 
+    if family == "opt":
+        opt_tensors(config, put, linear, rng)
+        return result
+    hidden, inner, heads = (
+        config[f] for f in ("hidden_size", "intermediate_size", "num_attention_heads")
+    )
+    head_dim = config.get("head_dim", hidden // heads)
+    q, kv = heads * head_dim, config.get("num_key_value_heads", heads) * head_dim
+    gemma = family.startswith("gemma")
+
     def norm(name, width=hidden):
-        put(name + ".weight", 1 + 0.2 * rng.standard_normal(width))
+        put(name + ".weight", (0 if gemma else 1) + 0.2 * rng.standard_normal(width))
 
     def attention(prefix):
         bias = config.get("attention_bias")
@@ -329,7 +491,7 @@ def random_tensors(config, dtype, rng):
         for name, rows in (("q", q), ("k", kv), ("v", kv)):
             linear(f"{prefix}{name}_proj", rows, hidden, bias or family == "qwen2")
         linear(prefix + "o_proj", hidden, q, bias)
-        if family in ("qwen3", "qwen3_moe"):
+        if family in ("qwen3", "qwen3_moe", "gemma3_text"):
             norm(prefix + "q_norm", head_dim)
             norm(prefix + "k_norm", head_dim)
 
@@ -359,14 +521,21 @@ def random_tensors(config, dtype, rng):
             linear(prefix + "up_proj", inner, hidden, bias)
         return linear(prefix + "down_proj", hidden, inner, bias)
 
-    put("model.embed_tokens.weight", rng.standard_normal((VOCABULARY, hidden)))
+    # Scaled and tied ones of size 1 would make every model repeat its last token.
+    size = 0.2 * hidden**-0.5 if gemma else 1
+    put("model.embed_tokens.weight", size * rng.standard_normal((VOCABULARY, hidden)))
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
         norm(prefix + "input_layernorm")
         norm(prefix + "post_attention_layernorm")
+        if gemma:
+            norm(prefix + "pre_feedforward_layernorm")
+            norm(prefix + "post_feedforward_layernorm")
         attention(prefix + "self_attn.")
         ffn(prefix + "mlp.", layer)
     norm("model.norm")
+    if gemma:  # logits of about 1
+        put("model.norm.weight", 4 + 0.2 * rng.standard_normal(hidden))
     if not config["tie_word_embeddings"]:
         linear("lm_head", VOCABULARY, hidden)
     return result
@@ -397,7 +566,7 @@ def main(argv=None):
     )
     parser.add_argument("target", type=pathlib.Path, help="folder to write the directories into")
     target = parser.parse_args(argv).target
-    for name, (dtype, shards, config) in MODELS.items():
+    for name, (dtype, shards, config) in {**MODELS, **FAMILIES}.items():
         directory = target / name
         directory.mkdir(parents=True, exist_ok=True)
         tensors = random_tensors(config, dtype, np.random.default_rng(seed_of(name)))

@@ -74,6 +74,15 @@ TEST(Take, OrdersRowsOfAnyType) {
             (std::vector<float>{4, 2, 3, 1}));
 }
 
+TEST(Take, AddsAnOffsetInFp32) {
+  const std::vector<Half> halves = {ToHalf(1.5f), ToHalf(-2), ToHalf(0.25f)};
+  const TensorView view{DType::kF16, {3}, std::as_bytes(std::span(halves)).data()};
+  const auto taken = Take({view, {}, nullptr}, {.name = "x", .offset = -1.0f});
+  EXPECT_EQ(taken->view.dtype, DType::kF32);
+  EXPECT_EQ(ValuesOf(taken), (std::vector<float>{0.5f, -3.0f, -0.75f}));
+  EXPECT_EQ(taken->view.data, taken->owned.data());
+}
+
 TEST(Take, RefusesWhatTheTensorDoesNotHave) {
   const Matrix m(3, 2);
   EXPECT_FALSE(Take(m.Found(), {.name = "x", .first_row = 1, .rows = 3}));

@@ -397,7 +397,7 @@ TEST_P(QuantizeTest, NormFollowsTheOrderBitForBit) {
   }
 }
 
-TEST_P(QuantizeTest, NormAddAddsTheNormToTheResidual) {
+TEST_P(QuantizeTest, NormAddAddsTheNormToTheResidualAndNormReplacesIt) {
   Device device(GetParam());
   for (const int64_t k : {1, 3, 50, 172, 512}) {
     Rng rng(static_cast<uint64_t>(k));
@@ -416,9 +416,16 @@ TEST_P(QuantizeTest, NormAddAddsTheNormToTheResidual) {
       device->NormAdd(in.Tensor(), norm, sum.Tensor());
       device->Sync();
       std::vector<float> expected = device->Unpack(*normalized).dense;
+      Canvas there(device, 6, k, residual);
+      device->Norm(in.Tensor(), norm, there.Tensor());
+      device->Sync();
+      EXPECT_TRUE(SameBits(there.Values(), expected)) << Name(kind) << " of " << k;
       for (size_t i = 0; i < expected.size(); ++i) expected[i] = residual[i] + expected[i];
       EXPECT_TRUE(SameBits(sum.Values(), expected)) << Name(kind) << " of " << k;
       EXPECT_TRUE(SameBits(in.Values(), x)) << "the input was written";
+      device->Norm(in.Tensor(), norm, in.Tensor());
+      device->Sync();
+      EXPECT_TRUE(SameBits(in.Values(), there.Values())) << "in place, " << Name(kind);
     }
   }
 }

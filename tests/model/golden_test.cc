@@ -145,7 +145,9 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values("tiny-qwen2", "tiny-qwen2-window", "tiny-qwen2-yarn",
                                          "tiny-qwen3", "tiny-qwen3-window", "tiny-mistral-window",
                                          "tiny-rope-dynamic", "tiny-phi3", "tiny-phi3-long",
-                                         "tiny-mixtral", "tiny-qwen3-moe"),
+                                         "tiny-mixtral", "tiny-qwen3-moe", "tiny-gemma2",
+                                         "tiny-gemma3", "tiny-gemma3-types", "tiny-opt",
+                                         "tiny-opt-350m"),
                        ::testing::Values("cpu", "reference")));
 
 /// How far the bits of today's numerics.md may be from those of the program that wrote version 1,

@@ -6,15 +6,16 @@
 #include "atom/kernels/registry.h"
 #include "atom/model/model_files.h"
 
-#include "tests/tiny_model.h"
+#include "tests/tiny_family.h"
 
 namespace atom::model {
 namespace {
 
-class TransformerTest : public ::testing::TestWithParam<const char*> {
+/// A backend, and the family of the model.
+class TransformerTest : public ::testing::TestWithParam<std::tuple<const char*, std::string>> {
  protected:
   void SetUp() override {
-    tests::WriteTinyModel({}, folder_.path());
+    tests::WriteTinyFamily(std::get<1>(GetParam()), folder_.path());
     Result<ModelFiles> files = ModelFiles::Open(folder_.path());
     ASSERT_TRUE(files.ok()) << files.error().message;
     files_.emplace(std::move(files).value());
@@ -26,7 +27,7 @@ class TransformerTest : public ::testing::TestWithParam<const char*> {
   };
   Loaded Load(int threads) {
     Loaded loaded;
-    loaded.backend = kernels::MakeBackend(GetParam(), {.threads = threads}).value();
+    loaded.backend = kernels::MakeBackend(std::get<0>(GetParam()), {.threads = threads}).value();
     loaded.transformer =
         LoadTransformer(*files_, *loaded.backend, {.limits = {.rows = 64, .positions = 100}})
             .value();
@@ -120,7 +121,14 @@ TEST_P(TransformerTest, NeighboursInTheBatchChangeNothing) {
   EXPECT_EQ(together, expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, TransformerTest, ::testing::Values("cpu", "reference"));
+INSTANTIATE_TEST_SUITE_P(Backends, TransformerTest,
+                         ::testing::Combine(::testing::Values("cpu", "reference"),
+                                            ::testing::Values("llama", "gemma2", "gemma3", "opt",
+                                                              "opt350m")),
+                         [](const auto& which) {
+                           return std::string(std::get<0>(which.param)) + "_" +
+                                  std::get<1>(which.param);
+                         });
 
 }  // namespace
 }  // namespace atom::model

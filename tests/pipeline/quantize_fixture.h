@@ -27,6 +27,11 @@ class QuantizeModelTest : public ::testing::Test {
   void Open(const tests::TinyModel& model, const std::string& name) {
     std::filesystem::create_directory(folder_ / name);
     tests::WriteTinyModel(model, folder_ / name);
+    OpenWritten(name);
+  }
+
+  /// Opens the model that was written to folder_/name.
+  void OpenWritten(const std::string& name) {
     Result<model::ModelFiles> files = model::ModelFiles::Open(folder_ / name);
     ASSERT_TRUE(files.ok()) << files.error().message;
     files_.emplace(std::move(files).value());

@@ -25,6 +25,8 @@ inline constexpr std::string_view kIndexFile = "model.safetensors.index.json";
 // Outside of the layers: weights [rows][hidden] and a norm [hidden].
 inline constexpr std::string_view kEmbeddingName = "model.embed_tokens.weight";
 inline constexpr std::string_view kPositionsName = "model.embed_positions.weight";  ///< learned
+inline constexpr std::string_view kProjectInName = "model.project_in.weight";       ///< [hidden][E]
+inline constexpr std::string_view kProjectOutName = "model.project_out.weight";     ///< [E][hidden]
 inline constexpr std::string_view kFinalNormName = "model.norm.weight";
 inline constexpr std::string_view kFinalNormBiasName = "model.norm.bias";
 inline constexpr std::string_view kHeadName = "lm_head.weight";  ///< untied only

@@ -11,19 +11,32 @@
 namespace atom::io {
 namespace {
 
+template <Result<Json> (*kOf)(const GgufFile& file)>
+Result<std::string> Text(const GgufFile& file) {
+  const Result<Json> json = kOf(file);
+  if (!json.ok()) return json.error();
+  return DumpJson(*json, -1);
+}
+
+enum class InFiles { kAll, kSentencePiece, kOthers };
+
 struct GgufRow {
   std::string_view name;
-  Result<Json> (*of)(const GgufFile& file);
+  InFiles files;
+  Result<std::string> (*of)(const GgufFile& file);
 };
-constexpr std::array<GgufRow, 3> kOfGguf = {{
-    {"config.json", GgufConfig},
-    {"tokenizer.json", GgufTokenizerJson},
-    {"tokenizer_config.json", GgufTokenizerConfig},
+constexpr std::array<GgufRow, 4> kOfGguf = {{
+    {"config.json", InFiles::kAll, Text<GgufConfig>},
+    {"tokenizer.json", InFiles::kOthers, Text<GgufTokenizerJson>},
+    {"tokenizer.model", InFiles::kSentencePiece, GgufSentencePiece},
+    {"tokenizer_config.json", InFiles::kAll, Text<GgufTokenizerConfig>},
 }};
 
-const GgufRow* FindRow(std::string_view name) {
-  const auto* row = std::find_if(kOfGguf.begin(), kOfGguf.end(),
-                                 [&](const GgufRow& known) { return known.name == name; });
+const GgufRow* FindRow(const GgufFile& file, std::string_view name) {
+  const InFiles kind = HasSentencePiece(file) ? InFiles::kSentencePiece : InFiles::kOthers;
+  const auto* row = std::find_if(kOfGguf.begin(), kOfGguf.end(), [&](const GgufRow& known) {
+    return known.name == name && (known.files == InFiles::kAll || known.files == kind);
+  });
   return row == kOfGguf.end() ? nullptr : row;
 }
 
@@ -39,20 +52,19 @@ Result<SideFiles> SideFiles::Open(const std::filesystem::path& model) {
 }
 
 bool SideFiles::Has(std::string_view name) const {
-  if (gguf_) return FindRow(name) != nullptr;
+  if (gguf_) return FindRow(*gguf_, name) != nullptr;
   std::error_code failed;
   return std::filesystem::exists(path_ / name, failed);
 }
 
 Result<std::string> SideFiles::Read(std::string_view name, int64_t max_bytes) const {
   if (!gguf_) return ReadFile(path_ / name, max_bytes);
-  const GgufRow* row = FindRow(name);
+  const GgufRow* row = FindRow(*gguf_, name);
   if (row == nullptr) return MakeError("{}: there is none", Source(name));
-  const Result<Json> json = row->of(*gguf_);
-  if (!json.ok()) return json.error();
-  std::string text = DumpJson(*json, -1);
-  if (text.size() > static_cast<uint64_t>(max_bytes)) {
-    return MakeError("{}: has {} bytes, expected at most {}", Source(name), text.size(), max_bytes);
+  Result<std::string> text = row->of(*gguf_);
+  if (text.ok() && text->size() > static_cast<uint64_t>(max_bytes)) {
+    return MakeError("{}: has {} bytes, expected at most {}", Source(name), text->size(),
+                     max_bytes);
   }
   return text;
 }

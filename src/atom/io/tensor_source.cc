@@ -49,6 +49,16 @@ bool Transpose(FoundTensor& tensor) {
   return true;
 }
 
+void Add(FoundTensor& tensor, float offset) {
+  const TensorView from = tensor.view;
+  const Buffer old = std::move(tensor.owned);
+  Buffer sums(static_cast<size_t>(from.elements()) * sizeof(float));
+  ReadFloats(from, 0, sums.As<float>());
+  for (float& value : sums.As<float>()) value += offset;
+  Replace(tensor, from.shape, std::move(sums));
+  tensor.view.dtype = DType::kF32;
+}
+
 }  // namespace
 
 std::optional<FoundTensor> SafetensorsSource::Find(std::string_view tensor) const {
@@ -70,6 +80,7 @@ std::optional<FoundTensor> Take(FoundTensor tensor, const TensorPlace& place) {
     view.shape[0] = place.rows;
   }
   if (!place.row_order.empty() && !OrderRows(tensor, place.row_order)) return std::nullopt;
+  if (place.offset != 0.0f) Add(tensor, place.offset);
   return tensor;
 }
 

@@ -54,8 +54,10 @@ struct TensorPlace {
   int64_t rows = 0;  ///< 0: all
   /// Row i of the result is row row_order[i]; empty: they are in order. (GGUF interleaves q and k.)
   std::vector<int32_t> row_order = {};
+  /// Added to every value, which makes it fp32. (GGUF has 1 + w of norms that others store as w.)
+  float offset = 0.0f;
 
-  bool as_it_is() const { return rows == 0 && row_order.empty() && !transposed; }
+  bool as_it_is() const { return rows == 0 && row_order.empty() && !transposed && offset == 0.0f; }
 };
 
 /// The part of `tensor` that the place describes. nullopt: it does not have it (too few rows or

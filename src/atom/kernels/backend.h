@@ -257,6 +257,8 @@ class Backend {
                             const DeviceBuffer* permutation, PackedActivation& out) = 0;
   /// y += norm(x): a norm behind attention or FFN, before its result joins the residual stream.
   virtual void NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) = 0;
+  /// y = norm(x), which may be y itself: a norm behind the sum of the residual stream.
+  virtual void Norm(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) = 0;
   /// out = quantize(gather(x)).
   virtual void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
                                PackedActivation& out) = 0;

@@ -14,6 +14,7 @@
 #include "atom/core/progress.h"
 #include "atom/core/thread_pool.h"
 #include "atom/io/json.h"
+#include "atom/model/projected_table.h"
 #include "atom/model/spec/families.h"
 #include "atom/model/spec/gguf_names.h"
 #include "atom/model/weights.h"
@@ -149,39 +150,68 @@ std::vector<quant::Feature> ModelFiles::MissingKernels(const kernels::Backend& b
   return model::MissingKernels(quantization->recipe, backend);
 }
 
+namespace {
+
+using OuterWeights = std::map<std::string, artifact::FoundTensor, std::less<>>;
+
+const TensorView& ViewOf(const OuterWeights& found, std::string_view name) {
+  return found.find(name)->second.view;
+}
+
+std::vector<float> ValuesOf(const OuterWeights& found, std::string_view name) {
+  const auto at = found.find(name);
+  return at == found.end() ? std::vector<float>() : ToFloats(at->second.view);
+}
+
+/// A table of tokens as the forward pass reads it: [vocab][hidden].
+artifact::DenseMatrix TableOf(const ModelSpec& spec, const OuterWeights& found,
+                              std::string_view name, std::string_view projection, DType dtype) {
+  const TensorView& table = ViewOf(found, name);
+  if (spec.embedding.projected_from == 0) return Converted(table, dtype);
+  artifact::DenseMatrix wide =
+      ProjectedTable(table, ViewOf(found, projection), projection == artifact::kProjectInName);
+  return dtype == DType::kF32 ? std::move(wide) : Converted(wide.view, dtype);
+}
+
+/// The rows of learned positions, in the type of the table of tokens.
+artifact::DenseMatrix PositionsOf(const OuterWeights& found, DType table_dtype) {
+  const TensorView& rows = ViewOf(found, artifact::kPositionsName);
+  if (table_dtype != DType::kF32 || rows.dtype == DType::kF32) return Converted(rows, table_dtype);
+  return artifact::DenseMatrix::FromFloats(ToFloats(rows), rows.dim(0), rows.dim(1));
+}
+
+}  // namespace
+
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer) {
   const CheckpointTensors tensors = files.tensors();
   const artifact::TensorFinder finder(tensors);
-  std::map<std::string, artifact::FoundTensor, std::less<>> found;
-  for (const artifact::OuterTensor& outer : OuterTensors(files.spec)) {
+  const ModelSpec& spec = files.spec;
+  OuterWeights found;
+  for (const artifact::OuterTensor& outer : OuterTensors(spec)) {
     Result<artifact::FoundTensor> tensor = finder.RequireWeight(outer.name, outer.shape);
     if (!tensor.ok()) return tensor.error();
     found.emplace(outer.name, *std::move(tensor));
   }
-  const auto table = [&](std::string_view name) {
-    return Converted(found.find(name)->second.view, dtype);
-  };
-  const auto values = [&](std::string_view name) {
-    const auto at = found.find(name);
-    return at == found.end() ? std::vector<float>() : ToFloats(at->second.view);
-  };
-  const artifact::DenseMatrix embedding = table(artifact::kEmbeddingName);
-  if (files.spec.embedding.learned_positions) {
-    const artifact::DenseMatrix positions = table(artifact::kPositionsName);
+  const artifact::DenseMatrix embedding =
+      TableOf(spec, found, artifact::kEmbeddingName, artifact::kProjectInName, dtype);
+  if (spec.embedding.learned_positions) {
+    const artifact::DenseMatrix positions = PositionsOf(found, embedding.view.dtype);
     transformer.SetEmbedding(embedding.view, &positions.view);
   } else {
     transformer.SetEmbedding(embedding.view);
   }
-  std::vector<float> norm = values(artifact::kFinalNormName);
-  if (const auto offset = static_cast<float>(files.spec.head.norm.weight_offset); offset != 0.0f) {
+  std::vector<float> norm = ValuesOf(found, artifact::kFinalNormName);
+  if (const auto offset = static_cast<float>(spec.head.norm.weight_offset); offset != 0.0f) {
     for (float& weight : norm) weight += offset;
   }
-  const std::vector<float> bias = values(artifact::kFinalNormBiasName);
-  if (files.spec.head.tied) {
+  const std::vector<float> bias = ValuesOf(found, artifact::kFinalNormBiasName);
+  if (spec.head.tied && spec.embedding.projected_from == 0) {
     transformer.SetHead(norm, bias, embedding.view);
-  } else {
-    transformer.SetHead(norm, bias, table(artifact::kHeadName).view);
+    return {};
   }
+  const std::string_view head = spec.head.tied ? artifact::kEmbeddingName : artifact::kHeadName;
+  transformer.SetHead(norm, bias,
+                      TableOf(spec, found, head, artifact::kProjectOutName, dtype).view);
   return {};
 }
 

@@ -101,7 +101,9 @@ void Transformer::SetEmbedding(const TensorView& embedding, const TensorView* po
 
 void Transformer::SetHead(std::span<const float> norm, std::span<const float> norm_bias,
                           const TensorView& head) {
-  final_norm_ = NormWeights(backend_, spec_.head.norm, norm, norm_bias);
+  if (spec_.head.normalizes) {
+    final_norm_ = NormWeights(backend_, spec_.head.norm, norm, norm_bias);
+  }
   head_ = backend_.PrepackDense(head, {});
 }
 
@@ -212,6 +214,13 @@ void Transformer::Multiply(const DeviceSite& site, const PackedActivation& x,
   backend_.Linear(x, site.readers, y, OutputMode::kOverwrite);
 }
 
+void Transformer::QuantizeHidden(const DeviceTensor& hidden, const DeviceLayer& layer,
+                                 const NormWeights& norm, const DeviceSite& site,
+                                 PackedActivation& x) {
+  if (layer.spec.norms_behind_sums) return backend_.ReorderQuantize(hidden, site.gather(), x);
+  backend_.NormQuantize(hidden, norm.Use(), site.gather(), x);
+}
+
 void Transformer::AddToResidual(const DeviceSite& site, const PackedActivation& x,
                                 const std::optional<NormWeights>& norm,
                                 const DeviceTensor& hidden) {
@@ -229,7 +238,7 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
   const DeviceTensor attended = Part(attention_.tensor, hidden.rows, spec.q_width());
 
   PackedActivation& x = Activation(layer.qkv.format, layer.qkv.width);
-  backend_.NormQuantize(hidden, layer.input_norm.Use(), layer.qkv.gather(), x);
+  QuantizeHidden(hidden, layer, layer.input_norm, layer.qkv, x);
   if (observer != nullptr) observer->OnSite(layer.qkv.name, x);
   if (IsDone(observer)) return;
   Multiply(layer.qkv, x, qkv);
@@ -244,6 +253,7 @@ void Transformer::RunAttention(const DeviceLayer& layer, kernels::KvLayer& kv,
   if (observer != nullptr) observer->OnSite(layer.o.name, o);
   if (IsDone(observer)) return;
   AddToResidual(layer.o, o, layer.post_attention_norm, hidden);
+  if (layer.spec.norms_behind_sums) backend_.Norm(hidden, layer.input_norm.Use(), hidden);
 }
 
 void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
@@ -253,7 +263,7 @@ void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
   const DeviceTensor gate_up = Part(gate_up_.tensor, hidden.rows, spec.up_width());
 
   PackedActivation& x = Activation(layer.gate_up.format, layer.gate_up.width);
-  backend_.NormQuantize(hidden, layer.ffn_norm.Use(), layer.gate_up.gather(), x);
+  QuantizeHidden(hidden, layer, layer.ffn_norm, layer.gate_up, x);
   if (observer != nullptr) observer->OnSite(layer.gate_up.name, x);
   if (IsDone(observer)) return;
   Multiply(layer.gate_up, x, gate_up);
@@ -263,6 +273,7 @@ void Transformer::RunFfn(const DeviceLayer& layer, const DeviceTensor& hidden,
   if (observer != nullptr) observer->OnSite(layer.down.name, act);
   if (IsDone(observer)) return;
   AddToResidual(layer.down, act, layer.post_ffn_norm, hidden);
+  if (layer.spec.norms_behind_sums) backend_.Norm(hidden, layer.ffn_norm.Use(), hidden);
 }
 
 kernels::ExpertRouting& Transformer::Route(const DeviceLayer& layer, const DeviceTensor& hidden) {
@@ -314,7 +325,11 @@ DeviceTensor Transformer::Head(const DeviceTensor& hidden) {
   padded.rows = Padded(hidden.rows);
   const DeviceTensor logits = RowRange(logits_.tensor, 0, padded.rows);
   PackedActivation& x = Activation(quant::ActivationFormat{}, spec_.hidden_size);
-  backend_.NormQuantize(padded, final_norm_.Use(), nullptr, x);
+  if (spec_.head.normalizes) {
+    backend_.NormQuantize(padded, final_norm_.Use(), nullptr, x);
+  } else {
+    backend_.ReorderQuantize(padded, nullptr, x);
+  }
   backend_.Linear(x, *head_, logits, OutputMode::kOverwrite);
   if (spec_.head.softcap != 0.0) {
     backend_.Softcap(logits, static_cast<float>(spec_.head.softcap));

@@ -49,7 +49,8 @@ class Transformer {
   // Weights. Layers may be added one by one or stay with the caller (Prepare, RunLayer).
   /// [vocab][hidden], and the rows of learned positions in the same type, where the spec has them.
   void SetEmbedding(const TensorView& embedding, const TensorView* positions = nullptr);
-  /// norm [hidden], with its bias where the spec has one; head [vocab][hidden].
+  /// norm [hidden], with its bias where the spec has one, or nothing where the spec has no norm;
+  /// head [vocab][hidden].
   void SetHead(std::span<const float> norm, std::span<const float> norm_bias,
                const TensorView& head);
   void AddLayer(const artifact::HostLayer& host);  ///< the spec's next one
@@ -110,6 +111,11 @@ class Transformer {
   /// y = x · Wᵀ of all linears of a site, side by side.
   void Multiply(const DeviceSite& site, const kernels::PackedActivation& x,
                 const kernels::DeviceTensor& y);
+  /// x = what the site's linears read of the hidden states: normalized, unless the layer's norms
+  /// stand behind its sums.
+  void QuantizeHidden(const kernels::DeviceTensor& hidden, const DeviceLayer& layer,
+                      const NormWeights& norm, const DeviceSite& site,
+                      kernels::PackedActivation& x);
   /// hidden += [norm](x · Wᵀ).
   void AddToResidual(const DeviceSite& site, const kernels::PackedActivation& x,
                      const std::optional<NormWeights>& norm, const kernels::DeviceTensor& hidden);

@@ -57,17 +57,23 @@ artifact::LayerShape ShapeOfLayer(const ModelSpec& spec, int64_t index) {
 }
 
 std::vector<artifact::OuterTensor> OuterTensors(const ModelSpec& spec) {
-  const Shape table = {spec.vocab_size, spec.hidden_size};
   std::vector<artifact::OuterTensor> tensors;
   const auto add = [&tensors](std::string_view name, Shape shape) {
     tensors.push_back({std::string(name), std::move(shape)});
   };
+  const int64_t narrow = spec.embedding.projected_from;
+  const Shape table = {spec.vocab_size, narrow > 0 ? narrow : spec.hidden_size};
   add(artifact::kEmbeddingName, table);
+  if (narrow > 0) {
+    add(artifact::kProjectInName, {spec.hidden_size, narrow});
+    add(artifact::kProjectOutName, {narrow, spec.hidden_size});
+  }
   if (spec.embedding.learned_positions) {
     add(artifact::kPositionsName, {spec.embedding.position_rows, spec.hidden_size});
   }
-  add(artifact::kFinalNormName, {spec.hidden_size});
-  if (spec.head.norm.bias) add(artifact::kFinalNormBiasName, {spec.hidden_size});
+  if (spec.head.normalizes) add(artifact::kFinalNormName, {spec.hidden_size});
+  if (spec.head.normalizes && spec.head.norm.bias)
+    add(artifact::kFinalNormBiasName, {spec.hidden_size});
   if (!spec.head.tied) add(artifact::kHeadName, table);
   return tensors;
 }

@@ -28,6 +28,9 @@ TEST(GeometryTest, KnownShapesHaveTheWeightsThatWerePublished) {
             32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 8 * 3 * int64_t{4096} * 14336));
   EXPECT_EQ(weights("qwen3-30b-a3b"),
             48 * (2 * 4096 * 2048 + 2 * 512 * 2048 + 128 * 3 * int64_t{2048} * 768));
+  EXPECT_EQ(weights("gemma-3-4b"),
+            34 * (2 * 2560 * 2048 + 2 * 2560 * 1024 + 3 * int64_t{2560} * 10240));
+  EXPECT_EQ(weights("opt-6.7b"), 32 * (4 * 4096 * 4096 + 2 * int64_t{4096} * 16384));
 }
 
 TEST(GeometryTest, ReadsConfigFilesAndRefusesWhatIsNotThere) {

@@ -72,10 +72,40 @@ TEST(GgufConfig, SaysWhatConfigJsonWould) {
   EXPECT_EQ(*config, expected);
 }
 
+TEST(GgufConfig, SaysWhatGemma3sConfigJsonWould) {
+  GgufBytes spelled = {
+      .keys = {KeyBytes("general.architecture", "gemma3"), KeyBytes("gemma3.block_count", 2u),
+               KeyBytes("gemma3.context_length", 64u), KeyBytes("gemma3.embedding_length", 8u),
+               KeyBytes("gemma3.feed_forward_length", 16u),
+               KeyBytes("gemma3.attention.head_count", 2u),
+               KeyBytes("gemma3.attention.key_length", 6u),
+               KeyBytes("gemma3.attention.sliding_window", 32u),
+               KeyBytes("gemma3.rope.scaling.type", "linear"),
+               KeyBytes("gemma3.rope.scaling.factor", 8.0f),
+               KeyBytes("gemma3.attention.layer_norm_rms_epsilon", 1e-6f)},
+      .tensors = {TensorBytes("token_embd.weight", {8, 3}, 0, 0)},
+      .data = std::string(96, '\0')};
+  const Result<Json> config = Config(spelled);
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->at("architectures"), Json::array({"Gemma3ForCausalLM"}));
+  EXPECT_EQ(config->at("model_type"), "gemma3_text");
+  EXPECT_EQ(config->at("hidden_activation"), "gelu_pytorch_tanh");
+  EXPECT_FALSE(config->contains("hidden_act"));
+  EXPECT_EQ(config->at("sliding_window"), 32);
+  EXPECT_EQ(config->at("query_pre_attn_scalar"), 6);
+  EXPECT_EQ(config->at("rope_scaling"), Json({{"rope_type", "linear"}, {"factor", 8.0}}));
+  spelled.keys[1] = KeyBytes("gemma3.block_count", 62u);
+  EXPECT_EQ(Config(spelled)->at("query_pre_attn_scalar"), 4);  // hidden / heads
+  spelled.keys[7] = KeyBytes("gemma3.attention.value_length", 6u);
+  EXPECT_EQ(Config(spelled).error().message,
+            "f.gguf: key 'gemma3.attention.sliding_window' is missing");
+}
+
 TEST(GgufConfig, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(Config({}).error().message, HasSubstr("key 'general.architecture' is missing"));
   EXPECT_EQ(Config({.keys = {KeyBytes("general.architecture", "mamba")}}).error().message,
-            "f.gguf: architecture 'mamba' is not known, expected one of llama, phi3, qwen2, qwen3");
+            "f.gguf: architecture 'mamba' is not known, expected one of llama, "
+            "phi3, qwen2, qwen3, gemma3");
   EXPECT_EQ(ErrorWith(KeyBytes("llama.attention.clamp_kqv", 8.0f)),
             "f.gguf: key 'llama.attention.clamp_kqv' is the number 8, which is not known and may "
             "mean another model");

@@ -73,12 +73,39 @@ TEST(GgufTokenizer, WritesTheFilesOfAFolder) {
 TEST(GgufTokenizer, RefusesOthersByName) {
   EXPECT_EQ(ErrorOf(Keys()), "");
   EXPECT_EQ(ErrorInPlace(0, KeyBytes("tokenizer.ggml.model", "t5")),
-            "f.gguf: key 'tokenizer.ggml.model' is 't5', expected 'gpt2', the only one known");
+            "f.gguf: key 'tokenizer.ggml.model' is 't5', expected 'gpt2' or 'llama'");
   EXPECT_EQ(ErrorInPlace(1, KeyBytes("tokenizer.ggml.pre", "tekken")),
             "f.gguf: key 'tokenizer.ggml.pre' is 'tekken', expected one of gpt-2, smollm, "
             "llama-bpe");
   EXPECT_THAT(ErrorWith(KeyBytes("tokenizer.ggml.add_eos_token", true)),
               HasSubstr("is true, expected false, the only form known"));
+}
+
+// Pieces as ModelProto has them: text, score, type.
+TEST(GgufTokenizer, WritesASentencePieceModel) {
+  const std::string scores =
+      NumberBytes<uint32_t>(6) + NumberBytes<uint64_t>(2) + NumberBytes(-1.0f) + NumberBytes(0.5f);
+  const std::vector<std::string> keys = {KeyBytes("tokenizer.ggml.model", "llama"),
+                                         KeyBytes("tokenizer.ggml.tokens", Strings{"<u>", "ab"}),
+                                         KeyBytes("tokenizer.ggml.token_type", Ints{3, 1}),
+                                         KeyBytes("tokenizer.ggml.scores", 9, scores),
+                                         KeyBytes("tokenizer.ggml.unknown_token_id", 0u),
+                                         KeyBytes("tokenizer.ggml.add_space_prefix", false)};
+  const std::string bytes = GgufBytes{.keys = keys}.Bytes();
+  const GgufFile file = Parsed(bytes);
+  EXPECT_TRUE(HasSentencePiece(file));
+  using namespace std::string_literals;
+  EXPECT_EQ(*GgufSentencePiece(file),
+            "\x0A\x0C\x0A\x03<u>\x15\0\0\x80\xBF\x18\x02"
+            "\x0A\x0B\x0A\x02"
+            "ab\x15\0\0\0\x3F\x18\x01"
+            "\x12\x02\x18\x02\x1A\x04\x18\0\x20\0"s);
+  EXPECT_EQ(*GgufTokenizerConfig(file), Json({{"unk_token", "<u>"}, {"add_bos_token", true}}));
+  std::vector<std::string> without = keys;
+  without.erase(without.begin() + 3);
+  const std::string rest = GgufBytes{.keys = without}.Bytes();
+  EXPECT_EQ(GgufSentencePiece(Parsed(rest)).error().message,
+            "f.gguf: key 'tokenizer.ggml.scores' is missing, expected an array of float32");
 }
 
 TEST(GgufTokenizer, RefusesWhatContradictsItself) {

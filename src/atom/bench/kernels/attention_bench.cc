@@ -128,9 +128,15 @@ void RunDepth(BenchContext& bench, const AttentionOptions& options, const Geomet
 std::vector<std::string> AttentionKvNames() { return {"int4", "int8", "bf16"}; }
 std::vector<std::string> AttentionTestNames() { return {"decode", "prefill"}; }
 
+int64_t VisiblePairs(const kernels::AttentionShape& shape, int64_t first, int64_t count) {
+  int64_t pairs = 0;
+  for (int64_t p = first; p < first + count; ++p) pairs += p + 1 - shape.FirstVisible(p);
+  return pairs;
+}
+
 double AttentionOperations(const kernels::AttentionShape& shape, int64_t first, int64_t count) {
-  const int64_t pairs = count * first + count * (count + 1) / 2;  // query at p sees p + 1 positions
-  return 4.0 * static_cast<double>(shape.heads * shape.head_dim) * static_cast<double>(pairs);
+  return 4.0 * static_cast<double>(shape.heads * shape.head_dim) *
+         static_cast<double>(VisiblePairs(shape, first, count));
 }
 
 Status RunAttention(BenchContext& bench, const AttentionOptions& options,

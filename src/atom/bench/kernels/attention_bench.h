@@ -42,6 +42,8 @@ struct AttentionRow {
 Status RunAttention(BenchContext& bench, const AttentionOptions& options,
                     const std::function<void(const AttentionRow&)>& on_row);
 
+/// Positions that the queries at [first, first + count) see, added up.
+int64_t VisiblePairs(const kernels::AttentionShape& shape, int64_t first, int64_t count);
 /// Multiplications and additions of q·Kᵀ and of ·V for queries at positions [first, first + count).
 double AttentionOperations(const kernels::AttentionShape& shape, int64_t first, int64_t count);
 

@@ -45,6 +45,22 @@ constexpr std::array kTable = {
         true},
 };
 
+// Of other families, by what their config.json says.
+struct ConfigRow {
+  std::string_view name;
+  std::string_view config;
+};
+constexpr std::array kConfigs = {
+    ConfigRow{"gemma-3-4b", R"({"model_type": "gemma3_text", "hidden_size": 2560,
+        "intermediate_size": 10240, "num_hidden_layers": 34, "num_attention_heads": 8,
+        "num_key_value_heads": 4, "head_dim": 256, "query_pre_attn_scalar": 256,
+        "sliding_window": 1024, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+        "vocab_size": 262208, "max_position_embeddings": 131072})"},
+    ConfigRow{"opt-6.7b", R"({"model_type": "opt", "hidden_size": 4096, "ffn_dim": 16384,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 50272,
+        "max_position_embeddings": 2048})"},
+};
+
 model::ModelSpec SpecOf(const Row& row) {
   model::ModelSpec spec = model::LlamaSpec({.hidden_size = row.hidden,
                                             .intermediate_size = row.intermediate,
@@ -68,12 +84,19 @@ model::ModelSpec SpecOf(const Row& row) {
 std::vector<std::string> GeometryNames() {
   std::vector<std::string> names;
   for (const Row& row : kTable) names.emplace_back(row.name);
+  for (const ConfigRow& row : kConfigs) names.emplace_back(row.name);
   return names;
 }
 
 Result<Geometry> FindGeometry(const std::string& name_or_path) {
   for (const Row& row : kTable) {
     if (row.name == name_or_path) return Geometry{std::string(row.name), SpecOf(row)};
+  }
+  for (const ConfigRow& row : kConfigs) {
+    if (row.name != name_or_path) continue;
+    Result<model::ModelSpec> spec = model::ReadModelSpec(io::Json::parse(row.config), name_or_path);
+    if (!spec.ok()) return spec.error();
+    return Geometry{name_or_path, *std::move(spec)};
   }
   std::filesystem::path path = name_or_path;
   std::error_code ignored;

@@ -66,13 +66,20 @@ double ModelCost::PrefillOperations(int64_t tokens) const {
   if (router.experts > 0) {
     weights += static_cast<double>(expert_weights * router.top_k / router.experts);
   }
-  return 2.0 * weights * static_cast<double>(tokens) +
-         static_cast<double>(layers) * AttentionOperations(shape, 0, tokens);
+  double operations = 2.0 * weights * static_cast<double>(tokens);
+  for (const kernels::AttentionShape& layer : attention) {
+    operations += AttentionOperations(layer, 0, tokens);
+  }
+  return operations;
 }
 
 double ModelCost::DecodeBytes(int64_t depth, int64_t tokens, int64_t sequences) const {
-  // The token at position p reads p + 1 positions.
-  const int64_t positions = tokens * depth + tokens * (tokens + 1) / 2;
+  int64_t positions = 0;  // of all layers
+  for (const kernels::AttentionShape& layer : attention) {
+    positions += VisiblePairs(layer, depth, tokens);
+  }
+  const double of_a_layer =
+      static_cast<double>(kv_bytes_per_position) / static_cast<double>(attention.size());
   double bytes = static_cast<double>(linear_bytes + head_bytes);
   if (router.experts > 0) {
     const double idle =
@@ -81,7 +88,7 @@ double ModelCost::DecodeBytes(int64_t depth, int64_t tokens, int64_t sequences) 
     bytes += static_cast<double>(expert_bytes) * chosen;
   }
   return bytes * static_cast<double>(tokens) +
-         static_cast<double>(kv_bytes_per_position) * static_cast<double>(positions * sequences);
+         of_a_layer * static_cast<double>(positions * sequences);
 }
 
 RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& spec,
@@ -92,8 +99,15 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
   {
     const artifact::DenseMatrix table = RandomDense(rng, head, spec.vocab_size, spec.hidden_size);
     const std::vector<float> norm(static_cast<size_t>(spec.hidden_size), 1.0f);
-    made.transformer->SetEmbedding(table.view);
-    made.transformer->SetHead(norm, {}, table.view);
+    const std::vector<float> bias(spec.head.norm.bias ? norm.size() : 0, 0.0f);
+    if (spec.embedding.learned_positions) {
+      const artifact::DenseMatrix positions =
+          RandomDense(rng, head, spec.embedding.position_rows, spec.hidden_size);
+      made.transformer->SetEmbedding(table.view, &positions.view);
+    } else {
+      made.transformer->SetEmbedding(table.view);
+    }
+    made.transformer->SetHead(norm, bias, table.view);
     made.cost.head_bytes = table.view.bytes();
   }
   const bool two_level = backend.HasKernels(quant::Feature::kTwoLevelScales);
@@ -113,9 +127,9 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
         spec.num_layers() * linear.n() * linear.k();
   }
   if (spec.layer(0).ffn.moe) cost.router = spec.layer(0).ffn.moe->Router();
-  made.cost.shape = spec.layer(0).attention.Shape();
-  made.cost.layers = spec.num_layers();
-  const kernels::KvShape kv{made.kv, made.cost.shape.kv_heads, made.cost.shape.head_dim};
+  for (const model::LayerSpec& of : spec.layers) cost.attention.push_back(of.attention.Shape());
+  const model::AttentionSpec& first = spec.layer(0).attention;
+  const kernels::KvShape kv{made.kv, first.kv_heads, first.head_dim};
   made.cost.kv_bytes_per_position = spec.num_layers() * KvBytesPerPosition(kv);
   return made;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "atom/artifact/layer.h"
 #include "atom/kernels/backend.h"
@@ -27,8 +28,7 @@ struct ModelCost {
   kernels::RouterShape router = {};
   int64_t expert_bytes = 0;
   int64_t expert_weights = 0;
-  int64_t layers = 0;
-  kernels::AttentionShape shape = {};
+  std::vector<kernels::AttentionShape> attention = {};  ///< of each layer
 
   /// Of the linears and attention for the first `tokens` positions; lm_head is for one row only.
   double PrefillOperations(int64_t tokens) const;

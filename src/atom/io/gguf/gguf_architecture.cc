@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/core.h>
+#include <nlohmann/json.hpp>
 
 #include "atom/io/quote.h"
 
@@ -46,6 +47,46 @@ constexpr std::array<GgufModule, 3> kOuter = {{
     {"lm_head", "output"},
 }};
 
+// Norms hold 1 + w.
+constexpr std::array<GgufModule, 13> kGemma3Layer = {{
+    {"input_layernorm", "attn_norm", -1.0f},
+    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.q_norm", "attn_q_norm", -1.0f},
+    {"self_attn.k_proj", "attn_k"},
+    {"self_attn.k_norm", "attn_k_norm", -1.0f},
+    {"self_attn.v_proj", "attn_v"},
+    {"self_attn.o_proj", "attn_output"},
+    {"attention_output_layernorm", "post_attention_norm", -1.0f},
+    {"post_attention_layernorm", "ffn_norm", -1.0f},
+    {"mlp.gate_proj", "ffn_gate"},
+    {"mlp.up_proj", "ffn_up"},
+    {"mlp.down_proj", "ffn_down"},
+    {"mlp_output_layernorm", "post_ffw_norm", -1.0f},
+}};
+constexpr std::array<GgufModule, 3> kGemma3Outer = {{
+    {"model.embed_tokens", "token_embd"},
+    {"model.norm", "output_norm", -1.0f},
+    {"lm_head", "output"},
+}};
+constexpr std::array<GgufField, 4> kGemma3Fields = {{
+    {"attention.sliding_window", "sliding_window"},
+    {"attention.sliding_window_pattern", "sliding_window_pattern", GgufField::Kind::kInt, false},
+    {"rope.freq_base_swa", "rope_local_base_freq", GgufField::Kind::kNumber, false},
+    {"final_logit_softcapping", "final_logit_softcapping", GgufField::Kind::kNumber, false},
+}};
+
+// Scores are divided by sqrt(head_dim); those of the model of 62 layers by sqrt(hidden / heads).
+void CompleteGemma3(Json& config) {
+  config["hidden_activation"] = "gelu_pytorch_tanh";
+  const bool largest = config["num_hidden_layers"] == 62;
+  const auto heads = config["num_attention_heads"].get<int64_t>();
+  if (largest && heads > 0) {
+    config["query_pre_attn_scalar"] = config["hidden_size"].get<int64_t>() / heads;
+  } else if (config.contains("head_dim")) {
+    config["query_pre_attn_scalar"] = config["head_dim"];
+  }
+}
+
 constexpr std::array kArchitectures = {
     GgufArchitecture{.name = "llama",
                      .config_name = "LlamaForCausalLM",
@@ -75,6 +116,15 @@ constexpr std::array kArchitectures = {
                      .phi3 = false,
                      .layer_modules = kQwen3Layer,
                      .outer_modules = kOuter},
+    GgufArchitecture{.name = "gemma3",
+                     .config_name = "Gemma3ForCausalLM",
+                     .model_type = "gemma3_text",
+                     .interleaved_rope = false,
+                     .phi3 = false,
+                     .layer_modules = kGemma3Layer,
+                     .outer_modules = kGemma3Outer,
+                     .fields = kGemma3Fields,
+                     .complete = CompleteGemma3},
 };
 
 // "blk.12.attn_q.weight" → "attn_q"; "output_norm.weight" → "output_norm"; "" for other spellings.

@@ -8,6 +8,7 @@
 
 #include "atom/core/result.h"
 #include "atom/io/gguf/gguf_file.h"
+#include "atom/io/json.h"
 
 namespace atom::io {
 
@@ -15,6 +16,16 @@ namespace atom::io {
 struct GgufModule {
   std::string_view name;
   std::string_view gguf_name;
+  float offset = 0.0f;  ///< what is added to GGUF's values: it has 1 + w of some norms
+};
+
+/// A key behind "ARCHITECTURE." and the field of config.json that says the same.
+struct GgufField {
+  enum class Kind { kInt, kNumber };
+  std::string_view key;
+  std::string_view field;
+  Kind kind = Kind::kInt;
+  bool required = true;
 };
 
 struct GgufArchitecture {
@@ -28,6 +39,9 @@ struct GgufArchitecture {
   bool phi3;
   std::span<const GgufModule> layer_modules;  ///< behind "blk.I."
   std::span<const GgufModule> outer_modules;
+  std::span<const GgufField> fields = {};  ///< beside those of all architectures
+  /// Writes what no key says and config.json must; null: that the activation is SiLU.
+  void (*complete)(Json& config) = nullptr;
 };
 
 inline constexpr std::string_view kGgufLayerPrefix = "blk.";

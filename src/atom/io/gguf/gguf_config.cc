@@ -11,26 +11,18 @@
 namespace atom::io {
 namespace {
 
-enum class FieldKind { kInt, kNumber };
-
-// A key behind "ARCHITECTURE." and the field of config.json that says the same.
-struct FieldRow {
-  std::string_view key;
-  std::string_view field;
-  FieldKind kind = FieldKind::kInt;
-  bool required = true;
-};
+// What all architectures say.
 constexpr std::array kFields = {
-    FieldRow{"embedding_length", "hidden_size"},
-    FieldRow{"feed_forward_length", "intermediate_size"},
-    FieldRow{"block_count", "num_hidden_layers"},
-    FieldRow{"context_length", "max_position_embeddings"},
-    FieldRow{"attention.head_count", "num_attention_heads"},
-    FieldRow{"attention.head_count_kv", "num_key_value_heads", FieldKind::kInt, false},
-    FieldRow{"attention.key_length", "head_dim", FieldKind::kInt, false},
-    FieldRow{"vocab_size", "vocab_size", FieldKind::kInt, false},
-    FieldRow{"attention.layer_norm_rms_epsilon", "rms_norm_eps", FieldKind::kNumber},
-    FieldRow{"rope.freq_base", "rope_theta", FieldKind::kNumber, false},
+    GgufField{"embedding_length", "hidden_size"},
+    GgufField{"feed_forward_length", "intermediate_size"},
+    GgufField{"block_count", "num_hidden_layers"},
+    GgufField{"context_length", "max_position_embeddings"},
+    GgufField{"attention.head_count", "num_attention_heads"},
+    GgufField{"attention.head_count_kv", "num_key_value_heads", GgufField::Kind::kInt, false},
+    GgufField{"attention.key_length", "head_dim", GgufField::Kind::kInt, false},
+    GgufField{"vocab_size", "vocab_size", GgufField::Kind::kInt, false},
+    GgufField{"attention.layer_norm_rms_epsilon", "rms_norm_eps", GgufField::Kind::kNumber},
+    GgufField{"rope.freq_base", "rope_theta", GgufField::Kind::kNumber, false},
 };
 
 // Keys that the functions below read, or that change nothing for what is computed here.
@@ -42,6 +34,11 @@ constexpr std::array<std::string_view, 11> kOtherKeys = {
     "expert_used_count",        "attention.sliding_window",
     "rope.scaling.attn_factor",
 };
+
+bool IsKeyOf(std::span<const GgufField> fields, std::string_view key) {
+  return std::any_of(fields.begin(), fields.end(),
+                     [&](const GgufField& row) { return row.key == key; });
+}
 
 class ConfigWriter {
  public:
@@ -55,7 +52,7 @@ class ConfigWriter {
     return fmt::format("{}.{}", architecture_.name, name);
   }
   Status RefuseUnknownKeys() const;
-  Status WriteField(const FieldRow& row);
+  Status WriteField(const GgufField& row);
   Status WriteVocabulary();
   Status CheckHeads() const;
   Status WritePhi3();
@@ -75,8 +72,7 @@ Status ConfigWriter::RefuseUnknownKeys() const {
        key != file_.keys().end() && key->first.starts_with(prefix); ++key) {
     const std::string_view name = std::string_view(key->first).substr(prefix.size());
     const bool known = std::find(kOtherKeys.begin(), kOtherKeys.end(), name) != kOtherKeys.end() ||
-                       std::any_of(kFields.begin(), kFields.end(),
-                                   [&](const auto& row) { return row.key == name; });
+                       IsKeyOf(kFields, name) || IsKeyOf(architecture_.fields, name);
     if (known) continue;
     return MakeError("{}: key {} is {}, which is not known and may mean another model",
                      file_.source(), Quote(key->first), key->second.Describe());
@@ -84,12 +80,12 @@ Status ConfigWriter::RefuseUnknownKeys() const {
   return {};
 }
 
-Status ConfigWriter::WriteField(const FieldRow& row) {
+Status ConfigWriter::WriteField(const GgufField& row) {
   const std::string key = Key(row.key);
   if (row.required && file_.FindKey(key) == nullptr) {
     return MakeError("{}: key {} is missing", file_.source(), Quote(key));
   }
-  if (row.kind == FieldKind::kInt) {
+  if (row.kind == GgufField::Kind::kInt) {
     const Result<std::optional<int64_t>> value = OptionalInt(file_, key);
     if (!value.ok()) return value.error();
     if (value->has_value()) config_[row.field] = **value;
@@ -132,8 +128,8 @@ Status ConfigWriter::CheckHeads() const {
 
 Status ConfigWriter::CheckNoPhi3(int64_t head_dim) const {
   Status status = CheckEqual("rope.dimension_count", head_dim, "only whole heads are rotated");
-  if (status.ok()) {
-    status = CheckEqual("attention.sliding_window", 0, "a window is known of Phi-3 alone");
+  if (status.ok() && !IsKeyOf(architecture_.fields, "attention.sliding_window")) {
+    status = CheckEqual("attention.sliding_window", 0, "no window is known of this architecture");
   }
   const std::string key = Key("rope.scaling.attn_factor");
   if (!status.ok() || file_.FindKey(key) == nullptr) return status;
@@ -185,8 +181,11 @@ Status ConfigWriter::WriteSpecialTokens() {
 Result<Json> ConfigWriter::Write() {
   Status status = CheckGgufTensors(file_, architecture_);
   if (status.ok()) status = RefuseUnknownKeys();
-  for (const FieldRow& row : kFields) {
-    if (status.ok()) status = WriteField(row);
+  for (const std::span<const GgufField> fields :
+       {std::span<const GgufField>(kFields), architecture_.fields}) {
+    for (const GgufField& row : fields) {
+      if (status.ok()) status = WriteField(row);
+    }
   }
   if (status.ok()) status = WriteVocabulary();
   if (status.ok()) status = CheckHeads();
@@ -198,7 +197,11 @@ Result<Json> ConfigWriter::Write() {
   if (!scaling->is_null()) config_["rope_scaling"] = *scaling;
   config_["architectures"] = Json::array({architecture_.config_name});
   config_["model_type"] = architecture_.model_type;
-  config_["hidden_act"] = "silu";
+  if (architecture_.complete != nullptr) {
+    architecture_.complete(config_);
+  } else {
+    config_["hidden_act"] = "silu";
+  }
   config_["tie_word_embeddings"] = !Has("output.weight");
   config_["attention_bias"] = Has("blk.0.attn_q.bias");
   config_["mlp_bias"] = Has("blk.0.ffn_up.bias");

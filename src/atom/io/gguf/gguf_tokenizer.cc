@@ -2,6 +2,7 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "atom/io/quote.h"
 
@@ -11,6 +12,7 @@ namespace {
 constexpr std::string_view kTokensKey = "tokenizer.ggml.tokens";
 constexpr std::string_view kTypesKey = "tokenizer.ggml.token_type";
 constexpr std::string_view kMergesKey = "tokenizer.ggml.merges";
+constexpr std::string_view kAddEosKey = "tokenizer.ggml.add_eos_token";
 
 // What tokenizer.ggml.token_type says of a token.
 constexpr int64_t kUnknownToken = 2;
@@ -61,7 +63,7 @@ Result<WordsRow> FindWords(const GgufFile& file) {
   const Result<std::string> model = RequireString(file, "tokenizer.ggml.model");
   if (!model.ok()) return model.error();
   if (*model != "gpt2") {
-    return MakeError("{}: key 'tokenizer.ggml.model' is {}, expected 'gpt2', the only one known",
+    return MakeError("{}: key 'tokenizer.ggml.model' is {}, expected 'gpt2' or 'llama'",
                      file.source(), Quote(*model));
   }
   const Result<std::string> pre = RequireString(file, "tokenizer.ggml.pre");
@@ -75,10 +77,9 @@ Result<WordsRow> FindWords(const GgufFile& file) {
                    Quote(*pre), known);
 }
 
-// What would make ids other than those of the rows above.
-Status RefuseFlags(const GgufFile& file) {
-  for (const std::string_view key :
-       {"tokenizer.ggml.add_space_prefix", "tokenizer.ggml.add_eos_token"}) {
+// What would make other ids.
+Status RefuseFlags(const GgufFile& file, std::span<const std::string_view> keys) {
+  for (const std::string_view key : keys) {
     const Result<std::optional<bool>> flag = OptionalBool(file, key);
     if (!flag.ok()) return flag.error();
     if (!flag->value_or(false)) continue;
@@ -136,7 +137,9 @@ Result<Json> Merges(const GgufFile& file) {
 Result<Json> GgufTokenizerJson(const GgufFile& file) {
   const Result<WordsRow> words = FindWords(file);
   if (!words.ok()) return words.error();
-  if (Status refused = RefuseFlags(file); !refused.ok()) return refused.error();
+  constexpr std::array<std::string_view, 2> kRefused = {"tokenizer.ggml.add_space_prefix",
+                                                        kAddEosKey};
+  if (Status refused = RefuseFlags(file, kRefused); !refused.ok()) return refused.error();
   const Result<const GgufArray*> tokens = RequireArray(file, kTokensKey, true);
   if (!tokens.ok()) return tokens.error();
   Result<Json> vocabulary = Vocabulary(file, **tokens);
@@ -171,8 +174,12 @@ Result<Json> GgufTokenizerConfig(const GgufFile& file) {
                                               {"eos_token_id", "eos_token"},
                                               {"unknown_token_id", "unk_token"},
                                               {"padding_token_id", "pad_token"}}};
-  const Result<WordsRow> words = FindWords(file);
-  if (!words.ok()) return words.error();
+  bool adds_bos = true;  // SentencePiece, where no key says
+  if (!HasSentencePiece(file)) {
+    const Result<WordsRow> words = FindWords(file);
+    if (!words.ok()) return words.error();
+    adds_bos = words->adds_bos;
+  }
   const Result<const GgufArray*> tokens = RequireArray(file, kTokensKey, true);
   if (!tokens.ok()) return tokens.error();
   Json config = Json::object();
@@ -189,7 +196,7 @@ Result<Json> GgufTokenizerConfig(const GgufFile& file) {
   }
   const Result<std::optional<bool>> add_bos = OptionalBool(file, "tokenizer.ggml.add_bos_token");
   if (!add_bos.ok()) return add_bos.error();
-  config["add_bos_token"] = add_bos->value_or(words->adds_bos);
+  config["add_bos_token"] = add_bos->value_or(adds_bos);
   Result<std::optional<std::string>> chat = OptionalString(file, "tokenizer.chat_template");
   if (!chat.ok()) return chat.error();
   if (chat->has_value()) config["chat_template"] = **std::move(chat);

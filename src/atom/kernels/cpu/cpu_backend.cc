@@ -131,6 +131,9 @@ class CpuBackend final : public Backend {
   void NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) override {
     cpu::NormAdd(context_, x, norm, y);
   }
+  void Norm(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) override {
+    cpu::Norm(context_, x, norm, y);
+  }
   void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
                        PackedActivation& out) override {
     cpu::ReorderQuantize(context_, x, permutation, cpu::CpuActivation::Of(out));

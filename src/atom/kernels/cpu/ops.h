@@ -51,6 +51,8 @@ void NormQuantize(const CpuContext& context, const DeviceTensor& x, const Device
                   const DeviceBuffer* permutation, CpuActivation& out);
 void NormAdd(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
              const DeviceTensor& y);
+void Norm(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
+          const DeviceTensor& y);
 void ReorderQuantize(const CpuContext& context, const DeviceTensor& x,
                      const DeviceBuffer* permutation, CpuActivation& out);
 void ActivationQuantize(const CpuContext& context, const DeviceTensor& x,

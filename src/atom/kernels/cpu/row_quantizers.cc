@@ -161,6 +161,20 @@ void NormAdd(const CpuContext& context, const DeviceTensor& x, const DeviceNorm&
   context.ParallelFor(x.rows, run);
 }
 
+void Norm(const CpuContext& context, const DeviceTensor& x, const DeviceNorm& norm,
+          const DeviceTensor& y) {
+  ATOM_CHECK(x.rows == y.rows && x.cols == y.cols, "{} x {} to {} x {}", x.rows, x.cols, y.rows,
+             y.cols);
+  const auto run = [&](int64_t row, int worker) {
+    ScratchPlan plan;
+    const size_t values_at = plan.Add<float>(x.cols);
+    auto* values = ScratchAt<float>(context.workspace.Of(worker, plan.bytes()), values_at);
+    Normalize(context.kernels, RowOf(x, row), x.cols, norm, values);
+    std::copy_n(values, x.cols, RowOf(y, row));
+  };
+  context.ParallelFor(x.rows, run);
+}
+
 void ReorderQuantize(const CpuContext& context, const DeviceTensor& x,
                      const DeviceBuffer* permutation, CpuActivation& out) {
   ATOM_CHECK(x.cols == out.k(), "{} columns, expected {}", x.cols, out.k());

@@ -54,6 +54,16 @@ void ReferenceBackend::NormAdd(const DeviceTensor& x, const DeviceNorm& norm,
   });
 }
 
+void ReferenceBackend::Norm(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) {
+  ATOM_CHECK(x.rows == y.rows && x.cols == y.cols, "{} x {} to {} x {}", x.rows, x.cols, y.rows,
+             y.cols);
+  pool_.ParallelFor(x.rows, [&](int64_t row, int) {
+    std::vector<float> normalized(static_cast<size_t>(x.cols));
+    Normalize(Row(x, row), norm, normalized);
+    std::ranges::copy(normalized, Row(y, row).begin());
+  });
+}
+
 void ReferenceBackend::ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
                                        PackedActivation& out) {
   ATOM_CHECK(x.cols == out.k(), "{} columns, expected {}", x.cols, out.k());

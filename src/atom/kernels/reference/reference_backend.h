@@ -74,6 +74,7 @@ class ReferenceBackend final : public Backend {
   void NormQuantize(const DeviceTensor& x, const DeviceNorm& norm, const DeviceBuffer* permutation,
                     PackedActivation& out) override;
   void NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) override;
+  void Norm(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) override;
   void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
                        PackedActivation& out) override;
   void ActivationQuantize(const DeviceTensor& x, ActivationFunction function, bool gated,

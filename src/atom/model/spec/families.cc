@@ -3,8 +3,10 @@
 #include <array>
 
 #include "atom/model/spec/config_fields.h"
+#include "atom/model/spec/gemma.h"
 #include "atom/model/spec/llama.h"
 #include "atom/model/spec/mixtral.h"
+#include "atom/model/spec/opt.h"
 #include "atom/model/spec/phi3.h"
 #include "atom/model/spec/qwen.h"
 
@@ -27,6 +29,9 @@ constexpr std::array kFamilies = {
     Family{"Qwen2ForCausalLM", "qwen2", ReadQwen2},
     Family{"Qwen3ForCausalLM", "qwen3", ReadQwen3},
     Family{"Qwen3MoeForCausalLM", "qwen3_moe", ReadQwen3Moe},
+    Family{"Gemma2ForCausalLM", "gemma2", ReadGemma2},
+    Family{"Gemma3ForCausalLM", "gemma3_text", ReadGemma3},
+    Family{"OPTForCausalLM", "opt", ReadOpt},
 };
 
 Result<Family> FindFamily(const Json& config, const std::string& source) {

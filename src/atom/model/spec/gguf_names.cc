@@ -29,7 +29,8 @@ Result<TensorNames> GgufTensorNames(const io::GgufFile& file, const ModelSpec& s
   names.layer_prefix = io::kGgufLayerPrefix;
   for (const auto modules : {architecture.layer_modules, architecture.outer_modules}) {
     for (const io::GgufModule& module : modules) {
-      names.modules.emplace(module.name, io::TensorPlace{.name = std::string(module.gguf_name)});
+      names.modules.emplace(module.name, io::TensorPlace{.name = std::string(module.gguf_name),
+                                                         .offset = module.offset});
     }
   }
   // Parts of fused modules, which are fused here too.

@@ -115,6 +115,9 @@ struct LayerSpec {
   std::optional<NormSpec> post_attention_norm = {};  ///< of attention's result, before it is added
   NormSpec ffn_norm;                                 ///< before the FFN
   std::optional<NormSpec> post_ffn_norm = {};
+  /// input_norm and ffn_norm stand behind the sums instead: hidden = norm(hidden +
+  /// attention(hidden)), then the same of the FFN.
+  bool norms_behind_sums = false;
   AttentionSpec attention;
   FfnSpec ffn;
   friend bool operator==(const LayerSpec&, const LayerSpec&) = default;
@@ -125,12 +128,16 @@ struct EmbeddingSpec {
   bool learned_positions = false;
   int64_t position_rows = 0;    ///< of the table of learned positions
   int64_t position_offset = 0;  ///< position p has row p + offset (OPT: 2)
+  /// Columns of the table, if not hidden_size: a linear without bias takes its rows there, and
+  /// another one the last hidden states back for lm_head. Both are folded into the tables at load.
+  int64_t projected_from = 0;
 };
 
 struct HeadSpec {
   NormSpec norm;
-  bool tied = false;     ///< lm_head is the embedding table
-  double softcap = 0.0;  ///< of the logits; 0: none
+  bool normalizes = true;  ///< false: there is no norm
+  bool tied = false;       ///< lm_head is the embedding table
+  double softcap = 0.0;    ///< of the logits; 0: none
 };
 
 /// How the family's checkpoints spell the names of artifact/layer_tensors.h, module by module.

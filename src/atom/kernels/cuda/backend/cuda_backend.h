@@ -98,7 +98,12 @@ class CudaBackend final : public Backend {
   void Embed(const DeviceEmbedding& embedding, const DeviceTensor& out) override;
   void NormQuantize(const DeviceTensor& x, const DeviceNorm& norm, const DeviceBuffer* permutation,
                     PackedActivation& out) override;
-  void NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) override;
+  void NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) override {
+    EnqueueNorm(x, norm, y, true);
+  }
+  void Norm(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) override {
+    EnqueueNorm(x, norm, y, false);
+  }
   void ReorderQuantize(const DeviceTensor& x, const DeviceBuffer* permutation,
                        PackedActivation& out) override;
   void ActivationQuantize(const DeviceTensor& x, ActivationFunction function, bool gated,
@@ -151,6 +156,8 @@ class CudaBackend final : public Backend {
   const GemmWeight* ExpertTable(std::span<const PackedWeight* const> weights);
   /// Quantizes into `out`: x, source and what the source needs are set.
   void Quantize(PlainQuantizeCall call, const DeviceBuffer* permutation, PackedActivation& out);
+  /// y = norm(x), or y += norm(x).
+  void EnqueueNorm(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y, bool add);
   /// Attention of a run of sequences with one query each.
   void Decode(const SequenceRun& run, const AttentionParams& params, const DeviceTensor& qkv,
               const KvLayer& kv, const DeviceTensor& out);

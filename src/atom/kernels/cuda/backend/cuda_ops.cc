@@ -211,7 +211,8 @@ void CudaBackend::ActivationQuantize(const DeviceTensor& x, ActivationFunction f
   Quantize(call, nullptr, out);
 }
 
-void CudaBackend::NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y) {
+void CudaBackend::EnqueueNorm(const DeviceTensor& x, const DeviceNorm& norm, const DeviceTensor& y,
+                              bool add) {
   ATOM_CHECK(x.rows == y.rows && x.cols == y.cols, "{} x {} onto {} x {}", x.rows, x.cols, y.rows,
              y.cols);
   NormCall call;
@@ -220,13 +221,14 @@ void CudaBackend::NormAdd(const DeviceTensor& x, const DeviceNorm& norm, const D
   call.bias = DataOf(norm.bias);
   call.epsilon = norm.eps;
   call.subtract_mean = norm.kind == NormKind::kLayer;
-  call.add = true;
+  call.add = add;
   call.out = RowsOf(y);
   call.rows = static_cast<int>(x.rows);
   call.cols = static_cast<int>(x.cols);
   const OpKey key({Word(Op::kNormAdd), Word(call.x.data), Word(call.x.stride), Word(call.weight),
-                   Word(call.bias), Word(call.epsilon), Word(int64_t{call.subtract_mean}),
-                   Word(call.out.data), Word(call.out.stride), Word(call.rows, call.cols)});
+                   Word(call.bias), Word(call.epsilon),
+                   Word(int64_t{call.subtract_mean} + 2 * int64_t{call.add}), Word(call.out.data),
+                   Word(call.out.stride), Word(call.rows, call.cols)});
   ops_.Add(key, true, [call](cudaStream_t stream) { return LaunchNorm(call, stream); });
 }
 
