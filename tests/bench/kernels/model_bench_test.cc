@@ -24,6 +24,9 @@ TEST(GeometryTest, KnownShapesHaveTheWeightsThatWerePublished) {
   EXPECT_EQ(weights("llama-3-8b"),
             32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * int64_t{4096} * 14336));
   EXPECT_EQ(FindGeometry("llama-3-8b").value().spec.vocab_size, 128256);
+  EXPECT_EQ(weights("llama-3-70b"),
+            80 * (2 * int64_t{8192} * 8192 + 2 * 8192 * 1024 + 3 * int64_t{8192} * 28672));
+  EXPECT_EQ(weights("phi-3-mini"), 32 * (4 * int64_t{3072} * 3072 + 3 * int64_t{3072} * 8192));
   EXPECT_EQ(weights("mixtral-8x7b"),
             32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 8 * 3 * int64_t{4096} * 14336));
   EXPECT_EQ(weights("qwen3-30b-a3b"),
