@@ -9,6 +9,8 @@
 #include "atom/kernels/cpu/packed_integer_inl.h"
 // after that:
 #include "atom/kernels/cpu/packed_two_level_inl.h"
+// after those:
+#include "atom/kernels/cpu/packed_amx_panel_inl.h"
 // and:
 #include "atom/kernels/cpu/packed_amx_inl.h"
 

@@ -53,6 +53,9 @@ inline constexpr int64_t kColumnOutputs = 64;
 /// Lines of codes, 4 inputs each, that are folded at a time (packed_two_level_inl.h).
 inline constexpr int64_t kFoldedDwords = 64;
 inline constexpr int64_t kFoldedBytes = kFoldedDwords * 4 * kColumnOutputs;
+/// Integers in a tile of sums (packed_amx_inl.h), and in all that are kept at a time.
+inline constexpr int64_t kTileInts = 256;
+inline constexpr int64_t kTileSums = 8 * kTileInts;
 struct PackedBlock {
   const PackedLayout* layout = nullptr;
   const uint8_t* w = nullptr;  ///< first panel
@@ -72,9 +75,10 @@ struct PackedBlock {
   int64_t outlier_scale = 0;      ///< index in the row
   const int32_t* sums = nullptr;  ///< [rows][sums_stride], what start_sums wrote
   int64_t sums_stride = 0;
-  /// Scratch of kFoldedBytes where weights become bytes first, once for all rows, or null.
+  /// Scratch where weights become bytes first, once for all rows, or null: kFoldedBytes, or for
+  /// tiles all lines of a panel (packed_amx_inl.h).
   uint8_t* folded = nullptr;
-  int32_t* tile_sums = nullptr;  ///< scratch, [rows rounded up to 16][kColumnOutputs]
+  int32_t* tile_sums = nullptr;  ///< scratch, [kTileSums]
 
   // Dense activations (W4A16).
   const float* x = nullptr;

@@ -50,11 +50,21 @@ int64_t BlockFloats(bool dense, int64_t k) {
   return limits.rows * limits.panels * kPanelOutputs;
 }
 
+/// Bytes of a panel's weights as bytes: groups in whole tiles of 16 lines, at least a piece of those
+/// that are folded, and the outliers.
+int64_t UnpackedBytes(int64_t k, int64_t group) {
+  constexpr int64_t kTileLines = 16;
+  const auto whole = [](int64_t lines) { return (lines + kTileLines - 1) / kTileLines * kTileLines; };
+  // No groups: outliers alone.
+  const int64_t groups = group == 0 ? whole(k / 4) : (k / group + 1) * whole(group / 4 + 2);
+  return (groups + kFoldedDwords + 2 * kTileLines) * kPanelOutputs * 4;
+}
+
 /// What a thread has for a block.
 struct BlockScratch {
-  explicit BlockScratch(int64_t floats)
-      : folded_at(plan.Add<uint8_t>(kFoldedBytes)),
-        tile_sums_at(plan.Add<int32_t>(kSharedRows * kColumnOutputs)),
+  BlockScratch(int64_t floats, int64_t unpacked)
+      : folded_at(plan.Add<uint8_t>(std::max(unpacked, kFoldedBytes))),
+        tile_sums_at(plan.Add<int32_t>(kTileSums)),
         acc_at(plan.Add<float>(floats)) {}
   ScratchPlan plan;
   size_t folded_at;
@@ -278,14 +288,19 @@ bool SameColumns(const PackedLayout& a, const PackedLayout& b) {
 void RunProducts(const CpuContext& context, std::span<const Product> products) {
   int64_t blocks = 0;
   int64_t floats = 0;
+  int64_t unpacked = 0;
   for (const Product& product : products) {
+    const int64_t k = product.weight->k();
     blocks += product.grid.count();
-    floats = std::max(floats, BlockFloats(product.dense(), product.weight->k()));
+    floats = std::max(floats, BlockFloats(product.dense(), k));
+    if (product.shared()) {
+      unpacked = std::max(unpacked, UnpackedBytes(k, product.weight->layout->group));
+    }
   }
   const auto run = [&](int64_t index, int worker) {
     const Product* product = products.data();
     for (; index >= product->grid.count(); ++product) index -= product->grid.count();
-    const BlockScratch places(floats);
+    const BlockScratch places(floats, unpacked);
     std::byte* base = context.workspace.Of(worker, places.plan.bytes());
     Multiply(*product, product->grid[index],
              {ScratchAt<float>(base, places.acc_at), ScratchAt<uint8_t>(base, places.folded_at),
@@ -294,8 +309,10 @@ void RunProducts(const CpuContext& context, std::span<const Product> products) {
   context.ParallelFor(blocks, run);
 }
 
-size_t ProductScratch(bool dense, int64_t k) {
-  return BlockScratch(BlockFloats(dense, k)).plan.bytes();
+size_t ProductScratch(int64_t weight_group, int64_t k) {
+  const bool dense = weight_group == 0;
+  return BlockScratch(BlockFloats(dense, k), dense ? 0 : UnpackedBytes(k, weight_group))
+      .plan.bytes();
 }
 
 ScratchSize LinearScratch(const LinearPlan& linear, int64_t rows) {
@@ -304,7 +321,7 @@ ScratchSize LinearScratch(const LinearPlan& linear, int64_t rows) {
   for (int64_t i = 0; !dense && !linear.input.dense() && i < kMostWeights; ++i) {
     shared.Add<int32_t>(rows * StartsOf(linear.k / linear.weight_group));
   }
-  return {.worker = ProductScratch(dense, linear.k), .shared = shared.bytes()};
+  return {.worker = ProductScratch(linear.weight_group, linear.k), .shared = shared.bytes()};
 }
 
 void Linear(const CpuContext& context, const CpuActivation& x,

@@ -1,4 +1,5 @@
-// Packed weights times codes in tiles of AMX, from 16 rows on. A step (a group, the outliers, or
+// Packed weights times codes in tiles of AMX, from 16 rows on; more than 32 share whole panels
+// (packed_amx_panel_inl.h). A step (a group, the outliers, or
 // all groups of two-level scales) becomes lines of unsigned bytes in scratch, those of a column's V
 // vectors side by side, for all rows of a block: lines 16 d … 16 d + 15 of a vector are a tile.
 //
@@ -27,6 +28,9 @@
 namespace atom::kernels::cpu {
 namespace {
 
+/// Rows whose sums `tile_sums` holds.
+constexpr int64_t kFewTileRows = kTileSums / kColumnOutputs;
+
 template <int V>
 struct AmxColumn {
   using Bytes = IntegerTile::OutlierStep<V>;  // weights as they are in scratch: none is raw
@@ -45,7 +49,7 @@ struct AmxColumn {
   /// Two-level scales.
   static void RunGroupsAtOnce(const PackedBlock& b, TilePlace at) {
     const auto fold = [&](int64_t first, int64_t dwords) {
-      TwoLevelTile::FoldColumn<V>(b, at, first, dwords);
+      TwoLevelTile::FoldColumn<V>(b, at, first, dwords, b.folded);
       const PackedLayout& l = *b.layout;
       const TilePlace last{0, at.vector, (first + dwords - 1) / l.group_dwords};
       return FindStep(b, last).codes + l.group_bytes;
@@ -204,6 +208,10 @@ struct AmxColumn {
 /// Both formats of scales.
 inline void MultiplyInTiles(const PackedBlock& block) {
   const TileRegion region;
+  if (block.rows > kFewTileRows) {
+    for (int64_t panel = 0; panel < block.panels; ++panel) AmxPanel(block, panel).Run();
+    return;
+  }
   const int64_t vectors = block.panels * kPanelVectors;
   int64_t vector = 0;
   for (; vector + 4 <= vectors; vector += 4) AmxColumn<4>::Run(block, vector);

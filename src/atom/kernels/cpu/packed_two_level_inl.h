@@ -189,7 +189,7 @@ struct TwoLevelTile {
     const int64_t first = at.step * kFoldedDwords;
     const int64_t left = FoldedDwords(l) - first;
     const int64_t dwords = left < kFoldedDwords ? left : kFoldedDwords;
-    if (at.row == 0) FoldColumn<V>(b, at, first, dwords);  // for the tiles below, too
+    if (at.row == 0) FoldColumn<V>(b, at, first, dwords, b.folded);  // for the tiles below, too
     const int8_t* x = b.codes + at.row * b.codes_stride + 4 * first;
     const int32_t* start = b.sums + at.row * b.sums_stride;
     float* acc = b.acc + at.row * kColumnOutputs;
@@ -238,9 +238,9 @@ struct TwoLevelTile {
 
   /// Lines [first, first + dwords) of codes, which whole groups follow one another in.
   template <int V>
-  static inline void FoldColumn(const PackedBlock& b, TilePlace at, int64_t first, int64_t dwords) {
+  static inline void FoldColumn(const PackedBlock& b, TilePlace at, int64_t first, int64_t dwords,
+                                uint8_t* out) {
     const PackedLayout& l = *b.layout;
-    uint8_t* out = b.folded;
     TilePlace group{0, at.vector, first / l.group_dwords};
     int64_t inside = first - group.step * l.group_dwords;
     for (int64_t line = first; line < first + dwords; ++group.step, inside = 0) {

@@ -76,7 +76,7 @@ bool SameColumns(const PackedLayout& a, const PackedLayout& b);
 
 /// The blocks of all products, in one parallel loop.
 void RunProducts(const CpuContext& context, std::span<const Product> products);
-/// Bytes of a thread's scratch for blocks of such a weight.
-size_t ProductScratch(bool dense, int64_t k);
+/// Bytes of a thread's scratch for blocks of such a weight; group 0: a dense one.
+size_t ProductScratch(int64_t weight_group, int64_t k);
 
 }  // namespace atom::kernels::cpu
