@@ -32,6 +32,13 @@ TEST(Exp, Ends) {
   }
 }
 
+TEST(ExpOfScore, IsExpOrNothing) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (float x = -64.0f; x <= 0.0f; x += 0.25f) EXPECT_EQ(ExpOfScore(x), Exp(x));
+  for (const float x : {-64.0001f, -90.0f, -kInf}) EXPECT_EQ(ExpOfScore(x), 0.0f);
+  EXPECT_TRUE(std::isnan(ExpOfScore(std::numeric_limits<float>::quiet_NaN())));
+}
+
 TEST(Tanh, RelativeErrorStaysBelowTheContracts) {
   double worst = 0.0;
   const auto check = [&worst](float y) {

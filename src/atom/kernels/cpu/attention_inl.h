@@ -48,7 +48,7 @@ inline float ExpScores(float* scores, const ScoreRule& rule) {
   }
   const float max = MaxLane(largest);
   for (int v = 0; v < kScoreVectors; ++v) {
-    const F32x16 p = Exp(Sub(s[v], Set(max)));
+    const F32x16 p = ExpOfScore(Sub(s[v], Set(max)));
     Store(scores + v * 16, KeepSeen(p, rule, v * 16, Zero()));
   }
   return max;
@@ -107,8 +107,8 @@ void Merge(const AttentionTile& t) {
     const F32x16 old_max = Load(t.max + row);
     const F32x16 tile_max = Load(t.tile_max + row);
     const F32x16 max = Max(old_max, tile_max);
-    const F32x16 old_factor = Exp(Sub(old_max, max));
-    const F32x16 tile_factor = Exp(Sub(tile_max, max));
+    const F32x16 old_factor = ExpOfScore(Sub(old_max, max));
+    const F32x16 tile_factor = ExpOfScore(Sub(tile_max, max));
     const int64_t lanes = LanesFrom(row, t.rows);  // rows behind may have windows of their own
     StoreFirst(t.max + row, max, lanes);
     StoreFirst(t.sum + row,
@@ -131,15 +131,18 @@ void Merge(const AttentionTile& t) {
 
 /// The tile by itself: tile_out, tile_max, tile_sum.
 void Attend(const AttentionTile& t) {
+  // Scores of panels that no row sees are never read.
+  const int64_t first = (t.hidden == nullptr ? t.begin : t.hidden[0]) / kPanelOutputs;
+  const int64_t end = (t.visible[t.rows - 1] + kPanelOutputs - 1) / kPanelOutputs;
   DenseBlock<float> block;
   block.x = t.q;
   block.x_stride = t.row_stride;
   block.rows = t.rows;
   block.k = t.head_dim;
-  block.w = t.keys;
+  block.w = t.keys + first * t.padded_dim * kPanelOutputs;
   block.panel_stride = t.padded_dim * kPanelOutputs;
-  block.panels = kTilePositions / kPanelOutputs;
-  block.acc = t.scores;
+  block.panels = end - first;
+  block.acc = t.scores + first * kPanelOutputs;
   block.acc_stride = kScoreStride;
   MultiplyDense(block);
   for (int64_t row = 0; row < t.rows; row += 16) {

@@ -138,7 +138,7 @@ inline RowWeights WeighRow(const CodesTile& t, int64_t row, float max,
   F32x16 heaviest = Zero();
 #pragma GCC unroll 4
   for (int v = 0; v < kTilePages; ++v) {
-    const F32x16 p = Exp(Sub(Load(scores + v * 16), Set(max)));
+    const F32x16 p = ExpOfScore(Sub(Load(scores + v * 16), Set(max)));
     sum = Add(sum, p);
     base = Fma(p, values[v].offset, base);
     w[v] = NanToZero(Mul(p, values[v].scale));

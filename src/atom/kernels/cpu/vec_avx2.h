@@ -86,6 +86,11 @@ inline F32x16 NanToZero(F32x16 x) {
   return {_mm256_and_ps(x.a, _mm256_cmp_ps(x.a, x.a, _CMP_ORD_Q)),
           _mm256_and_ps(x.b, _mm256_cmp_ps(x.b, x.b, _CMP_ORD_Q))};
 }
+inline F32x16 ZeroWhereBelow(F32x16 a, F32x16 x, float limit) {
+  const __m256 least = _mm256_set1_ps(limit);
+  return {_mm256_and_ps(a.a, _mm256_cmp_ps(x.a, least, _CMP_NLT_UQ)),
+          _mm256_and_ps(a.b, _mm256_cmp_ps(x.b, least, _CMP_NLT_UQ))};
+}
 inline F32x16 KeepFirst(F32x16 x, int64_t n, F32x16 rest) {
   return {_mm256_blendv_ps(rest.a, x.a, _mm256_castsi256_ps(LaneMask(n))),
           _mm256_blendv_ps(rest.b, x.b, _mm256_castsi256_ps(LaneMask(n - 8)))};

@@ -94,6 +94,10 @@ inline F32x16 Abs(F32x16 a) { return {_mm512_abs_ps(a.v)}; }
 inline F32x16 NanToZero(F32x16 a) {
   return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.v, a.v, _CMP_ORD_Q), a.v)};
 }
+/// 0 where x < limit.
+inline F32x16 ZeroWhereBelow(F32x16 a, F32x16 x, float limit) {
+  return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, _mm512_set1_ps(limit), _CMP_NLT_UQ), a.v)};
+}
 /// The first n lanes of a, any n; the others from `rest`.
 inline F32x16 KeepFirst(F32x16 a, int64_t n, F32x16 rest) {
   const int64_t lanes = n < 0 ? 0 : n > 16 ? 16 : n;

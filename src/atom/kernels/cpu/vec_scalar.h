@@ -118,6 +118,9 @@ inline F32x16 Abs(const F32x16& x) {
 inline F32x16 NanToZero(const F32x16& x) {
   return Floats([&](int i) { return x.v[i] == x.v[i] ? x.v[i] : 0.0f; });
 }
+inline F32x16 ZeroWhereBelow(const F32x16& a, const F32x16& x, float limit) {
+  return Floats([&](int i) { return x.v[i] < limit ? 0.0f : a.v[i]; });
+}
 inline F32x16 KeepFirst(const F32x16& x, int64_t n, const F32x16& rest) {
   return Floats([&](int i) { return i < n ? x.v[i] : rest.v[i]; });
 }

@@ -133,7 +133,7 @@ Partial AttendFloats(const AttentionShape& shape, const Query& query, const Page
     tile.max = std::max(tile.max, scores.back());
   }
   for (int64_t j = first; j < end; ++j) {
-    const float p = Exp(scores[static_cast<size_t>(j - first)] - tile.max);
+    const float p = ExpOfScore(scores[static_cast<size_t>(j - first)] - tile.max);
     tile.sum += p;
     FmaEach(p, pages.Value(j).data(), d, tile.out.data());
   }
@@ -180,7 +180,7 @@ Partial AttendCodes(const AttentionShape& shape, const Query& query, const Pages
   std::vector<float> weights;
   float heaviest = 0.0f;
   for (int64_t j = first; j < end; ++j) {
-    const float p = Exp(scores[static_cast<size_t>(j - first)] - tile.max);
+    const float p = ExpOfScore(scores[static_cast<size_t>(j - first)] - tile.max);
     const CodedRow value = pages.Codes(1, j);
     sum.lanes[j % 16] += p;
     base.lanes[j % 16] = std::fma(p, value.offset, base.lanes[j % 16]);
@@ -206,8 +206,8 @@ Partial AttendCodes(const AttentionShape& shape, const Query& query, const Pages
 
 void Merge(const Partial& tile, Partial& all) {
   const float max = std::max(all.max, tile.max);
-  const float old_factor = Exp(all.max - max);
-  const float new_factor = Exp(tile.max - max);
+  const float old_factor = ExpOfScore(all.max - max);
+  const float new_factor = ExpOfScore(tile.max - max);
   all.max = max;
   all.sum = all.sum * old_factor + tile.sum * new_factor;
   for (size_t i = 0; i < all.out.size(); ++i) {

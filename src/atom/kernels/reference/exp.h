@@ -39,6 +39,9 @@ inline float Exp(float x) {
   return (parts.fraction + 1.0f) * PowerOfTwo(half) * PowerOfTwo(parts.n - half);
 }
 
+/// The weight of a score in a softmax, of how far it lies below the largest.
+inline float ExpOfScore(float x) { return x < -64.0f ? 0.0f : Exp(x); }
+
 /// tanh(y) = e / (e + 2), e = exp(2y) − 1 = 2^n · (exp(r) − 1) + (2^n − 1): no digits are lost
 /// around 0.
 inline float Tanh(float y) {
