@@ -50,11 +50,13 @@ int64_t BlockFloats(bool dense, int64_t k) {
   return limits.rows * limits.panels * kPanelOutputs;
 }
 
-/// Bytes of a panel's weights as bytes: groups in whole tiles of 16 lines, at least a piece of those
-/// that are folded, and the outliers.
+/// Bytes of a panel's weights as bytes: groups in whole tiles of 16 lines, at least a piece of
+/// those that are folded, and the outliers.
 int64_t UnpackedBytes(int64_t k, int64_t group) {
   constexpr int64_t kTileLines = 16;
-  const auto whole = [](int64_t lines) { return (lines + kTileLines - 1) / kTileLines * kTileLines; };
+  const auto whole = [](int64_t lines) {
+    return (lines + kTileLines - 1) / kTileLines * kTileLines;
+  };
   // No groups: outliers alone.
   const int64_t groups = group == 0 ? whole(k / 4) : (k / group + 1) * whole(group / 4 + 2);
   return (groups + kFoldedDwords + 2 * kTileLines) * kPanelOutputs * 4;

@@ -154,7 +154,8 @@ ScratchSize GroupedScratch(const LinearPlan& linear, int64_t rows) {
   shared.Add<std::byte>(CpuActivation::Bytes(linear.input, linear.k, pairs + kTileRows));
   shared.Add<int32_t>(kMostReaders * pairs * std::max(StartsOf(groups), kFoldedStarts));
   constexpr size_t kEnds = 2 * kLineSize;  // three arrays of rows, each of whole lines
-  return {.worker = ProductScratch(linear.weight_group, linear.k), .shared = shared.bytes() + kEnds};
+  return {.worker = ProductScratch(linear.weight_group, linear.k),
+          .shared = shared.bytes() + kEnds};
 }
 
 void Route(const CpuContext& context, const DeviceTensor& logits, const RouterShape& shape,
