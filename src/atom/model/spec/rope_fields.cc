@@ -115,13 +115,17 @@ void ReadLongRope(ConfigFields& fields, int64_t pairs, int64_t max_positions,
 }
 
 /// Channels of a head that are rotated: its own factor goes before that of the config.
-int64_t RotaryDim(ConfigFields& fields, const Surroundings& around, double outside) {
+int64_t RotaryDim(ConfigFields& fields, const std::string& source, const Surroundings& around,
+                  double outside) {
   const double least = around.rules.partial ? 0.01 : 1.0;
   const double factor = fields.Number("partial_rotary_factor", least, 1.0, outside);
   const auto dim = static_cast<int64_t>(static_cast<double>(around.head_dim) * factor);
   if (dim < 2 || dim % 2 != 0) {
-    fields.RefuseValue("partial_rotary_factor",
-                       fmt::format("an even number of the {} channels of a head", around.head_dim));
+    // Perhaps it stands outside of `fields`.
+    fields.Fail(
+        MakeError("{}: partial_rotary_factor {} rotates {} channels, expected an even number "
+                  "of the {} channels of a head",
+                  source, factor, dim, around.head_dim));
   }
   return dim;
 }
@@ -139,7 +143,7 @@ Result<RopeSpec> ReadScaled(const Json& rope, const std::string& source,
   if (!kind.ok()) return kind.error();
   ConfigFields outside(around.config, source);
   const double part = outside.Number("partial_rotary_factor", 0.0, 1.0, 1.0);
-  RopeSpec spec{.scaling = {}, .rotary_dim = RotaryDim(fields, around, part)};
+  RopeSpec spec{.scaling = {}, .rotary_dim = RotaryDim(fields, source, around, part)};
   RopeScaling& scaling = spec.scaling;
   scaling.kind = *kind;
   const int64_t max_positions = outside.Int("max_position_embeddings", 1, kMaxPositions, 2048);
