@@ -57,8 +57,8 @@ class RandomTensors {
   explicit RandomTensors(const model::ModelSpec& spec) : spec_(spec) {
     for (const artifact::OuterTensor& outer : model::OuterTensors(spec)) {
       const bool norm = outer.shape.size() == 1;
-      // Tied tables of size 1 would make every model repeat its last token.
-      const double size = 0.5 / (std::abs(spec.embedding.scale) * 2);
+      // Logits of about 1; larger ones would make every model repeat its last token.
+      const double size = 1.0 / std::sqrt(static_cast<double>(outer.shape.back()));
       const bool bias = outer.name.ends_with(".bias");
       Add(outer.name, outer.shape, norm ? 0.2 : size,
           norm && !bias ? 1.0 - spec.head.norm.weight_offset : 0.0);

@@ -33,8 +33,9 @@ Result<TensorNames> GgufTensorNames(const io::GgufFile& file, const ModelSpec& s
                                                          .offset = module.offset});
     }
   }
-  // Parts of fused modules, which are fused here too.
+  // Parts of fused modules, which are fused here too. Other names of the family's are its own.
   for (const auto& [module, place] : spec.names.modules) {
+    if (place.as_it_is()) continue;
     const auto fused = names.modules.find(place.name);
     if (fused == names.modules.end()) continue;
     io::TensorPlace part = place;
