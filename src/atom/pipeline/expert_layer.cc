@@ -50,12 +50,13 @@ class ExpertObserver : public model::SiteObserver {
     backend_.Upload(std::as_bytes(std::span(grouped)), x.data());
     for (size_t i = 0; i < hessians_.size(); ++i) {
       const auto number = static_cast<int32_t>(first_ + static_cast<int64_t>(i));
-      const auto rows =
-          std::ranges::equal_range(order, number, {}, [&](size_t pair) { return experts[pair]; });
-      if (rows.empty()) continue;
-      const auto begin = static_cast<size_t>(rows.begin() - order.begin());
-      hessians_[i].AddSample(x.subspan(begin * width, rows.size() * width), {}, std::ssize(rows));
-      tokens_[i] += std::ssize(rows);
+      const auto expert = [&](size_t pair) { return experts[pair]; };
+      const auto first = std::ranges::lower_bound(order, number, {}, expert);
+      const int64_t rows = std::ranges::upper_bound(order, number, {}, expert) - first;
+      if (rows == 0) continue;
+      const auto begin = static_cast<size_t>(first - order.begin());
+      hessians_[i].AddSample(x.subspan(begin * width, static_cast<size_t>(rows) * width), {}, rows);
+      tokens_[i] += rows;
     }
   }
   bool done() const override { return last_shown_ == SiteRole::kDown; }
