@@ -31,15 +31,10 @@ class Gemma3Test(unittest.TestCase):
 
     def test_perplexity_is_that_of_an_independent_forward_pass(self):
         text = atom("eval", MODEL, "--data", ROOT / "data", "--json", "-", "--ppl", "wikitext2-raw",
-                    "--windows", "4", "--weight-dtype", "f32")
+                    "--windows", "4", "--weight-dtype", "fp32")
         found = json.loads(text)["perplexity"][0]
         self.assertEqual(found["tokens"], TOKENS)
         self.assertAlmostEqual(found["ppl"] / PERPLEXITY, 1, delta=TOLERANCE)
-
-    def test_it_knows_the_capital_of_france(self):
-        text = atom("generate", MODEL, "--prompt", "The capital of France is", "--temperature", "0",
-                    "--max-tokens", "2")
-        self.assertTrue(text.startswith(" Paris"), text)
 
 
 if __name__ == "__main__":
