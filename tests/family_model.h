@@ -13,7 +13,24 @@
 
 namespace atom::tests {
 
+/// OPT, and "opt350m": norms behind the sums, narrow tables.
+inline nlohmann::json OptConfig(bool is_350m) {
+  return {{"architectures", {"OPTForCausalLM"}},
+          {"model_type", "opt"},
+          {"vocab_size", 260},
+          {"hidden_size", 384},
+          {"ffn_dim", 512},
+          {"num_hidden_layers", 2},
+          {"num_attention_heads", 6},
+          {"max_position_embeddings", 128},
+          {"bos_token_id", 1},
+          {"eos_token_id", 2},
+          {"do_layer_norm_before", !is_350m},
+          {"word_embed_proj_dim", is_350m ? 96 : 384}};
+}
+
 inline nlohmann::json FamilyConfig(const std::string& family) {
+  if (family.starts_with("opt")) return OptConfig(family == "opt350m");
   nlohmann::json config = TinyConfig({.hidden = 384, .inner = 384, .heads = 6, .kv_heads = 2});
   const auto be = [&config](const char* architecture, const char* type) {
     config["architectures"] = {architecture};
@@ -41,10 +58,18 @@ inline nlohmann::json FamilyConfig(const std::string& family) {
     config["rope_scaling"] = {{"type", "longrope"},
                               {"short_factor", std::vector<double>(24, 1.1)},
                               {"long_factor", std::vector<double>(24, 2.0)}};
+  } else if (family.starts_with("gemma")) {
+    const bool third = family == "gemma3";
+    be(third ? "Gemma3ForCausalLM" : "Gemma2ForCausalLM", third ? "gemma3_text" : "gemma2");
+    config["query_pre_attn_scalar"] = 48;
+    config["sliding_window"] = 20;
+    config["sliding_window_pattern"] = 2;
+    if (third) config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 8.0}};
   }
   return config;
 }
-inline const std::vector<std::string> kFamilies = {"qwen2", "qwen3", "mistral", "phi3"};
+inline const std::vector<std::string> kFamilies = {"gemma2",  "gemma3", "mistral", "opt",
+                                                   "opt350m", "phi3",   "qwen2",   "qwen3"};
 
 /// By the names of the files: rows and columns (0: one axis), and the mean of the elements.
 struct FamilyTensor {
@@ -62,12 +87,16 @@ inline std::map<std::string, FamilyTensor> FamilyTensors(const model::ModelSpec&
   };
   for (const artifact::OuterTensor& outer : model::OuterTensors(spec)) {
     const bool norm = outer.shape.size() == 1;
-    add(outer.name, outer.shape[0], norm ? 0 : outer.shape[1], norm ? 1.0 : 0.0);
+    const bool scales = norm && !outer.name.ends_with(".bias");
+    add(outer.name, outer.shape[0], norm ? 0 : outer.shape[1],
+        scales ? 1.0 - spec.head.norm.weight_offset : 0.0);
   }
   for (int64_t layer = 0; layer < spec.num_layers(); ++layer) {
     const artifact::LayerShape shape = model::ShapeOfLayer(spec, layer);
     for (const artifact::NormShape& norm : shape.norms) {
-      add(artifact::NormTensorName(layer, norm.role, "weight"), norm.width, 0, 1.0);
+      add(artifact::NormTensorName(layer, norm.role, "weight"), norm.width, 0,
+          1.0 - norm.weight_offset);
+      if (norm.bias) add(artifact::NormTensorName(layer, norm.role, "bias"), norm.width, 0, 0.0);
     }
     for (const artifact::LinearShape& linear : shape.linears) {
       add(artifact::LinearTensorName(layer, linear.name, "weight"), linear.n, linear.k, 0.0);

@@ -6,7 +6,7 @@
 #include "atom/kernels/registry.h"
 #include "atom/model/model_files.h"
 
-#include "tests/tiny_family.h"
+#include "tests/family_model.h"
 
 namespace atom::model {
 namespace {
@@ -15,7 +15,11 @@ namespace {
 class TransformerTest : public ::testing::TestWithParam<std::tuple<const char*, std::string>> {
  protected:
   void SetUp() override {
-    tests::WriteTinyFamily(std::get<1>(GetParam()), folder_.path());
+    const std::string& family = std::get<1>(GetParam());
+    if (family == "llama")
+      tests::WriteTinyModel({}, folder_.path());
+    else
+      tests::WriteFamilyModel(tests::FamilyConfig(family), folder_.path());
     Result<ModelFiles> files = ModelFiles::Open(folder_.path());
     ASSERT_TRUE(files.ok()) << files.error().message;
     files_.emplace(std::move(files).value());

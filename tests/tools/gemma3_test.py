@@ -18,6 +18,8 @@ PERPLEXITY, TOLERANCE = 25.697494, 1e-4
 # What `tokenizers` 0.23.3 makes of wiki.test.raw, in number, and one for the BOS: BPE by the scores of
 # the file, pieces of the kind "user defined" first.
 TOKENS = 295216
+# What the same forward pass writes behind "The capital of France is", 12 tokens.
+GREEDY = "the capital of the country of France. It is the largest"
 
 
 def atom(*arguments):
@@ -35,6 +37,11 @@ class Gemma3Test(unittest.TestCase):
         found = json.loads(text)["perplexity"][0]
         self.assertEqual(found["tokens"], TOKENS)
         self.assertAlmostEqual(found["ppl"] / PERPLEXITY, 1, delta=TOLERANCE)
+
+    def test_greedy_tokens_are_those_of_an_independent_forward_pass(self):
+        text = atom("generate", MODEL, "--prompt", "The capital of France is", "--temperature", "0",
+                    "--max-tokens", "12")
+        self.assertEqual(text.strip(), GREEDY)
 
 
 if __name__ == "__main__":
