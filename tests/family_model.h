@@ -128,9 +128,7 @@ inline void WriteFamilyModel(const nlohmann::json& config, const std::filesystem
   }
   ASSERT_TRUE(io::WriteSafetensors(dir / "model.safetensors", tensors, {}).ok());
   WriteText(dir / "config.json", config.dump(2));
-  WriteText(dir / "tokenizer.json", TinyTokenizer().dump());
-  WriteText(dir / "tokenizer_config.json",
-            R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})");
+  WriteTinyTokenizer(dir);
 }
 
 }  // namespace atom::tests

@@ -135,6 +135,12 @@ inline nlohmann::json TinyTokenizer() {
             {"merges", nlohmann::json::array()}}}};
 }
 
+inline void WriteTinyTokenizer(const std::filesystem::path& dir) {
+  WriteText(dir / "tokenizer.json", TinyTokenizer().dump());
+  WriteText(dir / "tokenizer_config.json",
+            R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})");
+}
+
 /// Writes the checkpoint (bf16, one shard) into `dir`, which must exist.
 inline void WriteTinyModel(const TinyModel& m, const std::filesystem::path& dir) {
   Rng random(m.seed);
@@ -185,9 +191,7 @@ inline void WriteTinyModel(const TinyModel& m, const std::filesystem::path& dir)
   add("model.norm.weight", {m.hidden}, 0.3, 1.0);
   ASSERT_TRUE(io::WriteSafetensors(dir / "model.safetensors", tensors, {}).ok());
   WriteText(dir / "config.json", TinyConfig(m).dump(2));
-  WriteText(dir / "tokenizer.json", TinyTokenizer().dump());
-  WriteText(dir / "tokenizer_config.json",
-            R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})");
+  WriteTinyTokenizer(dir);
 }
 
 /// Some thousands of bytes that look like words.

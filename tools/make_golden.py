@@ -6,7 +6,9 @@ Needs torch, transformers and tokenizers; neither building nor testing Atom does
   make_golden.py MODEL OUT.json --full --lengths 40,160 --prompts 8,90
       of random sequences of these lengths, each computed at once, the logits of the first position,
       in the middle, at the end, and around the window and the context that the config names; greedy
-      continuations of 64 tokens behind random prompts of these lengths, with margins
+      continuations of 64 tokens behind random prompts of these lengths, with margins, the first
+      prompts found whose margins are all above --margin. MODEL may have weights.json instead of
+      weights (hashed_weights.py): then OUT.json has their checksum
   make_golden.py --rope OUT.json                 frequencies and factors of many RoPE scalings
   make_golden.py MODEL OUT.json --text NAME=FILE --window 2048
       sequences with the 8 largest logits and 16 fixed ones of each position, greedy continuations
@@ -16,15 +18,19 @@ Logits are computed on the CPU, perplexities on a GPU where there is one (withou
 """
 
 import argparse
+import contextlib
 import json
 import math
 import pathlib
 import random
 import sys
+import tempfile
 
 import torch
 import transformers
 from tokenizers import Tokenizer
+
+import hashed_weights
 
 BOS = 1
 TOP = 8
@@ -87,13 +93,16 @@ def golden_sequence(model, name, tokens, watched):
     }
 
 
-def golden_continuation(model, prompt, count=CONTINUATION):
-    """Greedy tokens, each with its margin over the runner-up: a small one is nearly a tie."""
+def golden_continuation(model, prompt, count=CONTINUATION, clear=0.0):
+    """Greedy tokens, each with its margin over the runner-up: a small one is nearly a tie. Stops
+    behind the first that is not clear."""
     tokens, margins = list(prompt), []
     for _ in range(count):
         best = logits_of(model, tokens)[-1].topk(2)
         tokens.append(int(best.indices[0]))
         margins.append(best.values[0] - best.values[1])
+        if margins[-1] < clear:
+            break
     return {
         "prompt": prompt,
         "tokens": tokens[len(prompt) :],
@@ -173,7 +182,18 @@ def marked_rows(config, length):
     return sorted(row for row in rows if row < length)
 
 
-def golden_marked(directory, lengths, prompts):
+@contextlib.contextmanager
+def with_weights(directory):
+    """(the directory or, where its weights are only described, a temporary one that has them; their
+    checksum or None)."""
+    if not (directory / "weights.json").exists():
+        yield directory, None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield pathlib.Path(folder), hashed_weights.write_checkpoint(directory, folder)
+
+
+def golden_marked(directory, lengths, prompts, margin):
     """Each sequence as one of exactly its length: RoPE may depend on that."""
     result = {"sequences": [], "greedy": []}
     for length in lengths:
@@ -188,10 +208,12 @@ def golden_marked(directory, lengths, prompts):
         for seed in range(1000):
             rng = random.Random(seed)
             prompt = [rng.randrange(model.config.vocab_size) for _ in range(length)]
-            continuation = golden_continuation(model, prompt, FULL_CONTINUATION)
+            continuation = golden_continuation(model, prompt, FULL_CONTINUATION, margin)
             varied = len(set(continuation["tokens"])) >= 10  # not one loop of a few
-            if varied and min(continuation["margins"]) >= CLEAR_MARGIN:
+            if varied and min(continuation["margins"]) >= margin:
                 break
+        else:
+            raise SystemExit(f"{directory}: no clear greedy text behind {length} tokens")
         result["greedy"].append(continuation)
     return result
 
@@ -295,6 +317,7 @@ def main(argv=None):
     parser.add_argument("--rope", action="store_true", help="RoPE scalings; no MODEL")
     parser.add_argument("--lengths", type=numbers, default=[], metavar="N,…")
     parser.add_argument("--prompts", type=numbers, default=[], metavar="N,…")
+    parser.add_argument("--margin", type=float, default=CLEAR_MARGIN, help="of greedy choices")
     parser.add_argument(
         "--text",
         action="append",
@@ -315,7 +338,10 @@ def main(argv=None):
     if arguments.rope:
         result.update(golden_rope())
     elif arguments.lengths:
-        result.update(golden_marked(arguments.model, arguments.lengths, arguments.prompts))
+        lengths, prompts, margin = arguments.lengths, arguments.prompts, arguments.margin
+        with with_weights(arguments.model) as (directory, checksum):
+            result |= {"weights": checksum} if checksum else {}
+            result.update(golden_marked(directory, lengths, prompts, margin))
     elif arguments.full:
         result.update(golden_full(arguments.model))
     else:

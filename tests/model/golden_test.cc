@@ -8,6 +8,8 @@
 #include "atom/kernels/registry.h"
 #include "atom/model/model_files.h"
 
+#include "tests/golden_model.h"
+
 namespace atom::model {
 namespace {
 
@@ -94,11 +96,13 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, TinyGolden,
                                                               "tiny-rope-llama3", "tiny-mistral"),
                                             ::testing::Values("cpu", "reference")));
 
-class MarkedGolden : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
+class MarkedGolden : public ::testing::TestWithParam<std::tuple<std::string, const char*>> {
  protected:
-  const std::filesystem::path dir_ = kRoot / "tests/golden" / std::get<0>(GetParam());
+  const std::filesystem::path fixture_ = kRoot / "tests/golden" / std::get<0>(GetParam());
+  const tests::GoldenModel model_{fixture_};
+  const std::filesystem::path dir_ = model_.dir();
   const char* backend_ = std::get<1>(GetParam());
-  const io::Json golden_ = ReadGolden(dir_ / "golden.json");
+  const io::Json golden_ = ReadGolden(fixture_ / "golden.json");
 };
 
 // Steps of 64 rows: every sequence but the shortest is a prompt in chunks here, and one forward
@@ -149,6 +153,14 @@ INSTANTIATE_TEST_SUITE_P(
                                          "tiny-gemma3", "tiny-gemma3-types", "tiny-opt",
                                          "tiny-opt-350m"),
                        ::testing::Values("cpu", "reference")));
+
+INSTANTIATE_TEST_SUITE_P(Wide, MarkedGolden,
+                         ::testing::Combine(::testing::ValuesIn(tests::kWideFixtures),
+                                            ::testing::Values("cpu", "reference")),
+                         [](const auto& which) {
+                           return tests::TestName(std::get<0>(which.param) +
+                                                  std::get<1>(which.param));
+                         });
 
 /// How far the bits of today's numerics.md may be from those of the program that wrote version 1,
 /// relative to the largest logit: codes of 4 bits that fall the other way.
