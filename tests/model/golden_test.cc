@@ -9,6 +9,7 @@
 #include "atom/model/model_files.h"
 
 #include "tests/golden_model.h"
+#include "tests/sanitizers.h"
 
 namespace atom::model {
 namespace {
@@ -154,13 +155,14 @@ INSTANTIATE_TEST_SUITE_P(
                                          "tiny-opt-350m"),
                        ::testing::Values("cpu", "reference")));
 
-INSTANTIATE_TEST_SUITE_P(Wide, MarkedGolden,
-                         ::testing::Combine(::testing::ValuesIn(tests::kWideFixtures),
-                                            ::testing::Values("cpu", "reference")),
-                         [](const auto& which) {
-                           return tests::TestName(std::get<0>(which.param) +
-                                                  std::get<1>(which.param));
-                         });
+// The narrow ones are of every kind, too.
+INSTANTIATE_TEST_SUITE_P(
+    Wide, MarkedGolden,
+    ::testing::Combine(::testing::ValuesIn(tests::FewerIfSanitized(tests::kWideFixtures, 4)),
+                       ::testing::Values("cpu", "reference")),
+    [](const auto& which) {
+      return tests::TestName(std::get<0>(which.param) + std::get<1>(which.param));
+    });
 
 /// How far the bits of today's numerics.md may be from those of the program that wrote version 1,
 /// relative to the largest logit: codes of 4 bits that fall the other way.
