@@ -3,10 +3,12 @@
 // those that the golden logits belong to. golden.json has the checksum that proves it.
 #pragma once
 
+#include <bit>
 #include <cstring>
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
