@@ -53,6 +53,38 @@ TEST_F(DatasetTest, CalibrationHasFilesOfItsOwn) {
   EXPECT_EQ(LoadCalibrationDataset("ptb", folders_)->text, "x");
 }
 
+TEST_F(DatasetTest, TheWholeFileOfThePublishedProtocolGoesBeforeAnExcerpt) {
+  folder_.Write("wikitext2/wiki.train.1mb.raw", "excerpt");
+  folder_.Write("c4/c4-sample-200.jsonl", "{\"text\":\"sample\"}\n");
+  const auto found = [&](const char* name, DataUse use) {
+    return FindText(name, use, folders_).value();
+  };
+  EXPECT_EQ(found("wikitext2", DataUse::kCalibration).published_file, "wiki.train.raw");
+  EXPECT_EQ(found("c4", DataUse::kEvaluation).published_file, "c4-validation.00000-of-00008.json");
+  TempFolder second;  // of the folders the last
+  folders_.folders.push_back(second.path());
+  second.Write("wikitext2/wiki.train.raw", "whole");
+  second.Write("c4-validation.00000-of-00008.json", "{\"text\":\"validation\"}\n");
+  second.Write("c4/c4-train.00000-of-01024.json", "{\"text\":\"train\"}\n");
+  EXPECT_EQ(found("wikitext2", DataUse::kCalibration).published_file, "");
+  EXPECT_EQ(found("c4", DataUse::kEvaluation).published_file, "");
+  EXPECT_EQ(LoadCalibrationDataset("wikitext2", folders_)->text, "whole");
+  EXPECT_EQ(LoadCalibrationDataset("wikitext2-raw", folders_)->text, "whole");
+  EXPECT_THAT(LoadEvalDataset("c4", folders_)->documents, ElementsAre("validation"));
+  EXPECT_THAT(LoadCalibrationDataset("c4", folders_)->documents, ElementsAre("train"));
+  EXPECT_EQ(LoadEvalDataset("c4-joined", folders_)->text, "sample") << "has a text of its own";
+}
+
+TEST_F(DatasetTest, FindingATextReadsNothing) {
+  folder_.Write("wiki.test.raw", "\xff not UTF-8");
+  EXPECT_EQ(FindText("wikitext2", DataUse::kEvaluation, folders_)->file, folder_ / "wiki.test.raw");
+  EXPECT_EQ(FindText("wikitext2", DataUse::kEvaluation, folders_)->published_file, "");
+  EXPECT_FALSE(LoadEvalDataset("wikitext2", folders_).ok());
+  EXPECT_THAT(FindText("ptb", DataUse::kEvaluation, folders_).error().message,
+              HasSubstr("not distributed"));
+  EXPECT_FALSE(FindText("/nonexistent", DataUse::kEvaluation, folders_).ok());
+}
+
 TEST_F(DatasetTest, PtbSentencesAreStripped) {
   folder_.Write("ptb.valid.txt", " one <unk> two \n three \n");  // directly in the folder
   const Result<Dataset> ptb = LoadEvalDataset("ptb", folders_);

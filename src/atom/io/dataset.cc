@@ -27,27 +27,47 @@ enum class Format {
   kJoined,     // the same, as one text
 };
 
+/// A file of the published protocol, and what stands for it where that is absent.
+struct TextFile {
+  std::string_view file;
+  std::string_view whole = {};  // goes before `file`, which is an excerpt of it or of its kind
+};
+
 struct Row {
   std::string_view name;
   Format format;
   std::string_view subfolder;
-  std::string_view eval_file;
-  std::string_view calibration_file;
+  TextFile evaluation;
+  TextFile calibration;
   std::string_view distributed;  // what to say when the file is absent
+
+  const TextFile& For(DataUse use) const {
+    return use == DataUse::kEvaluation ? evaluation : calibration;
+  }
 };
 
 constexpr std::string_view kComesAlong = "it comes with Atom's data folder";
+constexpr TextFile kWikiTest = {"wiki.test.raw"};
+constexpr TextFile kWikiTrain = {"wiki.train.1mb.raw", "wiki.train.raw"};
+constexpr TextFile kC4Sample = {"c4-sample-200.jsonl"};
+constexpr TextFile kC4Calib = {"c4-calib-200.jsonl"};
 constexpr std::array kTable = {
-    Row{"wikitext2", Format::kWikiRows, "wikitext2", "wiki.test.raw", "wiki.train.1mb.raw",
-        kComesAlong},
-    Row{"wikitext2-raw", Format::kRaw, "wikitext2", "wiki.test.raw", "wiki.train.1mb.raw",
-        kComesAlong},
-    Row{"ptb", Format::kSentences, "ptb", "ptb.valid.txt", "ptb.train.txt",
+    Row{"wikitext2", Format::kWikiRows, "wikitext2", kWikiTest, kWikiTrain, kComesAlong},
+    Row{"wikitext2-raw", Format::kRaw, "wikitext2", kWikiTest, kWikiTrain, kComesAlong},
+    Row{"ptb",
+        Format::kSentences,
+        "ptb",
+        {"ptb.valid.txt"},
+        {"ptb.train.txt"},
         "Penn Treebank is licensed and not distributed: put Mikolov's preprocessed file there"},
-    Row{"c4", Format::kDocuments, "c4", "c4-sample-200.jsonl", "c4-sample-200.jsonl", kComesAlong},
-    Row{"c4-joined", Format::kJoined, "c4", "c4-sample-200.jsonl", "c4-calib-200.jsonl",
+    Row{"c4",
+        Format::kDocuments,
+        "c4",
+        {kC4Sample.file, "c4-validation.00000-of-00008.json"},
+        {kC4Sample.file, "c4-train.00000-of-01024.json"},
         kComesAlong},
-    Row{"c4-calib", Format::kJoined, "c4", "c4-calib-200.jsonl", "c4-calib-200.jsonl", kComesAlong},
+    Row{"c4-joined", Format::kJoined, "c4", kC4Sample, kC4Calib, kComesAlong},
+    Row{"c4-calib", Format::kJoined, "c4", kC4Calib, kC4Calib, kComesAlong},
 };
 
 const Row* FindRow(std::string_view name) {
@@ -183,20 +203,30 @@ Result<std::string> ReadText(const fs::path& path) {
   return text;
 }
 
-Result<Dataset> LoadRow(const Row& row, std::string_view file, const DataFolders& folders) {
-  Result<fs::path> path = FindDataFile({.dataset = row.name,
-                                        .subfolder = row.subfolder,
-                                        .file = file,
-                                        .distributed = row.distributed},
-                                       folders);
+Result<FoundText> FindRowText(const Row& row, DataUse use, const DataFolders& folders) {
+  const TextFile& text = row.For(use);
+  DataFile wanted{.dataset = row.name,
+                  .subfolder = row.subfolder,
+                  .file = text.whole,
+                  .distributed = row.distributed};
+  if (!text.whole.empty()) {
+    Result<fs::path> whole = FindDataFile(wanted, folders);
+    if (whole.ok()) return FoundText{std::move(whole).value()};
+  }
+  wanted.file = text.file;
+  Result<fs::path> path = FindDataFile(wanted, folders);
   if (!path.ok()) return path.error();
-  Result<std::string> text = ReadText(*path);
+  return FoundText{std::move(path).value(), std::string(text.whole)};
+}
+
+Result<Dataset> LoadRow(const Row& row, const fs::path& file) {
+  Result<std::string> text = ReadText(file);
   if (!text.ok()) return text.error();
-  Dataset dataset{std::string(row.name), *path, "", {}};
+  Dataset dataset{std::string(row.name), file, "", {}};
   if (row.format == Format::kRaw) {
     dataset.text = *std::move(text);
   } else if (row.format == Format::kDocuments || row.format == Format::kJoined) {
-    Result<std::vector<std::string>> documents = ParseDocuments(*text, *path);
+    Result<std::vector<std::string>> documents = ParseDocuments(*text, file);
     if (!documents.ok()) return documents.error();
     if (row.format == Format::kJoined) {
       dataset.text = Join(*documents);
@@ -207,29 +237,21 @@ Result<Dataset> LoadRow(const Row& row, std::string_view file, const DataFolders
     dataset.text = JoinRows(*text, row.format);
   }
   if (dataset.text.empty() && dataset.documents.empty()) {
-    return MakeError("{}: holds nothing but blank lines, expected text", path->string());
+    return MakeError("{}: holds nothing but blank lines, expected text", file.string());
   }
   return dataset;
 }
 
-Result<Dataset> Load(std::string_view name_or_file, const DataFolders& folders,
-                     std::string_view Row::*file_of_use, bool json_lines) {
-  if (const Row* row = FindRow(name_or_file); row != nullptr) {
-    return LoadRow(*row, row->*file_of_use, folders);
-  }
-  const fs::path path(name_or_file);
-  std::error_code failed;
-  if (!fs::exists(path, failed)) {
-    return MakeError("{}: no such data set and no such file; known names are {}",
-                     Quote(name_or_file), KnownNames());
-  }
-  if (fs::is_directory(path, failed)) {
-    return MakeError("{}: is a folder, expected a file or one of the names {}", path.string(),
-                     KnownNames());
-  }
+Result<Dataset> Load(std::string_view name_or_file, DataUse use, const DataFolders& folders) {
+  const Result<FoundText> found = FindText(name_or_file, use, folders);
+  if (!found.ok()) return found.error();
+  if (const Row* row = FindRow(name_or_file); row != nullptr) return LoadRow(*row, found->file);
+  const fs::path& path = found->file;
   Result<std::string> text = ReadText(path);
   if (!text.ok()) return text.error();
-  if (json_lines && path.extension() == ".jsonl") return ParseJsonLines(*text, path);
+  if (use == DataUse::kCalibration && path.extension() == ".jsonl") {
+    return ParseJsonLines(*text, path);
+  }
   return Dataset{path.filename().string(), path, *std::move(text), {}};
 }
 
@@ -273,12 +295,29 @@ Result<fs::path> FindDataFile(const DataFile& wanted, const DataFolders& folders
       wanted.distributed);
 }
 
+Result<FoundText> FindText(std::string_view name_or_file, DataUse use, const DataFolders& folders) {
+  if (const Row* row = FindRow(name_or_file); row != nullptr) {
+    return FindRowText(*row, use, folders);
+  }
+  const fs::path path(name_or_file);
+  std::error_code failed;
+  if (!fs::exists(path, failed)) {
+    return MakeError("{}: no such data set and no such file; known names are {}",
+                     Quote(name_or_file), KnownNames());
+  }
+  if (fs::is_directory(path, failed)) {
+    return MakeError("{}: is a folder, expected a file or one of the names {}", path.string(),
+                     KnownNames());
+  }
+  return FoundText{path};
+}
+
 Result<Dataset> LoadEvalDataset(std::string_view name_or_file, const DataFolders& folders) {
-  return Load(name_or_file, folders, &Row::eval_file, /*json_lines=*/false);
+  return Load(name_or_file, DataUse::kEvaluation, folders);
 }
 
 Result<Dataset> LoadCalibrationDataset(std::string_view name_or_file, const DataFolders& folders) {
-  return Load(name_or_file, folders, &Row::calibration_file, /*json_lines=*/true);
+  return Load(name_or_file, DataUse::kCalibration, folders);
 }
 
 }  // namespace atom::io

@@ -6,8 +6,12 @@
 //   wikitext2-raw  wiki.test.raw as it is                 wiki.train.1mb.raw as it is
 //   ptb            the sentences of ptb.valid.txt, joined the sentences of ptb.train.txt, joined
 //   c4             the documents of c4-sample-200.jsonl   the same documents
-//   c4-joined      the same documents, joined             those of c4-calib-200.jsonl, joined
+//   c4-joined      c4-sample-200.jsonl, joined            those of c4-calib-200.jsonl, joined
 //   c4-calib       the documents of c4-calib-200.jsonl, joined (both)
+//
+// Some of these files are excerpts. Where a folder has what the published protocol reads, that goes
+// before them: wiki.train.raw for calibration; for c4, an object a line as allenai/c4 has them,
+// c4-validation.00000-of-00008.json for evaluation and c4-train.00000-of-01024.json.
 //
 // "Joined" is with "\n\n". A row of WikiText is a line with its newline, or the empty string for a
 // blank line, as Hugging Face's loader has it; the excerpt of the train split holds no blank lines.
@@ -69,6 +73,17 @@ struct DataFile {
   std::string_view distributed;  ///< what to say when it is absent
 };
 Result<std::filesystem::path> FindDataFile(const DataFile& wanted, const DataFolders& folders);
+
+enum class DataUse { kEvaluation, kCalibration };
+
+/// Where a text lies.
+struct FoundText {
+  std::filesystem::path file;
+  /// What the published protocol reads instead, where this is an excerpt or a sample; else empty.
+  std::string published_file = {};
+};
+/// Reads nothing. Errors: a name whose file is in none of the folders; neither name nor file.
+Result<FoundText> FindText(std::string_view name_or_file, DataUse use, const DataFolders& folders);
 
 /// `name_or_file` is a name from the table or else a path ("./c4" for a file called c4). Text is
 /// passed through as it is, NUL too; a file that is empty or not UTF-8 is an Error.
