@@ -50,6 +50,10 @@ inline nlohmann::json FamilyConfig(const std::string& family) {
   } else if (family == "mistral") {
     be("MistralForCausalLM", "mistral");
     config["sliding_window"] = 40;
+  } else if (family == "mixtral") {
+    be("MixtralForCausalLM", "mixtral");
+    config["num_local_experts"] = 3;
+    config["intermediate_size"] = 256;
   } else if (family == "phi3") {
     be("Phi3ForCausalLM", "phi3");
     config["partial_rotary_factor"] = 0.75;
@@ -97,6 +101,9 @@ inline std::map<std::string, FamilyTensor> FamilyTensors(const model::ModelSpec&
       add(artifact::NormTensorName(layer, norm.role, "weight"), norm.width, 0,
           1.0 - norm.weight_offset);
       if (norm.bias) add(artifact::NormTensorName(layer, norm.role, "bias"), norm.width, 0, 0.0);
+    }
+    if (shape.router.experts > 0) {
+      add(artifact::RouterName(layer), shape.router.experts, shape.router.width, 0.0);
     }
     for (const artifact::LinearShape& linear : shape.linears) {
       add(artifact::LinearTensorName(layer, linear.name, "weight"), linear.n, linear.k, 0.0);

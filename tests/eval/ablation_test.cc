@@ -106,12 +106,19 @@ TEST_F(AblationTest, GoesOnBehindTheRowsOfAStoppedRun) {
 TEST_F(AblationTest, RowsOfAnotherRunOrRecipeAreNotFound) {
   const AblationStep step = AblationLadder(Ladder::kAtomW4A4)[1];
   AblationRecord record = Record();
-  const AblationRow row{.step = 0, .label = "base", .texts = {{"t", {0.1, NAN}}}};
+  const AblationRow row{
+      .step = 0,
+      .label = "base",
+      .texts = {{"t", {0.1, NAN}}},
+      .packed = true,
+      .tasks = {{"piqa", "acc_norm", 1, {0.5, {}}}, {"boolq", "acc", 2, {1.0, 0.25}}}};
   ASSERT_TRUE(record.Add(step, row).ok());
   const AblationRecord same = Record();
   ASSERT_NE(same.Find(step), nullptr);
   EXPECT_EQ(same.Find(step)->texts[0].losses[0], 0.1);
   EXPECT_TRUE(std::isnan(same.Find(step)->texts[0].losses[1]));
+  EXPECT_TRUE(same.Find(step)->packed);
+  EXPECT_EQ(same.Find(step)->tasks, row.tasks);
   AblationStep other = step;
   other.recipe.reference_parity = true;
   EXPECT_EQ(same.Find(other), nullptr);

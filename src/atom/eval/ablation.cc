@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "atom/eval/multiple_choice.h"
 #include "atom/pipeline/layer_sink.h"
 #include "atom/pipeline/quantize_model.h"
 
@@ -21,27 +22,48 @@ class Ablation {
 
   Result<AblationRow> Run(const AblationStep& step) {
     AblationRow row{.step = step.step, .label = step.label};
-    const auto window = std::ssize(data_.texts.front().windows.front());
-    model::Transformer transformer(backend_, files_.spec,
-                                   {.rows = std::min(kStepRows, window), .positions = window});
-    if (Status s = model::LoadOuterWeights(files_, DType::kF32, transformer); !s.ok()) {
-      return s.error();
-    }
-    const Status loaded =
-        step.step < 0 ? AddUnquantized(transformer) : AddQuantized(step, transformer, row);
-    if (!loaded.ok()) return MakeError("row {}: {}", step.label, loaded.error().message);
-    for (const EvalText& text : data_.texts) {
-      Progress progress(fmt::format("{} on {}", step.label, text.dataset),
-                        std::ssize(text.windows));
-      Result<PerplexityResult> result = MeasurePerplexity(transformer, text, &progress);
-      if (!result.ok()) return MakeError("row {}: {}", step.label, result.error().message);
-      row.texts.push_back({text.dataset, std::move(result->window_losses)});
-    }
+    model::Transformer transformer(
+        backend_, files_.spec,
+        {.rows = std::min(kStepRows, window()),
+         .positions = data_.tasks.empty() ? window() : PositionsForTasks(window())});
+    Status status = model::LoadOuterWeights(files_, DType::kF32, transformer);
+    if (status.ok() && step.step < 0) status = AddUnquantized(transformer);
+    if (status.ok() && step.step >= 0) status = AddQuantized(step, transformer, row);
+    if (status.ok()) status = MeasureTexts(transformer, row);
+    if (status.ok()) status = MeasureTasks(transformer, row);
+    if (!status.ok()) return MakeError("row {}: {}", step.label, status.error().message);
     return row;
   }
 
  private:
   using Plan = std::vector<pipeline::LayerPermutations>;
+
+  int64_t window() const { return std::ssize(data_.texts.front().windows.front()); }
+
+  Status MeasureTexts(model::Transformer& transformer, AblationRow& row) const {
+    for (const EvalText& text : data_.texts) {
+      Progress progress(fmt::format("{} on {}", row.label, text.dataset), std::ssize(text.windows));
+      Result<PerplexityResult> result = MeasurePerplexity(transformer, text, &progress);
+      if (!result.ok()) return result.error();
+      row.texts.push_back({text.dataset, std::move(result->window_losses)});
+    }
+    return {};
+  }
+
+  Status MeasureTasks(model::Transformer& transformer, AblationRow& row) const {
+    for (const TaskItems& task : data_.tasks) {
+      Progress progress(fmt::format("{} on {}", row.label, task.task), std::ssize(task.items));
+      const Result<TaskResult> result =
+          MeasureTask(transformer, *data_.tokenizer, task, window(), &progress);
+      if (!result.ok()) return result.error();
+      const Accuracy& accuracy = result->acc_norm ? *result->acc_norm : result->acc;
+      row.tasks.push_back({.task = task.task,
+                           .metric = result->acc_norm ? "acc_norm" : "acc",
+                           .items = result->n,
+                           .accuracy = {accuracy.mean, accuracy.standard_error}});
+    }
+    return {};
+  }
 
   Status AddUnquantized(model::Transformer& transformer) const {
     for (int64_t i = 0; i < files_.spec.num_layers(); ++i) {
@@ -55,8 +77,10 @@ class Ablation {
   Status AddQuantized(const AblationStep& step, model::Transformer& transformer, AblationRow& row) {
     const pipeline::Calibration& calibration =
         step.mixed_calibration ? data_.mixture : data_.calibration;
+    row.packed = step.packed && quant::HasKernels(step.recipe) &&
+                 model::MissingKernels(step.recipe, backend_).empty();
     pipeline::QuantizeOptions quantize{.recipe = step.recipe,
-                                       .simulated = true,
+                                       .simulated = !row.packed,
                                        .memory_limit = options_.memory_limit,
                                        .spill_folder = options_.spill_folder,
                                        .plan = nullptr};

@@ -1,5 +1,6 @@
-// Runs the rows of a ladder (ablation_ladder.h): quantizes the model row by row, fake-quantized,
-// and evaluates each on the same windows. What the rows say: ablation_report.h.
+// Runs the rows of a ladder (ablation_ladder.h) or of the published table (published_table.h):
+// quantizes the model row by row and evaluates each on the same windows and tasks. What the rows
+// say: ablation_report.h, published_report.h.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +13,12 @@
 #include "atom/eval/ablation_ladder.h"
 #include "atom/eval/ablation_record.h"
 #include "atom/eval/perplexity.h"
+#include "atom/eval/task_table.h"
 #include "atom/kernels/backend.h"
 #include "atom/model/model_files.h"
 #include "atom/pipeline/calibration.h"
 #include "atom/quant/dense_algebra.h"
+#include "atom/tokenizer/tokenizer.h"
 
 namespace atom::eval {
 
@@ -24,6 +27,8 @@ struct AblationData {
   std::vector<EvalText> texts;
   pipeline::Calibration calibration;
   pipeline::Calibration mixture = {};  ///< of steps with mixed_calibration; else may be empty
+  std::vector<TaskItems> tasks = {};
+  const tokenizer::Tokenizer* tokenizer = nullptr;  ///< of the tasks
 };
 
 struct AblationOptions {

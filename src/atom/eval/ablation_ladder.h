@@ -25,6 +25,9 @@ struct AblationStep {
   quant::Recipe recipe;
   /// Calibrated on a mixture of texts: a part of the recipe that no field of it says.
   bool mixed_calibration = false;
+  /// On packed codes where the backend has kernels for them, as `atom quantize` and `atom eval`
+  /// would run it; else fake-quantized.
+  bool packed = false;
 };
 
 /// Each step keeps what those before it did.

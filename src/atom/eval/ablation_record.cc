@@ -25,7 +25,20 @@ Json ToJson(const AblationRow& row) {
   for (const TextLosses& text : row.texts) {
     texts.push_back({{"dataset", text.dataset}, {"losses", text.losses}});  // a NaN becomes null
   }
-  Json json = {{"step", row.step}, {"label", row.label}, {"texts", texts}};
+  Json tasks = Json::array();
+  for (const TaskScore& score : row.tasks) {
+    const std::optional<double>& error = score.accuracy.standard_error;
+    tasks.push_back({{"task", score.task},
+                     {"metric", score.metric},
+                     {"items", score.items},
+                     {"accuracy", score.accuracy.mean},
+                     {"stderr", error ? Json(*error) : Json(nullptr)}});
+  }
+  Json json = {{"step", row.step},
+               {"label", row.label},
+               {"texts", texts},
+               {"packed", row.packed},
+               {"tasks", tasks}};
   if (row.bits_per_weight) json["bits_per_weight"] = *row.bits_per_weight;
   return json;
 }
@@ -39,6 +52,15 @@ AblationRow ReadRow(const Json& json) {
       losses.losses.push_back(loss.is_null() ? std::numeric_limits<double>::quiet_NaN()
                                              : loss.get<double>());
     }
+  }
+  row.packed = json.at("packed").get<bool>();
+  for (const Json& task : json.at("tasks")) {
+    const Json& error = task.at("stderr");
+    row.tasks.push_back({.task = task.at("task").get<std::string>(),
+                         .metric = task.at("metric").get<std::string>(),
+                         .items = task.at("items").get<int64_t>(),
+                         .accuracy = {.mean = task.at("accuracy").get<double>()}});
+    if (!error.is_null()) row.tasks.back().accuracy.standard_error = error.get<double>();
   }
   if (json.contains("bits_per_weight")) {
     row.bits_per_weight = json.at("bits_per_weight").get<double>();

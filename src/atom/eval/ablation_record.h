@@ -6,6 +6,7 @@
 // The key holds all that a row's numbers depend on. A row with another key is not found.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -15,6 +16,7 @@
 
 #include "atom/core/result.h"
 #include "atom/eval/ablation_ladder.h"
+#include "atom/eval/estimate.h"
 
 namespace atom::eval {
 
@@ -25,11 +27,23 @@ struct TextLosses {
   friend bool operator==(const TextLosses&, const TextLosses&) = default;
 };
 
+/// Accuracy on a task, by the length of a choice (acc_norm) where lm-evaluation-harness reports
+/// that, as published.
+struct TaskScore {
+  std::string task;
+  std::string metric;
+  int64_t items = 0;
+  Estimate accuracy;
+  friend bool operator==(const TaskScore&, const TaskScore&) = default;
+};
+
 struct AblationRow {
   int step = -1;
   std::string label;
   std::vector<TextLosses> texts = {};          ///< in the order asked
   std::optional<double> bits_per_weight = {};  ///< of the linears; absent for the unquantized model
+  bool packed = false;                         ///< it ran on packed codes
+  std::vector<TaskScore> tasks = {};           ///< in the order asked
   friend bool operator==(const AblationRow&, const AblationRow&) = default;
 };
 

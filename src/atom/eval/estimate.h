@@ -11,6 +11,7 @@ namespace atom::eval {
 struct Estimate {
   double mean = 0.0;
   std::optional<double> standard_error = {};  ///< absent for a single value
+  friend bool operator==(const Estimate&, const Estimate&) = default;
 };
 
 /// Standard error: the standard deviation of the sample (n − 1) / √n. REQUIRES: a value.
