@@ -63,6 +63,22 @@ TEST(AblationReportTest, ThePublishedLadderHasPerplexitiesAlone) {
   EXPECT_TRUE(best.at("rows")[0].at("texts").at("a").at("delta").is_null());
 }
 
+TEST(AblationReportTest, APublishedLadderStandsBeside) {
+  std::vector<AblationRow> rows = Rows();
+  for (AblationRow& row : rows) row.texts[0].dataset = "wikitext2";
+  rows.push_back({.step = 3, .label = "mine", .texts = rows.back().texts});
+  const PublishedModel* first = &PublishedModels().front();
+  const std::string names[] = {"wikitext2", "b"};
+  EXPECT_THAT(TableHead(names, first), HasSubstr("wikitext2 published"));
+  EXPECT_THAT(TableHead(names), Not(HasSubstr("published")));
+  EXPECT_THAT(TableRow(std::span(rows).first(3), first), HasSubstr("13.8046     11.39  "));
+  EXPECT_THAT(TableRow(std::span(rows).first(3)), Not(HasSubstr("11.39")));
+  const auto json = ToJson(Ladder::kAtomW4A4, rows, first);
+  EXPECT_EQ(json.at("rows")[0].at("published"), (nlohmann::json{{"wikitext2", 5.68}}));
+  EXPECT_EQ(json.at("rows")[1].at("published"), (nlohmann::json{{"wikitext2", 2315.52}}));
+  EXPECT_EQ(json.at("rows")[3].at("published"), (nlohmann::json{{"wikitext2", nullptr}}));
+}
+
 TEST(AblationReportTest, TableAndPlotHaveTheFigures) {
   const std::vector<AblationRow> rows = Rows();
   EXPECT_THAT(TableRow(std::span(rows).first(2)),

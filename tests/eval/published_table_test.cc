@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "atom/model/spec/families.h"
@@ -50,12 +51,20 @@ TEST(PublishedTableTest, AModelIsRecognizedByTheShapeInItsConfig) {
   EXPECT_EQ(first->name, "Llama 7B");
   EXPECT_EQ(first->Figure("atom-w3a3", "ptb"), 20.84);
   EXPECT_EQ(first->Figure("atom-fp4", "wikitext2"), std::nullopt);
+  EXPECT_EQ(first->Figure("keep-int8", "wikitext2"), 11.39);
+  EXPECT_EQ(first->Figure("keep-int8", "c4"), std::nullopt);
+  EXPECT_TRUE(first->HasLadder("wikitext2"));
+  EXPECT_FALSE(first->HasLadder("c4"));
+  for (const AblationStep& step : AblationLadder(Ladder::kAtomW4A4)) {
+    EXPECT_TRUE(first->Figure(step.label, "wikitext2")) << step.label;
+  }
   EXPECT_THAT(Labels(first), ElementsAre("fp", "atom-w4a4", "atom-w3a3"));
   EXPECT_THAT(PublishedTexts(first), ElementsAre("wikitext2", "ptb", "c4"));
 
   const PublishedModel* second = FindPublished(Llama({32, 4096, 11008, 4096}));
   ASSERT_NE(second, nullptr);
   EXPECT_EQ(second->name, "Llama 2 7B");
+  EXPECT_FALSE(second->HasLadder("wikitext2"));
   EXPECT_THAT(Labels(second), ElementsAre("fp", "atom-w4a4", "atom-fp4"));
   EXPECT_THAT(PublishedTexts(second), ElementsAre("wikitext2"));
 

@@ -49,12 +49,13 @@ struct Job {
   std::vector<eval::AblationStep> steps;
   std::vector<std::string> texts;
   std::optional<eval::PublishedRun> published;
+  const eval::PublishedModel* model = nullptr;  ///< that the checkpoint is by its shape
 
   std::string Head(const std::vector<std::string>& names) const {
-    return published ? eval::PublishedHead(*published) : eval::TableHead(names);
+    return published ? eval::PublishedHead(*published) : eval::TableHead(names, model);
   }
   std::string Line(const std::vector<eval::AblationRow>& rows) const {
-    return published ? eval::PublishedLine(*published, rows) : eval::TableRow(rows);
+    return published ? eval::PublishedLine(*published, rows) : eval::TableRow(rows, model);
   }
 };
 
@@ -79,7 +80,10 @@ Result<std::vector<eval::AblationStep>> WantedSteps(const AblateFlags& flags,
 }
 
 Result<Job> PlanJob(const AblateFlags& flags, const OpenedModel& model) {
-  Job job{.steps = {}, .texts = flags.texts, .published = {}};
+  Job job{.steps = {},
+          .texts = flags.texts,
+          .published = {},
+          .model = eval::FindPublished(model.files.spec)};
   std::vector<eval::AblationStep> all;
   if (flags.published) {
     Result<eval::PublishedRun> run =
@@ -90,7 +94,7 @@ Result<Job> PlanJob(const AblateFlags& flags, const OpenedModel& model) {
     if (!run.ok()) return run.error();
     job.published = std::move(run).value();
     job.texts = job.published->texts;
-    job.steps = eval::PublishedRows(job.published->model);
+    job.steps = eval::PublishedRows(job.model);
     all = eval::PublishedRows(nullptr);
   } else {
     if (job.texts.empty()) job.texts = {"wikitext2"};
@@ -168,7 +172,7 @@ Status WriteResults(const AblateFlags& flags, const Job& job,
     if (Status s = io::WriteFileAtomically(flags.plot, std::string_view(svg)); !s.ok()) return s;
   }
   return WriteJson(flags.json, job.published ? eval::ToJson(*job.published, rows)
-                                             : eval::ToJson(flags.ladder(), rows));
+                                             : eval::ToJson(flags.ladder(), rows, job.model));
 }
 
 Status RunAblate(const AblateFlags& flags) {

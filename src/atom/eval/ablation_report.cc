@@ -78,7 +78,7 @@ RowVerdict JudgeRow(std::span<const AblationRow> rows, size_t row, size_t text) 
   return verdict;
 }
 
-json ToJson(Ladder ladder, std::span<const AblationRow> rows) {
+json ToJson(Ladder ladder, std::span<const AblationRow> rows, const PublishedModel* published) {
   json list = json::array();
   for (size_t row = 0; row < rows.size(); ++row) {
     json perplexities = json::object();
@@ -90,6 +90,11 @@ json ToJson(Ladder ladder, std::span<const AblationRow> rows) {
       verdicts[text.dataset] = VerdictJson(verdict, text);
     }
     json item = {{"step", rows[row].step}, {"label", rows[row].label}, {"ppl", perplexities}};
+    for (const TextLosses& text : rows[row].texts) {
+      if (published == nullptr || !published->HasLadder(text.dataset)) continue;
+      const std::optional<double> figure = published->Figure(rows[row].label, text.dataset);
+      item["published"][text.dataset] = figure ? json(*figure) : json(nullptr);
+    }
     if (ladder != Ladder::kAtomW4A4) {
       const std::optional<double>& bits = rows[row].bits_per_weight;
       item["bits_per_weight"] = bits ? json(*bits) : json(nullptr);
@@ -100,23 +105,29 @@ json ToJson(Ladder ladder, std::span<const AblationRow> rows) {
   return {{"rows", list}};
 }
 
-std::string TableHead(std::span<const std::string> datasets) {
+std::string TableHead(std::span<const std::string> datasets, const PublishedModel* published) {
   std::string line = fmt::format("{:>4}  {:<11} {:>6}", "step", "label", "bits");
   for (const std::string& dataset : datasets) {
-    line += fmt::format("  {:>15} {:>18} {:>18} {:>8}", dataset, "delta +- stderr",
-                        "change +- stderr", "worst");
+    const bool beside = published != nullptr && published->HasLadder(dataset);
+    line += fmt::format("  {:>15}{} {:>18} {:>18} {:>8}", dataset, beside ? " published" : "",
+                        "delta +- stderr", "change +- stderr", "worst");
   }
   return line + "\n";
 }
 
-std::string TableRow(std::span<const AblationRow> rows) {
+std::string TableRow(std::span<const AblationRow> rows, const PublishedModel* published) {
   const AblationRow& row = rows.back();
   std::string line =
       fmt::format("{:>4}  {:<11} {:>6}", row.step, row.label,
                   row.bits_per_weight ? fmt::format("{:.3f}", *row.bits_per_weight) : "");
   for (size_t i = 0; i < row.texts.size(); ++i) {
     const RowVerdict verdict = JudgeRow(rows, rows.size() - 1, i);
-    line += fmt::format("  {:>15.4f} {:>18} {:>18} {:>8}", verdict.perplexity,
+    std::string beside;
+    if (published != nullptr && published->HasLadder(row.texts[i].dataset)) {
+      const std::optional<double> figure = published->Figure(row.label, row.texts[i].dataset);
+      beside = fmt::format(" {:>9}", figure ? fmt::format("{:.2f}", *figure) : "");
+    }
+    line += fmt::format("  {:>15.4f}{} {:>18} {:>18} {:>8}", verdict.perplexity, beside,
                         Spelled(verdict.delta), Spelled(verdict.change),
                         verdict.worst ? fmt::format("{:+.4f}", verdict.worst->difference) : "");
   }

@@ -14,6 +14,7 @@
 #include "atom/eval/ablation_ladder.h"
 #include "atom/eval/ablation_record.h"
 #include "atom/eval/estimate.h"
+#include "atom/eval/published_table.h"
 
 namespace atom::eval {
 
@@ -26,11 +27,15 @@ struct RowVerdict {
 /// Of rows[row] on its text `text`.
 RowVerdict JudgeRow(std::span<const AblationRow> rows, size_t row, size_t text);
 
+// `published`: the model that the rows are of, where its ladder was published; else null.
+
 /// The published ladder with perplexities, as published; a longer one with the verdicts as well.
-nlohmann::json ToJson(Ladder ladder, std::span<const AblationRow> rows);
-std::string TableHead(std::span<const std::string> datasets);
+nlohmann::json ToJson(Ladder ladder, std::span<const AblationRow> rows,
+                      const PublishedModel* published = nullptr);
+std::string TableHead(std::span<const std::string> datasets,
+                      const PublishedModel* published = nullptr);
 /// The last of the rows.
-std::string TableRow(std::span<const AblationRow> rows);
+std::string TableRow(std::span<const AblationRow> rows, const PublishedModel* published = nullptr);
 /// As SVG: perplexities over the rows, logarithmic; of a longer ladder Δ with its standard errors
 /// too.
 std::string AblationPlot(const std::string& model_name, Ladder ladder,

@@ -13,6 +13,12 @@ constexpr std::string_view kLlama = "LlamaForCausalLM";
 constexpr std::string_view kMixtral = "MixtralForCausalLM";
 constexpr std::string_view kOpt = "OPTForCausalLM";
 
+constexpr std::array kLadder7B = {
+    PublishedStep{"base", 2315.52},    PublishedStep{"keep-fp16", 11.34},
+    PublishedStep{"keep-int8", 11.39}, PublishedStep{"group", 6.22},
+    PublishedStep{"clip", 6.13},       PublishedStep{"gptq", 6.04},
+    PublishedStep{"kv-int4", 6.16}};
+
 /// Of the paper's tables and figures; those of OPT from an earlier README of its program.
 /// {architecture, layers, hidden, inner, context, vocab}, then the figures of each recipe.
 constexpr std::array kModels = {
@@ -20,7 +26,8 @@ constexpr std::array kModels = {
                    .shape = {kLlama, 32, 4096, 11008, 2048, 32000},
                    .fp = {5.68, 8.80, 7.08},
                    .w4a4 = {6.16, 9.62, 7.70},
-                   .w3a3 = {11.77, 20.84, 15.43}},
+                   .w3a3 = {11.77, 20.84, 15.43},
+                   .ladder = kLadder7B},
     PublishedModel{.name = "Llama 13B",
                    .shape = {kLlama, 40, 5120, 13824, 2048, 32000},
                    .fp = {5.09, 8.07, 6.61},
@@ -121,8 +128,10 @@ std::optional<double> PublishedFigures::On(std::string_view text_or_task) const 
 std::optional<double> PublishedModel::Figure(std::string_view label,
                                              std::string_view text_or_task) const {
   const auto row = std::ranges::find(kRows, label, &Row::label);
-  if (row == kRows.end()) return std::nullopt;
-  return (this->*row->figures).On(text_or_task);
+  if (row != kRows.end()) return (this->*row->figures).On(text_or_task);
+  const auto step = std::ranges::find(ladder, label, &PublishedStep::label);
+  if (step == ladder.end() || !HasLadder(text_or_task)) return std::nullopt;
+  return step->wikitext2;
 }
 
 std::span<const PublishedModel> PublishedModels() { return kModels; }

@@ -47,6 +47,12 @@ struct PublishedFigures {
   std::optional<double> On(std::string_view text_or_task) const;
 };
 
+/// Of a step of the ladder, its perplexity on wikitext2.
+struct PublishedStep {
+  std::string_view label;
+  double wikitext2 = 0.0;
+};
+
 struct PublishedModel {
   std::string_view name;
   PublishedShape shape;
@@ -55,9 +61,12 @@ struct PublishedModel {
   PublishedFigures w3a3 = {};
   PublishedFigures fp4 = {};
   std::string_view remark = {};  ///< where they were measured differently
+  std::span<const PublishedStep> ladder = {};
 
-  /// In the row `label` of PublishedRows().
+  /// In the row `label` of PublishedRows(), or of the ladder.
   std::optional<double> Figure(std::string_view label, std::string_view text_or_task) const;
+  /// Whether steps of the ladder have figures on that text.
+  bool HasLadder(std::string_view text) const { return !ladder.empty() && text == "wikitext2"; }
 };
 
 std::span<const PublishedModel> PublishedModels();
