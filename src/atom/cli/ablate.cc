@@ -175,6 +175,17 @@ Status WriteResults(const AblateFlags& flags, const Job& job,
                                              : eval::ToJson(flags.ladder(), rows, job.model));
 }
 
+/// Nobody asked for a row by name: one that the backend cannot run is left out.
+void LeaveOutRows(const OpenedModel& model, kernels::Backend& backend, Job& job) {
+  std::erase_if(job.steps, [&](const eval::AblationStep& step) {
+    const Status fits = eval::CheckRow(model.files.spec, step, backend);
+    if (fits.ok()) return false;
+    job.published->notes.push_back(
+        fmt::format("left out: row {}: {}", step.label, fits.error().message));
+    return true;
+  });
+}
+
 Status RunAblate(const AblateFlags& flags) {
   const Result<OpenedModel> model = OpenModel(flags.model);
   if (!model.ok()) return model.error();
@@ -182,10 +193,11 @@ Status RunAblate(const AblateFlags& flags) {
     return MakeError("{}: expected an unquantized checkpoint, found an artifact of recipe {}",
                      flags.model, model->files.quantization->recipe.name);
   }
-  const Result<Job> job = PlanJob(flags, *model);
+  Result<Job> job = PlanJob(flags, *model);
   if (!job.ok()) return job.error();
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
+  if (job->published && flags.rows.empty()) LeaveOutRows(*model, **backend, *job);
   const Result<eval::AblationData> data = LoadData(flags, *model, *job);
   if (!data.ok()) return data.error();
   const Result<nlohmann::json> identity = RunIdentity(flags, *model, *data);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "atom/eval/multiple_choice.h"
+#include "atom/kernels/device_error.h"
 #include "atom/pipeline/layer_sink.h"
 #include "atom/pipeline/quantize_model.h"
 
@@ -12,6 +13,11 @@ namespace atom::eval {
 namespace {
 
 constexpr int64_t kStepRows = 512;
+
+bool RunsPacked(const AblationStep& step, const kernels::Backend& backend) {
+  return step.packed && quant::HasKernels(step.recipe) &&
+         model::MissingKernels(step.recipe, backend).empty();
+}
 
 /// What all rows share.
 class Ablation {
@@ -77,8 +83,7 @@ class Ablation {
   Status AddQuantized(const AblationStep& step, model::Transformer& transformer, AblationRow& row) {
     const pipeline::Calibration& calibration =
         step.mixed_calibration ? data_.mixture : data_.calibration;
-    row.packed = step.packed && quant::HasKernels(step.recipe) &&
-                 model::MissingKernels(step.recipe, backend_).empty();
+    row.packed = RunsPacked(step, backend_);
     pipeline::QuantizeOptions quantize{.recipe = step.recipe,
                                        .simulated = !row.packed,
                                        .memory_limit = options_.memory_limit,
@@ -117,13 +122,31 @@ class Ablation {
 
 }  // namespace
 
+Status CheckRow(const model::ModelSpec& spec, const AblationStep& step, kernels::Backend& backend) {
+  if (Status s = pipeline::CheckFits(spec, step.recipe, backend); !s.ok()) return s;
+  if (step.step < 0) return {};
+  const bool simulated = !RunsPacked(step, backend);
+  const int64_t width = spec.hidden_size;
+  const model::AttentionSpec& attention = spec.layer(0).attention;
+  const quant::KvRecipe& kv = step.recipe.kv;
+  try {  // a backend says what it has no kernels for when it is asked for them
+    backend.MakeActivation(quant::ActivationFormatFor(step.recipe, width, simulated), width, 1);
+    if (kv.removes_mean() || kv.has_head_clips()) return {};  // calibration completes its format
+    backend.MakeKvLayer(
+        {quant::KvFormatFor(step.recipe, simulated), attention.kv_heads, attention.head_dim}, 1);
+  } catch (const kernels::DeviceError& refused) {
+    return MakeError("{}", refused.what());
+  }
+  return {};
+}
+
 Result<std::vector<AblationRow>> RunAblation(
     const model::ModelFiles& files, const std::vector<AblationStep>& steps,
     const AblationData& data, kernels::Backend& backend, quant::DenseAlgebra& algebra,
     const AblationOptions& options, AblationRecord& record,
     const std::function<void(const std::vector<AblationRow>&)>& on_row) {
   for (const AblationStep& step : steps) {  // now, not after hours
-    const Status fits = pipeline::CheckFits(files.spec, step.recipe, backend);
+    const Status fits = CheckRow(files.spec, step, backend);
     if (!fits.ok()) return MakeError("row {}: {}", step.label, fits.error().message);
   }
   Ablation ablation(files, data, backend, algebra, options);

@@ -36,9 +36,12 @@ struct AblationOptions {
   std::filesystem::path spill_folder = ".";
 };
 
+/// One sentence where the model's heads or the backend have not what a row needs.
+Status CheckRow(const model::ModelSpec& spec, const AblationStep& step, kernels::Backend& backend);
+
 /// A row that `record` has is taken from there, another one is added to it. `on_row` is called with
-/// all rows so far as each is finished. Errors: before the first row, a recipe that does not fit
-/// the model's heads or the backend; a row's own.
+/// all rows so far as each is finished. Errors: before the first row, those of CheckRow
+/// of any; a row's own.
 Result<std::vector<AblationRow>> RunAblation(
     const model::ModelFiles& files, const std::vector<AblationStep>& steps,
     const AblationData& data, kernels::Backend& backend, quant::DenseAlgebra& algebra,
