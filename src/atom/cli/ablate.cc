@@ -89,7 +89,8 @@ Result<Job> PlanJob(const AblateFlags& flags, const OpenedModel& model) {
     Result<eval::PublishedRun> run =
         PlanPublished(model.files.spec, {.texts = flags.texts,
                                          .tasks = flags.tasks,
-                                         .calibration = flags.calibration.texts,
+                                         .calibration = flags.calibration,
+                                         .windows = flags.windows.windows,
                                          .data = flags.data});
     if (!run.ok()) return run.error();
     job.published = std::move(run).value();

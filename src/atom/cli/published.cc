@@ -1,5 +1,7 @@
 #include "atom/cli/published.h"
 
+#include <algorithm>
+
 #include "atom/io/dataset.h"
 #include "atom/pipeline/calibration_mix.h"
 
@@ -36,6 +38,22 @@ void NoteExcerpt(const std::string& name, io::DataUse use, const io::DataFolders
                   found->file.filename().string(), found->published_file));
 }
 
+/// Where less, or other, is measured than the published figures are of.
+void NoteProtocol(const PublishedFlags& flags, std::vector<std::string>& notes) {
+  const CalibrationFlags published;
+  const CalibrationFlags& own = flags.calibration;
+  if (own.texts != published.texts || own.options.samples != published.options.samples ||
+      own.options.sequence_length != published.options.sequence_length) {
+    notes.push_back(fmt::format(
+        "calibrated on {} x {} tokens of {}, where the published protocol has {} x {} of {}",
+        own.options.samples, own.options.sequence_length, own.texts, published.options.samples,
+        published.options.sequence_length, published.texts));
+  }
+  if (std::ranges::any_of(flags.windows, [](int64_t windows) { return windows > 0; })) {
+    notes.push_back("not all windows of each text, where the published protocol has all");
+  }
+}
+
 }  // namespace
 
 Result<eval::PublishedRun> PlanPublished(const model::ModelSpec& spec,
@@ -52,11 +70,12 @@ Result<eval::PublishedRun> PlanPublished(const model::ModelSpec& spec,
   for (const std::string& name : run.texts) {
     NoteExcerpt(name, io::DataUse::kEvaluation, folders, run.notes);
   }
-  const Result<std::vector<pipeline::MixPart>> parts = pipeline::ParseMix(flags.calibration);
+  const Result<std::vector<pipeline::MixPart>> parts = pipeline::ParseMix(flags.calibration.texts);
   if (!parts.ok()) return parts.error();
   for (const pipeline::MixPart& part : *parts) {
     NoteExcerpt(part.name, io::DataUse::kCalibration, folders, run.notes);
   }
+  NoteProtocol(flags, run.notes);
   return run;
 }
 

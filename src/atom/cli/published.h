@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "atom/cli/session.h"
 #include "atom/core/result.h"
 #include "atom/eval/published_report.h"
 #include "atom/model/spec/model_spec.h"
@@ -14,7 +15,8 @@ namespace atom::cli {
 struct PublishedFlags {
   std::vector<std::string> texts;  ///< empty: those of the tables that are at hand
   std::vector<std::string> tasks;
-  std::string calibration;  ///< as `--calib` spells it
+  CalibrationFlags calibration;
+  std::vector<int64_t> windows;  ///< as WindowFlags
   std::string data;
 };
 
