@@ -135,6 +135,29 @@ TEST(ExpertGemmPlan, FewRowsAnExpertAreStreamedManyAreTiled) {
   EXPECT_EQ(std::get<GemmPlan>(many).kernel, GemmKernel::kExpertInteger128);
 }
 
+// A pair of each of two of Mixtral's experts: one CTA a multiprocessor has a way of K for each
+// warpgroup before down, but not before gate and up, which have more CTAs than fit.
+TEST(ExpertGemmPlan, FewCtasSplitKAndManyDoNot) {
+  using enum StreamKernel;
+  struct Kernels {
+    GemmRecipe recipe;
+    StreamKernel down, gate_up;
+  };
+  for (const Kernels& kernels :
+       {Kernels{GemmRecipe::kInteger, kExpertInteger16w4, kExpertInteger16},
+        Kernels{GemmRecipe::kGroup, kExpertGroup16w4, kExpertGroup16},
+        Kernels{GemmRecipe::kW4A16, kExpertW4A16x16w4, kExpertW4A16x16}}) {
+    GemmDesc desc = Describe(kernels.recipe, 16, 8);
+    desc.n = {4096, 0, 0};
+    desc.k4 = 14336 - 128;
+    desc.k8 = 128;
+    EXPECT_EQ(PlanStream(desc, {}).kernel, kernels.down) << ToString(PlanStream(desc, {}));
+    desc.n = {14336, 14336, 0};
+    desc.k4 = 4096 - 128;
+    EXPECT_EQ(PlanStream(desc, {}).kernel, kernels.gate_up) << ToString(PlanStream(desc, {}));
+  }
+}
+
 TEST(ExpertGemmPlan, EveryRecipeHasKernelsForFewAndManyRows) {
   for (const GemmRecipe recipe : kRecipes) {
     for (const int64_t m : {8, 512, 16384}) {

@@ -7,6 +7,10 @@ template cudaError_t LaunchStream<StreamKernel::kExpertInteger16>(const Streamin
                                                                   const StreamLayout&,
                                                                   const StreamGrid&,
                                                                   const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kExpertInteger16w4>(const StreamingArgs&,
+                                                                    const StreamLayout&,
+                                                                    const StreamGrid&,
+                                                                    const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kExpertInteger64r256>(const StreamingArgs&,
                                                                       const StreamLayout&,
                                                                       const StreamGrid&,

@@ -7,6 +7,10 @@ template cudaError_t LaunchStream<StreamKernel::kExpertGroup16>(const StreamingA
                                                                 const StreamLayout&,
                                                                 const StreamGrid&,
                                                                 const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kExpertGroup16w4>(const StreamingArgs&,
+                                                                  const StreamLayout&,
+                                                                  const StreamGrid&,
+                                                                  const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kExpertGroup64r256>(const StreamingArgs&,
                                                                     const StreamLayout&,
                                                                     const StreamGrid&,
@@ -15,6 +19,10 @@ template cudaError_t LaunchStream<StreamKernel::kExpertW4A16x16>(const Streaming
                                                                  const StreamLayout&,
                                                                  const StreamGrid&,
                                                                  const StreamLaunch&);
+template cudaError_t LaunchStream<StreamKernel::kExpertW4A16x16w4>(const StreamingArgs&,
+                                                                   const StreamLayout&,
+                                                                   const StreamGrid&,
+                                                                   const StreamLaunch&);
 template cudaError_t LaunchStream<StreamKernel::kExpertW4A16x64r256>(const StreamingArgs&,
                                                                      const StreamLayout&,
                                                                      const StreamGrid&,

@@ -58,12 +58,15 @@ enum class StreamKernel {
   kDense64,
   kDense64u2,
   kExpertInteger16,
+  kExpertInteger16w4,
   kExpertInteger64r256,
   kExpertGroup16,
+  kExpertGroup16w4,
   kExpertGroup64r256,
   kExpertInt8x16,
   kExpertInt8x64,
   kExpertW4A16x16,
+  kExpertW4A16x16w4,
   kExpertW4A16x64r256,
   kExpertW4A16x16g64,
   kExpertW4A16x64r256g64,
@@ -133,12 +136,18 @@ constexpr auto MakeStreamKernels() {
       StreamKernelInfo{kDense64u2, "dense_64_u2", {kDense, 1, 1, 1, 64, 2, 1, 1}, 340},
       StreamKernelInfo{
           kExpertInteger16, "expert_integer_16", {kInteger, 1, 1, 2, 16, 2, 1, 2, 128, true}, 405},
+      StreamKernelInfo{kExpertInteger16w4,
+                       "expert_integer_16_w4",
+                       {kInteger, 1, 1, 4, 16, 2, 1, 1, 128, true},
+                       216},
       StreamKernelInfo{kExpertInteger64r256,
                        "expert_integer_64_r256",
                        {kInteger, 4, 1, 1, 64, 2, 1, 1, 128, true},
                        966},
       StreamKernelInfo{
           kExpertGroup16, "expert_group_16", {kGroup, 1, 1, 2, 16, 2, 1, 2, 128, true}, 430},
+      StreamKernelInfo{
+          kExpertGroup16w4, "expert_group_16_w4", {kGroup, 1, 1, 4, 16, 2, 1, 1, 128, true}, 246},
       StreamKernelInfo{kExpertGroup64r256,
                        "expert_group_64_r256",
                        {kGroup, 4, 1, 1, 64, 2, 1, 1, 128, true},
@@ -149,6 +158,8 @@ constexpr auto MakeStreamKernels() {
           kExpertInt8x64, "expert_int8_64", {kInt8, 1, 1, 2, 64, 2, 1, 1, 128, true}, 210},
       StreamKernelInfo{
           kExpertW4A16x16, "expert_w4a16_16", {kW4A16, 1, 1, 2, 16, 2, 1, 2, 128, true}, 580},
+      StreamKernelInfo{
+          kExpertW4A16x16w4, "expert_w4a16_16_w4", {kW4A16, 1, 1, 4, 16, 2, 1, 1, 128, true}, 300},
       StreamKernelInfo{kExpertW4A16x64r256,
                        "expert_w4a16_64_r256",
                        {kW4A16, 4, 1, 1, 64, 2, 1, 1, 128, true},
