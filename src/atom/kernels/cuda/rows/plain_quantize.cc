@@ -18,6 +18,7 @@ Status LaunchPlainQuantize(const PlainQuantizeCall& call, cudaStream_t stream) {
   ATOM_CHECK(call.hadamard == 0 || (low % call.hadamard == 0 && call.hadamard % 2 == 0),
              "{} columns rotated in blocks of {}", low, call.hadamard);
   if (call.rows == 0) return {};
+  if (IsDenseNorm(call)) return Check(EnqueueDenseNorm(call, stream), "launch a norm to 16 bits");
   return Check(EnqueuePlainQuantize(call, stream), "launch quantization");
 }
 

@@ -39,7 +39,16 @@ struct PlainQuantizeCall {
   int scale_copies = 0;           ///< with group 0: groups that the one scale is written for
 };
 
-/// The launch; plain_quantize.h has the checked one.
+inline constexpr int kMaxDenseNormColumns = 8192;
+/// Norms to 16 bits have a kernel of their own, with the same bits.
+constexpr bool IsDenseNorm(const PlainQuantizeCall& call) {
+  return (call.source == RowSource::kRmsNorm || call.source == RowSource::kLayerNorm) &&
+         call.bits == 16 && call.hadamard == 0 && call.columns <= kMaxDenseNormColumns;
+}
+
+/// The launches; plain_quantize.h has the checked one.
 cudaError_t EnqueuePlainQuantize(const PlainQuantizeCall& call, cudaStream_t stream);
+/// REQUIRES: IsDenseNorm(call).
+cudaError_t EnqueueDenseNorm(const PlainQuantizeCall& call, cudaStream_t stream);
 
 }  // namespace atom::kernels::cuda
