@@ -209,6 +209,38 @@ TEST_F(MixtureTest, ProductsOfIntegersAreTheReferencesBitForBit) {
   }
 }
 
+// What a list of experts was found to be holds until weights are made: a new one may lie where an
+// old one lay.
+TEST_F(MixtureTest, AnExpertMadeAnewIsNotTakenForTheOneBefore) {
+  const PresetLinear linear = {"atom-best", 576};
+  const RouterShape shape = {6, 3, true};
+  const int64_t rows = 9;
+  const std::vector<float> logits = Logits(rows, shape, Crowd::kAnywhere);
+  const std::vector<float> x = Random(rows * linear.k);
+  const std::vector<QuantizedMatrix> first = Weights(linear, {72}, shape.experts);
+  const std::vector<QuantizedMatrix> later = Weights(linear, {72}, shape.experts);
+  std::vector<float> y[2];
+  for (Side* side : {&reference(), &cuda()}) {
+    const auto routing = Routed(*side, logits, shape, rows);
+    Experts packed = Pack(*side, first);
+    const auto multiply = [&] {
+      const auto values = Multiply(*side, linear.input(), x, linear.k, *routing, packed, 72);
+      y[side == &cuda()].insert(y[side == &cuda()].end(), values.begin(), values.end());
+    };
+    multiply();
+    multiply();
+    for (size_t e = 1; e < packed.owned.size(); ++e) {
+      packed.owned[e].reset();
+      packed.owned[e] = (*side)->Prepack(later[e], {});
+      packed.all[e] = packed.owned[e].get();
+    }
+    multiply();
+    std::swap(packed.all[1], packed.all[2]);
+    multiply();
+  }
+  EXPECT_EQ(y[1], y[0]);
+}
+
 TEST_F(MixtureTest, ProductsOfSixteenBitsAreNearTheReferences) {
   const RouterShape shape = {6, 2, true};
   const int64_t rows = 41;

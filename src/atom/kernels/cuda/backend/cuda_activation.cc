@@ -1,6 +1,8 @@
 #include "atom/kernels/cuda/backend/cuda_activation.h"
 
 #include <algorithm>
+#include <typeinfo>
+#include <utility>
 
 #include "atom/core/check.h"
 
@@ -53,15 +55,13 @@ std::string WhyNotQuantized(const quant::ActivationFormat& format, int64_t k) {
 }
 
 const CudaActivation& CudaActivation::Of(const PackedActivation& activation) {
-  const auto* own = dynamic_cast<const CudaActivation*>(&activation);
-  ATOM_CHECK(own != nullptr, "the activation was made by another backend");
-  return *own;
+  ATOM_CHECK(typeid(activation) == typeid(CudaActivation),
+             "the activation was made by another backend");
+  return static_cast<const CudaActivation&>(activation);
 }
 
 CudaActivation& CudaActivation::Of(PackedActivation& activation) {
-  auto* own = dynamic_cast<CudaActivation*>(&activation);
-  ATOM_CHECK(own != nullptr, "the activation was made by another backend");
-  return *own;
+  return const_cast<CudaActivation&>(Of(std::as_const(activation)));
 }
 
 }  // namespace atom::kernels::cuda

@@ -156,6 +156,7 @@ std::unique_ptr<PackedWeight> CudaBackend::Prepack(const quant::QuantizedView& w
   const HostWeight packed = Require(PackForDevice(weight, bias, pool_));
   if (packed.layout.k4 == 0) HaveHandover();
   auto own = std::make_unique<CudaWeight>(weight.n, weight.k());
+  ++weights_made_;
   own->layout = packed.layout;
   own->codes = Copy(std::span(packed.codes));
   own->rows = Copy(std::span(packed.rows));
@@ -167,6 +168,7 @@ std::unique_ptr<PackedWeight> CudaBackend::PrepackDense(const TensorView& weight
   const HostWeight packed = PackForDevice(weight, bias, pool_);
   HaveHandover();
   auto own = std::make_unique<CudaWeight>(weight.dim(0), weight.dim(1));
+  ++weights_made_;
   own->dense = packed.dense;
   own->codes = Copy(std::span(packed.codes));
   own->rows = Copy(std::span(packed.rows));

@@ -152,8 +152,9 @@ class CudaBackend final : public Backend {
   void HaveHandover();
   /// Before a grouped product.
   void HaveGathered(int64_t bytes);
-  /// The weights of a grouped product on the device.
-  const GemmWeight* ExpertTable(std::span<const PackedWeight* const> weights);
+  /// The weights of a grouped product on the device, of `readers` an expert. Checked once a list:
+  /// of hundreds of weights a layer, a step reads no more than their addresses.
+  const GemmWeight* ExpertTable(std::span<const PackedWeight* const> weights, size_t readers);
   /// Quantizes into `out`: x, source and what the source needs are set.
   void Quantize(PlainQuantizeCall call, const DeviceBuffer* permutation, PackedActivation& out);
   /// y = norm(x), or y += norm(x).
@@ -177,6 +178,7 @@ class CudaBackend final : public Backend {
   mutable OpQueue ops_;  ///< when it is flushed changes nothing that a caller sees
   SampleRows sample_rows_;
   std::vector<DeviceQuery> queries_;
+  uint64_t weights_made_ = 0;
   DeviceBuffer handover_;  ///< GemmOperands::handover; empty until there are such weights
   DeviceBuffer gathered_;  ///< input of a grouped product: GatheredRows
 };

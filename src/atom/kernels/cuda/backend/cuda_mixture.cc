@@ -69,8 +69,17 @@ void CudaBackend::HaveGathered(int64_t bytes) {
   gathered_ = Allocate(static_cast<size_t>(bytes));
 }
 
-const GemmWeight* CudaBackend::ExpertTable(std::span<const PackedWeight* const> weights) {
+const GemmWeight* CudaBackend::ExpertTable(std::span<const PackedWeight* const> weights,
+                                           size_t readers) {
   ExpertWeights& table = CudaWeight::Of(*weights[0]).experts;
+  // Another weight may lie where one of these lay only if it was made since.
+  if (table.weights_made == weights_made_ && table.readers == readers &&
+      std::ranges::equal(weights, table.list)) {
+    return static_cast<const GemmWeight*>(table.device.data());
+  }
+  for (size_t i = readers; i < weights.size(); ++i) {
+    CheckAlike(*weights[i], *weights[i % readers]);
+  }
   std::vector<GemmWeight> now;
   now.reserve(weights.size());
   for (const PackedWeight* weight : weights) now.push_back(GemmWeightOf(*weight));
@@ -83,6 +92,9 @@ const GemmWeight* CudaBackend::ExpertTable(std::span<const PackedWeight* const> 
     table.device = Copy(std::span<const GemmWeight>(now));
     table.weights = std::move(now);
   }
+  table.list.assign(weights.begin(), weights.end());
+  table.readers = readers;
+  table.weights_made = weights_made_;
   return static_cast<const GemmWeight*>(table.device.data());
 }
 
@@ -131,9 +143,6 @@ void CudaBackend::GroupedLinear(const PackedActivation& x, const ExpertRouting& 
   const auto readers = weights.size() / static_cast<size_t>(own.experts());
   GemmDesc desc = DescOf(activation, weights.first(readers), own.slots());
   desc.experts = own.experts();
-  for (size_t i = readers; i < weights.size(); ++i) {
-    CheckAlike(*weights[i], *weights[i % readers]);
-  }
   ATOM_CHECK(y.rows == own.pairs() && y.cols == desc.total_n() && y.dtype == DType::kF32,
              "output {} x {}, expected {} x {} in fp32", y.rows, y.cols, own.pairs(),
              desc.total_n());
@@ -149,7 +158,7 @@ void CudaBackend::GroupedLinear(const PackedActivation& x, const ExpertRouting& 
   operands.tokens = gather.to_tokens;
   operands.group_scales = gather.to_group_scales;
   operands.expert_rows = static_cast<const ExpertRows*>(own.expert_rows.data());
-  operands.expert_weights = ExpertTable(weights);
+  operands.expert_weights = ExpertTable(weights, readers);
   operands.y_rows = gather.slot_pairs;
   operands.y = y.data;
   operands.y_stride = y.stride;

@@ -1,6 +1,8 @@
 #include "atom/kernels/cuda/backend/cuda_routing.h"
 
 #include <algorithm>
+#include <typeinfo>
+#include <utility>
 
 #include "atom/core/check.h"
 #include "atom/kernels/cuda/backend/cuda_activation.h"
@@ -26,15 +28,12 @@ RoutingSizes::RoutingSizes(const RouterShape& shape, int64_t capacity) {
 }
 
 const CudaRouting& CudaRouting::Of(const ExpertRouting& routing) {
-  const auto* own = dynamic_cast<const CudaRouting*>(&routing);
-  ATOM_CHECK(own != nullptr, "the routing was made by another backend");
-  return *own;
+  ATOM_CHECK(typeid(routing) == typeid(CudaRouting), "the routing was made by another backend");
+  return static_cast<const CudaRouting&>(routing);
 }
 
 CudaRouting& CudaRouting::Of(ExpertRouting& routing) {
-  auto* own = dynamic_cast<CudaRouting*>(&routing);
-  ATOM_CHECK(own != nullptr, "the routing was made by another backend");
-  return *own;
+  return const_cast<CudaRouting&>(Of(std::as_const(routing)));
 }
 
 GatheredRows::GatheredRows(const quant::ActivationFormat& format, int64_t k, int64_t slots) {

@@ -1,6 +1,7 @@
 #include "atom/kernels/cuda/backend/cuda_weight.h"
 
 #include <algorithm>
+#include <typeinfo>
 
 #include "atom/core/check.h"
 
@@ -91,9 +92,8 @@ HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias, 
 }
 
 const CudaWeight& CudaWeight::Of(const PackedWeight& weight) {
-  const auto* own = dynamic_cast<const CudaWeight*>(&weight);
-  ATOM_CHECK(own != nullptr, "the weight was packed by another backend");
-  return *own;
+  ATOM_CHECK(typeid(weight) == typeid(CudaWeight), "the weight was packed by another backend");
+  return static_cast<const CudaWeight&>(weight);
 }
 
 }  // namespace atom::kernels::cuda

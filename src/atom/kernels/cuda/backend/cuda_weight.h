@@ -28,8 +28,11 @@ HostWeight PackForDevice(const TensorView& weight, std::span<const float> bias, 
 
 /// Where the weights of a mixture's experts lie, as its grouped products read it.
 struct ExpertWeights {
-  std::vector<GemmWeight> weights;
-  DeviceBuffer device;  ///< the same
+  std::vector<const PackedWeight*> list;  ///< expert-major, as they were given and checked
+  size_t readers = 0;                     ///< weights side by side
+  uint64_t weights_made = 0;              ///< by the backend until then
+  std::vector<GemmWeight> weights;        ///< theirs
+  DeviceBuffer device;                    ///< the same
 };
 
 struct CudaWeight final : PackedWeight {
