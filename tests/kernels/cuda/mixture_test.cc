@@ -1,5 +1,6 @@
 // Mixtures of experts beside the reference: choices, weights and products of integers are its bit
 // for bit, given the same input; no row depends on who else is there, nor on graphs.
+#include <bit>
 #include <numeric>
 
 #include "atom/kernels/cuda/backend/cuda_routing.h"
@@ -176,6 +177,53 @@ TEST_F(MixtureTest, EveryPairGetsASlotOfItsExpert) {
       expected.resize(static_cast<size_t>(call.slots), -1);
       expected.push_back(77);
       EXPECT_EQ(slots.Download(), expected) << experts << " experts, " << pairs << " pairs";
+    }
+  }
+}
+
+TEST_F(MixtureTest, OneLaunchOfFewRowsLeavesWhatTwoLeave) {
+  for (const int experts : {1, 2, 8, 77, 128, 256}) {
+    for (const int top_k : {1, 2, 3, 8}) {
+      for (int rows = 1; rows <= kFewRows && top_k <= experts; ++rows) {
+        SCOPED_TRACE(fmt::format("{} of {} experts, {} rows", top_k, experts, rows));
+        const auto crowd = static_cast<Crowd>(Below(experts > top_k ? 4 : 2));
+        const DeviceArray<float> logits(Logits(rows, {experts, top_k, true}, crowd));
+        const int pairs = rows * top_k, slots = static_cast<int>(SlotsOf(pairs, experts));
+        const auto run = [&](const auto& launch) {
+          const DeviceArray<uint8_t> chosen(static_cast<size_t>((pairs + 3) / 4 * 4 + 4));
+          const DeviceArray<float> weights(static_cast<size_t>(pairs) + 1);
+          const DeviceArray<ExpertRows> expert_rows(static_cast<size_t>(experts) + 1);
+          const DeviceArray<int32_t> slot_pairs(
+              std::vector<int32_t>(static_cast<size_t>(slots) + 1, 77));
+          const RouteCall route = {.logits = logits.data(),
+                                   .stride = experts,
+                                   .rows = rows,
+                                   .experts = experts,
+                                   .top_k = top_k,
+                                   .renormalize = true,
+                                   .chosen = chosen.data(),
+                                   .weights = weights.data()};
+          launch(route, GroupCall{chosen.data(), pairs, experts, expert_rows.data(),
+                                  slot_pairs.data(), slots});
+          std::vector<int64_t> left;
+          for (const uint8_t expert : chosen.Download()) left.push_back(expert);
+          for (const float w : weights.Download()) left.push_back(std::bit_cast<int32_t>(w));
+          for (const ExpertRows& r : expert_rows.Download()) {
+            left.insert(left.end(), {r.first, r.count});
+          }
+          for (const int32_t pair : slot_pairs.Download()) left.push_back(pair);
+          return left;
+        };
+        const auto one = run([&](const RouteCall& route, const GroupCall& group) {
+          ASSERT_TRUE(RoutesFew(route));
+          ASSERT_TRUE(LaunchRouteAndGroup(route, group, stream().get()).ok());
+        });
+        const auto two = run([&](const RouteCall& route, const GroupCall& group) {
+          ASSERT_TRUE(LaunchRoute(route, stream().get()).ok());
+          ASSERT_TRUE(LaunchGroup(group, stream().get()).ok());
+        });
+        EXPECT_EQ(one, two);
+      }
     }
   }
 }

@@ -126,8 +126,7 @@ void CudaBackend::Route(const DeviceTensor& logits, const RouterShape& shape,
   const OpKey key({Word(Op::kRoute), Word(logits.data), Word(logits.stride), Word(route.chosen),
                    Word(route.rows, route.experts), Word(route.top_k, route.renormalize)});
   ops_.Add(key, true, [route, group](cudaStream_t stream) -> Status {
-    if (Status status = LaunchRoute(route, stream); !status.ok()) return status;
-    return LaunchGroup(group, stream);
+    return LaunchRouteAndGroup(route, group, stream);
   });
 }
 

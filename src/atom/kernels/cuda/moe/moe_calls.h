@@ -43,6 +43,13 @@ struct GroupCall {
   int slots = 0;                      ///< SlotsOf(pairs, experts)
 };
 
+/// Whether one launch chooses experts and gives slots to the pairs: a CTA's warps have all rows, a
+/// warp's lanes all pairs.
+inline constexpr int kFewRows = 4;
+constexpr bool RoutesFew(const RouteCall& call) {
+  return call.rows <= kFewRows && call.rows * call.top_k <= 32;
+}
+
 /// Rows of a packed activation, of 16 bits or of codes, to the slots of their pairs. Slots without
 /// a pair keep what they hold.
 struct GatherPairsCall {
@@ -76,6 +83,9 @@ struct CombineCall {
 /// The launches; moe_ops.h has the checked ones.
 cudaError_t EnqueueRoute(const RouteCall& call, cudaStream_t stream);
 cudaError_t EnqueueGroup(const GroupCall& call, cudaStream_t stream);
+/// Both. REQUIRES: RoutesFew(route), and a group of its pairs.
+cudaError_t EnqueueRouteAndGroup(const RouteCall& route, const GroupCall& group,
+                                 cudaStream_t stream);
 cudaError_t EnqueueGatherPairs(const GatherPairsCall& call, cudaStream_t stream);
 cudaError_t EnqueueCombine(const CombineCall& call, cudaStream_t stream);
 

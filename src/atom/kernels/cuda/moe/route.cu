@@ -1,6 +1,7 @@
 // The choice of experts: one warp a row, expert i with lane i % 32. What decides is the same on
 // every backend bit for bit, given the same logits: comparisons, exp as docs/numerics.md has it,
-// and sums in double in ascending order, which each lane adds for itself.
+// and sums in double in ascending order, which each lane adds for itself. Where rows are few, their
+// pairs get their slots in the same launch.
 #include "atom/kernels/cuda/device/dependent_launch.h"
 #include "atom/kernels/cuda/moe/moe_calls.h"
 #include "atom/kernels/cuda/ptx/sync.h"
@@ -8,9 +9,14 @@
 namespace atom::kernels::cuda {
 namespace {
 
-constexpr int kWarps = 4;
+constexpr int kWarps = kFewRows;
 constexpr int kExpertsOfLane = kMaxExperts / 32;
 constexpr uint32_t kNoExpert = ~uint32_t{0};
+
+struct FewCall {
+  RouteCall route;
+  GroupCall group;
+};
 
 /// exp of docs/numerics.md, section 4.
 __device__ float Exp(float x) {
@@ -78,8 +84,8 @@ class RowRouter {
     }
   }
 
-  /// `exps`: the warp's, [experts].
-  __device__ void Weigh(float* exps) const {
+  /// `exps`: the warp's, [experts]; `chosen_too`: another place for what was chosen, or null.
+  __device__ void Weigh(float* exps, uint8_t* chosen_too) const {
     const float top = __uint_as_float(largest_ >> 31 != 0 ? largest_ & 0x7fffffffu : ~largest_);
 #pragma unroll
     for (int i = 0; i < kExpertsOfLane; ++i) {
@@ -104,6 +110,7 @@ class RowRouter {
       if (Chosen(i)) {
         const int pair = before + __popc(chosen[i] & ((1u << lane_) - 1));
         call_.chosen[pair] = static_cast<uint8_t>(Expert(i));
+        if (chosen_too != nullptr) chosen_too[pair] = static_cast<uint8_t>(Expert(i));
         call_.weights[pair] =
             __double2float_rn(__ddiv_rn(static_cast<double>(exps[Expert(i)]), sum));
       }
@@ -133,7 +140,65 @@ __global__ void __launch_bounds__(32 * kWarps) RouteKernel(const __grid_constant
   if (row >= call.rows) return;
   RowRouter router(call, row);
   router.Choose();
-  router.Weigh(exps[warp]);
+  router.Weigh(exps[warp], nullptr);
+}
+
+/// What a launch of few rows knows of its pairs, in shared memory.
+struct FewPairs {
+  uint8_t chosen[32];  // of each pair
+  int slots[32];       // that its expert takes if it is the expert's first pair, otherwise 0
+  int count[32];       // of its expert's pairs
+};
+
+/// Slots of the experts before `expert`.
+__device__ int FirstSlot(const FewPairs& few, int pairs, int expert) {
+  int first = 0;
+  for (int pair = 0; pair < pairs; ++pair) first += few.chosen[pair] < expert ? few.slots[pair] : 0;
+  return first;
+}
+
+/// What group.cu does, of at most 32 pairs whose experts `few` has. All threads call it.
+__device__ void GroupFew(const GroupCall& call, FewPairs& few) {
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int slot = thread; slot < call.slots; slot += 32 * kWarps) call.slot_pairs[slot] = -1;
+  int before = 0;  // of the expert's pairs
+  if (thread < call.pairs) {
+    int count = 0;
+    for (int pair = 0; pair < call.pairs; ++pair) {
+      const bool same = few.chosen[pair] == few.chosen[thread];
+      count += same ? 1 : 0;
+      before += same && pair < thread ? 1 : 0;
+    }
+    few.slots[thread] = before == 0 ? (count + 7) / 8 * 8 : 0;
+    few.count[thread] = count;
+  }
+  __syncthreads();
+  if (thread < call.pairs) {
+    call.slot_pairs[FirstSlot(few, call.pairs, few.chosen[thread]) + before] = thread;
+  }
+  for (int expert = thread; expert < call.experts; expert += 32 * kWarps) {
+    int count = 0;
+    for (int pair = 0; pair < call.pairs; ++pair) {
+      if (few.chosen[pair] == expert) count = few.count[pair];
+    }
+    call.expert_rows[expert] = {FirstSlot(few, call.pairs, expert), count};
+  }
+}
+
+__global__ void __launch_bounds__(32 * kWarps)
+    RouteAndGroupKernel(const __grid_constant__ FewCall call) {
+  __shared__ float exps[kWarps][kMaxExperts];
+  __shared__ FewPairs few;
+  ptx::LaunchDependents();
+  ptx::WaitForPredecessors();
+  const int row = static_cast<int>(threadIdx.x) / 32;
+  if (row < call.route.rows) {
+    RowRouter router(call.route, row);
+    router.Choose();
+    router.Weigh(exps[row], few.chosen);
+  }
+  __syncthreads();
+  GroupFew(call.group, few);
 }
 
 }  // namespace
@@ -141,6 +206,12 @@ __global__ void __launch_bounds__(32 * kWarps) RouteKernel(const __grid_constant
 cudaError_t EnqueueRoute(const RouteCall& call, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>((call.rows + kWarps - 1) / kWarps));
   return LaunchDependent(RouteKernel, grid, 32 * kWarps, 0, stream, call);
+}
+
+cudaError_t EnqueueRouteAndGroup(const RouteCall& route, const GroupCall& group,
+                                 cudaStream_t stream) {
+  return LaunchDependent(RouteAndGroupKernel, {1, 1, 1}, 32 * kWarps, 0, stream,
+                         FewCall{route, group});
 }
 
 }  // namespace atom::kernels::cuda
