@@ -31,7 +31,12 @@ inline nlohmann::json OptConfig(bool is_350m) {
 
 inline nlohmann::json FamilyConfig(const std::string& family) {
   if (family.starts_with("opt")) return OptConfig(family == "opt350m");
-  nlohmann::json config = TinyConfig({.hidden = 384, .inner = 384, .heads = 6, .kv_heads = 2});
+  nlohmann::json config =
+      TinyConfig({.hidden = 384,
+                  .inner = 384,
+                  .heads = 6,
+                  .kv_heads = 2,
+                  .experts = family == "qwen3moe" ? 5 : 0});  // in the second layer
   const auto be = [&config](const char* architecture, const char* type) {
     config["architectures"] = {architecture};
     config["model_type"] = type;
@@ -47,6 +52,8 @@ inline nlohmann::json FamilyConfig(const std::string& family) {
                                  {"original_max_position_embeddings", 32}};
   } else if (family == "qwen3") {
     be("Qwen3ForCausalLM", "qwen3");
+  } else if (family == "qwen3moe") {
+    config["moe_intermediate_size"] = 256;
   } else if (family == "mistral") {
     be("MistralForCausalLM", "mistral");
     config["sliding_window"] = 40;
@@ -72,8 +79,9 @@ inline nlohmann::json FamilyConfig(const std::string& family) {
   }
   return config;
 }
-inline const std::vector<std::string> kFamilies = {"gemma2",  "gemma3", "mistral", "opt",
-                                                   "opt350m", "phi3",   "qwen2",   "qwen3"};
+inline const std::vector<std::string> kFamilies = {"gemma2", "gemma3",  "mistral", "mixtral",
+                                                   "opt",    "opt350m", "phi3",    "qwen2",
+                                                   "qwen3",  "qwen3moe"};
 
 /// By the names of the files: rows and columns (0: one axis), and the mean of the elements.
 struct FamilyTensor {
