@@ -80,12 +80,29 @@ struct Case {
   RunnerKind runner = RunnerKind::kLocal;
   int64_t exact_window = 0;
   int64_t window = 0;       ///< of attention, in all layers
-  std::string family = {};  ///< empty: the small random Llama
+  std::string family = {};  ///< empty: the small random Llama. An artifact is atom-best's
 };
+
+/// By atom-best. One for all tests of this program.
+std::filesystem::path FamilyArtifact(const std::string& family) {
+  static std::map<std::string, tests::TemporaryFolder> folders;
+  const auto [found, is_new] = folders.try_emplace(family);
+  const tests::TemporaryFolder& folder = found->second;
+  if (is_new) {
+    std::filesystem::create_directory(folder / "model");
+    tests::WriteFamilyModel(tests::FamilyConfig(family), folder / "model");
+    tests::WriteArtifact(folder / "model", folder / "artifact",
+                         quant::FindRecipe("atom-best").value());
+  }
+  return folder / "artifact";
+}
 
 std::unique_ptr<LoadedModel> Load(const Case& which) {
   const model::Transformer::Limits limits{.rows = 512, .positions = 128};
   if (!which.family.empty()) {
+    if (which.quantized) {
+      return std::make_unique<LoadedModel>(FamilyArtifact(which.family), which.backend, limits);
+    }
     const tests::TemporaryFolder folder;
     tests::WriteFamilyModel(tests::FamilyConfig(which.family), folder.path());
     return std::make_unique<LoadedModel>(folder.path(), which.backend, limits);
@@ -312,6 +329,9 @@ std::vector<Case> Cases() {
   for (const std::string& family : tests::kFamilies) {
     const int64_t window = family == "mistral" || family == "phi3" ? 40 : 0;
     cases.push_back({"cpu", false, 16, RunnerKind::kLocal, 0, window, family});
+  }
+  for (const char* family : {"gemma3", "mixtral", "opt", "qwen3moe"}) {
+    cases.push_back({"cpu", true, 16, RunnerKind::kInFlight, 16, 0, family});
   }
   cases.push_back({"reference", false, 12});
   cases.push_back({"reference", true, 12});

@@ -1,4 +1,4 @@
-// The small random model as an artifact: by any recipe, or 4-bit weights, activations and KV.
+// Small random models as artifacts: by any recipe, or 4-bit weights, activations and KV.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,12 +13,9 @@
 
 namespace atom::tests {
 
-/// Writes the checkpoint to `from` and its artifact to `to`; both are created.
-inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
-                                    const std::filesystem::path& to, const quant::Recipe& recipe,
-                                    const TinyModel& model = {}) {
-  std::filesystem::create_directory(from);
-  WriteTinyModel(model, from);
+/// Writes the artifact of the checkpoint in `from` to `to`, which is created.
+inline void WriteArtifact(const std::filesystem::path& from, const std::filesystem::path& to,
+                          const quant::Recipe& recipe) {
   const model::ModelFiles files = model::ModelFiles::Open(from).value();
   const auto tokenizer = tokenizer::Tokenizer::Load(from).value();
   const io::Dataset text{.name = "tiny", .file = {}, .text = TinyText(3000), .documents = {}};
@@ -46,6 +43,15 @@ inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
                                           .outer = model::OuterTensors(files.spec)},
                                          config, ToJson(*report));
   ASSERT_TRUE(finished.ok()) << finished.error().message;
+}
+
+/// Writes the checkpoint to `from` and its artifact to `to`; both are created.
+inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
+                                    const std::filesystem::path& to, const quant::Recipe& recipe,
+                                    const TinyModel& model = {}) {
+  std::filesystem::create_directory(from);
+  WriteTinyModel(model, from);
+  WriteArtifact(from, to, recipe);
 }
 
 inline void WriteQuantizedTinyModel(const std::filesystem::path& from,

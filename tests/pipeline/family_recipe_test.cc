@@ -1,5 +1,7 @@
-// Every family is quantized by every preset, and its packed codes run: as on the reference, as the
-// simulation, whatever the chunks.
+// Every family is quantized by every preset, and what was written is read, and runs: as on the
+// reference, as the simulation, whatever the chunks.
+#include "atom/artifact/layer_tensors.h"
+
 #include "quantize_fixture.h"
 #include "tests/family_model.h"
 
@@ -16,6 +18,29 @@ class FamilyRecipeTest : public QuantizeModelTest,
     Result<model::ModelFiles> files = model::ModelFiles::Open(folder_ / "family");
     ASSERT_TRUE(files.ok()) << files.error().message;
     files_.emplace(std::move(files).value());
+  }
+
+  /// What is read of an artifact's layers would be written as the very tensors that are there.
+  void ExpectReadAsWritten(const std::string& name) {
+    const model::ModelFiles files = model::ModelFiles::Open(folder_ / name).value();
+    size_t in_layers = 0;
+    for (const std::string& tensor : files.checkpoint.TensorNames()) {
+      in_layers += tensor.starts_with(artifact::kLayersPrefix) ? 1 : 0;
+    }
+    size_t written = 0;
+    for (int64_t layer = 0; layer < files.spec.num_layers(); ++layer) {
+      const artifact::HostLayer host = files.ReadLayer(layer).value();
+      for (const io::NamedTensor& tensor : artifact::LayerTensors(host, layer)) {
+        const auto there = files.checkpoint.FindTensor(tensor.name);
+        ASSERT_TRUE(there) << tensor.name;
+        EXPECT_EQ(there->view.dtype, tensor.tensor.dtype) << tensor.name;
+        ASSERT_EQ(there->view.shape, tensor.tensor.shape) << tensor.name;
+        const auto bytes = static_cast<size_t>(tensor.tensor.bytes());
+        EXPECT_EQ(std::memcmp(there->view.data, tensor.tensor.data, bytes), 0) << tensor.name;
+        ++written;
+      }
+    }
+    EXPECT_EQ(written, in_layers);
   }
 
   std::vector<float> Logits(const std::string& name, const char* backend_name, int64_t chunk) {
@@ -42,6 +67,10 @@ class FamilyRecipeTest : public QuantizeModelTest,
     }
     return all;
   }
+
+  void ExpectTheBitsOfTheReference(const std::string& name) {
+    EXPECT_TRUE(Logits(name, "cpu", 80) == Logits(name, "reference", 80));
+  }
 };
 
 TEST_P(FamilyRecipeTest, EveryPresetRunsPackedAsOnTheReference) {
@@ -51,11 +80,24 @@ TEST_P(FamilyRecipeTest, EveryPresetRunsPackedAsOnTheReference) {
     SCOPED_TRACE(recipe.name);
     Quantize(recipe.name, recipe, /*simulated=*/false, 2);
     if (HasFatalFailure()) return;
+    ExpectReadAsWritten(recipe.name);
     const double packed = Perplexity(folder_ / recipe.name, false);
     EXPECT_NEAR(packed / Perplexity(folder_ / recipe.name, true), 1.0, 1e-3);
-    EXPECT_NEAR(packed / Perplexity(folder_ / recipe.name, false, "reference"), 1.0, 5e-4);
+    ExpectTheBitsOfTheReference(recipe.name);
     EXPECT_NEAR(packed / fp, 1.0, recipe.name == "w8a8" ? 0.01 : 0.2);
     EXPECT_EQ(packed == fp, recipe.name == "none");
+  }
+}
+
+TEST_P(FamilyRecipeTest, PresetsWithoutKernelsRunSimulatedAsOnTheReference) {
+  const double fp = Perplexity(folder_ / "family", false);
+  for (const char* preset : {"atom-w3a3", "atom-fp4"}) {
+    SCOPED_TRACE(preset);
+    Quantize(preset, Preset(preset), /*simulated=*/true, 2);
+    if (HasFatalFailure()) return;
+    ExpectReadAsWritten(preset);
+    EXPECT_NEAR(Perplexity(folder_ / preset, false) / fp, 1.0, 0.4);
+    ExpectTheBitsOfTheReference(preset);
   }
 }
 
