@@ -2,6 +2,7 @@
 // bits on both backends, packed and fake-quantized; and what becomes of experts that few tokens
 // choose.
 #include <cmath>
+#include <numeric>
 
 #include "atom/pipeline/expert_layer.h"
 
@@ -77,6 +78,10 @@ TEST_F(MixtureModelTest, SequentialQuantizationGoesExpertByExpert) {
   recipe.weight.sequential = true;
   recipe.weight.correction = 0.5;
   Quantize("sequential", recipe, /*simulated=*/false, 2);
+  const io::Json report = io::ReadJsonFile(folder_ / "sequential/quantize_report.json").value();
+  const auto tokens = report.at("layers")[1].at("expert_tokens").get<std::vector<int64_t>>();
+  EXPECT_EQ(std::accumulate(tokens.begin(), tokens.end(), int64_t{0}), 2 * 6 * kLength)
+      << "each token of each window chose two";
   const double packed = Perplexity(folder_ / "sequential", false, "reference");
   EXPECT_NEAR(packed / Perplexity(folder_ / "sequential", false), 1.0, 1e-6);
   EXPECT_NEAR(packed / Perplexity(folder_ / "model", false), 1.0, 0.3);

@@ -197,9 +197,11 @@ DeviceTensor Transformer::Embed() {
 
 void Transformer::RunLayer(const DeviceLayer& layer, kernels::KvLayer& kv,
                            const DeviceTensor& hidden, SiteObserver* observer, LayerPart part) {
-  if (part != LayerPart::kFfn) RunAttention(layer, kv, hidden, observer);
-  if (part == LayerPart::kAttention || IsDone(observer)) return;
-  RunFfn(layer, hidden, observer);
+  if (part != LayerPart::kFfn) {
+    RunAttention(layer, kv, hidden, observer);
+    if (IsDone(observer)) return;  // of this run: it may still say so of the one before
+  }
+  if (part != LayerPart::kAttention) RunFfn(layer, hidden, observer);
 }
 
 kernels::RopeTable Transformer::Rope(const AttentionSpec& attention) const {
