@@ -51,6 +51,7 @@ struct TinyModel {
   int64_t window = 0;   ///< of all layers: then it is a Mistral
   int64_t experts = 0;  ///< in all layers but the first, `top_k` of a token: then it is a Qwen3-MoE
   int64_t top_k = 2;
+  int64_t outliers = 0;         ///< of each expert's up: rows of its own that are 16 times as large
   int64_t overflow_layer = -1;  ///< its gate · up is beyond fp32, though all weights are finite
   uint64_t seed = 7;
 };
@@ -186,7 +187,14 @@ inline void WriteTinyModel(const TinyModel& m, const std::filesystem::path& dir)
       continue;
     }
     linear(prefix + "mlp.gate", m.experts, m.hidden, false, 2.0);
-    for (int64_t e = 0; e < m.experts; ++e) ffn(fmt::format("{}mlp.experts.{}.", prefix, e));
+    for (int64_t e = 0; e < m.experts; ++e) {
+      ffn(fmt::format("{}mlp.experts.{}.", prefix, e));
+      const std::span<BFloat16> up = buffers[buffers.size() - 2].As<BFloat16>();
+      const auto count = static_cast<size_t>(m.outliers * m.hidden);
+      for (BFloat16& value : up.subspan(static_cast<size_t>(e) * count, count)) {
+        value = ToBFloat16(16.0f * ToFloat(value));
+      }
+    }
   }
   add("model.norm.weight", {m.hidden}, 0.3, 1.0);
   ASSERT_TRUE(io::WriteSafetensors(dir / "model.safetensors", tensors, {}).ok());

@@ -29,7 +29,7 @@ TEST(RecipeJson, EveryPresetComesBack) {
 TEST(RecipeJson, LaterFieldsComeBackAndAreWrittenOnlyWhereTheySaySomething) {
   quant::Recipe recipe;
   const std::string before = ToJson(recipe).dump();
-  for (const char* field : {"scales", "deal", "hadamard"}) {
+  for (const char* field : {"scales", "deal", "hadamard", "expert_order"}) {
     EXPECT_EQ(before.find(field), std::string::npos) << field;
   }
   recipe.weight = {.bits = 4, .group = 32, .scales = quant::ScaleFormat::kTwoLevel};
@@ -37,16 +37,19 @@ TEST(RecipeJson, LaterFieldsComeBackAndAreWrittenOnlyWhereTheySaySomething) {
   recipe.reorder = true;
   recipe.deal = quant::Deal::kZigzag;
   recipe.hadamard = true;
+  recipe.expert_order = quant::ExpertOrder::kOwn;
   const json written = ToJson(recipe);
   EXPECT_EQ(written["weight"]["scales"], "two-level");
   EXPECT_EQ(written["activation"]["scales"], "two-level");
   EXPECT_EQ(written["deal"], "zigzag");
   EXPECT_EQ(written["hadamard"], true);
+  EXPECT_EQ(written["expert_order"], "own");
   const Result<quant::Recipe> parsed = ParseRecipe(written, "r");
   ASSERT_TRUE(parsed.ok()) << parsed.error().message;
   EXPECT_EQ(*parsed, recipe);
   EXPECT_THAT(ErrorOf({{"weight", {{"scales", "fp8"}}}}), HasSubstr("scales"));
   EXPECT_THAT(ErrorOf({{"deal", "random"}}), HasSubstr("sorted, zigzag"));
+  EXPECT_THAT(ErrorOf({{"expert_order", "each"}}), HasSubstr("shared, own"));
 }
 
 TEST(RecipeJson, EveryFieldComesBack) {
@@ -129,7 +132,7 @@ TEST(RecipeJson, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(ErrorOf(json::array()), HasSubstr("my.json: found an array, expected an object"));
   EXPECT_EQ(ErrorOf({{"bit", 4}}),
             "my.json: unknown field 'bit', expected one of name, base, weight, activation, kv, "
-            "outliers, reorder, deal, hadamard, seed, reference_parity");
+            "outliers, reorder, deal, hadamard, expert_order, seed, reference_parity");
   EXPECT_EQ(ErrorOf({{"weight", {{"bist", 4}}}}),
             "my.json: weight: unknown field 'bist', expected one of bits, format, group, "
             "channel_group, symmetric, scales, clip, method, damping, sequential, token_cap, "

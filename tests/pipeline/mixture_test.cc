@@ -98,6 +98,64 @@ TEST_F(MixtureModelTest, SearchedClipsAreTheSameForAllExperts) {
   }
 }
 
+// Each expert's `down` has outliers of its own, as many as the recipe keeps: one order for all
+// experts keeps few of them in INT8.
+class ExpertOrderTest : public MixtureModelTest {
+ protected:
+  void SetUp() override {
+    Open({.hidden = 128, .inner = 64, .heads = 2, .kv_heads = 1, .experts = 5, .outliers = 8},
+         "model");
+  }
+  static quant::Recipe Own(const char* preset) {
+    quant::Recipe recipe = Small(preset);
+    recipe.expert_order = quant::ExpertOrder::kOwn;
+    return recipe;
+  }
+  /// Of the experts with Hessians of their own: an error on another's tokens says little.
+  std::map<int32_t, double> DownErrors(const std::string& name) {
+    const io::Json report = io::ReadJsonFile(folder_ / name / "quantize_report.json").value();
+    const io::Json& layer = report.at("layers")[1];
+    std::map<int32_t, double> errors;
+    for (int32_t e = 0; e < 5; ++e) {
+      if (layer.at("expert_tokens")[static_cast<size_t>(e)] < LeastExpertTokens(64)) continue;
+      errors[e] = layer.at("linear_error").at(fmt::format("experts.{}.down", e)).get<double>();
+    }
+    return errors;
+  }
+};
+
+TEST_F(ExpertOrderTest, OutliersOfEachExpertAreKept) {
+  for (const char* preset : {"atom-w4a4", "w4a8"}) {
+    SCOPED_TRACE(preset);
+    const std::string shared = std::string("shared-") + preset, own = std::string("own-") + preset;
+    Quantize(shared, Small(preset), /*simulated=*/false, 2);
+    Quantize(own, Own(preset), /*simulated=*/false, 2);
+    if (HasFatalFailure()) return;
+    std::map<int32_t, double> of_shared = DownErrors(shared);
+    int compared = 0;
+    for (const auto& [expert, error] : DownErrors(own)) {
+      if (!of_shared.contains(expert)) continue;
+      ++compared;
+      EXPECT_LT(error, 0.5 * of_shared[expert]) << expert;
+    }
+    EXPECT_GE(compared, 3);
+
+    const double packed = Perplexity(folder_ / own, false);
+    EXPECT_NEAR(packed / Perplexity(folder_ / own, false, "reference"), 1.0, 1e-6);
+    EXPECT_NEAR(packed / Perplexity(folder_ / own, true), 1.0, 1e-3);
+    EXPECT_NEAR(packed / Perplexity(folder_ / "model", false), 1.0, 0.3);
+
+    // The last eight columns of each expert are its own outliers, as the artifact says.
+    const artifact::HostLayer layer = Layer(own, 1);
+    for (int32_t e = 0; e < 5; ++e) {
+      const quant::Permutation& order = layer[SiteName(SiteRole::kDown, e)].permutation;
+      std::vector<int32_t> outliers(order.source().end() - 8, order.source().end());
+      std::ranges::sort(outliers);
+      for (int32_t i = 0; i < 8; ++i) EXPECT_EQ(outliers[static_cast<size_t>(i)], 8 * e + i) << e;
+    }
+  }
+}
+
 // A router of which one row is far below the others: nobody chooses that expert.
 TEST_F(MixtureModelTest, ExpertsThatNobodyChoseTakeTheSharedHessian) {
   Open({.hidden = 128, .inner = 64, .layers = 2, .heads = 2, .kv_heads = 1, .experts = 60}, "many");
@@ -133,6 +191,27 @@ TEST_F(MixtureModelTest, ExpertsThatNobodyChoseTakeTheSharedHessian) {
     }
   }
   EXPECT_LT(error / norm, 0.05);
+}
+
+/// Their Hessian is that of all experts' channels, brought to the order of each, and rotated.
+TEST_F(ExpertOrderTest, ExpertsThatNobodyChoseTakeTheSharedHessianInTheirOrder) {
+  Open({.hidden = 128, .inner = 64, .heads = 2, .kv_heads = 1, .experts = 60}, "many");
+  quant::Recipe recipe = Own("w4a8");
+  Quantize("own", recipe, /*simulated=*/false, 2);
+  recipe.expert_order = quant::ExpertOrder::kShared;
+  Quantize("shared", recipe, /*simulated=*/false, 2);
+  if (HasFatalFailure()) return;
+  const io::Json own = io::ReadJsonFile(folder_ / "own" / "quantize_report.json").value();
+  const io::Json shared = io::ReadJsonFile(folder_ / "shared" / "quantize_report.json").value();
+  const io::Json& few = own.at("layers")[1].at("experts_of_shared_hessian");
+  ASSERT_FALSE(few.empty());
+  for (const io::Json& expert : few) {
+    const std::string name = fmt::format("experts.{}.down", expert.get<int>());
+    const double error = own.at("layers")[1].at("linear_error").at(name).get<double>();
+    const double of_shared = shared.at("layers")[1].at("linear_error").at(name).get<double>();
+    EXPECT_NEAR(error / of_shared, 1.0, 0.2) << name;
+  }
+  EXPECT_NEAR(Perplexity(folder_ / "own", false) / Perplexity(folder_ / "many", false), 1.0, 0.3);
 }
 
 TEST_F(MixtureModelTest, AnotherCountOfExpertsThanTheConfigIsRefused) {

@@ -294,6 +294,12 @@ TEST(RecipeTest, ErrorsAboutTwoLevelScalesAndColumns) {
             "weight.scales is \"two-level\", but weight.group is 0: expected groups of columns");
   EXPECT_EQ(error([](Recipe& r) { r.reorder = false; }),
             "deal is \"zigzag\", but reorder is false: expected an order to deal from");
+  EXPECT_EQ(error([](Recipe& r) {
+              r.reorder = false;
+              r.deal = Deal::kSorted;
+              r.expert_order = ExpertOrder::kOwn;
+            }),
+            "expert_order is \"own\", but reorder is false: expected a statistic to order by");
   EXPECT_EQ(error([](Recipe& r) { r.activation.group = 64; }),
             "hadamard is true, expected weight.group and activation.group to be the same, found 32 "
             "and 64");

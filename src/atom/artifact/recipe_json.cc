@@ -21,6 +21,7 @@ constexpr auto kOutlierFormats = {quant::OutlierFormat::kFp16, quant::OutlierFor
 constexpr auto kKvOffsets = {quant::KvOffset::kInteger, quant::KvOffset::kFloat};
 constexpr auto kScaleFormats = {quant::ScaleFormat::kFp16, quant::ScaleFormat::kTwoLevel};
 constexpr auto kDeals = {quant::Deal::kSorted, quant::Deal::kZigzag};
+constexpr auto kExpertOrders = {quant::ExpertOrder::kShared, quant::ExpertOrder::kOwn};
 constexpr auto kMetrics = {quant::Metric::kHessian, quant::Metric::kAbsMean};
 
 Json ClipJson(const quant::Clip& clip) {
@@ -214,18 +215,22 @@ Json ToJson(const quant::Recipe& recipe) {
   }
   if (recipe.deal != quant::Deal::kSorted) json["deal"] = Name(recipe.deal);
   if (recipe.hadamard) json["hadamard"] = true;
+  if (recipe.expert_order != quant::ExpertOrder::kShared) {
+    json["expert_order"] = Name(recipe.expert_order);
+  }
   return json;
 }
 
 Result<quant::Recipe> ParseRecipe(const Json& json, const std::string& source) {
   FieldReader fields(json, source, Missing::kKeep,
                      {"name", "base", "weight", "activation", "kv", "outliers", "reorder", "deal",
-                      "hadamard", "seed", "reference_parity"});
+                      "hadamard", "expert_order", "seed", "reference_parity"});
   quant::Recipe recipe = BaseRecipe(fields);
   ReadName(fields, recipe.name);
   ReadReorder(fields, recipe);
   fields.Choice("deal", kDeals, recipe.deal);
   fields.Bool("hadamard", recipe.hadamard);
+  fields.Choice("expert_order", kExpertOrders, recipe.expert_order);
   fields.Unsigned("seed", recipe.seed);
   fields.Bool("reference_parity", recipe.reference_parity);
   fields.Part("weight", recipe.weight, ReadWeight);

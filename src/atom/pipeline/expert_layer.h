@@ -1,6 +1,7 @@
 // The linears `down` of a mixture's experts, quantized expert by expert: each on the Hessian of the
 // tokens that chose it. An expert that too few tokens chose takes the Hessian of all experts'
-// inputs together, which the report says.
+// inputs together, which the report says: channel by channel, where each expert has an order of its
+// own.
 #pragma once
 
 #include "atom/pipeline/quantize_layer.h"

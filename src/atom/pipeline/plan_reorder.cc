@@ -21,7 +21,7 @@ Result<std::vector<LayerPermutations>> PlanReorder(const model::ModelFiles& file
     if (!host.ok()) return host.error();
     const model::DeviceLayer layer(transformer.backend(), files.spec.layer(i), *host);
     const artifact::LayerShape shape = model::ShapeOfLayer(files.spec, i);
-    StatisticObserver observer(transformer.backend(), recipe.metric, shape);
+    StatisticObserver observer(transformer.backend(), recipe, shape);
     stream.RunLayer(layer, stream.samples(), CalibrationStream::Keep::kOutput, &observer, nullptr,
                     progress);
     if (!stream.finite())

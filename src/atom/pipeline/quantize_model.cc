@@ -335,7 +335,8 @@ QuantizeMemory PlanMemory(const model::ModelFiles& files, const Calibration& cal
     for (const artifact::SiteShape& site : shape.Sites()) {
       const int64_t bytes = site.width * site.width * static_cast<int64_t>(sizeof(float));
       if (site.name.expert != artifact::kNoExpert) {
-        experts = bytes * (ExpertsOfPass(site.width, shape.router.experts) + 2);
+        const bool own = options.recipe.expert_order == quant::ExpertOrder::kOwn;
+        experts = bytes * (ExpertsOfPass(site.width, shape.router.experts) + (own ? 3 : 2));
         continue;
       }
       widest = std::max(widest, bytes);

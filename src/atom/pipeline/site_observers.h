@@ -14,16 +14,15 @@
 
 namespace atom::pipeline {
 
-/// The statistic of each site's channels; a step is one sample. Experts' sites share one.
+/// The statistic of each site's channels; a step is one sample. Experts' sites share one, but where
+/// the recipe gives each expert an order of its own: then only those that few tokens chose.
 class StatisticObserver : public model::SiteObserver {
  public:
-  StatisticObserver(kernels::Backend& backend, quant::Metric metric,
+  StatisticObserver(kernels::Backend& backend, const quant::Recipe& recipe,
                     const artifact::LayerShape& shape);
   void OnSite(const artifact::SiteName& site, const kernels::PackedActivation& input) override;
   void OnExperts(artifact::SiteRole site, const kernels::PackedActivation& input,
-                 const kernels::ExpertRouting&) override {
-    OnSite(site, input);
-  }
+                 const kernels::ExpertRouting& routing) override;
   std::vector<float> Finish(const artifact::SiteName& site) const;
 
  private:
@@ -31,9 +30,14 @@ class StatisticObserver : public model::SiteObserver {
     kernels::DeviceBuffer of_channels;  ///< doubles
     int64_t samples = 0;
   };
+  struct ExpertSums {
+    quant::ChannelStatistic statistic;
+    int64_t tokens = 0;
+  };
   kernels::Backend& backend_;
   quant::Metric metric_;
   std::map<artifact::SiteName, Sums> sums_;
+  std::vector<ExpertSums> experts_;  ///< those with orders of their own
 };
 
 /// A dense activation's values on the device, [rows][k] fp32; what it was shown last.

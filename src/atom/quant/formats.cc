@@ -34,6 +34,10 @@ constexpr std::array kDeals = {
     NameRow<Deal>{Deal::kSorted, "sorted"},
     NameRow<Deal>{Deal::kZigzag, "zigzag"},
 };
+constexpr std::array kExpertOrders = {
+    NameRow<ExpertOrder>{ExpertOrder::kShared, "shared"},
+    NameRow<ExpertOrder>{ExpertOrder::kOwn, "own"},
+};
 constexpr std::array kMetrics = {
     NameRow<Metric>{Metric::kHessian, "hessian"},
     NameRow<Metric>{Metric::kAbsMean, "abs_mean"},
@@ -89,6 +93,11 @@ std::optional<ScaleFormat> ScaleFormatFromName(std::string_view name) {
 
 std::string_view Name(Deal deal) { return Row(kDeals, deal).name; }
 std::optional<Deal> DealFromName(std::string_view name) { return Find(kDeals, name); }
+
+std::string_view Name(ExpertOrder order) { return Row(kExpertOrders, order).name; }
+std::optional<ExpertOrder> ExpertOrderFromName(std::string_view name) {
+  return Find(kExpertOrders, name);
+}
 
 std::string_view Name(Metric metric) { return Row(kMetrics, metric).name; }
 std::optional<Metric> MetricFromName(std::string_view name) { return Find(kMetrics, name); }

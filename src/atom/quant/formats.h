@@ -48,6 +48,14 @@ enum class Deal {
 std::string_view Name(Deal deal);  ///< "sorted", "zigzag"
 std::optional<Deal> DealFromName(std::string_view name);
 
+/// Which order the channels before the `down` of a mixture's experts have.
+enum class ExpertOrder {
+  kShared,  ///< one for all experts, as published
+  kOwn,     ///< each expert's its own: it is in the rows of its gate and up, and costs nothing
+};
+std::string_view Name(ExpertOrder order);  ///< "shared", "own"
+std::optional<ExpertOrder> ExpertOrderFromName(std::string_view name);
+
 /// The statistic by which channels are ordered.
 enum class Metric {
   kHessian,  ///< sum over tokens of x², (2 / samples) times

@@ -298,6 +298,10 @@ Status CheckColumns(const Recipe& recipe) {
   if (recipe.deal == Deal::kZigzag && !recipe.reorder) {
     return MakeError("deal is \"zigzag\", but reorder is false: expected an order to deal from");
   }
+  if (recipe.expert_order == ExpertOrder::kOwn && !recipe.reorder) {
+    return MakeError(
+        "expert_order is \"own\", but reorder is false: expected a statistic to order by");
+  }
   if (recipe.hadamard && recipe.weight.bits > 4 && recipe.activation.bits > 4) {
     return MakeError(
         "hadamard is true, expected weights or activations of at most 4 bits, found {} and {}",

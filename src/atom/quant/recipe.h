@@ -76,6 +76,7 @@ struct Recipe {
   OutlierFormat outlier_format = OutlierFormat::kInt8;
   Deal deal = Deal::kSorted;
   bool hadamard = false;  ///< rotate low-bit columns in blocks of a group (hadamard.h)
+  ExpertOrder expert_order = ExpertOrder::kShared;  ///< of a mixture's channels before `down`
   uint64_t seed = 0;
   bool reference_parity = false;
   friend bool operator==(const Recipe&, const Recipe&) = default;
