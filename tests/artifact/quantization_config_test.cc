@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "atom/io/json.h"
+
 #include "tiny_layer.h"
 
 namespace atom::artifact {
@@ -51,6 +53,37 @@ TEST(QuantizationConfig, AnyClipComesBackBitForBit) {
       ParseQuantizationConfig(json::parse(ToJson(config).dump()), 500, "config.json");
   ASSERT_TRUE(parsed.ok()) << parsed.error().message;
   EXPECT_EQ(*parsed, config);
+}
+
+// 94 layers of 128 experts, with ratios as a search leaves them: the largest of the mixtures that
+// docs/models.md names. Their config.json is that long, and opened all the same.
+TEST(QuantizationConfig, OfManyExpertsComesBackFromAFolder) {
+  constexpr int kLayers = 94;
+  LayerShape shape;
+  for (const LinearRole role : {LinearRole::kQ, LinearRole::kK, LinearRole::kV, LinearRole::kO}) {
+    shape.linears.push_back({.name = role});
+  }
+  for (int32_t e = 0; e < 128; ++e) {
+    for (const LinearRole role : {LinearRole::kGate, LinearRole::kUp, LinearRole::kDown}) {
+      shape.linears.push_back({.name = {role, e}});
+    }
+  }
+  QuantizationConfig config = TinyConfig(1);
+  config.layers.assign(kLayers, LayerClips(shape, 0.7285714f, 0.85f, 0.9f));
+  const TempFolder folder;
+  const json whole = {{"model_type", "qwen3_moe"}, {"quantization_config", ToJson(config)}};
+  const std::string text = io::DumpJson(whole, 2);
+  EXPECT_GT(text.size(), size_t{3} << 19);
+  EXPECT_LT(text.size(), size_t{3} << 20);
+  PutFile(folder / "config.json", text);
+  ASSERT_TRUE(io::WriteSafetensors(folder / "model.safetensors", {}, {}).ok());
+  const auto checkpoint = io::Checkpoint::Open(folder.path());
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
+  const auto parsed = ParseQuantizationConfig(checkpoint->config().at("quantization_config"),
+                                              kLayers, "config.json");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  EXPECT_EQ(*parsed, config);
+  for (const LayerClips& clips : parsed->layers) EXPECT_TRUE(CheckClips(clips, shape, "x").ok());
 }
 
 TEST(QuantizationConfig, IsSpelledAsDocumented) {

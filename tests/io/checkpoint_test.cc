@@ -126,8 +126,8 @@ TEST_F(CheckpointTest, Config) {
   EXPECT_THAT(ErrorOf(dir_), HasSubstr("config.json: expected an object, found an array"));
   folder_.Write("model/config.json", "{");
   EXPECT_THAT(ErrorOf(dir_), HasSubstr("config.json: not valid JSON"));
-  folder_.Write("model/config.json", "{}" + std::string(2 << 20, ' '));
-  EXPECT_THAT(ErrorOf(dir_), HasSubstr("longer than 1048576 bytes"));
+  folder_.Write("model/config.json", "{}" + std::string(64 << 20, ' '));
+  EXPECT_THAT(ErrorOf(dir_), HasSubstr("longer than 67108864 bytes"));
   fs::remove(dir_ / "config.json");
   EXPECT_THAT(ErrorOf(dir_), HasSubstr("config.json: cannot be opened: No such file"));
 }
