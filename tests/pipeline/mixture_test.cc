@@ -202,15 +202,23 @@ TEST_F(ExpertOrderTest, ExpertsThatNobodyChoseTakeTheSharedHessianInTheirOrder) 
   Quantize("shared", recipe, /*simulated=*/false, 2);
   if (HasFatalFailure()) return;
   const io::Json own = io::ReadJsonFile(folder_ / "own" / "quantize_report.json").value();
-  const io::Json shared = io::ReadJsonFile(folder_ / "shared" / "quantize_report.json").value();
   const io::Json& few = own.at("layers")[1].at("experts_of_shared_hessian");
   ASSERT_FALSE(few.empty());
+  const artifact::HostLayer own_layer = Layer("own", 1);
+  const std::optional<model::ModelFiles> own_files = std::move(opened_);
+  const artifact::HostLayer shared_layer = Layer("shared", 1);
+  double difference = 0.0, norm = 0.0;
   for (const io::Json& expert : few) {
-    const std::string name = fmt::format("experts.{}.down", expert.get<int>());
-    const double error = own.at("layers")[1].at("linear_error").at(name).get<double>();
-    const double of_shared = shared.at("layers")[1].at("linear_error").at(name).get<double>();
-    EXPECT_NEAR(error / of_shared, 1.0, 0.2) << name;
+    // Few tokens order nothing either: the columns are those of the other, and so, but for what
+    // other experts' inputs were rounded to, is the Hessian. So most codes are the same.
+    const LinearName name(LinearRole::kDown, expert.get<int32_t>());
+    const std::vector<float> w = own_layer[name].ToFloats(), other = shared_layer[name].ToFloats();
+    for (size_t i = 0; i < w.size(); ++i) {
+      difference += (w[i] - other[i]) * (w[i] - other[i]);
+      norm += other[i] * other[i];
+    }
   }
+  EXPECT_LT(difference / norm, 5e-4);  // 5e-3 where the Hessian's channels are in another order
   EXPECT_NEAR(Perplexity(folder_ / "own", false) / Perplexity(folder_ / "many", false), 1.0, 0.3);
 }
 
