@@ -77,6 +77,13 @@ TEST_F(CliTest, WrongFlagsExitWithTwo) {
     EXPECT_EQ(run.exit_code, 2) << arguments;
     EXPECT_NE(run.err.find("atom: "), std::string::npos) << arguments;
   }
+  for (const char* arguments :
+       {"eval x --dtype f", "eval x --weight-dtype f", "bench model --lm-head f"}) {
+    const Outcome run = Atom(arguments);
+    EXPECT_EQ(run.exit_code, 2) << arguments;
+    EXPECT_NE(run.err.find(": expected fp32, bf16 or fp16, found 'f'"), std::string::npos)
+        << run.err;
+  }
 }
 
 TEST_F(CliTest, WrongInputsGetOneSentence) {

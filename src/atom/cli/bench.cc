@@ -1,7 +1,6 @@
 // `atom bench gemm|attention|model`: speed on this machine, each row beside the ceiling that bounds
 // it, measured in the same run. Single kernels on a GPU are in bench_cuda.cc, serving in
 // bench_serve.cc and bench_serving_recipes.cc.
-#include <map>
 #include <memory>
 
 #include "atom/bench/kernels/attention_bench.h"
@@ -104,10 +103,8 @@ void AddModel(CLI::App& parent, int& exit_code) {
   command->add_option("--repeats", options.repeats, "Of each test; the median counts")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  const std::map<std::string, DType> dtypes = {
-      {"fp32", DType::kF32}, {"bf16", DType::kBF16}, {"fp16", DType::kF16}};
   command->add_option("--lm-head", options.head, "Type of lm_head: bf16, fp16, fp32")
-      ->transform(CLI::CheckedTransformer(dtypes))
+      ->transform(DTypeByName())
       ->option_text("TEXT=bf16");
 }
 

@@ -2,7 +2,6 @@
 // tasks of a checkpoint or an artifact; `atom eval --compare A B`: models beside a baseline.
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -190,16 +189,16 @@ void AddEval(CLI::App& app, int& exit_code) {
   command->add_flag("--log-likelihoods", flags->log_likelihoods,
                     "Each choice's log-likelihood in the JSON");
   flags->backend.AddTo(*command);
-  const std::map<std::string, DType> dtypes = {
-      {"fp32", DType::kF32}, {"bf16", DType::kBF16}, {"fp16", DType::kF16}};
   command
       ->add_option("--dtype", flags->dtype,
-                   "Type of weights and KV of an unquantized model: fp32 (default), bf16, fp16")
-      ->transform(CLI::CheckedTransformer(dtypes));
+                   "Type of weights and KV of an unquantized model: fp32, bf16, fp16")
+      ->transform(DTypeByName())
+      ->option_text("TEXT=fp32");
   command
       ->add_option("--weight-dtype", flags->weight_dtype,
                    "Type that the weights alone are rounded to; arithmetic and KV are --dtype's")
-      ->transform(CLI::CheckedTransformer(dtypes));
+      ->transform(DTypeByName())
+      ->option_text("TEXT");
   command->add_flag("--simulate", flags->simulate, "Run a packed artifact fake-quantized");
   command->add_option("--data", flags->data, "Folder of the data sets");
   command->add_option("--json", flags->json, "Write the results here; - for stdout");

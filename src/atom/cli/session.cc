@@ -118,6 +118,19 @@ Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& na
   return texts;
 }
 
+CLI::Validator DTypeByName() {
+  const auto to_number = [](std::string& text) -> std::string {
+    for (const auto& [name, dtype] :
+         {std::pair{"fp32", DType::kF32}, {"bf16", DType::kBF16}, {"fp16", DType::kF16}}) {
+      if (text != name) continue;
+      text = std::to_string(static_cast<int>(dtype));  // what CLI11 reads an enum from
+      return {};
+    }
+    return fmt::format("expected fp32, bf16 or fp16, found '{}'", text);
+  };
+  return {to_number, ""};
+}
+
 int Fail(const Error& error) {
   fmt::print(stderr, "atom: {}\n", error.message);
   return 1;

@@ -56,6 +56,9 @@ Result<std::vector<eval::EvalText>> LoadTexts(const std::vector<std::string>& na
                                               const std::string& data_folder,
                                               const OpenedModel& model, const WindowFlags& flags);
 
+/// fp32, bf16 or fp16, for an option of DType.
+CLI::Validator DTypeByName();
+
 /// Prints "atom: sentence" on stderr; returns the exit code 1.
 int Fail(const Error& error);
 /// Writes `json` to a file, or to stdout for "-"; nothing when `path` is empty.
