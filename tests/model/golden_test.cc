@@ -158,7 +158,7 @@ INSTANTIATE_TEST_SUITE_P(
 // The narrow ones are of every kind, too.
 INSTANTIATE_TEST_SUITE_P(
     Wide, MarkedGolden,
-    ::testing::Combine(::testing::ValuesIn(tests::FewerIfSanitized(tests::kWideFixtures, 4)),
+    ::testing::Combine(::testing::ValuesIn(tests::FewerIfSanitized(tests::kWideFixtures, 16)),
                        ::testing::Values("cpu", "reference")),
     [](const auto& which) {
       return tests::TestName(std::get<0>(which.param) + std::get<1>(which.param));
