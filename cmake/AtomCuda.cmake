@@ -4,6 +4,7 @@
 #                                 cuda_NAME_bench of every NAME_bench.cc; the other sources of the
 #                                 folder belong to all of them
 #   atom_cuda_model_tests(SOURCE)   cuda_model_tests: whole models
+#   atom_cuda_engine_tests(FOLDER)  cuda_engine_tests: the engine's tests, on the GPU
 # Included only with ATOM_CUDA.
 
 set(ATOM_CUDA_ARCHITECTURES "90a-real" CACHE STRING
@@ -110,4 +111,17 @@ function(atom_cuda_model_tests source)
   atom_cuda_program(cuda_model_tests)
   add_test(NAME cuda_model COMMAND cuda_model_tests)
   add_dependencies(cuda_programs cuda_model_tests)
+endfunction()
+
+function(atom_cuda_engine_tests folder)
+  set(sources ${folder}/engine_core_test.cc ${folder}/engine_test.cc ${folder}/request_life_test.cc
+              ${folder}/sampler_test.cc ${folder}/text_generator_test.cc)
+  add_executable(cuda_engine_tests ${sources} ${folder}/gpu_environment.cc)
+  target_link_libraries(cuda_engine_tests PRIVATE atom::engine atom::pipeline GTest::gtest
+                                                  GTest::gmock GTest::gtest_main)
+  target_compile_definitions(
+    cuda_engine_tests PRIVATE ATOM_SOURCE_DIR="${PROJECT_SOURCE_DIR}" ATOM_TESTED_BACKEND="cuda")
+  atom_cuda_program(cuda_engine_tests)
+  add_test(NAME cuda_engine COMMAND cuda_engine_tests)
+  add_dependencies(cuda_programs cuda_engine_tests)
 endfunction()

@@ -28,7 +28,7 @@ class DeviceFailureTest : public testing::TestWithParam<Case> {
     return request;
   }
 
-  LoadedModel model_{"cpu"};
+  LoadedModel model_{kTestedBackend};
   OwnRunner healthy_{model_, 64, GetParam().runner};
   FailingRunner runner_{healthy_.runner(), GetParam().where, 5};
 };

@@ -26,7 +26,7 @@ class EngineTest : public testing::TestWithParam<RunnerKind> {
     return request;
   }
 
-  LoadedModel model_{"cpu"};
+  LoadedModel model_{kTestedBackend};
 };
 
 struct OwnHeldRunner {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "atom/core/rng.h"
@@ -19,20 +20,28 @@
 
 namespace atom::engine {
 
+/// Of tests that name none: the program cuda_engine_tests has the same tests on a GPU.
+#ifdef ATOM_TESTED_BACKEND
+inline constexpr std::string_view kTestedBackend = ATOM_TESTED_BACKEND;
+#else
+inline constexpr std::string_view kTestedBackend = "cpu";
+#endif
+inline constexpr bool kTestsDevice = kTestedBackend != "cpu";
+
 struct LoadedModel {
-  explicit LoadedModel(const std::string& backend_name,
+  explicit LoadedModel(std::string_view backend_name,
                        model::Transformer::Limits limits = {.rows = 512, .positions = 128},
                        int64_t window = 0) {
     tests::WriteTinyModel(
         {.hidden = 128, .inner = 128, .heads = 2, .kv_heads = 1, .window = window}, folder.path());
     Load(folder.path(), backend_name, limits);
   }
-  LoadedModel(const std::filesystem::path& dir, const std::string& backend_name,
+  LoadedModel(const std::filesystem::path& dir, std::string_view backend_name,
               model::Transformer::Limits limits) {
     Load(dir, backend_name, limits);
   }
 
-  void Load(const std::filesystem::path& dir, const std::string& backend_name,
+  void Load(const std::filesystem::path& dir, std::string_view backend_name,
             model::Transformer::Limits limits) {
     const model::ModelFiles files = model::ModelFiles::Open(dir).value();
     tokenizer = tokenizer::Tokenizer::Load(dir).value();

@@ -69,7 +69,7 @@ void SetEmbedding(LoadedModel& model, int32_t of, float value) {
 class OverflowOfOneRequest : public testing::TestWithParam<RunnerKind> {};
 
 TEST_P(OverflowOfOneRequest, LeavesTheOthersAsTheyAre) {
-  LoadedModel model("cpu");
+  LoadedModel model(kTestedBackend);
   const auto run = [&](float value) {
     SetEmbedding(model, 77, value);
     OwnCore core(model, 64, {}, GetParam());
@@ -88,7 +88,7 @@ TEST_P(OverflowOfOneRequest, LeavesTheOthersAsTheyAre) {
 
 /// A token that was just chosen, and that the device alone knew, overflows in the next step.
 TEST_P(OverflowOfOneRequest, IsNamedWhereTheTokenCameFromASlot) {
-  LoadedModel model("cpu");
+  LoadedModel model(kTestedBackend);
   const auto run = [&](int32_t token, float value) {
     SetEmbedding(model, token, value);
     OwnCore core(model, 64, {}, GetParam());

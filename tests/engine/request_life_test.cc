@@ -29,7 +29,7 @@ class RequestLife : public testing::TestWithParam<RunnerKind> {
   }
   static std::vector<FinishReason> Once(FinishReason reason) { return {reason}; }
 
-  LoadedModel model_{"cpu"};
+  LoadedModel model_{kTestedBackend};
   OwnCore core_{model_, 64, {.seed = 5}, GetParam()};
 };
 

@@ -64,7 +64,7 @@ void ExpectDistribution(LoadedModel& model, RunnerKind kind, const Sampling& sam
 class SamplerTest : public testing::TestWithParam<RunnerKind> {};
 
 TEST_P(SamplerTest, FollowsTheModelsProbabilities) {
-  LoadedModel model("cpu");
+  LoadedModel model(kTestedBackend);
   const std::vector<int32_t> prompt = RandomPrompt(1, 1);
   ExpectDistribution(model, GetParam(), {.temperature = 1.0f}, Probabilities(model, prompt, 1.0));
   std::vector<double> few = Probabilities(model, prompt, 0.5);
@@ -73,7 +73,7 @@ TEST_P(SamplerTest, FollowsTheModelsProbabilities) {
 }
 
 TEST_P(SamplerTest, ABiasMultipliesProbability) {
-  LoadedModel model("cpu");
+  LoadedModel model(kTestedBackend);
   std::vector<double> probabilities = Probabilities(model, RandomPrompt(1, 1), 1.0);
   Sampling sampling;
   const auto likeliest =

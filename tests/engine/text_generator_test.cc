@@ -31,7 +31,7 @@ class TextGeneratorTest : public testing::TestWithParam<RunnerKind> {
     return answer;
   }
 
-  LoadedModel model_{"cpu"};
+  LoadedModel model_{kTestedBackend};
   OwnRunner runner_{model_, 8, GetParam()};
   TextGenerator generator_{runner_.runner(), *model_.tokenizer, 7};
 };
