@@ -556,6 +556,30 @@ std::vector<AttentionCase> InvarianceCases() {
   cases.push_back(teams);
   teams.cache.exact_window = 16;
   cases.push_back(teams);
+  // Three and four query heads of a KV head: teams of fewer warps; strands of four, and of three
+  // and two.
+  AttentionCase pairs;
+  pairs.cache.heads = 16;
+  pairs.cache.kv_heads = 4;
+  for (const int exact_window : {0, 32}) {
+    pairs.cache.exact_window = exact_window;
+    cases.push_back(pairs);
+  }
+  pairs.cache.exact_window = 16;
+  pairs.cache.heads = 15;
+  pairs.cache.kv_heads = 5;
+  cases.push_back(pairs);
+  pairs.cache.exact_window = 0;
+  pairs.window = 300;
+  pairs.cache.head_dim = 96;
+  pairs.cache.heads = 20;
+  cases.push_back(pairs);
+  pairs.cache.storage = KvStorage::kInt8;
+  pairs.cache.head_dim = 64;
+  pairs.cache.heads = 16;
+  pairs.cache.kv_heads = 4;
+  pairs.softcap = 5;
+  cases.push_back(pairs);
   return cases;
 }
 

@@ -96,7 +96,7 @@ class Bench {
   /// A step that appends `length` tokens to each sequence.
   void Append(const Case& c, bool hadamard) {
     const std::string name =
-        fmt::format("append {} {} tokens heads {}/{} d{}{}", c.name, c.sequences * c.length,
+        fmt::format("append {} {} x {} tokens heads {}/{} d{}{}", c.name, c.sequences, c.length,
                     c.heads, c.kv_heads, c.head_dim, hadamard ? " hadamard" : "");
     if (!Wanted(name)) return;
     const Cache cache = MakeCache(c);
@@ -233,13 +233,15 @@ Status BenchAttention(const CudaAttentionOptions& options, const Timer& timer, c
   for (const Case& c :
        {Case{"int4", kInt4, 128, 1024, 32, 32, 128}, Case{"int4", kInt4, 32, 4096, 32, 8, 128},
         Case{"int8", kInt8, 128, 1024, 32, 32, 128}, Case{"int8", kInt8, 32, 4096, 32, 8, 128},
-        Case{"f16", kF16, 128, 1024, 32, 32, 128}, Case{"f16", kF16, 32, 4096, 32, 8, 128},
-        Case{"int4", kInt4, 1, 4096, 32, 8, 128}, Case{"int4", kInt4, 1, 65536, 32, 8, 128},
-        Case{"int4", kInt4, 1, 1024, 32, 32, 128}, Case{"int4", kInt4, 1, 1024, 32, 32, 128, 32},
-        Case{"int4", kInt4, 64, 1024, 32, 32, 128}, Case{"int4", kInt4, 64, 1024, 32, 32, 128, 32},
-        Case{"int4", kInt4, 64, 1040, 32, 32, 128}, Case{"int4", kInt4, 64, 1041, 32, 32, 128, 16},
-        Case{"int4", kInt4, 128, 1024, 9, 3, 64}, Case{"int4", kInt4, 64, 2048, 4, 1, 256},
-        Case{"int4", kInt4, 64, 1024, 40, 40, 128}}) {
+        Case{"f16", kF16, 128, 1024, 32, 32, 128},   Case{"f16", kF16, 32, 4096, 32, 8, 128},
+        Case{"int4", kInt4, 1, 4096, 32, 8, 128},    Case{"int4", kInt4, 1, 65536, 32, 8, 128},
+        Case{"int4", kInt4, 1, 1024, 32, 32, 128},   Case{"int4", kInt4, 1, 1024, 32, 32, 128, 32},
+        Case{"int4", kInt4, 64, 1024, 32, 32, 128},  Case{"int4", kInt4, 64, 1024, 32, 32, 128, 32},
+        Case{"int4", kInt4, 64, 1040, 32, 32, 128},  Case{"int4", kInt4, 64, 1041, 32, 32, 128, 16},
+        Case{"int4", kInt4, 128, 1024, 9, 3, 64},    Case{"int4", kInt4, 64, 2048, 4, 1, 256},
+        Case{"int4", kInt4, 64, 1024, 40, 40, 128},  Case{"int4", kInt4, 64, 1024, 32, 8, 128},
+        Case{"int4", kInt4, 256, 1024, 32, 8, 128},  Case{"int4", kInt4, 256, 1041, 32, 8, 128, 16},
+        Case{"int4", kInt4, 400, 1500, 32, 8, 128}}) {
     bench.Decode(c);
   }
   for (const Case& c :
@@ -251,7 +253,12 @@ Status BenchAttention(const CudaAttentionOptions& options, const Timer& timer, c
   }
   bench.Append(Case{"int4", kInt4, 1, 4096, 32, 8, 128}, false);
   bench.Append(Case{"int4", kInt4, 1, 4096, 32, 8, 128}, true);
-  bench.Append(Case{"int4", kInt4, 128, 1, 32, 8, 128}, true);
+  for (const int sequences : {128, 256, 512, 1024}) {
+    bench.Append(Case{"int4", kInt4, sequences, 1, 32, 8, 128}, true);
+  }
+  for (const int tokens : {512, 1024}) {
+    bench.Append(Case{"int4", kInt4, 1, tokens, 32, 8, 128}, true);
+  }
   return bench.status();
 }
 

@@ -197,9 +197,14 @@ cudaError_t Launch(const DecodeAttention& call, int multiprocessors, cudaStream_
     if (MergeTasks(call, kHeadDim) <= 2 * kWarps * multiprocessors) {
       return LaunchAs<storage.value, kHeadDim, true>(call, multiprocessors, stream);
     }
-    if constexpr (TeamShape<storage.value, kHeadDim>::kFits) {
-      if (TeamsSuit(call)) {
-        return LaunchTeams<storage.value, kHeadDim>(call, multiprocessors, stream);
+    if constexpr (TeamShape<storage.value, kHeadDim, 1>::kFits) {
+      if (TeamsSuit<storage.value, kHeadDim, 1>(call)) {
+        return LaunchTeams<storage.value, kHeadDim, 1>(call, multiprocessors, stream);
+      }
+    }
+    if constexpr (TeamShape<storage.value, kHeadDim, 2>::kFits) {
+      if (TeamsSuit<storage.value, kHeadDim, 2>(call)) {
+        return LaunchTeams<storage.value, kHeadDim, 2>(call, multiprocessors, stream);
       }
     }
     return LaunchAs<storage.value, kHeadDim, false>(call, multiprocessors, stream);

@@ -85,8 +85,8 @@ class Partials {
     if (used()) sums.Store(At(sequence, head, segment), kApart);
   }
 
-  /// The sums of a head's exact window, where one pair of columns is used: beside those of its
-  /// first segment, which leave three quarters of their place.
+  /// The sums of a head's exact window, where at most two pairs of columns are used: beside those
+  /// of its first segment, which leave half of their place or more.
   __device__ void StoreExact(const Sums<kFragments>& sums, int sequence, int head) const {
     if (used()) sums.Store(ExactAt(sequence, head), kApart);
   }
@@ -134,27 +134,30 @@ class Partials {
     __syncwarp();
   }
 
-  /// The same, and the exact window behind it, normalized and written, where one pair of columns is
-  /// used: all lanes take part, with a quarter of the fragments each, so that four segments are on
-  /// their way at once.
-  __device__ __forceinline__ void FinishByQuarters(int sequence, int head,
-                                                   const Segments& segments) const {
-    static_assert(kFragments % 4 == 0);
+  /// The same, and the exact window behind it, normalized and written, where kPairs pairs of
+  /// columns are used, one or two: the lanes without columns take part of the fragments of those
+  /// with some, so that more segments are on their way at once.
+  template <int kPairs>
+  __device__ __forceinline__ void FinishByParts(int sequence, int head,
+                                                const Segments& segments) const {
+    constexpr int kParts = 4 / kPairs, kFragmentsEach = kFragments / kParts;
+    static_assert(kFragments % kParts == 0);
     if (lane_ == 0) *Counter(sequence, head) = 0;
-    const int first = lane_ % 4 * (kFragments / 4);
-    const float4* partial = At(sequence, head, segments.first);
-    Sums<kFragments / 4> sums;
+    const int first = lane_ % 4 / kPairs * kFragmentsEach;
+    const int with_column = lane_ / 4 * 4 + lane_ % kPairs;
+    const Partials of_column(call_, columns_, with_column);
+    const float4* partial = of_column.At(sequence, head, segments.first);
+    Sums<kFragmentsEach> sums;
     sums.Begin();
-    for (int left = segments.count; left > 0; left -= 4, partial += 4 * stride()) {
-      LoadedSegments<kFragments / 4, 4>(partial + first * kApart, partial + kFragments * kApart,
-                                        stride(), left)
+    for (int left = segments.count; left > 0; left -= kParts, partial += kParts * stride()) {
+      LoadedSegments<kFragmentsEach, kParts>(partial + first * kApart,
+                                             partial + kFragments * kApart, stride(), left)
           .MergeBehind(sums);
     }
-    const int with_column = lane_ / 4 * 4;
     sums.template Normalize<kStorage>(with_column);
     if (call_.params.exact_window != 0) {
-      Sums<kFragments / 4> exact;
-      LoadExact(exact, sequence, head, first);
+      Sums<kFragmentsEach> exact;
+      of_column.LoadExact(exact, sequence, head, first);
       exact.MergeBehind([&](int i) { return sums.Part(i); }, with_column);
       sums = exact;
     }
@@ -230,7 +233,7 @@ class Partials {
   }
 
   __device__ float4* ExactAt(int sequence, int head) const {
-    return At(sequence, head, 0) + kApart / 4;
+    return At(sequence, head, 0) + 8 * ColumnPairs(columns_.group);
   }
 
   /// Until `count` segments have arrived; gives up after some seconds, as mbarriers do.

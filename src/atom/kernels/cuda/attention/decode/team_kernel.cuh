@@ -13,10 +13,10 @@
 
 namespace atom::kernels::cuda::decode {
 
-template <KvStorage kStorage, int kHeadDim>
+template <KvStorage kStorage, int kHeadDim, int kPairs>
 class TeamWarp {
  public:
-  using Sizes = TeamShape<kStorage, kHeadDim>;
+  using Sizes = TeamShape<kStorage, kHeadDim, kPairs>;
 
   /// `warp`: of the CTA's, whose teams lie one behind the other.
   __device__ TeamWarp(const DecodeAttention& call, char* shared, int warp, int lane)
@@ -98,7 +98,7 @@ class TeamWarp {
     const Segments segments(at);
     if (partials_.Arrive(sequence, head, done) < segments.count) return false;
     if constexpr (kHeadDim % 64 == 0) {
-      partials_.FinishByQuarters(sequence, head, segments);
+      partials_.template FinishByParts<kPairs>(sequence, head, segments);
       return false;
     }
     partials_.template MergeAll<1>(sequence, head, segments, sums_);
@@ -180,27 +180,24 @@ class TeamWarp {
   int warp_, lane_;
   Columns columns_;
   Partials<kStorage, kHeadDim> partials_;
-  TeamRing<kStorage, kHeadDim> ring_;
+  TeamRing<kStorage, kHeadDim, kPairs> ring_;
   Queries<kHeadDim> queries_;
   Sums<kHeadDim / 16> sums_;
 };
 
-// Of a thread. The launch gives 20 warps 96 each.
-inline constexpr int kFetchingRegisters = 32, kComputingRegisters = 112;
-
-template <KvStorage kStorage, int kHeadDim>
-__global__ void __launch_bounds__(TeamShape<kStorage, kHeadDim>::kThreads, 1)
+template <KvStorage kStorage, int kHeadDim, int kPairs>
+__global__ void __launch_bounds__(TeamShape<kStorage, kHeadDim, kPairs>::kThreads, 1)
     TeamKernel(const __grid_constant__ DecodeAttention call) {
-  using Sizes = TeamShape<kStorage, kHeadDim>;
+  using Sizes = TeamShape<kStorage, kHeadDim, kPairs>;
   constexpr int kWarps = Sizes::kTeams * Sizes::kTeamWarps;
   extern __shared__ __align__(128) char shared[];
   ptx::LaunchDependents();
   if (!call.lists_are_older) ptx::WaitForPredecessors();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const bool fetches = warp >= kWarps;  // but the last two of those have no team
+  const bool fetches = warp >= kWarps;  // but not all of those have a team
   const int team = fetches ? warp % Sizes::kTeams : warp / Sizes::kTeamWarps;
   if (fetches && warp < kWarps + Sizes::kTeams && lane == 0) {
-    TeamRing<kStorage, kHeadDim>(shared, team).Init();
+    TeamRing<kStorage, kHeadDim, kPairs>(shared, team).Init();
     ptx::FenceMbarrierInit();
   }
   // Where there are few parts they go to different SMs.
@@ -210,25 +207,28 @@ __global__ void __launch_bounds__(TeamShape<kStorage, kHeadDim>::kThreads, 1)
   __syncthreads();
   if (call.lists_are_older) ptx::WaitForPredecessors();
   if (fetches) {
-    ptx::ReleaseRegisters<kFetchingRegisters>();
+    ptx::ReleaseRegisters<Sizes::kFetchingRegisters>();
     if (warp >= kWarps + Sizes::kTeams) return;
-    TeamRing<kStorage, kHeadDim>(shared, team).FetchAll(call, cursor, lane);
+    TeamRing<kStorage, kHeadDim, kPairs>(shared, team).FetchAll(call, cursor, lane);
   } else {
-    ptx::AcquireRegisters<kComputingRegisters>();
-    TeamWarp<kStorage, kHeadDim>(call, shared, warp, lane)
+    ptx::AcquireRegisters<Sizes::kComputingRegisters>();
+    TeamWarp<kStorage, kHeadDim, kPairs>(call, shared, warp, lane)
         .Run(cursor, warp * blocks + static_cast<int>(blockIdx.x), kWarps * blocks);
   }
 }
 
-/// Whether teams have enough heads side by side.
-inline bool TeamsSuit(const DecodeAttention& call) {
-  return call.kv.kv_heads >= 8 && call.params.heads <= 2 * call.kv.kv_heads;
+/// Whether teams of so many pairs of columns suit the heads, and have enough of them side by side.
+template <KvStorage kStorage, int kHeadDim, int kPairs>
+bool TeamsSuit(const DecodeAttention& call) {
+  using Sizes = TeamShape<kStorage, kHeadDim, kPairs>;
+  return call.kv.kv_heads >= Sizes::kTeamWarps &&
+         ColumnPairs(call.params.heads / call.kv.kv_heads) == kPairs;
 }
 
-template <KvStorage kStorage, int kHeadDim>
+template <KvStorage kStorage, int kHeadDim, int kPairs>
 cudaError_t LaunchTeams(DecodeAttention call, int multiprocessors, cudaStream_t stream) {
-  using Sizes = TeamShape<kStorage, kHeadDim>;
-  const auto kernel = TeamKernel<kStorage, kHeadDim>;
+  using Sizes = TeamShape<kStorage, kHeadDim, kPairs>;
+  const auto kernel = TeamKernel<kStorage, kHeadDim, kPairs>;
   static_assert(Sizes::kBytes <= kSharedBytes);
   const int least = (call.kv.kv_heads + Sizes::kTeamWarps - 1) / Sizes::kTeamWarps;
   call.strand_heads = (call.kv.kv_heads + least - 1) / least;

@@ -33,10 +33,10 @@ __device__ inline Cursor PartOf(const DecodeAttention& call, int worker, int wor
   return cursor;
 }
 
-template <KvStorage kStorage, int kHeadDim>
+template <KvStorage kStorage, int kHeadDim, int kPairs>
 class TeamRing {
  public:
-  using Sizes = TeamShape<kStorage, kHeadDim>;
+  using Sizes = TeamShape<kStorage, kHeadDim, kPairs>;
 
   __device__ TeamRing(char* shared, int team)
       : slots_(shared + team * Sizes::Ring() * Sizes::kSlotBytes),

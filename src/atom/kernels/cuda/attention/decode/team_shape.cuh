@@ -21,17 +21,24 @@
 
 namespace atom::kernels::cuda::decode {
 
-template <KvStorage kStorage, int kHeadDim>
+/// `kPairs`: pairs of columns that the query heads of a KV head take. Sums of two leave shared
+/// memory for fewer warps.
+template <KvStorage kStorage, int kHeadDim, int kPairs>
 struct TeamShape {
-  static constexpr int kTeams = 2, kTeamWarps = 8;
+  static_assert(kPairs == 1 || kPairs == 2);
+  static constexpr int kTeams = kPairs == 1 ? 2 : 3, kTeamWarps = kPairs == 1 ? 8 : 4;
   static constexpr int kThreads = kTeams * kTeamWarps * 32 + 128;  // the last warpgroup fetches
+  // Of a thread: those of the launch, dealt out anew.
+  static constexpr int kLaunchRegisters = 65536 / kThreads / 8 * 8;
+  static constexpr int kFetchingRegisters = 32;
+  static constexpr int kComputingRegisters =
+      (kThreads * kLaunchRegisters - 128 * kFetchingRegisters) / (kThreads - 128) / 8 * 8;
   static constexpr int kHeadBytes = HeadPageBytes(kStorage, kHeadDim);
   static constexpr int kPageBytes = kTeamWarps * kHeadBytes;
   static constexpr int kSlotBytes = kStepPages * kPageBytes;
   static constexpr int kExactBytes = HeadPageBytes(KvStorage::kF16, kHeadDim);
   static constexpr int kExactHeads = kSlotBytes / kExactBytes;  // of an exact page, in a slot
-  static constexpr int kMaxGroup = 2;  // query heads of a KV head: a pair of columns
-  static constexpr int kSumsBytes = SumsBytes(kHeadDim, kMaxGroup);
+  static constexpr int kSumsBytes = SumsBytes(kHeadDim, 2 * kPairs);
   static constexpr int kMaxRing = 6;
   static constexpr int Ring() {
     constexpr int kRest = kSharedBytes - kTeams * (kTeamWarps * kSumsBytes + kMaxRing * 16);
