@@ -33,7 +33,7 @@ cudaError_t LaunchHeads(const AppendKv& call, cudaStream_t stream) {
 
 template <KvStorage kStorage, int kHeadDim>
 cudaError_t LaunchAs(const AppendKv& call, cudaStream_t stream) {
-  constexpr int kManyTokens = 256;
+  constexpr int kManyTokens = 1024;
   return call.tokens < kManyTokens ? LaunchHeads<kStorage, kHeadDim>(call, stream)
                                    : LaunchPages<kStorage, kHeadDim>(call, stream);
 }
