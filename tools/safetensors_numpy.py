@@ -14,6 +14,8 @@ import numpy as np
 
 # Storage type in numpy of each dtype that weights come in.
 STORAGE = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+# What else write_safetensors takes: the codes of quantized checkpoints.
+INTEGERS = {"I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
 
 _LONGEST_HEADER = 100_000_000
 
@@ -83,10 +85,11 @@ class SafetensorsFile:
 
 def write_safetensors(path, tensors):
     """Writes {name: (dtype, array)}, in the order of the names, the header padded to 8 bytes."""
+    storage = {**STORAGE, **INTEGERS}
     header, offset = {"__metadata__": {"format": "pt"}}, 0
     for name in sorted(tensors):
         dtype, array = tensors[name]
-        size = array.size * STORAGE[dtype].itemsize
+        size = array.size * storage[dtype].itemsize
         header[name] = {
             "dtype": dtype,
             "shape": list(array.shape),
@@ -99,7 +102,7 @@ def write_safetensors(path, tensors):
         file.write(len(text).to_bytes(8, "little") + text)
         for name in sorted(tensors):
             dtype, array = tensors[name]
-            file.write(np.ascontiguousarray(array, STORAGE[dtype]).tobytes())
+            file.write(np.ascontiguousarray(array, storage[dtype]).tobytes())
 
 
 def to_float32(array, dtype):

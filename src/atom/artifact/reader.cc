@@ -188,7 +188,10 @@ Result<FoundTensor> LayerReader::RequirePart(const std::string& name, size_t ind
 
 Status LayerReader::ReadBias(const LinearShape& shape, HostLinear& linear) {
   const std::string name = LinearTensorName(layer_, shape.name, "bias");
-  if (!shape.bias) return tensors_.Refuse(name, "config.json says that there is no bias");
+  if (!shape.bias) {
+    // Programs that quantize write one of zeros to every linear.
+    return tensors_.RefuseUnlessZero(name, "config.json says that there is no bias");
+  }
   Result<std::vector<float>> bias = tensors_.RequireFloats(name, shape.n);
   if (!bias.ok()) return bias.error();
   linear.bias = *std::move(bias);

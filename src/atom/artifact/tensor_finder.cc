@@ -110,4 +110,13 @@ Status TensorFinder::Refuse(const std::string& name, const std::string& why) con
   return MakeError("{}: tensor {} is there, expected none: {}", *found->file, io::Quote(name), why);
 }
 
+Status TensorFinder::RefuseUnlessZero(const std::string& name, const std::string& why) const {
+  const std::optional<FoundTensor> found = source_.Find(name);
+  if (found && IsFloatWeight(found->view.dtype)) {
+    const std::vector<float> values = ToFloats(found->view);
+    if (std::ranges::all_of(values, [](float value) { return value == 0.0f; })) return {};
+  }
+  return Refuse(name, why);
+}
+
 }  // namespace atom::artifact

@@ -37,6 +37,8 @@ class TensorFinder {
   Result<std::vector<float>> RequireFloats(const std::string& name, int64_t size) const;
   /// An Error if the tensor is there; `why` completes the sentence.
   Status Refuse(const std::string& name, const std::string& why) const;
+  /// Likewise, but a weight of zeros is as good as none.
+  Status RefuseUnlessZero(const std::string& name, const std::string& why) const;
 
  private:
   Result<FoundTensor> RequireOneOf(const std::string& name, std::span<const DType> dtypes,

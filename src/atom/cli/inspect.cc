@@ -86,7 +86,11 @@ void PrintModel(const nlohmann::json& json, const model::ModelFiles& files) {
       layer.attention.heads, layer.attention.kv_heads, layer.attention.head_dim, spec.vocab_size,
       spec.max_position_embeddings);
   if (!files.quantization) {
-    fmt::print("unquantized, {} weights in the linears\n",
+    const io::ForeignWeights* foreign = files.checkpoint.foreign();
+    fmt::print("{}, {} weights in the linears\n",
+               foreign == nullptr ? std::string("unquantized")
+                                  : fmt::format("quantized by {}, dequantized when read",
+                                                Name(foreign->format().method)),
                json.at("linear_weights").get<int64_t>());
     return;
   }

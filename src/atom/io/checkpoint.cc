@@ -94,6 +94,20 @@ std::string ChecksumInPieces(const File& file) {
   return checksum.Hex();
 }
 
+// Weights in place of the parts that they are stored in, each where its codes are.
+void ShowWhole(const ForeignWeights& weights, const SafetensorsFile& shard, StoredFile& stored) {
+  std::erase_if(stored.tensors,
+                [&](const StoredTensor& tensor) { return weights.IsPart(tensor.name); });
+  for (const auto& [name, matrix] : weights.matrices()) {
+    if (matrix.file != &shard.source()) continue;
+    stored.tensors.push_back({.name = name,
+                              .type = matrix.type,
+                              .dtype = matrix.scales.dtype,
+                              .shape = {matrix.n, matrix.k},
+                              .bytes = matrix.stored_bytes});
+  }
+}
+
 }  // namespace
 
 Checkpoint::~Checkpoint() = default;
@@ -149,6 +163,7 @@ Result<Checkpoint> Checkpoint::Open(const fs::path& dir) {
   if (Status read = checkpoint.ReadConfig(); !read.ok()) return read.error();
   Status added = single ? checkpoint.AddShard(std::string(kSingleFile))
                         : checkpoint.AddIndexedShards(dir / kIndexFile);
+  if (added.ok()) added = checkpoint.FindForeignWeights();
   if (!added.ok()) return added.error();
   return checkpoint;
 }
@@ -229,8 +244,27 @@ Status Checkpoint::AddIndexedShards(const fs::path& index_path) {
   return {};
 }
 
+Status Checkpoint::FindForeignWeights() {
+  Result<std::optional<ForeignFormat>> format = ReadForeignFormat(*config_, config_source());
+  if (!format.ok()) return format.error();
+  if (!format->has_value()) return {};
+  Result<ForeignWeights> weights =
+      ForeignWeights::Open(**std::move(format), TensorNames(),
+                           [this](std::string_view name) { return FindStored(name); });
+  if (!weights.ok()) return weights.error();
+  foreign_ = *std::move(weights);
+  return {};
+}
+
 std::optional<FoundTensor> Checkpoint::FindTensor(std::string_view name) const {
   if (gguf() != nullptr) return GgufSource(*gguf()).Find(name);
+  if (foreign_) {
+    if (std::optional<FoundTensor> found = foreign_->Find(name)) return found;
+  }
+  return FindStored(name);
+}
+
+std::optional<FoundTensor> Checkpoint::FindStored(std::string_view name) const {
   const auto found = places_.find(name);
   if (found == places_.end()) return std::nullopt;
   const SafetensorsFile& shard = shards_[found->second.shard];
@@ -240,7 +274,10 @@ std::optional<FoundTensor> Checkpoint::FindTensor(std::string_view name) const {
 std::vector<StoredFile> Checkpoint::Files() const {
   if (gguf() != nullptr) return {Describe(*gguf())};
   std::vector<StoredFile> files;
-  for (const SafetensorsFile& shard : shards_) files.push_back(Describe(shard));
+  for (const SafetensorsFile& shard : shards_) {
+    files.push_back(Describe(shard));
+    if (foreign_) ShowWhole(*foreign_, shard, files.back());
+  }
   return files;
 }
 

@@ -20,6 +20,7 @@
 
 #include "atom/core/result.h"
 #include "atom/core/tensor_view.h"
+#include "atom/io/foreign/foreign_weights.h"
 #include "atom/io/json.h"
 #include "atom/io/safetensors.h"
 #include "atom/io/side_files.h"
@@ -30,8 +31,8 @@ namespace atom::io {
 /// A tensor as it is stored, for people and for plans of memory.
 struct StoredTensor {
   std::string name;
-  std::string type;  ///< "BF16", "Q4_1"
-  DType dtype;       ///< of what is read: blocks are dequantized to F32
+  std::string type;  ///< "BF16", "Q4_1", "gptq 4-bit"
+  DType dtype;  ///< of what is read: blocks are dequantized to F32, codes to their scales' type
   Shape shape;
   int64_t bytes = 0;  ///< in the file
   int64_t read_bytes() const { return ElementCount(shape) * DTypeSize(dtype); }
@@ -57,6 +58,9 @@ class Checkpoint {
   const SideFiles& side_files() const { return *side_files_; }
   /// nullptr for a folder. Its tensors have other names, and are in no shard.
   const GgufFile* gguf() const { return side_files_->gguf(); }
+  /// What another program quantized: those weights have other names and types in the shards, and
+  /// FindTensor and Files show them dequantized. nullptr: the folder is no such one.
+  const ForeignWeights* foreign() const { return foreign_ ? &*foreign_ : nullptr; }
   /// config.json, an object; its bytes; and its path, for sentences about its fields.
   const Json& config() const { return *config_; }
   const std::string& config_text() const { return config_text_; }
@@ -107,6 +111,8 @@ class Checkpoint {
   static Result<Checkpoint> OpenGguf(Checkpoint checkpoint);
   Status AddShard(const std::string& file_name);
   Status AddIndexedShards(const std::filesystem::path& index_path);
+  Status FindForeignWeights();
+  std::optional<FoundTensor> FindStored(std::string_view name) const;
   /// Calls visit(file, bytes) for each tensor whose name starts with `prefix`.
   template <class Visit>
   void VisitTensors(std::string_view prefix, Visit visit) const;
@@ -120,6 +126,7 @@ class Checkpoint {
   std::vector<std::string> shard_names_;  // file names, parallel to shards_
   std::map<std::string, Place, std::less<>> places_;
   std::map<std::string, std::string, std::less<>> index_;  // tensor → shard, as the index has it
+  std::optional<ForeignWeights> foreign_;                  // views of shards_
 };
 
 }  // namespace atom::io

@@ -107,7 +107,9 @@ Result<ModelFiles> ModelFiles::Open(const std::filesystem::path& path) {
     spec->names = *std::move(names);
   }
   std::optional<artifact::QuantizationConfig> quantization;
-  if (json.contains("quantization_config") && !json.at("quantization_config").is_null()) {
+  const bool foreign = checkpoint->foreign() != nullptr;
+  if (!foreign && json.contains("quantization_config") &&
+      !json.at("quantization_config").is_null()) {
     Result<artifact::QuantizationConfig> parsed = artifact::ParseQuantizationConfig(
         json.at("quantization_config"), spec->num_layers(), source);
     if (!parsed.ok()) return parsed.error();

@@ -454,8 +454,9 @@ TEST(ModelSpecTest, RefusesUnknownModels) {
               HasSubstr("model_type 'gpt2' is not known, expected one of llama, mistral"));
   EXPECT_THAT(ErrorWith("hidden_act", "gelu"),
               HasSubstr("hidden_act 'gelu' is not known, expected 'silu'"));
-  EXPECT_THAT(ErrorWith("quantization_config", {{"quant_method", "gptq"}}),
-              HasSubstr("quantization_config: quant_method 'gptq' is not known"));
+  EXPECT_THAT(ErrorWith("quantization_config", {{"quant_method", "aqlm"}}),
+              HasSubstr("quantization_config: quant_method 'aqlm' is not known, expected an "
+                        "unquantized checkpoint or one of atom, gptq, awq"));
   EXPECT_THAT(ErrorOf(Json::array({1})), HasSubstr("expected an object, found an array"));
   Json atom = Llama();
   atom["quantization_config"] = {{"quant_method", "atom"}};

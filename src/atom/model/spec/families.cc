@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "atom/io/foreign/foreign_format.h"
 #include "atom/model/spec/config_fields.h"
 #include "atom/model/spec/gemma.h"
 #include "atom/model/spec/llama.h"
@@ -57,7 +58,8 @@ Result<Family> FindFamily(const Json& config, const std::string& source) {
   return found;
 }
 
-// A checkpoint that other programs quantized means something else by its tensors.
+// A checkpoint that other programs quantized means something else by its tensors, unless io/ reads
+// them as those of an unquantized one.
 Status RefuseOtherQuantization(const Json& config, const std::string& source) {
   ConfigFields fields(config, source);
   const Json* quantization = fields.Object("quantization_config");
@@ -65,11 +67,10 @@ Status RefuseOtherQuantization(const Json& config, const std::string& source) {
   const std::string where = source + ": quantization_config";
   Result<std::string> method = io::RequireString(*quantization, "quant_method", where);
   if (!method.ok()) return method.error();
-  if (*method == "atom") return {};
+  if (*method == "atom" || io::ForeignMethodFromName(*method)) return {};
   return MakeError(
-      "{}: quant_method {} is not known, expected an unquantized checkpoint or "
-      "'atom'",
-      where, Quote(*method));
+      "{}: quant_method {} is not known, expected an unquantized checkpoint or one of atom, {}",
+      where, Quote(*method), io::ForeignMethodNames());
 }
 
 }  // namespace
