@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -164,6 +165,8 @@ class Backend {
   virtual bool simulates() const { return false; }
 
   // Memory. Upload and Download wait until the copy is done.
+  /// Of a device with memory of its own; nothing where it is the machine's.
+  virtual std::optional<DeviceRoom> Room() const { return std::nullopt; }
   virtual DeviceBuffer Allocate(size_t bytes) = 0;  ///< zeroed
   /// Host memory that EnqueueDownload may copy to: pinned, where that makes a difference. Zeroed.
   virtual HostBuffer AllocateHost(size_t bytes) = 0;
@@ -187,6 +190,8 @@ class Backend {
   // Memory of steps.
   /// Bytes that Prepare(plan) takes, before anything is allocated: what memory plans ask.
   virtual int64_t ScratchBytes(const StepPlan& plan) const = 0;
+  /// Bytes of pinned host memory that the backend itself takes for such steps.
+  virtual int64_t PinnedBytes(const StepPlan& /*plan*/) const { return 0; }
   /// Makes room for steps that ask for no more than the plan; nothing is allocated inside them. May
   /// be called again between steps: room grows to the most that was asked for.
   virtual void Prepare(const StepPlan& plan) = 0;
@@ -216,6 +221,10 @@ class Backend {
   /// An unquantized weight [N][K] in F32, F16 or BF16, kept in that type.
   virtual std::unique_ptr<PackedWeight> PrepackDense(const TensorView& weight,
                                                      std::span<const float> bias) = 0;
+  /// The same weight in memory of its own, where that is faster than to pack it again; else null.
+  virtual std::unique_ptr<PackedWeight> Duplicate(const PackedWeight& /*weight*/) {
+    return nullptr;
+  }
   /// The codes and scales that Prepack was given, bit for bit. REQUIRES: made by Prepack.
   virtual quant::QuantizedMatrix Unpack(const PackedWeight& weight) const = 0;
   virtual std::unique_ptr<PackedActivation> MakeActivation(const quant::ActivationFormat& format,

@@ -11,6 +11,15 @@ namespace atom::kernels {
 
 class Backend;
 
+/// Bytes of a device that has memory of its own.
+struct DeviceRoom {
+  int64_t free = 0;  ///< now
+  int64_t total = 0;
+  /// What a process takes of it besides what it allocates: the device's context, its programs,
+  /// captured graphs, what allocations are rounded up by.
+  int64_t reserve = 0;
+};
+
 /// Owns device memory; move-only. Must not outlive its Backend.
 class DeviceBuffer {
  public:

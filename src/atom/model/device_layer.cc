@@ -39,8 +39,10 @@ std::optional<NormWeights> Upload(kernels::Backend& backend, const std::optional
   return Upload(backend, *spec, host[role]);
 }
 
-/// The linears of the layer that read sites of the role, in the layer's order.
-DeviceSite MakeSite(kernels::Backend& backend, const artifact::HostLayer& host, SiteRole role) {
+/// The linears of the layer that read sites of the role, in the layer's order. `same`: likewise of
+/// a layer that was made of the same host layer, or null.
+DeviceSite MakeSite(kernels::Backend& backend, const artifact::HostLayer& host, SiteRole role,
+                    const DeviceSite* same) {
   const auto found = std::ranges::find_if(
       host.sites, [&](const artifact::HostSite& site) { return site.name.role == role; });
   ATOM_CHECK(found != host.sites.end(), "a layer without {}", ToString(artifact::SiteName(role)));
@@ -53,7 +55,9 @@ DeviceSite MakeSite(kernels::Backend& backend, const artifact::HostLayer& host, 
     if (input.role != role) continue;
     ATOM_CHECK(host[input].format == from.format, "{} has another format than {}", ToString(input),
                ToString(from.name));
-    site.weights.push_back(Pack(backend, linear));
+    std::unique_ptr<kernels::PackedWeight> weight;
+    if (same != nullptr) weight = backend.Duplicate(*same->readers.at(site.readers.size()));
+    site.weights.push_back(weight != nullptr ? std::move(weight) : Pack(backend, linear));
     site.readers.push_back(site.weights.back().get());
     site.width = linear.k();
   }
@@ -75,7 +79,7 @@ NormWeights::NormWeights(kernels::Backend& backend, const NormSpec& spec,
 }
 
 DeviceLayer::DeviceLayer(kernels::Backend& backend, const LayerSpec& layer_spec,
-                         const artifact::HostLayer& host)
+                         const artifact::HostLayer& host, const DeviceLayer* same)
     : spec(layer_spec),
       input_norm(Upload(backend, spec.input_norm, host[NormRole::kInput])),
       ffn_norm(Upload(backend, spec.ffn_norm, host[NormRole::kFfn])),
@@ -84,10 +88,11 @@ DeviceLayer::DeviceLayer(kernels::Backend& backend, const LayerSpec& layer_spec,
       post_ffn_norm(Upload(backend, spec.post_ffn_norm, host, NormRole::kPostFfn)),
       q_norm(Upload(backend, spec.attention.q_norm, host, NormRole::kQ)),
       k_norm(Upload(backend, spec.attention.k_norm, host, NormRole::kK)),
-      qkv(MakeSite(backend, host, SiteRole::kQkv)),
-      o(MakeSite(backend, host, SiteRole::kO)),
-      gate_up(MakeSite(backend, host, SiteRole::kGateUp)),
-      down(MakeSite(backend, host, SiteRole::kDown)),
+      qkv(MakeSite(backend, host, SiteRole::kQkv, same == nullptr ? nullptr : &same->qkv)),
+      o(MakeSite(backend, host, SiteRole::kO, same == nullptr ? nullptr : &same->o)),
+      gate_up(
+          MakeSite(backend, host, SiteRole::kGateUp, same == nullptr ? nullptr : &same->gate_up)),
+      down(MakeSite(backend, host, SiteRole::kDown, same == nullptr ? nullptr : &same->down)),
       kv(backend.Runnable(host.kv)) {
   kernels::StepPlan distinct;
   const auto plan = [&](const kernels::LinearPlan& linear) {

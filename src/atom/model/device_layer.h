@@ -61,9 +61,10 @@ struct DeviceSite {
 };
 
 struct DeviceLayer {
-  /// REQUIRES: `host` has the parts that the spec names.
+  /// REQUIRES: `host` has the parts that the spec names. `same`, if given, was made of the same
+  /// host layer: its weights may be duplicated, which can be faster than to pack them again.
   DeviceLayer(kernels::Backend& backend, const LayerSpec& layer_spec,
-              const artifact::HostLayer& host);
+              const artifact::HostLayer& host, const DeviceLayer* same = nullptr);
 
   /// Other weights of the same shapes in a site's linears, in their order.
   void ReplaceWeights(kernels::Backend& backend, artifact::SiteRole site,

@@ -112,6 +112,11 @@ void Transformer::AddLayer(const artifact::HostLayer& host) {
   Prepare(layers_.back());
 }
 
+void Transformer::AddSameLayer(const artifact::HostLayer& host) {
+  layers_.emplace_back(DeviceLayer(backend_, spec_.layer(layers()), host, &layers_.back()));
+  Prepare(layers_.back());
+}
+
 void Transformer::Prepare(const DeviceLayer& layer) {
   const bool more_exact =
       AddExactPages(layer.kv_format().exact_window, limits_, backend_.kv_page_positions(), plan_);

@@ -54,6 +54,8 @@ class Transformer {
   void SetHead(std::span<const float> norm, std::span<const float> norm_bias,
                const TensorView& head);
   void AddLayer(const artifact::HostLayer& host);  ///< the spec's next one
+  /// The same host layer as the last: benchmarks have many copies of one.
+  void AddSameLayer(const artifact::HostLayer& host);
   /// Makes room for the steps of a layer that stays with the caller: steps allocate nothing.
   void Prepare(const DeviceLayer& layer);
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }

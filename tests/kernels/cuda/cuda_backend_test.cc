@@ -122,6 +122,12 @@ TEST_F(CudaBackendTest, LinearsOfSixteenBitsAreTheReferenceWithinRounding) {
         (*side)->Linear(*activation, *w, out, OutputMode::kOverwrite);
         y[side == &cuda()] = side->Get(out);
         values[side == &cuda()] = (*side)->Unpack(*activation).dense;
+        if (side != &cuda()) continue;
+        const auto duplicate = (*side)->Duplicate(*w);
+        ASSERT_NE(duplicate, nullptr);
+        (*side)->Linear(*activation, *duplicate, out, OutputMode::kOverwrite);
+        EXPECT_EQ(side->Get(out), y[1]);
+        EXPECT_TRUE(!packed || (*side)->Unpack(*duplicate) == weight);
       }
       for (size_t i = 0; i < values[0].size(); ++i) {
         ASSERT_NEAR(values[1][i], values[0][i], std::abs(values[0][i]) * 0x1p-8f);
@@ -306,6 +312,19 @@ TEST_F(CudaBackendTest, AttentionNeverDependsOnTheChunksOfAPrompt) {
       EXPECT_EQ(different, 0) << quant::Name(storage) << ", chunks from " << chunks[0];
     }
   }
+}
+
+TEST_F(CudaBackendTest, ItKnowsWhatTheDeviceHas) {
+  const std::optional<DeviceRoom> before = cuda()->Room();
+  ASSERT_TRUE(before);
+  EXPECT_GT(before->free, 0);
+  EXPECT_LT(before->free + before->reserve / 8, before->total);  // the context is there already
+  constexpr int64_t kBytes = int64_t{256} << 20;
+  const DeviceBuffer buffer = cuda()->Allocate(kBytes);
+  EXPECT_LE(cuda()->Room()->free, before->free - kBytes);
+  StepPlan plan;
+  plan.batch = {.rows = 16, .sequences = 4, .pages = 64};
+  EXPECT_GT(cuda()->PinnedBytes(plan), 0);
 }
 
 TEST_F(CudaBackendTest, AStepMayBeLargerThanWhatWasPrepared) {

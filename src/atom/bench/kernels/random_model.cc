@@ -115,7 +115,11 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
       RandomLayer(spec, recipe, two_level ? recipe.weight.scales : quant::ScaleFormat::kFp16);
   Progress progress("packing", spec.num_layers());
   for (int64_t i = 0; i < spec.num_layers(); ++i) {
-    made.transformer->AddLayer(layer);
+    if (i == 0) {
+      made.transformer->AddLayer(layer);
+    } else {
+      made.transformer->AddSameLayer(layer);
+    }
     progress.Advance();
   }
   made.kv = backend.Runnable(layer.kv);

@@ -24,7 +24,7 @@
 
 namespace atom::kernels::reference {
 
-class ReferenceBackend final : public Backend {
+class ReferenceBackend : public Backend {
  public:
   /// 0 threads: every processor this process may use.
   explicit ReferenceBackend(int threads) : pool_(threads) {}

@@ -12,6 +12,13 @@
 #include "atom/kernels/cuda_backend.h"
 
 namespace atom::kernels::cuda {
+namespace {
+
+// Serving Llama-7B on an H100, a process took 720 to 945 MiB more than it had allocated: half of it
+// is the context, the rest programs, graphs of decode steps and whole pages of memory.
+constexpr int64_t kReserve = int64_t{1} << 30;
+
+}  // namespace
 
 Result<std::unique_ptr<Backend>> CudaBackend::Create(int threads) {
   Result<DeviceProperties> device = OpenDevice();
@@ -54,6 +61,15 @@ DeviceBuffer CudaBackend::Allocate(size_t bytes) {
   DeviceBuffer buffer(this, data, bytes);
   Require(Check(cudaMemsetAsync(data, 0, bytes, stream_.get()), "clear memory of the GPU"));
   return buffer;
+}
+
+std::optional<DeviceRoom> CudaBackend::Room() const {
+  size_t free = 0;
+  size_t total = 0;
+  Require(Check(cudaMemGetInfo(&free, &total), "ask for the free memory of the GPU"));
+  return DeviceRoom{.free = static_cast<int64_t>(free),
+                    .total = static_cast<int64_t>(total),
+                    .reserve = kReserve};
 }
 
 HostBuffer CudaBackend::AllocateHost(size_t bytes) {
@@ -99,6 +115,10 @@ void CudaBackend::Wait(Ticket ticket) { Require(marks_[ticket % kMarks].Synchron
 
 int64_t CudaBackend::ScratchBytes(const StepPlan& plan) const {
   return ScratchSizes(plan, device_).device_bytes() + GatheredBytes(plan);
+}
+
+int64_t CudaBackend::PinnedBytes(const StepPlan& plan) const {
+  return 2 * (ScratchSizes(plan, device_).ring + Staging::kHalfBytes);
 }
 
 void CudaBackend::Prepare(const StepPlan& plan) {
@@ -172,6 +192,24 @@ std::unique_ptr<PackedWeight> CudaBackend::PrepackDense(const TensorView& weight
   own->dense = packed.dense;
   own->codes = Copy(std::span(packed.codes));
   own->rows = Copy(std::span(packed.rows));
+  return own;
+}
+
+std::unique_ptr<PackedWeight> CudaBackend::Duplicate(const PackedWeight& weight) {
+  const CudaWeight& from = CudaWeight::Of(weight);
+  auto own = std::make_unique<CudaWeight>(from.n(), from.k());
+  ++weights_made_;
+  own->layout = from.layout;
+  own->dense = from.dense;
+  const auto copy = [this](const DeviceBuffer& data) {
+    DeviceBuffer made = Allocate(data.bytes());
+    Require(Check(cudaMemcpyAsync(made.data(), data.data(), data.bytes(), cudaMemcpyDeviceToDevice,
+                                  stream_.get()),
+                  "copy a weight on the GPU"));
+    return made;
+  };
+  own->codes = copy(from.codes);
+  own->rows = copy(from.rows);
   return own;
 }
 

@@ -55,6 +55,9 @@ class CudaBackend final : public Backend {
 
   DeviceBuffer Allocate(size_t bytes) override;
   HostBuffer AllocateHost(size_t bytes) override;
+  std::optional<DeviceRoom> Room() const override;
+  int64_t PinnedBytes(const StepPlan& plan) const override;
+  std::unique_ptr<PackedWeight> Duplicate(const PackedWeight& weight) override;
   void Upload(std::span<const std::byte> from, void* to) override;
   void Download(const void* from, std::span<std::byte> to) override;
   void EnqueueDownload(const void* from, std::span<std::byte> to) override;

@@ -6,7 +6,6 @@
 namespace atom::kernels::cuda {
 namespace {
 
-constexpr int64_t kHalfBytes = int64_t{16} << 20;
 constexpr int64_t kTaskBytes = int64_t{1} << 20;
 constexpr int64_t kFewBytes = int64_t{4} << 20;  // the driver's way is as good
 constexpr int kThreads = 6;                      // more than fill the bus

@@ -17,6 +17,8 @@ namespace atom::kernels::cuda {
 
 class Staging {
  public:
+  static constexpr int64_t kHalfBytes = int64_t{16} << 20;
+
   /// Enqueues a copy; `host` may change after the return.
   Status ToDevice(void* device, const void* host, int64_t bytes, const Stream& stream);
   /// Copies behind what was enqueued, and waits.
