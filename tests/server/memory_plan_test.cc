@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include "atom/kernels/registry.h"
+#include "atom/kernels/step_results.h"
 #include "atom/model/transformer.h"
 #include "atom/model/weights.h"
 
 #include "tests/engine/quantized_model.h"
+#include "tests/fake_device.h"
 #include "tests/tiny_model.h"
 
 namespace atom::server {
@@ -63,22 +65,34 @@ TEST_P(MemoryPlanTest, PagesAreWhatIsLeftOrWhatIsWanted) {
   EXPECT_FALSE(PlanMemory(*files_, *backend_, small).ok());
 }
 
-TEST(AvailableMemory, IsThatOfTheControlGroup) {
-  const tests::TemporaryFolder root;
-  const auto put = [&](const std::string& path, const std::string& text) {
-    std::filesystem::create_directories((root / path).parent_path());
-    tests::WriteText(root / path, text);
-  };
-  put("proc/meminfo", "MemTotal: 64000000 kB\nMemAvailable:   33554432 kB\n");
-  EXPECT_EQ(AvailableMemory(root.path()), 32 * kGib);
-  put("proc/self/cgroup", "0::/\n");
-  put("proc/self/mountinfo", "36 32 0:31 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
-  put("sys/fs/cgroup/memory.max", "1073741824\n");
-  put("sys/fs/cgroup/memory.current", "73741824\n");
-  EXPECT_EQ(AvailableMemory(root.path()), 1000000000);
-  EXPECT_EQ(DefaultBudget(AvailableMemory(root.path())), 900000000);
-  put("sys/fs/cgroup/memory.max", "max\n");
-  EXPECT_EQ(AvailableMemory(root.path()), 32 * kGib);
+TEST_P(MemoryPlanTest, OfADeviceItIsTheDevices) {
+  const kernels::DeviceRoom room = {.free = kGib / 2, .total = kGib, .reserve = 100 << 20};
+  backend_ = std::make_unique<tests::FakeDevice>(room);
+  const MemoryQuestion question = {.budget = kGib / 2,
+                                   .rows = 16,
+                                   .context = 64,
+                                   .max_sequences = 4,
+                                   .server_bytes = kGib};  // of the host
+  const MemoryPlan plan = Plan(question);
+  EXPECT_TRUE(plan.on_device);
+  EXPECT_EQ(plan.reserve, 100 << 20);
+  EXPECT_EQ(plan.total(), plan.weights + plan.scratch + plan.reserve + plan.kv_bytes());
+  EXPECT_LT(plan.scratch, kGib / 8);  // neither the program's nor the server's
+  EXPECT_EQ(plan.pinned, (16 << 20) + kernels::StepResults::Bytes(16));
+  EXPECT_THAT(plan.Description(), testing::HasSubstr("; 0.10 GiB for the device's own, "));
+  EXPECT_THAT(plan.Description(), testing::HasSubstr("beside 16 MiB of pinned host memory"));
+
+  MemoryQuestion tight = question;
+  tight.budget = plan.total() - plan.page_bytes;
+  EXPECT_EQ(Plan(tight).pages, plan.pages - 1);
+  tight.budget = plan.weights + plan.scratch + plan.reserve;
+  EXPECT_THAT(PlanMemory(*files_, *backend_, tight).error().message,
+              testing::HasSubstr("the device's own 0.10"));
+  // What others left of the card is less than the plan.
+  backend_ = std::make_unique<tests::FakeDevice>(
+      kernels::DeviceRoom{.free = plan.total() - 1, .total = kGib, .reserve = 100 << 20});
+  EXPECT_THAT(PlanMemory(*files_, *backend_, question).error().message,
+              testing::HasSubstr("GiB that the device has free, found weights"));
 }
 
 /// The same model with quantized KV and an exact window, as an artifact would say it.

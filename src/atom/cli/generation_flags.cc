@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "atom/model/local_runner.h"
+#include "atom/server/memory_plan.h"
 
 namespace atom::cli {
 namespace {
@@ -41,7 +42,22 @@ void GenerationFlags::AddTo(CLI::App& command) {
       ->capture_default_str();
   command.add_flag("--ignore-eos", options.stop.ignore_eos, "Go on after an end-of-text token");
   command.add_flag("--simulate", simulate, "Run a packed artifact fake-quantized");
+  memory.AddTo(command);
   backend.AddTo(command);
+}
+
+// Fake-quantized weights are wider than the plan knows; they are for the host, to look at.
+Status GenerationFlags::CheckFits(const model::ModelFiles& files, const kernels::Backend& made,
+                                  int64_t step_rows, int64_t positions) const {
+  const Result<int64_t> budget = memory.Bytes(made);
+  if (!budget.ok()) return budget.error();
+  if (simulate) return {};
+  const Result<server::MemoryPlan> plan = server::PlanMemory(
+      files, made,
+      {.budget = *budget, .rows = step_rows, .context = positions, .max_sequences = 1});
+  if (!plan.ok()) return plan.error();
+  if (isatty(STDERR_FILENO) == 1) fmt::print(stderr, "[memory: {}]\n", plan->Description());
+  return {};
 }
 
 Result<LoadedModel> GenerationFlags::Load() const {
@@ -54,11 +70,13 @@ Result<LoadedModel> GenerationFlags::Load() const {
   const int64_t positions = context > 0 ? context : std::min(most, kDefaultContext);
   Result<std::unique_ptr<kernels::Backend>> made = backend.Make();
   if (!made.ok()) return made.error();
+  const int64_t step_rows = std::min(kStepRows, positions);
+  if (Status s = CheckFits(opened->files, **made, step_rows, positions); !s.ok()) return s.error();
   Result<std::unique_ptr<model::Transformer>> transformer = model::LoadTransformer(
       opened->files, **made,
       {.simulate = simulate,
        .dtype = DType::kF32,
-       .limits = {.rows = std::min(kStepRows, positions), .positions = positions, .sequences = 1}});
+       .limits = {.rows = step_rows, .positions = positions, .sequences = 1}});
   if (!transformer.ok()) return transformer.error();
   // Behind a window a sequence needs no more than that, and a step's.
   const kernels::PagePool pool = {.page_positions = (*made)->kv_page_positions(),

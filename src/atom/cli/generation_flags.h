@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "atom/cli/memory_flag.h"
 #include "atom/cli/session.h"
 #include "atom/engine/text_generator.h"
 #include "atom/model/runner.h"
@@ -26,9 +27,14 @@ struct GenerationFlags {
   uint64_t seed = 0;
   int64_t context = 0;  ///< 0: the model's, at most 4,096
   bool simulate = false;
+  MemoryFlag memory;
 
   void AddTo(CLI::App& command);
   Result<LoadedModel> Load() const;
+
+ private:
+  Status CheckFits(const model::ModelFiles& files, const kernels::Backend& made, int64_t step_rows,
+                   int64_t positions) const;
 };
 
 /// Writes a piece of text to stdout at once; false when stdout is gone.

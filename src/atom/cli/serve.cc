@@ -12,6 +12,7 @@
 
 #include "atom/chat/chat_template.h"
 #include "atom/cli/commands.h"
+#include "atom/cli/memory_flag.h"
 #include "atom/cli/session.h"
 #include "atom/engine/engine.h"
 #include "atom/model/local_runner.h"
@@ -28,6 +29,7 @@ struct ServeFlags {
   std::string chat_template;
   BackendFlags backend;
   server::MemoryQuestion memory;
+  MemoryFlag budget;
   server::ServiceOptions service;
   engine::EngineOptions engine;
   bool no_prefix_cache = false;
@@ -94,9 +96,9 @@ Status RunServe(ServeFlags& flags) {
 
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
-  if (flags.memory.budget == 0) {
-    flags.memory.budget = server::DefaultBudget(server::AvailableMemory());
-  }
+  Result<int64_t> budget = flags.budget.Bytes(**backend);
+  if (!budget.ok()) return budget.error();
+  flags.memory.budget = *budget;
   const server::MaskLimits mask_limits;
   flags.memory.server_bytes = flags.service.http.all_body_bytes + mask_limits.bytes();
   const Result<server::MemoryPlan> plan =
@@ -207,11 +209,7 @@ void AddServiceFlags(CLI::App& command, ServeFlags& flags) {
 }
 
 void AddEngineFlags(CLI::App& command, ServeFlags& flags) {
-  command
-      .add_option("--memory", flags.memory.budget,
-                  "Weights, scratch and KV in all, as 24GiB; 0: nine tenths of what there is")
-      ->transform(CLI::AsSizeValue(false))
-      ->capture_default_str();
+  flags.budget.AddTo(command);
   command
       .add_option("--max-sequences", flags.memory.max_sequences,
                   "Requests computed at once (vLLM: max_num_seqs)")

@@ -1,10 +1,9 @@
 #include "atom/server/memory_plan.h"
 
 #include <algorithm>
-#include <fstream>
 
 #include "atom/artifact/layer_tensors.h"
-#include "atom/core/cgroup.h"
+#include "atom/kernels/step_results.h"
 #include "atom/model/kv_cache.h"
 #include "atom/model/step_plan.h"
 #include "atom/model/weights.h"
@@ -12,8 +11,9 @@
 namespace atom::server {
 namespace {
 
-constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
-/// Code, tokenizer, stacks, connections; measured below 100 MiB.
+constexpr double kMib = 1024.0 * 1024.0;
+constexpr double kGib = 1024.0 * kMib;
+/// On the host: code, tokenizer, stacks, connections; measured below 100 MiB.
 constexpr int64_t kProgramBytes = int64_t{128} << 20;
 constexpr int64_t kLeastContext = 256;
 
@@ -74,14 +74,48 @@ LayerNeeds NeedsOf(const model::ModelFiles& files, const kernels::Backend& backe
   return needs;
 }
 
+double Gib(int64_t bytes) { return static_cast<double>(bytes) / kGib; }
+
+/// What steps take, where.
+void AddSteps(const model::ModelFiles& files, const kernels::Backend& backend,
+              const model::StepLimits& limits, const kernels::StepPlan& steps, int64_t server_bytes,
+              MemoryPlan& plan) {
+  plan.scratch = model::StepBytes(backend, files.spec, limits, steps);
+  const std::optional<kernels::DeviceRoom> device = backend.Room();
+  plan.on_device = device.has_value();
+  if (!device) {
+    plan.scratch += kProgramBytes + server_bytes;
+    return;
+  }
+  plan.reserve = device->reserve;
+  plan.pinned = backend.PinnedBytes(steps) +
+                (1 + backend.steps_in_flight()) * kernels::StepResults::Bytes(limits.rows);
+}
+
+/// Of a budget that has no room for `positions` positions, which take `kv` bytes.
+Error TooLittle(const MemoryPlan& plan, int64_t positions, int64_t kv, int64_t budget) {
+  const std::string reserve =
+      plan.on_device ? fmt::format(", the device's own {:.2f}", Gib(plan.reserve)) : "";
+  return Error{
+      fmt::format("--memory: expected at least {:.2f} GiB (weights {:.2f}, scratch {:.2f}{}, KV of "
+                  "{} positions {:.2f}), found {:.2f} GiB",
+                  Gib(plan.weights + plan.scratch + plan.reserve + kv), Gib(plan.weights),
+                  Gib(plan.scratch), reserve, positions, Gib(kv), Gib(budget))};
+}
+
 }  // namespace
 
 std::string MemoryPlan::Description() const {
-  const auto gib = [](int64_t bytes) { return static_cast<double>(bytes) / kGib; };
   std::string text =
       fmt::format("weights {:.2f} GiB, scratch {:.2f} GiB, KV {:.2f} GiB: {} pages, {} positions",
-                  gib(weights), gib(scratch), gib(kv_bytes()), pages, pages * page_positions);
+                  Gib(weights), Gib(scratch), Gib(kv_bytes()), pages, pages * page_positions);
   if (exact_pages > 0) text += fmt::format(", {} exact pages", exact_pages);
+  if (on_device) {
+    text += fmt::format(
+        "; {:.2f} GiB for the device's own, {:.2f} GiB in all, beside {:.0f} MiB "
+        "of pinned host memory",
+        Gib(reserve), Gib(total()), static_cast<double>(pinned) / kMib);
+  }
   return text;
 }
 
@@ -99,8 +133,7 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
   const model::StepLimits limits = {
       .rows = question.rows, .positions = plan.context, .sequences = question.max_sequences};
   const LayerNeeds needs = NeedsOf(files, backend, limits);
-  plan.scratch = model::StepBytes(backend, files.spec, limits, needs.steps) + kProgramBytes +
-                 question.server_bytes;
+  AddSteps(files, backend, limits, needs.steps, question.server_bytes, plan);
   plan.page_bytes = model::KvPageBytes(backend, needs.kv);
   plan.exact_page_bytes = model::ExactPageBytes(backend, needs.kv);
   plan.page_positions = backend.kv_page_positions();
@@ -117,7 +150,7 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
     return kernels::PagesFor(positions, plan.page_positions);
   };
   const int64_t wanted = question.max_sequences * pages_for(plan.context);
-  const int64_t rest = question.budget - plan.weights - plan.scratch;
+  const int64_t rest = question.budget - plan.weights - plan.scratch - plan.reserve;
   // The most whose exact pages fit beside them.
   int64_t too_many = wanted + 1;
   while (too_many - plan.pages > 1) {
@@ -131,32 +164,13 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
   const int64_t room = plan.pages * plan.page_positions;
   const int64_t needed = question.context > 0 ? question.context : std::min(most, kLeastContext);
   const int64_t least = pool.PagesAtOnce(needed);
-  if (!holds(needed)) {
-    return MakeError(
-        "--memory: expected at least {:.2f} GiB (weights {:.2f}, scratch {:.2f}, KV of {} "
-        "positions {:.2f}), found {:.2f} GiB",
-        static_cast<double>(plan.weights + plan.scratch + kv_bytes_for(least)) / kGib,
-        static_cast<double>(plan.weights) / kGib, static_cast<double>(plan.scratch) / kGib, needed,
-        static_cast<double>(kv_bytes_for(least)) / kGib,
-        static_cast<double>(question.budget) / kGib);
+  if (!holds(needed)) return TooLittle(plan, needed, kv_bytes_for(least), question.budget);
+  if (const auto device = backend.Room(); device && plan.total() > device->free) {
+    return MakeError("--memory: expected at most the {:.2f} GiB that the device has free, found {}",
+                     Gib(device->free), plan.Description());
   }
   if (!holds(plan.context)) plan.context = std::min(plan.context, room);
   return plan;
 }
-
-int64_t AvailableMemory(const std::filesystem::path& root) {
-  // "MemAvailable:   22012345 kB"
-  int64_t available = 0;
-  std::ifstream file(root / "proc/meminfo");
-  for (std::string word; file >> word;) {
-    int64_t kib = 0;
-    if (word != "MemAvailable:" || !(file >> kib)) continue;
-    available = kib * 1024;
-    break;
-  }
-  return std::min(available, CgroupMemory(root).value_or(available));
-}
-
-int64_t DefaultBudget(int64_t available) { return available / 10 * 9; }
 
 }  // namespace atom::server
