@@ -144,8 +144,19 @@ TEST_F(CliTest, BenchOfServingWritesRowsOrASentence) {
   ASSERT_EQ(run.exit_code, 0) << run.err;
   EXPECT_NE(run.out.find("random weights"), std::string::npos) << run.out;
   EXPECT_NE(run.out.find("does not fit"), std::string::npos) << run.out;
-  EXPECT_EQ(nlohmann::json::parse(ReadAll(json)).at("rows").size(), 4u);
+  EXPECT_EQ(nlohmann::json::parse(ReadAll(json)).at("rows").size(), 6u);
   EXPECT_NE(ReadAll(svg).find("Throughput at equal batches"), std::string::npos);
+
+  const std::string more = "bench serving-recipes --quick --seconds 0 --steps 3 --max-length 64 " +
+                           model().string() + " --recipes none --batches 2,3 ";
+  const Outcome resumed = Atom(more + "--resume --json " + json);
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_EQ(nlohmann::json::parse(ReadAll(json)).at("rows").size(), 7u);
+  EXPECT_EQ(resumed.out.find("batch 2"), std::string::npos) << resumed.out;
+  EXPECT_NE(resumed.out.find("batch 3"), std::string::npos) << resumed.out;
+  ExpectOneSentence(Atom(more + "--resume"), "--json");
+  ExpectOneSentence(Atom(more + "--lengths 5"), "1000/1000");
+  ExpectOneSentence(Atom(more + "--rules first"), "reserved or demand");
 }
 
 TEST_F(CliTest, BenchStartsAServerAndEndsIt) {

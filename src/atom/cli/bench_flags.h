@@ -24,6 +24,10 @@ struct BenchFlags {
     command.add_option("--json", json, "Write the rows here; - for stdout");
     command.add_flag("--quick", quick, "Short and inexact, to see that everything runs");
   }
+  Result<std::unique_ptr<bench::BenchContext>> MakeContext() const {
+    const bench::Effort effort = quick ? bench::QuickEffort() : bench::Effort{};
+    return bench::BenchContext::Make(backend.backend, backend.threads, effort);
+  }
 };
 
 /// Prints the table as it grows and writes the rows at the end: an interrupted run leaves no file.
@@ -31,9 +35,7 @@ template <class Row>
 Status RunBench(const BenchFlags& flags, const std::string& table_header,
                 const std::function<Status(bench::BenchContext&,
                                            const std::function<void(const Row&)>&)>& run) {
-  const bench::Effort effort = flags.quick ? bench::QuickEffort() : bench::Effort{};
-  const Result<std::unique_ptr<bench::BenchContext>> made =
-      bench::BenchContext::Make(flags.backend.backend, flags.backend.threads, effort);
+  const Result<std::unique_ptr<bench::BenchContext>> made = flags.MakeContext();
   if (!made.ok()) return made.error();
   bench::BenchContext& context = **made;
   const bool table = flags.json != "-";

@@ -2,13 +2,23 @@
 
 #include <algorithm>
 
+#include "atom/core/check.h"
+
 namespace atom::model {
 
 KvCache::KvCache(kernels::Backend& backend, const std::vector<kernels::KvShape>& shapes,
-                 const kernels::PagePool& pool)
-    : pool_(pool) {
+                 const kernels::PagePool& pool, bool shared)
+    : pool_(pool), shared_(shared) {
   layers_.reserve(shapes.size());
-  for (const kernels::KvShape& shape : shapes) layers_.push_back(backend.MakeKvLayer(shape, pool));
+  for (const kernels::KvShape& shape : shapes) {
+    layers_.push_back(backend.MakeKvLayer(shape, pool));
+    if (!shared) continue;
+    for (const kernels::KvShape& other : shapes) {
+      ATOM_CHECK(other.kv_heads == shape.kv_heads && other.head_dim == shape.head_dim,
+                 "layers of several shapes cannot share their pages");
+    }
+    return;
+  }
 }
 
 int64_t ExactWindowOf(const std::vector<kernels::KvShape>& shapes) {

@@ -14,16 +14,20 @@ namespace atom::model {
 
 class KvCache {
  public:
-  /// `shapes` has one entry a layer.
+  /// `shapes` has one entry a layer. Where `shared`, all layers write to the pages of the first:
+  /// what they attend to is nonsense then, but takes as long. REQUIRES: shapes alike, for that.
   KvCache(kernels::Backend& backend, const std::vector<kernels::KvShape>& shapes,
-          const kernels::PagePool& pool);
+          const kernels::PagePool& pool, bool shared = false);
 
   kernels::PagePool pool() const { return pool_; }
   int64_t pages() const { return pool_.pages; }
-  kernels::KvLayer& layer(int64_t index) { return *layers_.at(static_cast<size_t>(index)); }
+  kernels::KvLayer& layer(int64_t index) {
+    return shared_ ? *layers_.front() : *layers_.at(static_cast<size_t>(index));
+  }
 
  private:
   kernels::PagePool pool_;
+  bool shared_;
   std::vector<std::unique_ptr<kernels::KvLayer>> layers_;
 };
 

@@ -74,7 +74,8 @@ kernels::PagePool PoolOf(const Transformer& transformer, const LocalRunner::Opti
 
 LocalRunner::LocalRunner(Transformer& transformer, const Options& options)
     : transformer_(transformer),
-      cache_(transformer.backend(), transformer.KvShapes(), PoolOf(transformer, options)) {
+      cache_(transformer.backend(), transformer.KvShapes(), PoolOf(transformer, options),
+             options.shared_kv) {
   ATOM_CHECK(options.kv_pages > 0, "a runner with {} pages of KV", options.kv_pages);
   info_ = InfoOf(transformer, cache_);
   const auto rows = static_cast<size_t>(info_.rows);

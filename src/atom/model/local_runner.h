@@ -20,6 +20,7 @@ class LocalRunner final : public Runner {
     int64_t kv_pages = 0;
     std::optional<int64_t> exact_pages = {};  ///< default: ExactPagesFor
     std::optional<int> steps_in_flight = {};  ///< default: what the backend finds worth it
+    bool shared_kv = false;  ///< of measurements alone: all layers in the pages of one
   };
   /// `transformer` must outlive this, and its layers be complete.
   LocalRunner(Transformer& transformer, const Options& options);

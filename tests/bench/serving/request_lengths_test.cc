@@ -60,7 +60,7 @@ TEST(RequestLengthsTest, TheSeedDecides) {
 
 TEST(RequestLengthsTest, ABusyServerHoldsLongerRequests) {
   PublishedLengths fresh(1, 2048);
-  StationaryRequests stationary(2, 2048);
+  StationaryRequests stationary(2, {.max_length = 2048});
   double mean = 0.0;
   double square = 0.0;
   double met = 0.0;
@@ -77,6 +77,30 @@ TEST(RequestLengthsTest, ABusyServerHoldsLongerRequests) {
   }
   EXPECT_NEAR(met, square / mean, 8.0);  // the mean of lengths weighed by length
   EXPECT_NEAR(age, 0.5, 0.01);
+}
+
+TEST(FixedLengthsTest, AreReadAndAged) {
+  EXPECT_EQ(ParseLengths("1000/200").value(), (RequestLengths{.prompt = 1000, .output = 200}));
+  for (const char* wrong :
+       {"", "1000", "1000/", "/5", "0/5", "5/0", "5/-1", "5/6/7", "5,6", "9/x", "99999999999/1"}) {
+    const Result<RequestLengths> lengths = ParseLengths(wrong);
+    ASSERT_FALSE(lengths.ok()) << wrong;
+    EXPECT_NE(lengths.error().message.find("1000/1000"), std::string::npos);
+  }
+  const LengthsPlan plan{.fixed = RequestLengths{.prompt = 100, .output = 60}};
+  EXPECT_EQ(plan.Longest(), 160);
+  StationaryRequests requests(1, plan);
+  int64_t done = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const AgedRequest request = requests.Next();
+    EXPECT_EQ(request.lengths, *plan.fixed);
+    EXPECT_TRUE(request.done >= 0 && request.done < 60);
+    done += request.done;
+  }
+  EXPECT_NEAR(static_cast<double>(done) / 1000, 29.5, 3.0);
+  // Prompts of 100 to 159 tokens: 7 to 10 pages of 16.
+  EXPECT_NEAR(MeanPages(plan, 16), 8.57, 0.1);
+  EXPECT_NEAR(MeanPages({}, 16), 43.5, 1.5);  // two thirds of the longest half are done
 }
 
 }  // namespace

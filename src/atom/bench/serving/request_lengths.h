@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
+#include "atom/core/result.h"
 #include "atom/core/rng.h"
 
 namespace atom::bench {
@@ -42,17 +45,38 @@ struct AgedRequest {
   int64_t done = 0;  ///< of its output
 };
 
+/// "1000/1000": tokens of the prompt and of the answer, one at least.
+Result<RequestLengths> ParseLengths(std::string_view text);
+
+/// Lengths of a load: the published ones, or every request alike.
+struct LengthsPlan {
+  int64_t max_length = 2048;
+  double scale = 1.0;
+  std::optional<RequestLengths> fixed = {};
+
+  /// Positions of the longest request.
+  int64_t Longest() const;
+  bool operator==(const LengthsPlan& other) const {
+    if (fixed || other.fixed) return fixed == other.fixed;
+    return max_length == other.max_length && scale == other.scale;
+  }
+};
+
 /// A look into a server that has been busy for long: longer requests are met more often, in
 /// proportion to their output, and at any age alike.
 class StationaryRequests {
  public:
-  StationaryRequests(uint64_t seed, int64_t max_length, double scale = 1.0)
-      : lengths_(seed, max_length, scale), random_(seed + 1) {}
+  StationaryRequests(uint64_t seed, const LengthsPlan& plan)
+      : plan_(plan), lengths_(seed, plan.max_length, plan.scale), random_(seed + 1) {}
   AgedRequest Next();
 
  private:
+  LengthsPlan plan_;
   PublishedLengths lengths_;
   Rng random_;
 };
+
+/// Pages of `page_positions` positions that such a request has in the mean, by a sample.
+double MeanPages(const LengthsPlan& plan, int64_t page_positions);
 
 }  // namespace atom::bench

@@ -1,11 +1,9 @@
 #include "atom/bench/serving/serving_point.h"
 
 #include <algorithm>
-#include <cmath>
 #include <unordered_map>
 
 #include "atom/bench/kernels/timing.h"
-#include "atom/bench/serving/request_lengths.h"
 #include "atom/bench/serving/serving_prompts.h"
 #include "atom/core/check.h"
 #include "atom/engine/engine_core.h"
@@ -16,6 +14,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr double kMostWarmUp = 1.0;  // seconds
+
 double Share(double part, double all) { return all > 0.0 ? part / all : 0.0; }
 
 class PointRunner {
@@ -23,14 +23,17 @@ class PointRunner {
   PointRunner(model::Transformer& transformer, const tokenizer::Tokenizer& tokenizer,
               const PointOptions& options)
       : options_(options),
-        runner_(transformer, {.kv_pages = options.kv_pages}),
+        transformer_(transformer),
+        runner_(transformer, {.kv_pages = options.kv.pages,
+                              .exact_pages = options.kv.exact_pages,
+                              .shared_kv = options.shared_kv}),
         core_(runner_, tokenizer,
               {.max_sequences = options.max_running,
                .step_tokens = options.step_tokens,
                .prefix_cache = false}),
         prompts_({.vocabulary = transformer.spec().vocab_size, .seed = options.seed}),
-        fresh_(options.seed, options.max_length, options.scale),
-        stationary_(options.seed, options.max_length, options.scale) {}
+        fresh_(options.seed, options.lengths.max_length, options.lengths.scale),
+        stationary_(options.seed, options.lengths) {}
 
   std::optional<ServingPoint> Run(const std::function<bool()>& interrupted) {
     ServingPoint point;
@@ -43,6 +46,9 @@ class PointRunner {
     if (!last_token_.contains(next_id_ - 1)) core_.Cancel(next_id_ - 1);
     Step();
     point.fill_seconds = fill.Seconds();
+    const Stopwatch warm_up;
+    while (warm_up.Seconds() < std::min(kMostWarmUp, options_.seconds / 10)) Step();
+    point.warm_up_seconds = warm_up.Seconds();
 
     const engine::EngineStats before = core_.stats();
     gaps_.clear();
@@ -56,11 +62,13 @@ class PointRunner {
       running += static_cast<double>(core_.stats().running);
       pages += static_cast<double>(core_.stats().kv_pages_used);
       point.seconds = clock.Seconds();
-    } while (point.seconds < options_.seconds && !interrupted());
+    } while ((point.seconds < options_.seconds || point.steps < options_.steps) && !interrupted());
     point.running = running / static_cast<double>(point.steps);
     point.pages_used = pages / static_cast<double>(point.steps);
     point.finished = finished_;
     Count(before, point);
+    const std::optional<kernels::DeviceRoom> room = transformer_.backend().Room();
+    if (room) point.device_bytes = room->total - room->free;
     return point;
   }
 
@@ -94,9 +102,8 @@ class PointRunner {
   }
 
   void Add() {
-    const AgedRequest aged = full_ || !options_.aged
-                                 ? AgedRequest{.lengths = fresh_.Next(), .done = 0}
-                                 : stationary_.Next();
+    const AgedRequest aged =
+        full_ || !options_.aged ? AgedRequest{.lengths = Fresh(), .done = 0} : stationary_.Next();
     engine::Request request;
     request.id = next_id_++;
     request.prompt = prompts_.Make(request.id, aged.lengths.prompt + aged.done);
@@ -105,6 +112,10 @@ class PointRunner {
     const Status valid = core_.Validate(request);
     ATOM_CHECK(valid.ok(), "{}", valid.error().message);
     core_.Add(std::move(request), Clock::now());
+  }
+
+  RequestLengths Fresh() {
+    return options_.lengths.fixed ? *options_.lengths.fixed : fresh_.Next();
   }
 
   void Take(const engine::Output& output, Clock::time_point now) {
@@ -120,6 +131,7 @@ class PointRunner {
   }
 
   PointOptions options_;
+  model::Transformer& transformer_;
   model::LocalRunner runner_;
   engine::EngineCore core_;
   ServingPrompts prompts_;
@@ -140,11 +152,6 @@ double ServingPoint::TokensPerSecond() const {
 
 double ServingPoint::AllTokensPerSecond() const {
   return seconds > 0.0 ? static_cast<double>(output_tokens + prompt_tokens) / seconds : 0.0;
-}
-
-int64_t LongestRequest(int64_t max_length, double scale) {
-  // Both lengths are rounded on their own.
-  return static_cast<int64_t>(std::ceil(static_cast<double>(max_length) * scale)) + 1;
 }
 
 std::optional<ServingPoint> MeasurePoint(model::Transformer& transformer,

@@ -3,6 +3,7 @@
 //
 //   fill     requests as a server busy for long would hold them, each at some age: prompts and what
 //            they have of their answers are computed, until nothing more fits
+//   warm up  the same as to measure, for a tenth of its time, at most a second
 //   measure  whoever finishes is replaced in the next step
 #pragma once
 
@@ -11,25 +12,31 @@
 #include <optional>
 
 #include "atom/bench/serving/latency_summary.h"
+#include "atom/bench/serving/request_lengths.h"
+#include "atom/bench/serving/serving_memory.h"
 #include "atom/model/transformer.h"
 #include "atom/tokenizer/tokenizer.h"
 
 namespace atom::bench {
 
 struct PointOptions {
-  int64_t kv_pages = 0;
+  ServingPages kv = {};
+  /// All layers write to the pages of one, as in the published measurement: what would not fit has
+  /// the same speed then.
+  bool shared_kv = false;
   int64_t max_running = 0;  ///< sequences
   int64_t step_tokens = 0;
-  int64_t max_length = 2048;  ///< of the published distribution
-  double scale = 1.0;
+  LengthsPlan lengths = {};
   bool aged = true;       ///< or all requests begin together
-  double seconds = 60.0;  ///< to measure
+  double seconds = 60.0;  ///< to measure, at least;
+  int64_t steps = 0;      ///< and at least so many steps
   uint64_t seed = 0;
 };
 
 struct ServingPoint {
   double fill_seconds = 0.0;
-  double seconds = 0.0;  ///< measured
+  double warm_up_seconds = 0.0;  ///< between filling and measuring
+  double seconds = 0.0;          ///< measured
   int64_t steps = 0;
   int64_t output_tokens = 0;
   int64_t prompt_tokens = 0;  ///< of requests that began
@@ -38,6 +45,7 @@ struct ServingPoint {
   double running = 0.0;       ///< sequences, in the mean over the steps
   double pages_used = 0.0;    ///< in the mean over the steps
   int64_t preemptions = 0;
+  int64_t device_bytes = 0;     ///< in use on a device at the end, by whomever
   double overhead_share = 0.0;  ///< of the steps' time: scheduling, batches, stop conditions, text
   double sample_share = 0.0;    ///< of the steps' time: choosing tokens
 
@@ -45,9 +53,6 @@ struct ServingPoint {
   /// Prompts and output, as the published benchmark counts.
   double AllTokensPerSecond() const;
 };
-
-/// Positions of the longest request of the distribution.
-int64_t LongestRequest(int64_t max_length, double scale);
 
 /// Nothing if interrupted before the engine was full; shortened if after. REQUIRES: the longest
 /// request fits transformer's limits and kv_pages.

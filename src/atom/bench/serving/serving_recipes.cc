@@ -14,47 +14,61 @@ class Comparison {
  public:
   Comparison(BenchContext& bench, const ServingOptions& options, const Geometry& geometry,
              const std::function<bool()>& interrupted,
+             const std::function<bool(const ServingRow&)>& known,
              const std::function<void(const ServingRow&)>& on_row)
       : bench_(bench),
         options_(options),
         geometry_(geometry),
         spec_(geometry.spec),
-        longest_(LongestRequest(options.max_length, options.scale)),
         tokenizer_(MakeNumberedTokenizer(spec_.vocab_size)),
         interrupted_(interrupted),
+        known_(known),
         on_row_(on_row) {
     if (options.layers > 0) spec_.layers.resize(static_cast<size_t>(options.layers));
   }
 
   void Run(const quant::Recipe& recipe) {
-    const RandomModel model =
-        MakeRandomModel(bench_.backend(), spec_, recipe, DType::kBF16,
-                        {.rows = MostRunning() + options_.chunk, .positions = longest_});
-    ServingRow row{.geometry = geometry_.name,
-                   .recipe = recipe.name,
-                   .layers = spec_.num_layers(),
-                   .model_layers = geometry_.spec.num_layers(),
-                   .kv_bits = quant::KvStorageBits(model.kv.storage),
-                   .memory = MemoryOf(model),
-                   .scale = options_.scale};
-    for (const int64_t batch : options_.batches) {
-      row.batch = batch;
-      // And one each that admission keeps in reserve.
-      row.pages = batch * (LongestPages() + 1);
-      Measure(model, batch, row);
-    }
-    row.batch = 0;
-    for (const int64_t budget : options_.budgets) {
-      row.budget = budget;
-      row.pages = row.memory.PagesWithin(budget);
-      Measure(model, options_.budget_running, row);
+    std::vector<ServingRow> rows = RowsOf(recipe);
+    std::erase_if(rows, known_);
+    if (rows.empty()) return;
+    const RandomModel model = MakeRandomModel(bench_.backend(), spec_, recipe, DType::kBF16,
+                                              {.rows = MostRunning() + options_.chunk,
+                                               .positions = options_.lengths.Longest(),
+                                               .sequences = MostRunning()});
+    const ServingMemory memory = MemoryOf(model, options_.chunk);
+    for (ServingRow& row : rows) {
+      row.kv_bits = quant::KvStorageBits(model.kv.storage);
+      row.memory = memory;
+      Place(row);
+      Measure(model, row);
     }
   }
 
  private:
-  int64_t LongestPages() const {
-    return kernels::PagesFor(longest_, bench_.backend().kv_page_positions());
+  std::vector<ServingRow> RowsOf(const quant::Recipe& recipe) const {
+    const ServingRow row{.geometry = geometry_.name,
+                         .recipe = recipe.name,
+                         .layers = spec_.num_layers(),
+                         .model_layers = geometry_.spec.num_layers(),
+                         .lengths = options_.lengths,
+                         .page_positions = bench_.backend().kv_page_positions(),
+                         .kv_layers = spec_.num_layers()};
+    std::vector<ServingRow> rows;
+    for (const int64_t batch : options_.batches) rows.emplace_back(row).batch = batch;
+    for (const int64_t budget : options_.budgets) {
+      for (const MemoryRule rule : options_.rules) {
+        rows.emplace_back(row).budget = budget;
+        rows.back().rule = rule;
+      }
+    }
+    return rows;
   }
+
+  int64_t LongestPages() const {
+    return kernels::PagesFor(options_.lengths.Longest(), bench_.backend().kv_page_positions());
+  }
+  /// Of a slot: and one that admission keeps in reserve.
+  int64_t SlotPages() const { return LongestPages() + 1; }
 
   int64_t MostRunning() const {
     int64_t most = options_.budgets.empty() ? 1 : options_.budget_running;
@@ -62,20 +76,42 @@ class Comparison {
     return most;
   }
 
-  void Measure(const RandomModel& model, int64_t running, ServingRow& row) {
+  /// How many may run, and the pages that they have.
+  void Place(ServingRow& row) const {
+    const ServingMemory& memory = row.memory;
+    row.most_running = row.batch > 0 ? row.batch : options_.budget_running;
+    if (row.batch == 0 && row.rule == MemoryRule::kOnDemand) {
+      row.kv = memory.OnDemand(row.budget, MeanPages(options_.lengths, row.page_positions),
+                               options_.budget_running);
+    } else {
+      if (row.batch == 0) {
+        row.most_running = std::min(memory.SlotsWithin(row.budget, SlotPages()), row.most_running);
+      }
+      row.kv = memory.Reserved(row.most_running, SlotPages());
+    }
+    row.fits = row.kv.pages >= LongestPages();
+    const auto within_memory = [&](int64_t layers) {
+      const int64_t kv = memory.KvBytes(row.kv) / spec_.num_layers() * layers;
+      return options_.memory == 0 || memory.Total({}) + kv <= options_.memory;
+    };
+    if (!row.fits || within_memory(spec_.num_layers())) return;
+    row.kv_layers = 1;
+    row.fits = row.batch > 0 && within_memory(1);
+  }
+
+  void Measure(const RandomModel& model, ServingRow& row) {
     if (interrupted_()) return;
-    row.fits = row.pages >= LongestPages();
-    row.point = {};
     if (row.fits) {
       const std::optional<ServingPoint> point =
           MeasurePoint(*model.transformer, *tokenizer_,
-                       {.kv_pages = row.pages,
-                        .max_running = running,
-                        .step_tokens = running + options_.chunk,
-                        .max_length = options_.max_length,
-                        .scale = options_.scale,
+                       {.kv = row.kv,
+                        .shared_kv = row.kv_layers < row.layers,
+                        .max_running = row.most_running,
+                        .step_tokens = row.most_running + options_.chunk,
+                        .lengths = options_.lengths,
                         .aged = options_.aged,
                         .seconds = options_.seconds,
+                        .steps = options_.steps,
                         .seed = options_.seed},
                        interrupted_);
       if (!point) return;
@@ -88,17 +124,19 @@ class Comparison {
   const ServingOptions& options_;
   const Geometry& geometry_;
   model::ModelSpec spec_;
-  int64_t longest_;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
   const std::function<bool()>& interrupted_;
+  const std::function<bool(const ServingRow&)>& known_;
   const std::function<void(const ServingRow&)>& on_row_;
 };
 
 Status Check(const ServingOptions& options, const Geometry& geometry) {
   const model::ModelSpec& spec = geometry.spec;
-  if (options.max_length > spec.max_position_embeddings) {
-    return MakeError("bench serving-recipes: lengths up to {}: {} has {} positions",
-                     options.max_length, geometry.name, spec.max_position_embeddings);
+  const int64_t longest =
+      options.lengths.fixed ? options.lengths.fixed->total() : options.lengths.max_length;
+  if (longest > spec.max_position_embeddings) {
+    return MakeError("bench serving-recipes: lengths up to {}: {} has {} positions", longest,
+                     geometry.name, spec.max_position_embeddings);
   }
   if (options.layers < 0 || options.layers > spec.num_layers()) {
     return MakeError("bench serving-recipes: {} layers: {} has {}", options.layers, geometry.name,
@@ -111,6 +149,7 @@ Status Check(const ServingOptions& options, const Geometry& geometry) {
 
 Status RunServing(BenchContext& bench, const ServingOptions& options,
                   const std::function<bool()>& interrupted,
+                  const std::function<bool(const ServingRow&)>& known,
                   const std::function<void(const ServingRow&)>& on_row) {
   const Result<Geometry> geometry = FindGeometry(options.geometry);
   if (!geometry.ok()) return geometry.error();
@@ -126,7 +165,7 @@ Status RunServing(BenchContext& bench, const ServingOptions& options,
     }
     recipes.push_back(std::move(recipe).value());
   }
-  Comparison comparison(bench, options, *geometry, interrupted, on_row);
+  Comparison comparison(bench, options, *geometry, interrupted, known, on_row);
   for (const quant::Recipe& recipe : recipes) {
     if (!interrupted()) comparison.Run(recipe);
   }

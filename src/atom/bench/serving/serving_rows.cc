@@ -1,8 +1,10 @@
-// What a row of `atom bench serving-recipes` looks like: JSON, a line of the table, the plot.
+// What rows of `atom bench serving-recipes` look like: a line of the table, the plot.
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include <tuple>
 
+#include "atom/bench/serving/published_figure.h"
 #include "atom/bench/serving/serving_recipes.h"
 #include "atom/io/svg.h"
 
@@ -10,7 +12,8 @@ namespace atom::bench {
 namespace {
 
 std::string PlaceOf(const ServingRow& row) {
-  return row.batch > 0 ? fmt::format("batch {}", row.batch) : GibText(row.budget);
+  if (row.batch > 0) return fmt::format("batch {}", row.batch);
+  return fmt::format("{} {}", GibText(row.budget), Name(row.rule));
 }
 
 /// One panel: `value` of every recipe at every batch, or at every budget.
@@ -44,64 +47,53 @@ io::Chart Panel(const std::vector<ServingRow>& rows, bool budgets, std::string t
 
 }  // namespace
 
-nlohmann::json ToJson(const ServingRow& row, const BenchContext& bench) {
-  const ServingPoint& point = row.point;
-  nlohmann::json json = {{"bench", "serving-recipes"},
-                         {"weights", "random"},
-                         {"geometry", row.geometry},
-                         {"recipe", row.recipe},
-                         {"layers", row.layers},
-                         {"model_layers", row.model_layers},
-                         {"kv_bits", row.kv_bits},
-                         {"scale", row.scale},
-                         {"weight_bytes", row.memory.weights},
-                         {"scratch_bytes", row.memory.scratch},
-                         {"page_bytes", row.memory.page_bytes},
-                         {"kv_pages", row.pages},
-                         {"total_bytes", row.memory.Total(row.pages)},
-                         {"fits", row.fits}};
-  json[row.batch > 0 ? "batch" : "budget_bytes"] = row.batch > 0 ? row.batch : row.budget;
-  bench.Describe(json);
-  if (!row.fits) return json;
-  json["fill_seconds"] = point.fill_seconds;
-  json["seconds"] = point.seconds;
-  json["steps"] = point.steps;
-  json["output_tokens"] = point.output_tokens;
-  json["prompt_tokens"] = point.prompt_tokens;
-  json["finished_requests"] = point.finished;
-  json["output_tokens_per_second"] = point.TokensPerSecond();
-  json["tokens_per_second"] = point.AllTokensPerSecond();
-  json["decode_ms"] = MillisecondsToJson(point.gap);
-  json["mean_running"] = point.running;
-  json["mean_pages_used"] = point.pages_used;
-  json["preemptions"] = point.preemptions;
-  json["overhead_share"] = point.overhead_share;
-  json["sample_share"] = point.sample_share;
-  return json;
+bool ServingRow::IsPointOf(const ServingRow& other) const {
+  const auto key = [](const ServingRow& row) {
+    return std::tie(row.geometry, row.recipe, row.layers, row.batch, row.budget, row.rule);
+  };
+  return key(*this) == key(other) && lengths == other.lengths;
+}
+
+double BoundOf(const ServingRow& row, const std::vector<ServingRow>& rows) {
+  ServingRow plain = row;
+  plain.recipe = "none";
+  const auto found =
+      std::ranges::find_if(rows, [&](const ServingRow& other) { return plain.IsPointOf(other); });
+  if (found == rows.end() || found->kv_positions() == 0) return std::nan("");
+  return static_cast<double>(row.kv_positions()) / static_cast<double>(found->kv_positions());
 }
 
 std::string ServingTableHeader() {
-  return fmt::format("random weights\n{:<16}{:<11}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}{:>9}",
-                     "geometry", "recipe", "at", "tokens/s", "ms mean", "p50", "p99", "running",
-                     "preempt", "KV pages", "engine");
+  return fmt::format(
+      "random weights\n{:<13}{:<12}{:>18}{:>10}{:>9}{:>8}{:>8}{:>9}{:>8}{:>10}{:>8}{:>8}",
+      "geometry", "recipe", "at", "tokens/s", "ms mean", "p50", "p99", "running", "preempt",
+      "KV tokens", "x none", "engine");
 }
 
-std::string TableLine(const ServingRow& row) {
+std::string TableLine(const ServingRow& row, const std::vector<ServingRow>& rows) {
   const std::string start =
-      fmt::format("{:<16}{:<11}{:>10}", row.geometry, row.recipe, PlaceOf(row));
+      fmt::format("{:<13}{:<12}{:>18}", row.geometry, row.recipe, PlaceOf(row));
   if (!row.fits) {
-    return fmt::format("{}  does not fit: weights {}, scratch {}", start,
-                       GibText(row.memory.weights), GibText(row.memory.scratch));
+    return fmt::format("{}  does not fit: weights {}, scratch {}, reserve {}", start,
+                       GibText(row.memory.weights), GibText(row.memory.scratch),
+                       GibText(row.memory.reserve));
   }
   const ServingPoint& point = row.point;
-  return fmt::format("{}{:>10.1f}{:>9.1f}{:>9.1f}{:>9.1f}{:>9.1f}{:>9}{:>10}{:>8.2f}%", start,
-                     point.TokensPerSecond(), point.gap.mean * 1e3, point.gap.p50 * 1e3,
-                     point.gap.p99 * 1e3, point.running, point.preemptions, row.pages,
-                     100.0 * point.overhead_share);
+  const double bound = row.batch > 0 ? std::nan("") : BoundOf(row, rows);
+  std::string line = fmt::format(
+      "{}{:>10.1f}{:>9.2f}{:>8.2f}{:>8.2f}{:>9.1f}{:>8}{:>10}{:>8}{:>7.2f}%", start,
+      point.TokensPerSecond(), point.gap.mean * 1e3, point.gap.p50 * 1e3, point.gap.p99 * 1e3,
+      point.running, point.preemptions, row.kv_positions(),
+      std::isnan(bound) ? "" : fmt::format("{:.2f}", bound), 100.0 * point.overhead_share);
+  if (row.kv_layers < row.layers) line += fmt::format("  KV of {} layer", row.kv_layers);
+  return line;
 }
 
 std::string Plot(const std::vector<ServingRow>& rows) {
   std::vector<io::Chart> panels;
+  const bool published = std::ranges::any_of(rows, [](const ServingRow& row) {
+    return row.geometry == "llama-7b" && row.lengths == LengthsPlan{};
+  });
   for (const bool budgets : {false, true}) {
     const bool any = std::ranges::any_of(
         rows, [&](const ServingRow& row) { return (row.batch == 0) == budgets; });
@@ -109,8 +101,10 @@ std::string Plot(const std::vector<ServingRow>& rows) {
     const std::string at = budgets ? "in equal memory" : "at equal batches";
     panels.push_back(Panel(rows, budgets, "Throughput " + at, "tokens/s",
                            [](const ServingPoint& point) { return point.TokensPerSecond(); }));
+    if (published) panels.push_back(budgets ? PublishedInEqualMemory() : PublishedThroughput());
     panels.push_back(Panel(rows, budgets, "Time between tokens " + at, "ms, mean",
                            [](const ServingPoint& point) { return point.gap.mean * 1e3; }));
+    if (published && !budgets) panels.push_back(PublishedLatency());
   }
   return io::RenderSvg(std::span<const io::Chart>(panels));
 }
