@@ -53,9 +53,10 @@ class CliTest : public ::testing::Test {
 };
 
 TEST_F(CliTest, EveryCommandHasHelp) {
-  for (const char* command : {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize",
-                              "inspect", "bench", "bench gemm", "bench attention", "bench rows",
-                              "bench model", "bench serve", "bench serving-recipes"}) {
+  for (const char* command :
+       {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize", "inspect", "bench",
+        "bench gemm", "bench attention", "bench rows", "bench model", "bench serve",
+        "bench serving-recipes", "bench serving-trace"}) {
     const Outcome run = Atom(std::string(command) + " --help");
     EXPECT_EQ(run.exit_code, 0) << command;
     EXPECT_NE(run.out.find("Usage"), std::string::npos) << command;
@@ -66,13 +67,27 @@ TEST_F(CliTest, EveryCommandHasHelp) {
 }
 
 TEST_F(CliTest, WrongFlagsExitWithTwo) {
-  for (const char* arguments :
-       {"", "nonsense", "eval", "eval --nonsense x", "eval x --windows -3",
-        "eval x --tasks piqa --limit -1", "generate x --prompt y --top-p 7", "bench",
-        "bench nonsense", "bench gemm --m 0", "bench gemm --rounds 0", "bench rows --seconds -1",
-        "bench model --layers -1", "bench serve --url http://a --start b",
-        "bench serve --trace x --published", "bench serve --rate 1 --concurrency 2",
-        "bench serving-recipes --batches 0", "bench serving-recipes --budgets 2XB"}) {
+  for (const char* arguments : {"",
+                                "nonsense",
+                                "eval",
+                                "eval --nonsense x",
+                                "eval x --windows -3",
+                                "eval x --tasks piqa --limit -1",
+                                "generate x --prompt y --top-p 7",
+                                "bench",
+                                "bench nonsense",
+                                "bench gemm --m 0",
+                                "bench gemm --rounds 0",
+                                "bench rows --seconds -1",
+                                "bench model --layers -1",
+                                "bench serve --url http://a --start b",
+                                "bench serve --trace x --published",
+                                "bench serve --rate 1 --concurrency 2",
+                                "bench serving-recipes --batches 0",
+                                "bench serving-recipes --budgets 2XB",
+                                "bench serving-recipes --memory 2XB",
+                                "bench serving-trace",
+                                "generate x -p y --memory 0.5q"}) {
     const Outcome run = Atom(arguments);
     EXPECT_EQ(run.exit_code, 2) << arguments;
     EXPECT_NE(run.err.find("atom: "), std::string::npos) << arguments;
@@ -147,7 +162,7 @@ TEST_F(CliTest, BenchOfServingWritesRowsOrASentence) {
   EXPECT_EQ(nlohmann::json::parse(ReadAll(json)).at("rows").size(), 6u);
   EXPECT_NE(ReadAll(svg).find("Throughput at equal batches"), std::string::npos);
 
-  const std::string more = "bench serving-recipes --quick --seconds 0 --steps 3 --max-length 64 " +
+  const std::string more = "bench serving-recipes --quick --seconds 0 --steps 1 --max-length 64 " +
                            model().string() + " --recipes none --batches 2,3 ";
   const Outcome resumed = Atom(more + "--resume --json " + json);
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
@@ -157,6 +172,24 @@ TEST_F(CliTest, BenchOfServingWritesRowsOrASentence) {
   ExpectOneSentence(Atom(more + "--resume"), "--json");
   ExpectOneSentence(Atom(more + "--lengths 5"), "1000/1000");
   ExpectOneSentence(Atom(more + "--rules first"), "reserved or demand");
+}
+
+TEST_F(CliTest, BenchOfATraceWritesItsTrials) {
+  const std::string trace = (folder_ / "trace.csv").string();
+  tests::WriteText(trace,
+                   "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.00,20,4\n"
+                   "2023-11-16 18:15:46.05,30,5\n");
+  const std::string json = (folder_ / "trials.json").string();
+  const std::string bench = "bench serving-trace --quick " + model().string() +
+                            " --recipes atom-w4a4 --trials 1 --seconds 0.1 --trace ";
+  const Outcome run = Atom(bench + trace + " --slo-ttft 60000 --slo-itl 60000 --json " + json);
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto rows = nlohmann::json::parse(ReadAll(json)).at("rows");
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].at("completed"), 2);
+  EXPECT_EQ(rows[0].at("holds"), true);
+  ExpectOneSentence(Atom(bench + text().string()), "TIMESTAMP");
+  ExpectOneSentence(Atom(bench + trace + " --memory 2KiB"), "expected at least");
 }
 
 TEST_F(CliTest, BenchStartsAServerAndEndsIt) {

@@ -118,6 +118,7 @@ void AddBench(CLI::App& app, int& exit_code) {
   AddBenchRows(*command, exit_code);
   AddModel(*command, exit_code);
   AddBenchServingRecipes(*command, exit_code);
+  AddBenchServingTrace(*command, exit_code);
   AddBenchServe(*command, exit_code);
 }
 

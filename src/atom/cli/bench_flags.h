@@ -76,5 +76,6 @@ CLI::Option* AddList(CLI::App& command, const char* name, T& values, const char*
 void AddBenchRows(CLI::App& parent, int& exit_code);
 void AddBenchServe(CLI::App& parent, int& exit_code);
 void AddBenchServingRecipes(CLI::App& parent, int& exit_code);
+void AddBenchServingTrace(CLI::App& parent, int& exit_code);
 
 }  // namespace atom::cli
