@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Makes tests/golden/tokenizer: what Hugging Face's tokenizers cut texts into.
 
-    python3 -m venv DIR && DIR/bin/pip install tokenizers==0.23.3 && DIR/bin/python tools/make_tokenizer_golden.py
+    python3 -m venv DIR && DIR/bin/pip install tokenizers==0.23.3
+    DIR/bin/python tools/make_tokenizer_golden.py
 
 pre_tokenizers.json has `texts`, and for each of `steps` (as a tokenizer.json says it) the words of each
-text, one list a text.
+text, one list a text. normalizers.json has the same `texts` and, for each of its `steps`, what becomes
+of each.
 """
 
 import json
@@ -80,10 +82,39 @@ def steps():
     yield {"type": "Sequence", "pretokenizers": []}
 
 
-def pre_tokenizer(step):
+def replace(pattern, content):
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def normalizers():
+    for form in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents"):
+        yield {"type": form}
+    for left, right in ((True, True), (True, False), (False, True), (False, False)):
+        yield {"type": "Strip", "strip_left": left, "strip_right": right}
+    yield {"type": "Prepend", "prepend": "\u2581"}
+    yield replace({"String": " "}, "\u2581")
+    yield replace({"String": "--"}, "")
+    yield replace({"Regex": r"\s{2,}|\p{P}"}, "$1\\1")
+    yield replace({"Regex": "x*"}, "-")
+    yield replace({"Regex": r"(?<=\d)(?=\d)|^|$"}, "|")
+    yield {"type": "Sequence", "normalizers": [
+        {"type": "NFD"}, {"type": "StripAccents"}, {"type": "Lowercase"}, replace({"String": "a"}, "aa"),
+        {"type": "Strip", "strip_left": True, "strip_right": True}, {"type": "Prepend", "prepend": ">"}]}
+    yield {"type": "Sequence", "normalizers": []}
+
+
+def carry(kind, step):
     carrier = json.loads(tokenizers.Tokenizer(tokenizers.models.BPE()).to_str())
-    carrier["pre_tokenizer"] = step
-    return tokenizers.Tokenizer.from_str(json.dumps(carrier)).pre_tokenizer
+    carrier[kind] = step
+    return getattr(tokenizers.Tokenizer.from_str(json.dumps(carrier)), kind)
+
+
+def write(name, texts, cases):
+    lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with open(FOLDER / name, "w", encoding="utf-8") as file:
+        file.write(f'{{"tokenizers": "{tokenizers.__version__}",\n'
+                   f'"texts": {json.dumps(texts, ensure_ascii=False)},\n"cases": [\n{lines}]}}\n')
 
 
 def main():
@@ -91,14 +122,20 @@ def main():
     texts = list(TEXTS) + [random_text(rng) for _ in range(8)]
     cases = []
     for step in steps():
-        cutter = pre_tokenizer(step)
+        cutter = carry("pre_tokenizer", step)
         words = [[word for word, _ in cutter.pre_tokenize_str(text) if word] for text in texts]
         cases.append({"step": step, "words": words})
-    lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with open(FOLDER / "pre_tokenizers.json", "w", encoding="utf-8") as file:
-        file.write(f'{{"tokenizers": "{tokenizers.__version__}",\n'
-                   f'"texts": {json.dumps(texts, ensure_ascii=False)},\n"cases": [\n{lines}]}}\n')
+    write("pre_tokenizers.json", texts, cases)
+
+    # Their normalizers have the marks of Unicode 9, where U+111C9 was none.
+    texts = [text for text in texts if "\U000111c9" not in text]
+    texts += ["ΑΣ İI ǅ ẞß Ⅷ ſ", "ﷺ ﬃ ① ｶﾞ ½", "e\u0323\u0301 e\u0301\u0323 \u1e69",
+              "\ud55c \u1112\u1161\u11ab", "\u212b\u0344\u0958"]
+    cases = []
+    for step in normalizers():
+        normalizer = carry("normalizer", step)
+        cases.append({"step": step, "normalized": [normalizer.normalize_str(t) for t in texts]})
+    write("normalizers.json", texts, cases)
 
 
 if __name__ == "__main__":

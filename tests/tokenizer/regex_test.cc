@@ -35,8 +35,7 @@ std::vector<std::string> Find(std::string_view regex, std::string_view text) {
 TEST(Regex, FindsMatchesFromLeftToRight) {
   EXPECT_THAT(Find("ab?", "abaxab"), ElementsAre("0-2", "2-3", "4-6"));
   EXPECT_THAT(Find("x", ""), IsEmpty());
-  EXPECT_THAT(Find("x", std::string_view()), IsEmpty());
-  EXPECT_THAT(Find("", std::string_view()), ElementsAre("0-0"));
+  EXPECT_THAT(Find("", std::string_view()), IsEmpty());
 }
 
 TEST(Regex, LeavesOutTheEmptyMatchBehindAnother) {

@@ -41,13 +41,6 @@ void FindCharacters(std::string_view text, CharacterKind kind, std::vector<Regex
   }
 }
 
-void FindString(std::string_view text, std::string_view wanted, std::vector<RegexMatch>& matches) {
-  for (size_t pos = text.find(wanted); pos != text.npos;) {
-    matches.push_back({pos, pos + wanted.size()});
-    pos = text.find(wanted, pos + wanted.size());
-  }
-}
-
 enum class WordPart { kSpace, kWord, kSymbol };
 
 WordPart PartOf(const Utf8Char& character) {
@@ -96,31 +89,14 @@ Result<DelimiterBehavior> ParseBehavior(const Json& step, std::optional<Delimite
                    name->has_value() ? io::Quote(**name) : "missing", KnownDelimiterBehaviors());
 }
 
-// {"pattern": {"String": …}} or {"pattern": {"Regex": …}}
-Result<PreTokenizer::Delimiter> ParseDelimiter(const Json& step, const std::string& source) {
-  const Result<const Json*> pattern = io::RequireObject(step, "pattern", source);
-  if (!pattern.ok()) return pattern.error();
-  const Result<std::optional<std::string>> text = io::OptionalString(**pattern, "String", source);
-  if (!text.ok()) return text.error();
-  if (text->has_value()) {
-    if (!(*text)->empty()) return PreTokenizer::Delimiter(**text);
-    return MakeError("{}: field 'String' of the pattern is empty, expected text", source);
-  }
-  const Result<std::string> expression = io::RequireString(**pattern, "Regex", source);
-  if (!expression.ok()) return expression.error();
-  Result<Regex> regex = Regex::Compile(*expression, source);
-  if (!regex.ok()) return regex.error();
-  return PreTokenizer::Delimiter(std::make_shared<const Regex>(*std::move(regex)));
-}
-
 Result<PreTokenizer> ParseSplit(const Json& step, const std::string& source) {
-  Result<PreTokenizer::Delimiter> delimiter = ParseDelimiter(step, source);
-  if (!delimiter.ok()) return delimiter.error();
+  Result<TextPattern> pattern = TextPattern::Parse(step, source);
+  if (!pattern.ok()) return pattern.error();
   const Result<DelimiterBehavior> behavior = ParseBehavior(step, std::nullopt, source);
   if (!behavior.ok()) return behavior.error();
   const Result<std::optional<bool>> invert = io::OptionalBool(step, "invert", source);
   if (!invert.ok()) return invert.error();
-  return PreTokenizer(*std::move(delimiter), *behavior, invert->value_or(false));
+  return PreTokenizer(*std::move(pattern), *behavior, invert->value_or(false));
 }
 
 Result<PreTokenizer> ParsePunctuation(const Json& step, const std::string& source) {
@@ -152,7 +128,7 @@ Result<PreTokenizer> ParseCharDelimiter(const Json& step, const std::string& sou
     return MakeError("{}: field 'delimiter' is {}, expected one character", source,
                      io::Quote(*character));
   }
-  return PreTokenizer(*character, DelimiterBehavior::kRemoved);
+  return PreTokenizer(TextPattern(*character), DelimiterBehavior::kRemoved);
 }
 
 struct Row {
@@ -179,13 +155,11 @@ const Row* FindRow(std::string_view type) {
 Status PreTokenizer::Cut(std::string_view text, RegexSteps& steps,
                          std::vector<std::string_view>& words) const {
   std::vector<RegexMatch> matches;
-  if (const auto* wanted = std::get_if<std::string>(&delimiter_)) {
-    FindString(text, *wanted, matches);
+  if (const auto* pattern = std::get_if<TextPattern>(&delimiter_)) {
+    const Status found = pattern->FindAll(text, steps, matches);
+    if (!found.ok()) return found;
   } else if (const auto* kind = std::get_if<CharacterKind>(&delimiter_)) {
     FindCharacters(text, *kind, matches);
-  } else if (const auto* regex = std::get_if<std::shared_ptr<const Regex>>(&delimiter_)) {
-    const Status found = (*regex)->FindAll(text, steps, matches);
-    if (!found.ok()) return found;
   } else {
     FindWordRuns(text, matches);
   }

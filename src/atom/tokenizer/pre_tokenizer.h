@@ -7,7 +7,6 @@
 // of the file, within the steps that a text is given (regex.h).
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +17,7 @@
 #include "atom/io/json.h"
 #include "atom/tokenizer/delimiters.h"
 #include "atom/tokenizer/regex.h"
+#include "atom/tokenizer/text_pattern.h"
 
 namespace atom::tokenizer {
 
@@ -31,8 +31,7 @@ class PreTokenizer {
   };
   /// A run of word characters, or one of characters that are neither those nor spaces.
   struct WordRuns {};
-  using Delimiter =
-      std::variant<std::string, std::shared_ptr<const Regex>, CharacterKind, WordRuns>;
+  using Delimiter = std::variant<TextPattern, CharacterKind, WordRuns>;
 
   PreTokenizer(Delimiter delimiter, DelimiterBehavior behavior, bool invert = false)
       : delimiter_(std::move(delimiter)), behavior_(behavior), invert_(invert) {}
@@ -41,7 +40,7 @@ class PreTokenizer {
   Status Cut(std::string_view text, RegexSteps& steps, std::vector<std::string_view>& words) const;
 
  private:
-  Delimiter delimiter_;  // a string is not empty
+  Delimiter delimiter_;
   DelimiterBehavior behavior_;
   bool invert_;  // delimiters are what lies between the matches
 };

@@ -112,6 +112,7 @@ Result<Regex> Regex::Compile(std::string_view regex, const std::string& source) 
 
 Status Regex::FindAll(std::string_view text, RegexSteps& steps,
                       std::vector<RegexMatch>& matches) const {
+  if (text.empty()) return {};
   std::string valid;
   if (FindInvalid(text, 0) != text.size()) text = valid = ReplaceIllFormed(text);
   const OnigUChar* const begin = Bytes(text);

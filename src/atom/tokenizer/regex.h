@@ -41,7 +41,7 @@ class Regex {
   ~Regex();
 
   /// Appends the matches in `text` from left to right; they do not overlap. An empty one is left
-  /// out where another ended.
+  /// out where another ended; a text without bytes has none.
   Status FindAll(std::string_view text, RegexSteps& steps, std::vector<RegexMatch>& matches) const;
 
  private:
