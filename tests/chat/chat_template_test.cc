@@ -99,7 +99,7 @@ TEST(ChatTemplate, TemplateAndWordsAreOneText) {
                {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}});
   const auto ids = Ids(*ChatTemplate::FromName("llama-2"), *tokenizer, kOneTurn);
   EXPECT_EQ(ids,
-            tokenizer->Encode("<s>[INST] Hi [/INST]", {.add_bos = false, .parse_special = true}));
+            *tokenizer->Encode("<s>[INST] Hi [/INST]", {.add_bos = false, .parse_special = true}));
   EXPECT_EQ(ids.front(), 1);
 }
 
@@ -114,9 +114,9 @@ TEST(ChatTemplate, BehindABosNoTextStarts) {
   EXPECT_EQ(ids[0], 1);
   EXPECT_EQ(ids[1], tokenizer->FindToken("[")) << "28792 of Mistral, 29961 of Llama 2";
   EXPECT_EQ(ids,
-            tokenizer->Encode("<s>[INST] Hi [/INST]", {.add_bos = false, .parse_special = true}));
+            *tokenizer->Encode("<s>[INST] Hi [/INST]", {.add_bos = false, .parse_special = true}));
   // Without a template the conversation is a text, and a text starts behind its bos.
-  EXPECT_EQ(Ids(*ChatTemplate::FromName("plain"), *tokenizer, kOneTurn), tokenizer->Encode("Hi"));
+  EXPECT_EQ(Ids(*ChatTemplate::FromName("plain"), *tokenizer, kOneTurn), *tokenizer->Encode("Hi"));
 }
 
 TEST(ChatTemplate, AnAnswerGoesOnWithTheLastMessage) {

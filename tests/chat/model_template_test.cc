@@ -79,7 +79,7 @@ TEST(ModelTemplate, UsersCannotWriteSpecialTokens) {
   const auto specials = [&](const ModelTemplate& made, const std::string& content) {
     const auto parts = made.Render(*tokenizer, std::vector<ChatMessage>{{"user", content}}, {});
     EXPECT_TRUE(parts.ok());
-    const std::vector<int32_t> ids = tokenizer->EncodeParts(*parts);
+    const std::vector<int32_t> ids = *tokenizer->EncodeParts(*parts);
     return std::count_if(ids.begin(), ids.end(),
                          [&](int32_t id) { return tokenizer->IsSpecial(id); });
   };

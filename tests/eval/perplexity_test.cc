@@ -80,7 +80,7 @@ TEST_F(PerplexityTest, HasTheStandardErrorOfTheMeanLoss) {
 TEST_F(PerplexityTest, StridedWindowsCountNewTokensOnly) {
   const auto transformer = Load(90);
   const std::vector<int32_t> tokens =
-      tokenizer_->Encode(dataset_.text, {.add_bos = true, .parse_special = true});
+      *tokenizer_->Encode(dataset_.text, {.add_bos = true, .parse_special = true});
   const auto size = static_cast<int64_t>(tokens.size());
   for (const int64_t stride : {30, 45, 90}) {
     const auto text = CutStridedWindows(dataset_, *tokenizer_, 90, stride, 0);

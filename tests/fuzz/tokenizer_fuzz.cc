@@ -52,13 +52,14 @@ TokenizerForm SplitFiles(uint8_t choice, std::string_view rest, TokenizerFiles& 
 
 void EncodeAndDecode(const Tokenizer& tokenizer, std::string_view text, bool parse_special) {
   const auto ids = tokenizer.Encode(text, {.parse_special = parse_special});
+  if (!ids.ok()) return;
   atom::tokenizer::StreamDecoder stream(tokenizer, {.at_start = true});
-  for (const int32_t id : ids) {
+  for (const int32_t id : *ids) {
     ATOM_CHECK(id >= 0 && id < tokenizer.vocab_size(), "id {}", id);
     stream.Push(id);
   }
   stream.Finish();
-  tokenizer.Decode(ids, parse_special);
+  tokenizer.Decode(*ids, parse_special);
 }
 
 }  // namespace

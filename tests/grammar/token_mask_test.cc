@@ -246,7 +246,7 @@ void MeasureMasks(const tokenizer::Tokenizer& tokenizer, std::string_view name,
   std::vector<uint32_t> mask = EmptyMask(trie);
   const std::string text = R"({"name": "Ada Lovelace", "age": 36, "kind": "cat", "tags": ["first",
 "poet"], "friend": {"name": "Charles", "age": 79, "size": 1.75, "kind": "dog"}})";
-  const std::vector<int32_t> ids = tokenizer.Encode(text, {.add_bos = false});
+  const std::vector<int32_t> ids = *tokenizer.Encode(text, {.add_bos = false});
   for (const bool again : {false, true}) {
     GrammarMatcher matcher(grammar);
     double sum = 0;

@@ -28,7 +28,7 @@ TEST_F(CalibrationTest, WindowsStartWherePythonsRandomSays) {
   const auto calibration =
       SampleCalibration(dataset, *tokenizer_, {.samples = 4, .sequence_length = 100, .seed = 0});
   ASSERT_TRUE(calibration.ok());
-  const std::vector<int32_t> all = tokenizer_->Encode(text, {.add_bos = true});
+  const std::vector<int32_t> all = *tokenizer_->Encode(text, {.add_bos = true});
   ASSERT_EQ(all.front(), 1);
   // random.seed(0); [random.randint(0, n - 100 - 1) for _ in range(4)], n = 2 + len(text) tokens
   PythonRandom random(0);

@@ -196,7 +196,7 @@ TEST_F(AnswerTest, OffsetsLeadToTheirTokens) {
   // Spaces in front, a special token that the text spells, characters of several bytes.
   const std::string text = "  a</s> \u00e4z";
   const std::vector<int32_t> ids =
-      tokenizer_->Encode(text, {.add_bos = true, .parse_special = true});
+      *tokenizer_->Encode(text, {.add_bos = true, .parse_special = true});
   ApiAnswer answer = Make({.logprobs = 0, .echo = {text}});
   engine::Output output = Last(Piece("b", {Token('b', -1.0f)}, 1), engine::FinishReason::kLength);
   for (const int32_t id : ids) output.prompt.push_back({.id = id, .logprob = -1.0f, .top = {}});

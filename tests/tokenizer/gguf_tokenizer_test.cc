@@ -19,7 +19,7 @@ TEST(GgufTokenizer, GivesTheIdsOfHuggingFace) {
   ASSERT_TRUE(golden.ok()) << golden.error().message;
   for (const io::Json& entry : golden->at("texts")) {
     const auto text = entry.at("text").get<std::string>();
-    EXPECT_EQ((*tokenizer)->Encode(text, {.parse_special = true}),
+    EXPECT_EQ(*(*tokenizer)->Encode(text, {.parse_special = true}),
               entry.at("ids").get<std::vector<int32_t>>())
         << text;
   }
@@ -29,7 +29,7 @@ TEST(GgufTokenizer, GivesTheIdsOfHuggingFace) {
 TEST(GgufTokenizer, LeavesOutBytesWithoutToken) {
   const auto tokenizer = Tokenizer::Load(kFolder + "/tiny.gguf");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
-  const std::vector<int32_t> ids = (*tokenizer)->Encode("caf\xc3\xa9 and \xff");
+  const std::vector<int32_t> ids = *(*tokenizer)->Encode("caf\xc3\xa9 and \xff");
   EXPECT_EQ((*tokenizer)->Decode(ids), "caf and ");
 }
 
@@ -43,7 +43,7 @@ TEST(GgufTokenizer, KnowsEndsAndRoles) {
   EXPECT_TRUE((*tokenizer)->IsSpecial(0));
   EXPECT_FALSE((*tokenizer)->IsSpecial(3));
   // Special tokens in plain text are text: "<" and "|" are tokens of their own here.
-  EXPECT_NE((*tokenizer)->Encode("<|im_end|>").size(), 1u);
+  EXPECT_NE((*tokenizer)->Encode("<|im_end|>")->size(), 1u);
 }
 
 }  // namespace

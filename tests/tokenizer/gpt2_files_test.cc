@@ -29,7 +29,7 @@ TEST(Gpt2Files, GiveTheIdsOfHuggingFace) {
   const GoldenCases golden =
       ReadCases(kFixtures / "cases.txt", kFixtures / "byte-level/gpt-2.ids.txt");
   for (size_t i = 0; i < golden.texts.size(); ++i) {
-    EXPECT_EQ((*tokenizer)->Encode(golden.texts[i]), golden.ids[i]) << golden.texts[i];
+    EXPECT_EQ(*(*tokenizer)->Encode(golden.texts[i]), golden.ids[i]) << golden.texts[i];
     EXPECT_EQ((*tokenizer)->Decode(golden.ids[i]), golden.texts[i]);
   }
 }
@@ -45,14 +45,14 @@ TEST(Gpt2Files, EndOfTextIsSpecialAndNeverAdded) {
   EXPECT_FALSE((*tokenizer)->adds_bos());
   EXPECT_EQ((*tokenizer)->bos_id(), end);
   EXPECT_EQ((*tokenizer)->eos_ids(), std::vector<int32_t>{end});
-  EXPECT_GT((*tokenizer)->Encode("<|endoftext|>").size(), 1u);
-  EXPECT_EQ((*tokenizer)->Encode("<|endoftext|>", {.parse_special = true}),
+  EXPECT_GT((*tokenizer)->Encode("<|endoftext|>")->size(), 1u);
+  EXPECT_EQ(*(*tokenizer)->Encode("<|endoftext|>", {.parse_special = true}),
             std::vector<int32_t>{end});
-  EXPECT_EQ((*tokenizer)->Encode("a").size(), 1u);
+  EXPECT_EQ((*tokenizer)->Encode("a")->size(), 1u);
   files.tokenizer_config_json = R"({"add_bos_token": true})";
   const auto with_bos = Tokenizer::FromFiles(files, TokenizerForm::kVocabJson);
   ASSERT_TRUE(with_bos.ok()) << with_bos.error().message;
-  EXPECT_EQ((*with_bos)->Encode("a").size(), 2u);
+  EXPECT_EQ((*with_bos)->Encode("a")->size(), 2u);
 }
 
 TEST(Gpt2Files, HostileFilesGetOneSentence) {

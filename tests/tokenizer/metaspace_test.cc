@@ -38,8 +38,8 @@ TEST(Metaspace, PrependSchemes) {
 TEST(Metaspace, ATextThatBeginsWithASpaceGetsOneMore) {
   const auto first = MustLoad(WithScheme("first", false));
   EXPECT_THAT(Pieces(*first, " lo"), ElementsAre(" ", " lo"));
-  EXPECT_EQ(first->Decode(first->Encode(" lo")), " lo");
-  EXPECT_EQ(first->Decode(first->Encode("   ")), "   ");
+  EXPECT_EQ(first->Decode(*first->Encode(" lo")), " lo");
+  EXPECT_EQ(first->Decode(*first->Encode("   ")), "   ");
 }
 
 TEST(Metaspace, SplitKeepsWordsApart) {
@@ -71,7 +71,7 @@ TEST(Metaspace, TheNormalizerForm) {
   EXPECT_THAT(Pieces(*tokenizer, " lo"), ElementsAre(" ", " lo"));
   EXPECT_THAT(Pieces(*tokenizer, "lo<s>lo", true), ElementsAre(" lo", "<s>", " lo"));
   EXPECT_THAT(Pieces(*tokenizer, "lo<s> lo", true), ElementsAre(" lo", "<s>", " ", " lo"));
-  EXPECT_EQ(tokenizer->Decode(tokenizer->Encode("  lo w")), "  lo w");
+  EXPECT_EQ(tokenizer->Decode(*tokenizer->Encode("  lo w")), "  lo w");
 }
 
 // A normalized added token is looked for after the others, in the normalized text.

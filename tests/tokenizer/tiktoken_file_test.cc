@@ -52,7 +52,7 @@ TEST(Tiktoken, MergesByRankOfWhatIsSpelled) {
   const auto tokenizer = Tokenizer::FromFiles(files, TokenizerForm::kTokenizerModel);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
   const auto encode = [&](std::string_view text) {
-    return (*tokenizer)->Encode(text, {.add_bos = false});
+    return *(*tokenizer)->Encode(text, {.add_bos = false});
   };
   EXPECT_EQ((*tokenizer)->kind(), "tiktoken");
   EXPECT_THAT(encode("abc"), ElementsAre(258)) << "a + bc, since bc merges first";
@@ -88,8 +88,8 @@ TEST(Tiktoken, Llama3sSpecialTokensFollow) {
   EXPECT_TRUE(t.adds_bos());
   EXPECT_EQ(t.bos_id(), base);
   EXPECT_THAT(t.eos_ids(), ElementsAre(base + 1, base + 9));
-  EXPECT_EQ(t.Encode("<|eot_id|>", {.add_bos = false}).size(), 10u) << "plain text";
-  EXPECT_THAT(t.Encode("<|eot_id|>", {.add_bos = false, .parse_special = true}),
+  EXPECT_EQ(t.Encode("<|eot_id|>", {.add_bos = false})->size(), 10u) << "plain text";
+  EXPECT_THAT(*t.Encode("<|eot_id|>", {.add_bos = false, .parse_special = true}),
               ElementsAre(base + 9));
 }
 

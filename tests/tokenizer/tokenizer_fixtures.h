@@ -191,8 +191,9 @@ inline nlohmann::json MetaspaceJson(const std::vector<std::string>& pieces) {
 inline std::vector<std::string> Pieces(const Tokenizer& tokenizer, std::string_view text,
                                        bool parse_special = false) {
   std::vector<std::string> pieces;
-  for (const int32_t id :
-       tokenizer.Encode(text, {.add_bos = false, .parse_special = parse_special})) {
+  const Result<std::vector<int32_t>> ids =
+      tokenizer.Encode(text, {.add_bos = false, .parse_special = parse_special});
+  for (const int32_t id : *ids) {
     pieces.push_back(tokenizer.TokenBytes(id));
   }
   return pieces;

@@ -24,12 +24,13 @@ Status RunGenerate(const GenerateFlags& flags) {
   Result<LoadedModel> loaded = flags.generation.Load();
   if (!loaded.ok()) return loaded.error();
   const tokenizer::Tokenizer& tokenizer = *loaded->opened.tokenizer;
-  const std::vector<int32_t> tokens =
+  const Result<std::vector<int32_t>> tokens =
       tokenizer.Encode(prompt, {.add_bos = true, .parse_special = flags.special});
+  if (!tokens.ok()) return tokens.error();
   engine::TextGenerator generator(*loaded->runner, tokenizer, flags.generation.seed);
   if (flags.echo) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   const Result<engine::Generation> generation =
-      generator.Complete(tokens, flags.generation.options, PrintPiece);
+      generator.Complete(*tokens, flags.generation.options, PrintPiece);
   if (!generation.ok()) return generation.error();
   fmt::print("\n");
   PrintSpeed(*generation);

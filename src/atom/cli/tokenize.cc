@@ -67,10 +67,11 @@ Status RunTokenize(const TokenizeFlags& flags) {
     std::fwrite(decoded.data(), 1, decoded.size(), stdout);
     return {};
   }
-  const std::vector<int32_t> ids =
+  const Result<std::vector<int32_t>> ids =
       (*tokenizer)->Encode(*input, {.add_bos = flags.bos, .parse_special = flags.special});
+  if (!ids.ok()) return ids.error();
   std::string line;
-  for (const int32_t id : ids) {
+  for (const int32_t id : *ids) {
     if (!line.empty()) line += ' ';
     line += std::to_string(id);
   }

@@ -79,15 +79,18 @@ Result<Continuation> EncodePair(const tokenizer::Tokenizer& tokenizer,
   const std::string whole = std::string(context_text).append(continuation);
   const std::string_view given = tokenizer::TrimEnd(context_text);
   const tokenizer::EncodeOptions options{.add_bos = true, .parse_special = true};
-  Continuation pair{.tokens = tokenizer.Encode(given, options)};
+  Result<std::vector<int32_t>> tokens = tokenizer.Encode(given, options);
+  if (!tokens.ok()) return tokens.error();
+  Continuation pair{.tokens = *std::move(tokens)};
   pair.begin = static_cast<int64_t>(pair.tokens.size());
-  const std::vector<int32_t> all = tokenizer.Encode(whole, options);
-  const int64_t scored = static_cast<int64_t>(all.size()) - pair.begin;
+  const Result<std::vector<int32_t>> all = tokenizer.Encode(whole, options);
+  if (!all.ok()) return all.error();
+  const int64_t scored = std::ssize(*all) - pair.begin;
   if (pair.begin == 0 || scored <= 0 || scored > context) {
     return MakeError("expected a token of context and 1 to {} of continuation, found {} and {}",
                      context, pair.begin, std::max(scored, int64_t{0}));
   }
-  pair.tokens.insert(pair.tokens.end(), all.begin() + pair.begin, all.end());
+  pair.tokens.insert(pair.tokens.end(), all->begin() + pair.begin, all->end());
   const int64_t dropped = std::max(pair.begin + scored - context - 1, int64_t{0});
   pair.tokens.erase(pair.tokens.begin(), pair.tokens.begin() + dropped);
   pair.begin -= dropped;

@@ -52,11 +52,11 @@ Result<double> WindowLoss(model::Transformer& transformer, model::KvCache& cache
 
 Result<std::vector<int32_t>> TokensOf(const io::Dataset& dataset,
                                       const tokenizer::Tokenizer& tokenizer, int64_t at_least) {
-  std::vector<int32_t> tokens =
+  Result<std::vector<int32_t>> tokens =
       tokenizer.Encode(dataset.text, {.add_bos = true, .parse_special = true});
-  if (std::ssize(tokens) < at_least) {
+  if (tokens.ok() && std::ssize(*tokens) < at_least) {
     return MakeError("text {}: expected at least one window of {} tokens, found {} tokens",
-                     dataset.name, at_least, tokens.size());
+                     dataset.name, at_least, tokens->size());
   }
   return tokens;
 }

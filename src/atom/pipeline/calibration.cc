@@ -47,18 +47,21 @@ Result<std::vector<TokenWindow>> SampleDocuments(const io::Dataset& dataset,
                                                  int64_t count, int64_t length, uint64_t seed) {
   // Every document is tokenized once, and only if it is drawn.
   std::vector<std::optional<std::vector<int32_t>>> tokens(dataset.documents.size());
-  const auto tokens_of = [&](int64_t index) -> const std::vector<int32_t>& {
+  const auto tokens_of = [&](int64_t index) -> Result<const std::vector<int32_t>*> {
     auto& slot = tokens[static_cast<size_t>(index)];
-    if (!slot)
-      slot = tokenizer.Encode(dataset.documents[static_cast<size_t>(index)],
-                              {.add_bos = true, .parse_special = true});
-    return *slot;
+    if (slot) return &*slot;
+    Result<std::vector<int32_t>> encoded = tokenizer.Encode(
+        dataset.documents[static_cast<size_t>(index)], {.add_bos = true, .parse_special = true});
+    if (!encoded.ok()) return encoded.error();
+    return &slot.emplace(*std::move(encoded));
   };
   const auto documents = static_cast<int64_t>(dataset.documents.size());
   bool any_long = false;
   int64_t longest = 0;
   for (int64_t i = 0; i < documents && !any_long; ++i) {
-    longest = std::max<int64_t>(longest, static_cast<int64_t>(tokens_of(i).size()));
+    const auto document = tokens_of(i);
+    if (!document.ok()) return document.error();
+    longest = std::max<int64_t>(longest, std::ssize(**document));
     any_long = longest > length;
   }
   if (!any_long) {
@@ -68,10 +71,11 @@ Result<std::vector<TokenWindow>> SampleDocuments(const io::Dataset& dataset,
   PythonRandom random(seed);
   std::vector<TokenWindow> windows;
   while (static_cast<int64_t>(windows.size()) < count) {
-    const std::vector<int32_t>& document = tokens_of(random.RandInt(0, documents - 1));
-    const auto size = static_cast<int64_t>(document.size());
+    const auto document = tokens_of(random.RandInt(0, documents - 1));
+    if (!document.ok()) return document.error();
+    const int64_t size = std::ssize(**document);
     if (size <= length) continue;
-    windows.push_back(Slice(document, random.RandInt(0, size - length - 1), length));
+    windows.push_back(Slice(**document, random.RandInt(0, size - length - 1), length));
   }
   return windows;
 }
@@ -96,8 +100,10 @@ Result<Calibration> SampleCalibration(const io::Dataset& dataset,
                                       const tokenizer::Tokenizer& tokenizer,
                                       const CalibrationOptions& options) {
   if (dataset.documents.empty()) {
-    return SampleTokens(
-        dataset, tokenizer.Encode(dataset.text, {.add_bos = true, .parse_special = true}), options);
+    const Result<std::vector<int32_t>> tokens =
+        tokenizer.Encode(dataset.text, {.add_bos = true, .parse_special = true});
+    if (!tokens.ok()) return tokens.error();
+    return SampleTokens(dataset, *tokens, options);
   }
   Result<std::vector<TokenWindow>> windows =
       SampleDocuments(dataset, tokenizer, options.samples, options.sequence_length, options.seed);

@@ -14,10 +14,14 @@ constexpr int64_t kCompletionTokens = 16;
 
 OrApiError<std::vector<int32_t>> PromptTokens(const Prompt& prompt, bool add_special_tokens,
                                               const ServedModel& model) {
-  const auto* ids = std::get_if<std::vector<int32_t>>(&prompt);
-  std::vector<int32_t> tokens =
-      ids != nullptr ? *ids
-                     : EncodePrompt(std::get<std::string>(prompt), add_special_tokens, model);
+  std::vector<int32_t> tokens;
+  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) {
+    tokens = *ids;
+  } else {
+    auto encoded = EncodePrompt(std::get<std::string>(prompt), add_special_tokens, model);
+    if (const auto* error = std::get_if<ApiError>(&encoded)) return *error;
+    tokens = std::get<std::vector<int32_t>>(std::move(encoded));
+  }
   if (tokens.empty()) {
     return ApiError{.message = "prompt: expected at least one token, found none",
                     .param = "prompt"};
@@ -126,10 +130,13 @@ std::optional<ApiError> CheckModel(const std::string& name, const ServedModel& m
                   .code = "model_not_found"};
 }
 
-std::vector<int32_t> EncodePrompt(const std::string& text, bool add_special_tokens,
-                                  const ServedModel& model) {
+OrApiError<std::vector<int32_t>> EncodePrompt(const std::string& text, bool add_special_tokens,
+                                              const ServedModel& model) {
   const tokenizer::Tokenizer& tokenizer = *model.tokenizer;
-  std::vector<int32_t> tokens = tokenizer.Encode(text, {.add_bos = false, .parse_special = true});
+  Result<std::vector<int32_t>> encoded =
+      tokenizer.Encode(text, {.add_bos = false, .parse_special = true});
+  if (!encoded.ok()) return ApiError{.message = encoded.error().message, .param = "prompt"};
+  std::vector<int32_t> tokens = *std::move(encoded);
   const bool begun = !tokens.empty() && tokens.front() == tokenizer.bos_id();
   if (add_special_tokens && tokenizer.adds_bos() && !begun) {
     tokens.insert(tokens.begin(), *tokenizer.bos_id());

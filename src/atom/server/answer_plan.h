@@ -45,8 +45,8 @@ std::optional<ApiError> CheckModel(const std::string& name, const ServedModel& m
 
 /// A prompt's text as tokens. Who writes the whole prompt may write special tokens; a bos that it
 /// begins with is not given a second time.
-std::vector<int32_t> EncodePrompt(const std::string& text, bool add_special_tokens,
-                                  const ServedModel& model);
+OrApiError<std::vector<int32_t>> EncodePrompt(const std::string& text, bool add_special_tokens,
+                                              const ServedModel& model);
 
 /// The conversation as tokens. Special tokens are the template's alone.
 OrApiError<std::vector<int32_t>> RenderChat(const Conversation& conversation,

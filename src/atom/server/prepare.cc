@@ -23,7 +23,9 @@ Prepared Tokenize(const TokenizeRequest& request, const ServedModel& model) {
   if (auto error = CheckModel(request.model, model)) return *error;
   std::vector<int32_t> tokens;
   if (request.prompt.has_value()) {
-    tokens = EncodePrompt(*request.prompt, request.add_special_tokens, model);
+    auto encoded = EncodePrompt(*request.prompt, request.add_special_tokens, model);
+    if (const auto* error = std::get_if<ApiError>(&encoded)) return *error;
+    tokens = std::get<std::vector<int32_t>>(std::move(encoded));
   } else {
     auto rendered = RenderChat(request.conversation, model);
     if (const auto* error = std::get_if<ApiError>(&rendered)) return *error;

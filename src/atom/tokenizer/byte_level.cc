@@ -2,8 +2,8 @@
 
 namespace atom::tokenizer {
 
-void ByteLevelEncoder::Encode(std::string_view run, bool /*at_start*/,
-                              std::vector<int32_t>& ids) const {
+Status ByteLevelEncoder::Encode(std::string_view run, bool /*at_start*/, RegexSteps& /*steps*/,
+                                std::vector<int32_t>& ids) const {
   std::vector<std::string_view> words = {run};
   for (const SplitPattern pattern : patterns_) {
     std::vector<std::string_view> finer;
@@ -14,6 +14,7 @@ void ByteLevelEncoder::Encode(std::string_view run, bool /*at_start*/,
   for (const std::string_view word : words) {
     if (!word.empty()) model_.EncodeWord(word, scratch, ids);
   }
+  return {};
 }
 
 }  // namespace atom::tokenizer

@@ -18,7 +18,8 @@ class ByteLevelEncoder final : public RunEncoder {
   ByteLevelEncoder(std::vector<SplitPattern> patterns, BpeModel model)
       : patterns_(std::move(patterns)), model_(std::move(model)) {}
 
-  void Encode(std::string_view run, bool at_start, std::vector<int32_t>& ids) const override;
+  Status Encode(std::string_view run, bool at_start, RegexSteps& steps,
+                std::vector<int32_t>& ids) const override;
 
  private:
   std::vector<SplitPattern> patterns_;

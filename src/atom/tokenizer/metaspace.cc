@@ -41,9 +41,9 @@ bool MetaspaceEncoder::AddsPrefix(std::string_view run, bool at_start) const {
   return false;
 }
 
-void MetaspaceEncoder::Encode(std::string_view run, bool at_start,
-                              std::vector<int32_t>& ids) const {
-  if (run.empty()) return;
+Status MetaspaceEncoder::Encode(std::string_view run, bool at_start, RegexSteps& /*steps*/,
+                                std::vector<int32_t>& ids) const {
+  if (run.empty()) return {};
   std::string text = rules_.replace_spaces ? ReplaceSpaces(run) : std::string(run);
   if (AddsPrefix(text, at_start)) text.insert(0, kMetaspace);
 
@@ -55,6 +55,7 @@ void MetaspaceEncoder::Encode(std::string_view run, bool at_start,
     model_.EncodeWord(view.substr(begin, end - begin), scratch, ids);
     begin = end;
   }
+  return {};
 }
 
 }  // namespace atom::tokenizer

@@ -50,7 +50,8 @@ class MetaspaceEncoder final : public RunEncoder {
   MetaspaceEncoder(MetaspaceRules rules, BpeModel model)
       : rules_(rules), model_(std::move(model)) {}
 
-  void Encode(std::string_view run, bool at_start, std::vector<int32_t>& ids) const override;
+  Status Encode(std::string_view run, bool at_start, RegexSteps& steps,
+                std::vector<int32_t>& ids) const override;
 
  private:
   bool AddsPrefix(std::string_view run, bool at_start) const;

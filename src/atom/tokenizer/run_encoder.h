@@ -7,6 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "atom/core/result.h"
+#include "atom/tokenizer/regex.h"
+
 namespace atom::tokenizer {
 
 class RunEncoder {
@@ -14,8 +17,10 @@ class RunEncoder {
   virtual ~RunEncoder() = default;
 
   /// Appends the ids of `run`: any bytes, possibly none. `at_start`: nothing of the text came
-  /// before it, which is where some tokenizers add a space. Any number of threads at a time.
-  virtual void Encode(std::string_view run, bool at_start, std::vector<int32_t>& ids) const = 0;
+  /// before it, which is where some tokenizers add a space. `steps`: what regular expressions may
+  /// still take; an Error if it is not enough. Any number of threads at a time.
+  virtual Status Encode(std::string_view run, bool at_start, RegexSteps& steps,
+                        std::vector<int32_t>& ids) const = 0;
 };
 
 }  // namespace atom::tokenizer

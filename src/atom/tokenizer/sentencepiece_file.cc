@@ -37,12 +37,13 @@ class SentencePieceEncoder final : public RunEncoder {
     }
   }
 
-  void Encode(std::string_view run, bool at_start, std::vector<int32_t>& ids) const override {
-    if (run.empty()) return;
+  Status Encode(std::string_view run, bool at_start, RegexSteps& /*steps*/,
+                std::vector<int32_t>& ids) const override {
+    if (run.empty()) return {};
     const bool prefixed = at_start || prefix_every_run_;
     if (!byte_ids_) {
       EncodeValid(ToValidUtf8(run), prefixed, ids);
-      return;
+      return {};
     }
     // Bytes that are no text are byte pieces, newlines too: what lies between is encoded by itself.
     for (size_t pos = 0; pos < run.size();) {
@@ -54,6 +55,7 @@ class SentencePieceEncoder final : public RunEncoder {
         ids.push_back((*byte_ids_)[static_cast<uint8_t>(c)]);
       }
     }
+    return {};
   }
 
  private:

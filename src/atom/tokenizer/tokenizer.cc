@@ -92,14 +92,17 @@ Tokenizer::Tokenizer(TokenizerParts parts)
   normalized_matcher_ = AddedTokenMatcher(std::move(normalized));
 }
 
-std::vector<int32_t> Tokenizer::Encode(std::string_view text, const EncodeOptions& options) const {
+Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view text,
+                                               const EncodeOptions& options) const {
   std::vector<int32_t> ids;
   if (options.add_bos && adds_bos()) ids.push_back(*bos_id());
-  EncodeText(text, true, options.parse_special, ids);
+  const Status encoded = EncodeText(text, true, options.parse_special, ids);
+  if (!encoded.ok()) return encoded.error();
   return ids;
 }
 
-std::vector<int32_t> Tokenizer::EncodeParts(std::span<const TextPart> parts, bool add_bos) const {
+Result<std::vector<int32_t>> Tokenizer::EncodeParts(std::span<const TextPart> parts,
+                                                    bool add_bos) const {
   std::vector<int32_t> ids;
   if (add_bos && adds_bos()) ids.push_back(*bos_id());
   std::string run;  // plain text since the last special token
@@ -114,41 +117,49 @@ std::vector<int32_t> Tokenizer::EncodeParts(std::span<const TextPart> parts, boo
         run += segment.text;
         continue;
       }
-      EncodeText(run, at_start, false, ids);
+      const Status encoded = EncodeText(run, at_start, false, ids);
+      if (!encoded.ok()) return encoded.error();
       run.clear();
       ids.push_back(segment.id);
       at_start = false;
     }
   }
-  EncodeText(run, at_start, false, ids);
+  const Status encoded = EncodeText(run, at_start, false, ids);
+  if (!encoded.ok()) return encoded.error();
   return ids;
 }
 
-void Tokenizer::EncodeText(std::string_view text, bool at_start, bool parse_special,
-                           std::vector<int32_t>& ids) const {
+Status Tokenizer::EncodeText(std::string_view text, bool at_start, bool parse_special,
+                             std::vector<int32_t>& ids) const {
   ATOM_CHECK(text.size() <= kMaxTextBytes, "a text of {} bytes", text.size());
+  RegexSteps steps(text.size());
   for (const TextSegment& segment : matcher_.Split(text, parse_special)) {
     if (segment.IsToken()) {
       ids.push_back(segment.id);
-    } else {
-      EncodeRun(segment.text, at_start && segment.text.data() == text.data(), parse_special, ids);
+      continue;
     }
+    const bool first = at_start && segment.text.data() == text.data();
+    const Status encoded = EncodeRun(segment.text, first, parse_special, steps, ids);
+    if (!encoded.ok()) return encoded;
   }
+  return {};
 }
 
-void Tokenizer::EncodeRun(std::string_view run, bool at_start, bool parse_special,
-                          std::vector<int32_t>& ids) const {
+Status Tokenizer::EncodeRun(std::string_view run, bool at_start, bool parse_special,
+                            RegexSteps& steps, std::vector<int32_t>& ids) const {
   const bool normalizes = parts_.normalizer.active();
   const std::string normalized = normalizes ? parts_.normalizer.Apply(run) : std::string();
   const std::string_view text = normalizes ? normalized : run;
   for (const TextSegment& segment : normalized_matcher_.Split(text, parse_special)) {
     if (segment.IsToken()) {
       ids.push_back(segment.id);
-    } else {
-      const bool first = segment.text.data() == text.data();
-      parts_.encoder->Encode(segment.text, at_start && first, ids);
+      continue;
     }
+    const bool first = at_start && segment.text.data() == text.data();
+    const Status encoded = parts_.encoder->Encode(segment.text, first, steps, ids);
+    if (!encoded.ok()) return encoded;
   }
+  return {};
 }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool keep_special) const {

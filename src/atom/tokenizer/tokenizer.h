@@ -56,14 +56,17 @@ class Tokenizer {
                                                       TokenizerForm form);
 
   /// Added tokens that are not special are always recognized, special ones if asked for. For
-  /// evaluation, where texts spell <unk> and mean it, ask for them, as Hugging Face does.
+  /// evaluation, where texts spell <unk> and mean it, ask for them, as Hugging Face does. An Error
+  /// where an expression of the file takes too many steps on the text (regex.h).
   /// REQUIRES: less than 2^31 / 3 bytes, the most that ids in one text can count.
-  std::vector<int32_t> Encode(std::string_view text, const EncodeOptions& options = {}) const;
+  Result<std::vector<int32_t>> Encode(std::string_view text,
+                                      const EncodeOptions& options = {}) const;
 
   /// Encodes the parts as one text, with a bos of its own only if asked for one that the tokenizer
   /// adds. Words may run across parts. A bos that a part spells is a token of the text like others:
   /// what follows it does not start the text.
-  std::vector<int32_t> EncodeParts(std::span<const TextPart> parts, bool add_bos = false) const;
+  Result<std::vector<int32_t>> EncodeParts(std::span<const TextPart> parts,
+                                           bool add_bos = false) const;
 
   /// The text of `ids`, which may be ill-formed UTF-8 if the ids are not those of a whole text. A
   /// bos at position 0 is dropped; other special tokens are spelled, or dropped unless
@@ -91,10 +94,10 @@ class Tokenizer {
   explicit Tokenizer(TokenizerParts parts);
 
   bool HasId(int32_t id) const { return id >= 0 && id < vocab_size(); }
-  void EncodeText(std::string_view text, bool at_start, bool parse_special,
-                  std::vector<int32_t>& ids) const;
-  void EncodeRun(std::string_view run, bool at_start, bool parse_special,
-                 std::vector<int32_t>& ids) const;
+  Status EncodeText(std::string_view text, bool at_start, bool parse_special,
+                    std::vector<int32_t>& ids) const;
+  Status EncodeRun(std::string_view run, bool at_start, bool parse_special, RegexSteps& steps,
+                   std::vector<int32_t>& ids) const;
 
   TokenizerParts parts_;
   std::vector<bool> special_;  // by id
