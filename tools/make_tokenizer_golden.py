@@ -76,6 +76,16 @@ def steps():
     yield {"type": "WhitespaceSplit"}
     yield {"type": "CharDelimiterSplit", "delimiter": "é"}
     yield {"type": "CharDelimiterSplit", "delimiter": "a"}
+    yield {"type": "UnicodeScripts"}
+    for add_prefix_space in (False, True):
+        for use_regex in (False, True):
+            yield {"type": "ByteLevel", "add_prefix_space": add_prefix_space, "trim_offsets": True,
+                   "use_regex": use_regex}
+    for scheme in ("always", "first", "never"):
+        for cut in (False, True):
+            yield {"type": "Sequence", "pretokenizers": [
+                {"type": "Digits", "individual_digits": False},
+                {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme, "split": cut}]}
     yield {"type": "Sequence", "pretokenizers": [
         {"type": "Digits", "individual_digits": True}, split({"Regex": LLAMA3}),
         {"type": "Punctuation", "behavior": "Contiguous"}]}
@@ -124,6 +134,8 @@ def main():
     for step in steps():
         cutter = carry("pre_tokenizer", step)
         words = [[word for word, _ in cutter.pre_tokenize_str(text) if word] for text in texts]
+        if step["type"] == "UnicodeScripts":  # its table is older than these characters
+            words = [None if "\U000111c9" in text else found for text, found in zip(texts, words)]
         cases.append({"step": step, "words": words})
     write("pre_tokenizers.json", texts, cases)
 

@@ -57,14 +57,20 @@ TEST(AddedTokenMatcher, TakesSpacesAlong) {
   EXPECT_THAT(Split(tokens, "<r>  <l>"), ElementsAre("<r>  :1", "<l>:0"))
       << "the spaces are the first one's";
   EXPECT_THAT(Split(tokens, " <l>"), ElementsAre(" <l>:0"));
+  // White space that is a token itself may all be taken by the one before.
+  AddedToken space = Token(2, "  ");
+  space.lstrip = space.rstrip = true;
+  EXPECT_THAT(Split({space}, "a\n    b"), ElementsAre("a", "\n    :2", "b"));
 }
 
 // Each of these takes the same spaces along: looked at once, not once for each.
 TEST(AddedTokenMatcher, ManySpacesTakeLinearTime) {
   AddedToken space = Token(0, " ");
-  space.lstrip = space.rstrip = true;
+  space.rstrip = true;
   const std::string text(size_t{1} << 18, ' ');
   EXPECT_EQ(AddedTokenMatcher({space}).Split(text, true).size(), text.size());
+  space.lstrip = true;
+  EXPECT_EQ(AddedTokenMatcher({space}).Split(text, true).size(), 1u);
 }
 
 TEST(AddedTokenMatcher, SingleWordsTouchNoWord) {

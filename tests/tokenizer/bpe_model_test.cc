@@ -105,7 +105,7 @@ TEST(BpeModel, DropsBytesOnlyIfAsked) {
   EXPECT_EQ(BpeModel::Create(spec, "f").error().message,
             "f: the vocabulary has no token for the byte 0x00 and the model no unk_token; expected "
             "all 256 bytes");
-  spec.drops_bytes = true;
+  spec.drops_unknown = true;
   const BpeModel model = MustCreate(std::move(spec));
   EXPECT_EQ(Encode(model,
                    "a\xff"

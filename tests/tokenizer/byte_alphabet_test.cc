@@ -16,6 +16,13 @@ TEST(FromByteAlphabet, KnowsGpt2sSpellings) {
   EXPECT_EQ(FromByteAlphabet(""), "");
 }
 
+TEST(ToByteAlphabet, IsTheInverse) {
+  std::string all;
+  for (int byte = 0; byte < 256; ++byte) all.push_back(static_cast<char>(byte));
+  EXPECT_EQ(FromByteAlphabet(ToByteAlphabet(all)), all);
+  EXPECT_EQ(ToByteAlphabet(" the\n"), "ĠtheĊ");
+}
+
 TEST(FromByteAlphabet, RefusesOthers) {
   EXPECT_EQ(FromByteAlphabet(" the"), std::nullopt) << "a space is spelled Ġ";
   EXPECT_EQ(FromByteAlphabet("\u00ad"), std::nullopt);

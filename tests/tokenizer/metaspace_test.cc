@@ -87,9 +87,9 @@ TEST(Metaspace, NormalizedAddedTokens) {
 }
 
 TEST(Spaces, AreReplacedAndRestored) {
-  EXPECT_EQ(ReplaceSpaces(" a  b "), "▁a▁▁b▁");
+  EXPECT_EQ(ReplaceAll(" a  b ", " ", "▁"), "▁a▁▁b▁");
   EXPECT_EQ(RestoreSpaces("▁a▁▁b▁"), " a  b ");
-  EXPECT_EQ(ReplaceSpaces(""), "");
+  EXPECT_EQ(ReplaceAll("", " ", "▁"), "");
 }
 
 }  // namespace

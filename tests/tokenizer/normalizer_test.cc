@@ -13,23 +13,17 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-// A step of a tokenizer.json, which may be a Sequence.
-Result<std::vector<Normalizer>> ParseSteps(const json& step) {
-  const std::string type = step.at("type");
-  std::vector<Normalizer> steps;
-  for (const json& member : type == "Sequence" ? step.at("normalizers") : json::array({step})) {
-    Result<Normalizer> parsed = ParseNormalizer(member, std::string(member.at("type")), "t");
-    if (!parsed.ok()) return parsed.error();
-    steps.push_back(*std::move(parsed));
-  }
-  return steps;
+// `step` of a tokenizer.json may be a Sequence.
+Result<NormalizedText> Rewrite(const json& step, std::string_view text) {
+  const auto steps = ParseNormalizers(step, "t");
+  if (!steps.ok()) return steps.error();
+  RegexSteps budget(text.size());
+  return Normalize(*steps, text, budget);
 }
 
 std::string Apply(const json& step, std::string_view text) {
-  const auto steps = ParseSteps(step);
-  if (!steps.ok()) return steps.error().message;
-  const Result<std::string> normalized = Normalize(*steps, text);
-  return normalized.ok() ? *normalized : normalized.error().message;
+  const Result<NormalizedText> normalized = Rewrite(step, text);
+  return normalized.ok() ? normalized->text : normalized.error().message;
 }
 
 json Replace(const json& pattern, std::string_view content) {
@@ -76,15 +70,36 @@ TEST(Normalizer, TextsThatGrowTooLongAreErrors) {
               HasSubstr("more than"));
 }
 
+// Hugging Face's alignment: whether the first character still stands for the text's first one.
+TEST(Normalizer, KeepsTheStartOrLosesIt) {
+  const auto keeps = [](const json& step, std::string_view text) {
+    return Rewrite(step, text)->keeps_start;
+  };
+  const json strip = {{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}};
+  EXPECT_TRUE(keeps(strip, "a "));
+  EXPECT_FALSE(keeps(strip, " a"));
+  EXPECT_FALSE(keeps({{"type", "StripAccents"}}, "\u0301a"));
+  EXPECT_TRUE(keeps({{"type", "StripAccents"}}, "a\u0301"));
+  EXPECT_TRUE(keeps({{"type", "NFC"}}, "e\u0301"));
+  EXPECT_TRUE(keeps(Replace({{"String", " "}}, "▁"), " a"));
+  EXPECT_TRUE(keeps(Replace({{"String", "bb"}}, "x"), "abb"));
+  EXPECT_FALSE(keeps(Replace({{"String", "bb"}}, "x"), "bb"));
+  EXPECT_FALSE(keeps(Replace({{"String", "b"}}, ""), "bb"));
+  EXPECT_TRUE(keeps(Replace({{"Regex", "^"}}, "x"), "bb"));
+  const json prepend = {{"type", "Prepend"}, {"prepend", "▁"}};
+  EXPECT_TRUE(keeps({{"type", "Sequence"}, {"normalizers", {strip, prepend}}}, " a"));
+}
+
 TEST(Normalizer, RefusesWhatIsWrong) {
   EXPECT_THAT(Apply(Replace({{"String", ""}}, "a"), "b"),
-              HasSubstr("t: field 'String' of the pattern is empty"));
+              HasSubstr("t Replace: field 'String' of the pattern is empty"));
   EXPECT_THAT(Apply(Replace({{"Regex", "["}}, "a"), "b"), HasSubstr("has a '[' without ']'"));
   EXPECT_THAT(Apply(Replace({{"Regex", "(a|a)*[^ab]"}}, "x"),
                     fmt::format("{}bx", std::string(20'000, 'a'))),
               HasSubstr("it takes too many steps"));
   EXPECT_THAT(Apply({{"type", "Prepend"}}, "b"), HasSubstr("'prepend' is missing"));
-  EXPECT_FALSE(IsNormalizer("nfc"));
+  EXPECT_THAT(Apply({{"type", "nfc"}}, "b"),
+              HasSubstr("t 'nfc' is not known; known are Sequence, NFC, NFD, NFKC, NFKD"));
 }
 
 }  // namespace

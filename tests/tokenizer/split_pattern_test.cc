@@ -10,9 +10,11 @@ namespace {
 using testing::ElementsAre;
 
 std::vector<std::string> Split(SplitPattern pattern, std::string_view text) {
-  std::vector<std::string_view> words;
-  SplitWords(pattern, text, words);
-  return {words.begin(), words.end()};
+  std::vector<Word> words;
+  SplitWords(pattern, {text, true}, words);
+  std::vector<std::string> texts;
+  for (const Word& word : words) texts.emplace_back(word.text);
+  return texts;
 }
 
 TEST(FindSplitPattern, WantsTheExactSpelling) {
@@ -25,7 +27,8 @@ TEST(FindSplitPattern, WantsTheExactSpelling) {
   // Qwen 2's: Llama 3's but for the digits.
   std::string qwen2 = llama3;
   qwen2.erase(qwen2.find("{1,3}"), 5);
-  EXPECT_EQ(FindSplitPattern(qwen2), std::nullopt);
+  EXPECT_EQ(FindSplitPattern(qwen2), SplitPattern::kQwen2);
+  EXPECT_EQ(FindSplitPattern(llama3 + "|x"), std::nullopt);
   EXPECT_EQ(FindSplitPattern(""), std::nullopt);
 }
 
@@ -69,13 +72,21 @@ TEST(SplitWords, Llama3) {
   EXPECT_THAT(split(""), ElementsAre());
 }
 
+TEST(SplitWords, OnlyTheFirstWordIsFirst) {
+  std::vector<Word> words;
+  SplitWords(SplitPattern::kGpt2, {"a b", true}, words);
+  SplitWords(SplitPattern::kGpt2, {"c", false}, words);
+  EXPECT_THAT(words, ElementsAre(Word{"a", true}, Word{" b", false}, Word{"c", false}));
+}
+
 TEST(SplitWords, LosesNothingWhateverTheBytes) {
   std::mt19937 random(1);
   const std::string alphabet = "ab1 \n\r\t'sS.\xC3\xA9\xE2\x82\xFF\x80\xF0";
   for (int round = 0; round < 5000; ++round) {
     std::string text(random() % 12, ' ');
     for (char& c : text) c = alphabet[random() % alphabet.size()];
-    for (const SplitPattern pattern : {SplitPattern::kGpt2, SplitPattern::kLlama3}) {
+    for (const SplitPattern pattern :
+         {SplitPattern::kGpt2, SplitPattern::kLlama3, SplitPattern::kQwen2}) {
       std::string joined;
       for (const std::string& word : Split(pattern, text)) {
         EXPECT_FALSE(word.empty());

@@ -77,68 +77,70 @@ const std::vector<Hostile>& Cases() {
        "field 'fuse_unk' is the number 1, expected true or false"},
       {"normalizer",
        [](json& j) {
-         j["normalizer"] = {{"type", "NFC"}};
+         j["normalizer"] = {{"type", "Nmt"}};
        },
-       "test/tokenizer.json: normalizer 'NFC' is not known; known are Sequence, Prepend, Replace"},
+       "test/tokenizer.json: normalizer 'Nmt' is not known; known are Sequence, NFC, NFD"},
       {"normalizer in a sequence",
        [](json& j) {
-         j["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "Lowercase"}}}}};
+         j["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "Bert"}}}}};
        },
-       "normalizer 'Lowercase' is not known"},
+       "normalizer 'Bert' is not known"},
       {"pre-tokenizer",
        [](json& j) {
-         j["pre_tokenizer"] = {{"type", "Whitespace"}};
+         j["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
        },
-       "pre_tokenizer 'Whitespace' is not known; known are Sequence, Metaspace, ByteLevel, Split"},
-      {"prefix space", [](json& j) { j["pre_tokenizer"]["add_prefix_space"] = true; },
-       "field 'add_prefix_space' is true, expected false"},
+       "pre_tokenizer 'BertPreTokenizer' is not known; known are Sequence, Split, Punctuation"},
       {"metaspace of another kind",
        [](json& j) {
-         j["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "_"}};
+         j["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "__"}};
        },
-       "'replacement' is '_', expected '▁'"},
+       "'replacement' is '__', expected one character"},
       {"prepend scheme",
        [](json& j) {
          j["pre_tokenizer"] = {
              {"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "last"}};
        },
        "'prepend_scheme' is 'last', expected never, first or always"},
-      {"both kinds",
+      {"hostile regular expression",
        [](json& j) {
-         j["normalizer"] = {{"type", "Prepend"}, {"prepend", "▁"}};
+         j["pre_tokenizer"] = {{"type", "Split"},
+                               {"pattern", {{"Regex", "(a)\\1"}}},
+                               {"behavior", "Isolated"},
+                               {"invert", false}};
        },
-       "both ByteLevel and ▁ for spaces"},
-      {"unknown regular expression",
-       [](json& j) {
-         j["pre_tokenizer"] = {{"type", "Sequence"},
-                               {"pretokenizers",
-                                {{{"type", "Split"},
-                                  {"pattern", {{"Regex", "(a+)+b"}}},
-                                  {"behavior", "Isolated"},
-                                  {"invert", false}},
-                                 j["pre_tokenizer"]}}};
-       },
-       "the regular expression '(a+)+b' is not known; known are those of GPT-2, Llama 3"},
+       "pre_tokenizer Split: the regular expression '(a)\\1' has a back reference"},
       {"post-processor",
        [](json& j) {
-         j["post_processor"] = {{"type", "BertProcessing"}};
+         j["post_processor"] = {{"type", "Bert"}};
        },
-       "post_processor 'BertProcessing' is not known; known are Sequence, ByteLevel, "
-       "TemplateProcessing"},
+       "post_processor 'Bert' is not known; known are Sequence, ByteLevel, TemplateProcessing"},
+      {"processor of an absent token",
+       [](json& j) {
+         j["post_processor"] = {{"type", "RobertaProcessing"}, {"cls", {"[CLS]", 7}}};
+       },
+       "post_processor RobertaProcessing: the token '[CLS]' is not in the vocabulary"},
+      {"template of an id that is not there",
+       [](json& j) {
+         j["post_processor"]["special_tokens"]["<s>"] = {{"id", "<s>"}, {"ids", {259}}};
+       },
+       "special_tokens '<s>': has the number 259 for an id"},
       {"template of an absent token",
        [](json& j) { j["post_processor"]["single"][0]["SpecialToken"]["id"] = "<bos>"; },
-       "the post_processor's token '<bos>' is not in the vocabulary"},
-      {"two tokens before a text",
-       [](json& j) {
-         json& single = j["post_processor"]["single"];
-         single.insert(single.begin(), single[0]);
-       },
-       "puts '<s>' and '<s>' before a text"},
+       "post_processor TemplateProcessing: the token '<bos>' is not in the vocabulary"},
       {"decoder",
        [](json& j) {
          j["decoder"] = {{"type", "WordPiece"}};
        },
        "decoder 'WordPiece' is not known"},
+      {"decoder of whole texts",
+       [](json& j) {
+         j["decoder"] = {
+             {"type", "Sequence"},
+             {"decoders",
+              {{{"type", "Fuse"}},
+               {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "b"}}}}};
+       },
+       "decoder Replace: comes after Fuse"},
       {"step without type", [](json& j) { j["decoder"] = json::object(); },
        "test/tokenizer.json: decoder: field 'type' is missing"},
   };
@@ -198,6 +200,38 @@ TEST(TokenizerJson, TheTemplateAddsBos) {
   both["post_processor"] = {{"type", "Sequence"},
                             {"processors", {{{"type", "ByteLevel"}}, both["post_processor"]}}};
   EXPECT_TRUE(MustLoad(both)->adds_bos());
+}
+
+TEST(TokenizerJson, AProcessorMayPutSeveralTokensBeforeAText) {
+  json two = ByteLevelJson({}, {"<a>", "<b>"});
+  two["post_processor"] = json::parse(R"({"type": "TemplateProcessing", "single": [
+      {"SpecialToken": {"id": "<a>", "type_id": 0}}, {"SpecialToken": {"id": "x", "type_id": 0}},
+      {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "<a>", "type_id": 0}}],
+      "special_tokens": {"x": {"id": "x", "ids": [257], "tokens": ["<b>"]}}})");
+  EXPECT_THAT(*MustLoad(two)->Encode("h"), ElementsAre(256, 257, 'h'));
+  EXPECT_THAT(*MustLoad(two)->Encode("h", {.add_bos = false}), ElementsAre('h'));
+  EXPECT_EQ(MustLoad(two)->bos_id(), std::nullopt);
+  json roberta = ByteLevelJson({}, {"<s>", "</s>"});
+  roberta["post_processor"] = {
+      {"type", "RobertaProcessing"}, {"sep", {"</s>", 257}}, {"cls", {"<s>", 256}}};
+  EXPECT_THAT(*MustLoad(roberta)->Encode("h"), ElementsAre(256, 'h'));
+}
+
+// An expression that takes too many steps on a text is an Error, which names file and expression.
+TEST(TokenizerJson, HostileExpressionsEnd) {
+  json file = Good();
+  file["pre_tokenizer"] = {{"type", "Split"},
+                           {"pattern", {{"Regex", "(a|a)*[^ab]"}}},
+                           {"behavior", "Isolated"},
+                           {"invert", false}};
+  const auto tokenizer = MustLoad(file);
+  EXPECT_TRUE(tokenizer->Encode("aab").ok());
+  const std::string text = std::string(40, 'a') + "bx";
+  EXPECT_EQ(
+      tokenizer->Encode(text).error().message,
+      "test/tokenizer.json: pre_tokenizer Split: the regular expression '(a|a)*[^ab]' fails on a "
+      "text of 42 bytes: it takes too many steps");
+  EXPECT_FALSE(tokenizer->EncodeParts(std::vector<TextPart>{{text, false}}).ok());
 }
 
 TEST(TokenizerJson, MergesInBothSpellings) {

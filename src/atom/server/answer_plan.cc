@@ -137,10 +137,9 @@ OrApiError<std::vector<int32_t>> EncodePrompt(const std::string& text, bool add_
       tokenizer.Encode(text, {.add_bos = false, .parse_special = true});
   if (!encoded.ok()) return ApiError{.message = encoded.error().message, .param = "prompt"};
   std::vector<int32_t> tokens = *std::move(encoded);
-  const bool begun = !tokens.empty() && tokens.front() == tokenizer.bos_id();
-  if (add_special_tokens && tokenizer.adds_bos() && !begun) {
-    tokens.insert(tokens.begin(), *tokenizer.bos_id());
-  }
+  const std::vector<int32_t>& start = tokenizer.start_ids();
+  const bool begun = !tokens.empty() && !start.empty() && tokens.front() == start.front();
+  if (add_special_tokens && !begun) tokens.insert(tokens.begin(), start.begin(), start.end());
   return tokens;
 }
 

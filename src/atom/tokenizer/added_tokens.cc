@@ -91,11 +91,12 @@ std::vector<TextSegment> AddedTokenMatcher::Split(std::string_view text, bool sp
     pos = end;
     if (token->special && !specials) continue;
     if (token->single_word && TouchesWord(text, begin, end)) continue;
-    if (token->lstrip) begin = SkipSpacesBack(text, begin, std::min(begin, plain));
+    if (token->lstrip) begin = std::max(SkipSpacesBack(text, begin, std::min(begin, plain)), plain);
     if (token->rstrip) {
       if (end >= spaces_end) spaces_end = SkipSpaces(text, end);
       end = spaces_end;
     }
+    if (begin >= end) continue;  // the token before it took it along, being white space
     if (plain < begin) segments.push_back({text.substr(plain, begin - plain), -1});
     segments.push_back({text.substr(begin, end - begin), token->id});
     plain = end;

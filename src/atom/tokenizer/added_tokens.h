@@ -20,6 +20,7 @@ struct AddedToken {
   bool lstrip = false;       ///< takes the white space before it along
   bool rstrip = false;       ///< takes the white space after it along
   bool single_word = false;  ///< only where no word character touches it
+  bool of_model = false;     ///< text may become it without being cut at it, too
 };
 
 /// A part of a text: an added token, or what lies between two of them.

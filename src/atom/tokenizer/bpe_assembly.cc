@@ -7,16 +7,17 @@
 #include "atom/io/quote.h"
 #include "atom/tokenizer/bpe_model.h"
 #include "atom/tokenizer/byte_alphabet.h"
-#include "atom/tokenizer/byte_level.h"
+#include "atom/tokenizer/word_encoder.h"
 
 namespace atom::tokenizer {
 namespace {
 
-// `tokens`: what the model may match, which special tokens are not.
-Result<BpeModel> MakeModel(const BpeIngredients& ingredients, BpeAtoms atoms, bool drops_bytes,
+// `tokens`: what the model may match, which special tokens and those that only the list of added
+// ones has are not.
+Result<BpeModel> MakeModel(const BpeIngredients& ingredients, BpeAtoms atoms, bool drops_unknown,
                            std::vector<std::string> tokens) {
   for (const AddedToken& token : ingredients.added) {
-    if (token.special) tokens[static_cast<size_t>(token.id)].clear();
+    if (token.special || !token.of_model) tokens[static_cast<size_t>(token.id)].clear();
   }
   BpeSpec spec;
   spec.atoms = atoms;
@@ -26,15 +27,8 @@ Result<BpeModel> MakeModel(const BpeIngredients& ingredients, BpeAtoms atoms, bo
   spec.fuse_unk = ingredients.fuse_unk;
   spec.byte_fallback = ingredients.byte_fallback;
   spec.ignore_merges = ingredients.ignore_merges;
-  spec.drops_bytes = drops_bytes;
+  spec.drops_unknown = drops_unknown;
   return BpeModel::Create(std::move(spec), ingredients.source);
-}
-
-// Added tokens add their content, in whatever alphabet the others are spelled.
-void SpellAddedTokens(TokenizerParts& parts) {
-  for (const AddedToken& token : parts.added) {
-    parts.bytes[static_cast<size_t>(token.id)] = token.content;
-  }
 }
 
 TokenizerParts MoveCommonParts(BpeIngredients& ingredients) {
@@ -76,44 +70,59 @@ Result<BpeMerge> ParseMerge(const TokenList& tokens, std::string_view line, size
 }
 
 Result<TokenizerParts> AssembleByteLevel(BpeIngredients ingredients, ByteSpelling spelling,
-                                         std::vector<SplitPattern> patterns) {
+                                         std::vector<PreTokenizer> steps) {
   std::vector<std::string> tokens = ingredients.spellings;  // what the model matches
-  std::vector<std::string> bytes = ingredients.spellings;   // what decoding gives
   for (size_t id = 0; spelling == ByteSpelling::kAlphabet && id < tokens.size(); ++id) {
-    const std::optional<std::string> raw = FromByteAlphabet(tokens[id]);
-    tokens[id] = raw.value_or("");
-    if (raw) bytes[id] = *raw;
+    tokens[id] = FromByteAlphabet(tokens[id]).value_or("");
   }
   // As Hugging Face does with the bytes that its vocabularies leave out; ranks have them all.
-  const bool drops_bytes = spelling == ByteSpelling::kAlphabet;
-  Result<BpeModel> model = MakeModel(ingredients, BpeAtoms::kBytes, drops_bytes, std::move(tokens));
+  const bool drops_unknown = spelling == ByteSpelling::kAlphabet;
+  Result<BpeModel> model =
+      MakeModel(ingredients, BpeAtoms::kBytes, drops_unknown, std::move(tokens));
   if (!model.ok()) return model.error();
   TokenizerParts parts = MoveCommonParts(ingredients);
   parts.kind = "bpe-bytelevel";
-  parts.bytes = std::move(bytes);
-  SpellAddedTokens(parts);
-  parts.encoder = std::make_unique<ByteLevelEncoder>(std::move(patterns), *std::move(model));
+  parts.encoder = std::make_unique<WordEncoder>(std::move(steps), *std::move(model));
+  const Decoder decoder = spelling == ByteSpelling::kAlphabet
+                              ? Decoder({Decoder::FromAlphabet{}}, /*strips_space=*/false)
+                              : Decoder();
+  const Status decoded = DecodeTokens(decoder, parts);
+  if (!decoded.ok()) return decoded.error();
   return parts;
 }
 
-Result<TokenizerParts> AssembleMetaspace(BpeIngredients ingredients, SpaceNormalizer normalizer,
-                                         MetaspaceRules rules) {
-  const bool byte_fallback = ingredients.byte_fallback;
-  if (normalizer.prepend) rules.prefix = MetaspacePrefix::kNever;  // it is there already
+Result<TokenizerParts> AssembleCharacters(BpeIngredients ingredients,
+                                          std::vector<PreTokenizer> steps) {
   Result<BpeModel> model =
-      MakeModel(ingredients, BpeAtoms::kCharacters, false, ingredients.spellings);
+      MakeModel(ingredients, BpeAtoms::kCharacters, true, ingredients.spellings);
   if (!model.ok()) return model.error();
   TokenizerParts parts = MoveCommonParts(ingredients);
-  parts.kind = "bpe-metaspace";
-  for (const std::string& spelled : parts.spellings) {
-    const std::optional<uint8_t> byte = byte_fallback ? ByteOfToken(spelled) : std::nullopt;
-    parts.bytes.push_back(byte ? std::string(1, static_cast<char>(*byte)) : RestoreSpaces(spelled));
-  }
-  SpellAddedTokens(parts);
-  parts.normalizer = normalizer;
-  parts.strips_space = normalizer.prepend || rules.prefix != MetaspacePrefix::kNever;
-  parts.encoder = std::make_unique<MetaspaceEncoder>(rules, *std::move(model));
+  const bool metaspace = ingredients.byte_fallback ||
+                         std::any_of(steps.begin(), steps.end(), [](const PreTokenizer& step) {
+                           return std::holds_alternative<Metaspace>(step);
+                         });
+  parts.kind = metaspace ? "bpe-metaspace" : "bpe";
+  parts.encoder = std::make_unique<WordEncoder>(std::move(steps), *std::move(model));
   return parts;
+}
+
+Status DecodeTokens(const Decoder& decoder, TokenizerParts& parts) {
+  size_t bytes = 0;
+  for (const std::string& spelling : parts.spellings) bytes += spelling.size();
+  RegexSteps budget(bytes);
+  parts.bytes.clear();
+  for (const std::string& spelling : parts.spellings) {
+    Result<std::string> decoded = decoder.BytesOf(spelling, budget);
+    if (!decoded.ok()) return decoded.error();
+    parts.bytes.push_back(*std::move(decoded));
+  }
+  // What only an added token becomes stands for its content.
+  for (const AddedToken& token : parts.added) {
+    if (token.special || !token.of_model)
+      parts.bytes[static_cast<size_t>(token.id)] = token.content;
+  }
+  parts.strips_space = decoder.strips_space();
+  return {};
 }
 
 }  // namespace atom::tokenizer

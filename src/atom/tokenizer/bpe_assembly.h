@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "atom/core/result.h"
+#include "atom/tokenizer/decoder.h"
 #include "atom/tokenizer/pair_table.h"
-#include "atom/tokenizer/split_pattern.h"
+#include "atom/tokenizer/pre_tokenizer.h"
 #include "atom/tokenizer/token_list.h"
 #include "atom/tokenizer/tokenizer_parts.h"
 
@@ -41,10 +42,15 @@ enum class ByteSpelling {
   kRaw,       ///< spellings are the bytes themselves
 };
 
+/// Byte-level BPE: words are raw bytes. The steps spell none.
 Result<TokenizerParts> AssembleByteLevel(BpeIngredients ingredients, ByteSpelling spelling,
-                                         std::vector<SplitPattern> patterns);
+                                         std::vector<PreTokenizer> steps);
 
-Result<TokenizerParts> AssembleMetaspace(BpeIngredients ingredients, SpaceNormalizer normalizer,
-                                         MetaspaceRules rules);
+/// BPE over the characters of the words that the steps make.
+Result<TokenizerParts> AssembleCharacters(BpeIngredients ingredients,
+                                          std::vector<PreTokenizer> steps);
+
+/// What the tokens add to a text. REQUIRES: `parts` has their spellings.
+Status DecodeTokens(const Decoder& decoder, TokenizerParts& parts);
 
 }  // namespace atom::tokenizer

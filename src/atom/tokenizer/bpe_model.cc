@@ -70,7 +70,7 @@ Status BpeModel::IndexAtoms(const BpeSpec& spec, const std::string& source) {
   const auto missing = std::find(byte_ids_.begin(), byte_ids_.end(), kNoId);
   const bool all_bytes = missing == byte_ids_.end();
   byte_fallback_ = atoms_ == BpeAtoms::kCharacters && all_bytes;
-  if (all_bytes || spec.unk_id || spec.drops_bytes) return {};
+  if (all_bytes || spec.unk_id || spec.drops_unknown) return {};
   if (atoms_ == BpeAtoms::kCharacters && !spec.byte_fallback) {
     return MakeError(
         "{}: the model has neither byte_fallback nor an unk_token, so that characters "
@@ -127,8 +127,14 @@ void BpeModel::AtomsOfBytes(std::string_view word, std::vector<int32_t>& atoms) 
   }
 }
 
+// An unknown character's token follows the bytes that later ones fall back to, until one is known:
+// Hugging Face does so.
 void BpeModel::AtomsOfCharacters(std::string_view word, std::vector<int32_t>& atoms) const {
-  bool after_unknown = false;
+  bool pending = false;
+  const auto flush = [&] {
+    if (pending) atoms.push_back(unk_id_);
+    pending = false;
+  };
   for (size_t pos = 0; pos < word.size();) {
     const Utf8Char next = NextChar(word, pos);
     const std::string_view bytes = word.substr(pos, next.length);
@@ -136,18 +142,18 @@ void BpeModel::AtomsOfCharacters(std::string_view word, std::vector<int32_t>& at
     const auto found =
         next.status == Utf8Status::kValid ? character_ids_.find(next.code) : character_ids_.end();
     const auto byte_id = [&](char c) { return byte_ids_[static_cast<uint8_t>(c)]; };
-    const bool fallback =
-        found == character_ids_.end() &&
-        std::all_of(bytes.begin(), bytes.end(), [&](char c) { return byte_id(c) != kNoId; });
     if (found != character_ids_.end()) {
+      flush();
       atoms.push_back(found->second);
-    } else if (fallback) {
+    } else if (std::all_of(bytes.begin(), bytes.end(),
+                           [&](char c) { return byte_id(c) != kNoId; })) {
       std::transform(bytes.begin(), bytes.end(), std::back_inserter(atoms), byte_id);
-    } else if (!(after_unknown && fuse_unk_)) {
-      atoms.push_back(unk_id_);
+    } else if (unk_id_ != kNoId) {
+      if (!fuse_unk_) flush();
+      pending = true;
     }
-    after_unknown = found == character_ids_.end() && !fallback;
   }
+  flush();
 }
 
 void BpeModel::EncodeWord(std::string_view word, BpeScratch& scratch,

@@ -1,10 +1,10 @@
 // A byte-pair encoding model: turns one word into ids. The readers of tokenizer.json, vocab.json
-// and tiktoken ranks make one; the encoders of runs (byte_level.h, metaspace.h) call it.
+// and tiktoken ranks make one; the encoder of runs (word_encoder.h) calls it.
 //
 //   word ─ atoms (bytes, or characters with byte fallback / unknown token) ─ BpeMerger ─ ids
 //
 // Promises: nothing of a word vanishes (a model that would drop a character is refused), so what
-// is decoded is what was encoded, unless the vocabulary has an unknown token, or drops_bytes is
+// is decoded is what was encoded, unless the vocabulary has an unknown token, or drops_unknown is
 // set.
 #pragma once
 
@@ -34,7 +34,7 @@ struct BpeSpec {
   std::optional<int32_t> unk_id;
   bool fuse_unk = false;       ///< neighbouring unknown characters are one unknown token
   bool byte_fallback = false;  ///< an unknown character becomes the tokens <0xNN> of its bytes
-  bool drops_bytes = false;    ///< kBytes: a byte that is no token vanishes, its neighbours meet
+  bool drops_unknown = false;  ///< without unk_id: what is no token vanishes, its neighbours meet
   bool ignore_merges = false;  ///< a word that is a token is that token, whatever the merges
 };
 

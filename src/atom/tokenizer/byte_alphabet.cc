@@ -41,4 +41,27 @@ std::optional<std::string> FromByteAlphabet(std::string_view spelled) {
   return raw;
 }
 
+std::string ToByteAlphabet(std::string_view raw) {
+  static const std::array<char16_t, 256> characters = [] {
+    std::array<char16_t, 256> by_byte;
+    const std::array<int16_t, kCharacters> bytes = MakeBytes();
+    for (size_t code = 0; code < bytes.size(); ++code) {
+      if (bytes[code] >= 0) by_byte[static_cast<size_t>(bytes[code])] = static_cast<char16_t>(code);
+    }
+    return by_byte;
+  }();
+  std::string spelled;
+  spelled.reserve(raw.size() + raw.size() / 2);
+  for (const char c : raw) {
+    const char16_t code = characters[static_cast<uint8_t>(c)];
+    if (code < 0x80) {
+      spelled.push_back(static_cast<char>(code));
+    } else {
+      spelled.push_back(static_cast<char>(0xC0 | code >> 6));
+      spelled.push_back(static_cast<char>(0x80 | (code & 0x3F)));
+    }
+  }
+  return spelled;
+}
+
 }  // namespace atom::tokenizer

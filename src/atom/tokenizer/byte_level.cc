@@ -1,20 +1,24 @@
 #include "atom/tokenizer/byte_level.h"
 
+#include "atom/tokenizer/byte_alphabet.h"
+#include "atom/tokenizer/split_pattern.h"
+
 namespace atom::tokenizer {
 
-Status ByteLevelEncoder::Encode(std::string_view run, bool /*at_start*/, RegexSteps& /*steps*/,
-                                std::vector<int32_t>& ids) const {
-  std::vector<std::string_view> words = {run};
-  for (const SplitPattern pattern : patterns_) {
-    std::vector<std::string_view> finer;
-    for (const std::string_view word : words) SplitWords(pattern, word, finer);
-    words = std::move(finer);
+void ByteLevel::Cut(const Word& word, WordList& list) const {
+  Word whole = word;
+  if (add_prefix_space && !word.text.starts_with(' ')) {
+    whole.text = list.rewritten.emplace_back(" ").append(word.text);
   }
-  BpeScratch scratch;
-  for (const std::string_view word : words) {
-    if (!word.empty()) model_.EncodeWord(word, scratch, ids);
+  const size_t begin = list.words.size();
+  if (use_regex) {
+    SplitWords(SplitPattern::kGpt2, whole, list.words);
+  } else {
+    list.words.push_back(whole);
   }
-  return {};
+  for (size_t i = begin; spells && i < list.words.size(); ++i) {
+    list.words[i].text = list.rewritten.emplace_back(ToByteAlphabet(list.words[i].text));
+  }
 }
 
 }  // namespace atom::tokenizer

@@ -1,29 +1,19 @@
-// Byte-level BPE, as GPT-2 and Llama 3 have it: the run is cut into words by one or more patterns,
-// each word's bytes are merged. Ill-formed UTF-8 is bytes like any other, and survives.
+// The pre-tokenizer ByteLevel, as GPT-2 and Llama 3 have it: the bytes of a word are spelled in the
+// byte alphabet (byte_alphabet.h), where a space is "Ġ". Where it is the last step the model takes
+// the raw bytes instead, which is the same and faster (ill-formed UTF-8 survives either way).
 #pragma once
 
-#include <utility>
-#include <vector>
-
-#include "atom/tokenizer/bpe_model.h"
-#include "atom/tokenizer/run_encoder.h"
-#include "atom/tokenizer/split_pattern.h"
+#include "atom/tokenizer/words.h"
 
 namespace atom::tokenizer {
 
-class ByteLevelEncoder final : public RunEncoder {
- public:
-  /// `patterns` apply one after the other, each to the words of the one before; none: the run is
-  /// one word.
-  ByteLevelEncoder(std::vector<SplitPattern> patterns, BpeModel model)
-      : patterns_(std::move(patterns)), model_(std::move(model)) {}
+struct ByteLevel {
+  bool add_prefix_space = false;  ///< a space before each word that does not begin with one
+  bool use_regex = true;          ///< cut at GPT-2's expression
+  bool spells = true;             ///< else words stay raw bytes
 
-  Status Encode(std::string_view run, bool at_start, RegexSteps& steps,
-                std::vector<int32_t>& ids) const override;
-
- private:
-  std::vector<SplitPattern> patterns_;
-  BpeModel model_;
+  /// Appends the words of `word`.
+  void Cut(const Word& word, WordList& list) const;
 };
 
 }  // namespace atom::tokenizer

@@ -68,14 +68,15 @@ std::string KnownDelimiterBehaviors() {
   return names;
 }
 
-void JoinPieces(const std::vector<Piece>& pieces, DelimiterBehavior behavior,
-                std::vector<std::string_view>& words) {
+void JoinPieces(const std::vector<Piece>& pieces, DelimiterBehavior behavior, const Word& word,
+                std::vector<Word>& words) {
   for (size_t begin = 0; begin < pieces.size();) {
     size_t end = begin + 1;
     while (end < pieces.size() && Joins(pieces, end, behavior)) ++end;
-    const std::string_view word = Span(pieces[begin].text, pieces[end - 1].text);
+    const std::string_view text = Span(pieces[begin].text, pieces[end - 1].text);
     const bool dropped = behavior == DelimiterBehavior::kRemoved && pieces[begin].delimiter;
-    if (!word.empty() && !dropped) words.push_back(word);
+    const bool first = word.first && text.data() == word.text.data();
+    if (!text.empty() && !dropped) words.push_back({text, first});
     begin = end;
   }
 }

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "atom/tokenizer/words.h"
+
 namespace atom::tokenizer {
 
 enum class DelimiterBehavior {
@@ -32,8 +34,8 @@ struct Piece {
   bool delimiter;
 };
 
-/// Appends the words that `pieces` become.
-void JoinPieces(const std::vector<Piece>& pieces, DelimiterBehavior behavior,
-                std::vector<std::string_view>& words);
+/// Appends the words that `pieces`, those of `word`, become.
+void JoinPieces(const std::vector<Piece>& pieces, DelimiterBehavior behavior, const Word& word,
+                std::vector<Word>& words);
 
 }  // namespace atom::tokenizer

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 namespace atom::tokenizer {
-namespace {
 
 std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to) {
   std::string replaced;
@@ -18,44 +17,31 @@ std::string ReplaceAll(std::string_view text, std::string_view from, std::string
   return replaced;
 }
 
-}  // namespace
-
-std::string ReplaceSpaces(std::string_view text) { return ReplaceAll(text, " ", kMetaspace); }
 std::string RestoreSpaces(std::string_view text) { return ReplaceAll(text, kMetaspace, " "); }
 
-std::string SpaceNormalizer::Apply(std::string_view run) const {
-  std::string text = replace ? ReplaceSpaces(run) : std::string(run);
-  if (prepend && !text.empty()) text.insert(0, kMetaspace);
-  return text;
-}
-
-bool MetaspaceEncoder::AddsPrefix(std::string_view run, bool at_start) const {
-  switch (rules_.prefix) {
+bool Metaspace::AddsPrefix(std::string_view text, bool first) const {
+  const bool begins_with_space = text.starts_with(replacement) && !(first && keeps_first_space);
+  switch (prefix) {
     case MetaspacePrefix::kNever:
       return false;
     case MetaspacePrefix::kFirst:
-      return at_start;
+      return first && !begins_with_space;
     case MetaspacePrefix::kAlways:
-      return at_start || !run.starts_with(kMetaspace);
+      return !begins_with_space;
   }
   return false;
 }
 
-Status MetaspaceEncoder::Encode(std::string_view run, bool at_start, RegexSteps& /*steps*/,
-                                std::vector<int32_t>& ids) const {
-  if (run.empty()) return {};
-  std::string text = rules_.replace_spaces ? ReplaceSpaces(run) : std::string(run);
-  if (AddsPrefix(text, at_start)) text.insert(0, kMetaspace);
-
-  BpeScratch scratch;
-  const std::string_view view = text;
-  for (size_t begin = 0; begin < view.size();) {
+void Metaspace::Cut(const Word& word, WordList& list) const {
+  std::string replaced = ReplaceAll(word.text, " ", replacement);
+  if (AddsPrefix(replaced, word.first)) replaced.insert(0, replacement);
+  const std::string_view text = list.rewritten.emplace_back(std::move(replaced));
+  for (size_t begin = 0; begin < text.size();) {
     const size_t end =
-        rules_.split ? std::min(view.find(kMetaspace, begin + 1), view.size()) : view.size();
-    model_.EncodeWord(view.substr(begin, end - begin), scratch, ids);
+        split ? std::min(text.find(replacement, begin + 1), text.size()) : text.size();
+    list.words.push_back({text.substr(begin, end - begin), word.first && begin == 0});
     begin = end;
   }
-  return {};
 }
 
 }  // namespace atom::tokenizer

@@ -8,6 +8,7 @@
 
 #include "atom/core/check.h"
 #include "atom/tokenizer/normalization_form.h"
+#include "atom/tokenizer/step_list.h"
 #include "atom/tokenizer/unicode.h"
 
 namespace atom::tokenizer {
@@ -46,20 +47,44 @@ Error GrowsTooLong(size_t max_bytes) {
       max_bytes, kMaxGrowth);
 }
 
-Result<std::string> ApplyReplace(const Normalizer::Replace& replace, std::string_view text,
-                                 RegexSteps& steps, size_t max_bytes) {
+bool BeginsWithMark(std::string_view text) {
+  return !text.empty() && StripMarks(text.substr(0, NextChar(text, 0).length)).empty();
+}
+
+// How Hugging Face counts: what replaces several characters stands for the last of them.
+bool ReplacesStart(const RegexMatch& match, std::string_view text, std::string_view content) {
+  if (match.begin != 0 || match.end == 0) return false;
+  return content.empty() || NextChar(text, 0).length < match.end;
+}
+
+Status ApplyReplace(const Normalizer::Replace& replace, NormalizedText& normalized,
+                    RegexSteps& steps, size_t max_bytes) {
+  const std::string text = std::move(normalized.text);
   std::vector<RegexMatch> matches;
   const Status found = replace.pattern.FindAll(text, steps, matches);
-  if (!found.ok()) return found.error();
-  std::string result;
+  if (!found.ok()) return found;
+  std::string& result = normalized.text;
+  result.clear();
   result.reserve(text.size());
   size_t pos = 0;
   for (const RegexMatch& match : matches) {
-    result.append(text.substr(pos, match.begin - pos)).append(replace.content);
+    result.append(text, pos, match.begin - pos).append(replace.content);
     pos = match.end;
     if (result.size() > max_bytes) return GrowsTooLong(max_bytes);
   }
-  return std::move(result.append(text.substr(pos)));
+  result.append(text, pos);
+  if (!matches.empty() && ReplacesStart(matches[0], text, replace.content)) {
+    normalized.keeps_start = false;
+  }
+  return {};
+}
+
+void ApplyStrip(const Normalizer::Strip& strip, NormalizedText& normalized) {
+  std::string_view text = normalized.text;
+  if (strip.left) text = TrimStart(text);
+  if (text.size() < normalized.text.size()) normalized.keeps_start = false;
+  if (strip.right) text = TrimEnd(text);
+  normalized.text = std::string(text);
 }
 
 // ---- readers
@@ -105,54 +130,51 @@ constexpr std::array<Row, 9> kRows = {{
     {"Replace", ParseReplace},
 }};
 
-const Row* FindRow(std::string_view type) {
-  const auto* row = std::find_if(kRows.begin(), kRows.end(),
-                                 [&](const Row& known) { return known.type == type; });
-  return row == kRows.end() ? nullptr : row;
-}
-
 }  // namespace
 
-Result<std::string> Normalizer::Apply(std::string_view text, RegexSteps& steps,
-                                      size_t max_bytes) const {
+Status Normalizer::Apply(NormalizedText& normalized, RegexSteps& steps, size_t max_bytes) const {
   if (const auto* replace = std::get_if<Replace>(&step_)) {
-    Result<std::string> replaced = ApplyReplace(*replace, text, steps, max_bytes);
-    if (!replaced.ok() || replaced->size() <= max_bytes) return replaced;
-    return GrowsTooLong(max_bytes);
-  }
-  std::string result;
-  if (const auto* form = std::get_if<Form>(&step_)) {
-    result = ApplyForm(*form, text);
+    const Status replaced = ApplyReplace(*replace, normalized, steps, max_bytes);
+    if (!replaced.ok()) return replaced;
+  } else if (const auto* form = std::get_if<Form>(&step_)) {
+    const std::string text = std::exchange(normalized.text, {});
+    normalized.text = ApplyForm(*form, text);
+    // Of the forms only this one leaves characters out.
+    if (*form == Form::kStripAccents && BeginsWithMark(text)) {
+      normalized.keeps_start = false;
+    }
   } else if (const auto* prepend = std::get_if<Prepend>(&step_)) {
-    if (!text.empty()) result = prepend->text;
-    result += text;
+    if (normalized.text.empty()) return {};
+    normalized.text.insert(0, prepend->text);
+    normalized.keeps_start = normalized.keeps_start || !prepend->text.empty();
   } else {
-    const Strip& strip = std::get<Strip>(step_);
-    if (strip.left) text = TrimStart(text);
-    if (strip.right) text = TrimEnd(text);
-    result = text;
+    ApplyStrip(std::get<Strip>(step_), normalized);
   }
-  if (result.size() > max_bytes) return GrowsTooLong(max_bytes);
-  return result;
+  if (normalized.text.size() > max_bytes) return GrowsTooLong(max_bytes);
+  return {};
 }
 
-bool IsNormalizer(std::string_view type) { return FindRow(type) != nullptr; }
-
-Result<Normalizer> ParseNormalizer(const Json& step, std::string_view type,
-                                   const std::string& source) {
-  const Row* row = FindRow(type);
-  ATOM_CHECK(row != nullptr, "normalizer {}", type);
-  return row->parse(step, source);
+Result<std::vector<Normalizer>> ParseNormalizers(const Json& step, const std::string& source) {
+  const auto list = FlattenSteps(step, "normalizers", source);
+  if (!list.ok()) return list.error();
+  std::vector<Normalizer> steps;
+  for (const TypedStep& one : *list) {
+    const Result<const Row*> row = FindStep(kRows, one.type, source);
+    if (!row.ok()) return row.error();
+    Result<Normalizer> parsed = (*row)->parse(*one.json, fmt::format("{} {}", source, one.type));
+    if (!parsed.ok()) return parsed.error();
+    steps.push_back(*std::move(parsed));
+  }
+  return steps;
 }
 
-Result<std::string> Normalize(const std::vector<Normalizer>& steps, std::string_view text) {
-  RegexSteps budget(text.size());
+Result<NormalizedText> Normalize(const std::vector<Normalizer>& steps, std::string_view text,
+                                 RegexSteps& budget) {
   const size_t max_bytes = kMaxGrowth * text.size() + kPage;
-  std::string normalized(text);
+  NormalizedText normalized{std::string(text)};
   for (const Normalizer& step : steps) {
-    Result<std::string> next = step.Apply(normalized, budget, max_bytes);
-    if (!next.ok()) return next.error();
-    normalized = *std::move(next);
+    const Status applied = step.Apply(normalized, budget, max_bytes);
+    if (!applied.ok()) return applied.error();
   }
   return normalized;
 }

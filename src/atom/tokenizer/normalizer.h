@@ -21,6 +21,11 @@
 
 namespace atom::tokenizer {
 
+struct NormalizedText {
+  std::string text;
+  bool keeps_start = true;  ///< its first character stands for the first of the text it was
+};
+
 class Normalizer {
  public:
   enum class Form { kNfc, kNfd, kNfkc, kNfkd, kLowercase, kStripAccents };
@@ -39,22 +44,22 @@ class Normalizer {
 
   explicit Normalizer(Step step) : step_(std::move(step)) {}
 
-  /// `text`, rewritten: at most `max_bytes`, or an Error.
-  Result<std::string> Apply(std::string_view text, RegexSteps& steps, size_t max_bytes) const;
+  /// Rewrites the text: at most `max_bytes`, or an Error.
+  Status Apply(NormalizedText& normalized, RegexSteps& steps, size_t max_bytes) const;
+
+  const Step& step() const { return step_; }
 
  private:
   Step step_;
 };
 
-/// Whether a step of this "type" is one of those here.
-bool IsNormalizer(std::string_view type);
-
-/// Reads one step. REQUIRES: IsNormalizer(its type). `source` starts the errors' sentences.
-Result<Normalizer> ParseNormalizer(const io::Json& step, std::string_view type,
-                                   const std::string& source);
+/// The steps of `step`, which may be a Sequence of others, or null. `source` starts the errors'
+/// sentences.
+Result<std::vector<Normalizer>> ParseNormalizers(const io::Json& step, const std::string& source);
 
 /// `text`, rewritten by all of `steps` in turn; at no time longer than 32 times as long, and a
 /// page.
-Result<std::string> Normalize(const std::vector<Normalizer>& steps, std::string_view text);
+Result<NormalizedText> Normalize(const std::vector<Normalizer>& steps, std::string_view text,
+                                 RegexSteps& budget);
 
 }  // namespace atom::tokenizer

@@ -5,8 +5,8 @@
 #include <oniguruma.h>
 #include <utility>
 
-#include "atom/core/check.h"
 #include "atom/io/quote.h"
+#include "atom/tokenizer/oniguruma.h"
 #include "atom/tokenizer/regex_meter.h"
 #include "atom/tokenizer/unicode.h"
 
@@ -86,11 +86,7 @@ Regex& Regex::operator=(Regex&&) noexcept = default;
 Regex::~Regex() = default;
 
 Result<Regex> Regex::Compile(std::string_view regex, const std::string& source) {
-  static const int initialized = [] {
-    std::array<OnigEncoding, 1> encodings = {ONIG_ENCODING_UTF8};
-    return onig_initialize(encodings.data(), 1);
-  }();
-  ATOM_CHECK(initialized == ONIG_NORMAL, "onig_initialize gave {}", initialized);
+  InitializeOniguruma();
   if (FindInvalid(regex, 0) != regex.size()) {
     return MakeError("{}: the regular expression {} is not UTF-8", source, io::Quote(regex));
   }

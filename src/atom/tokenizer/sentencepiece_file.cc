@@ -8,6 +8,7 @@
 
 #include "atom/io/quote.h"
 #include "atom/tokenizer/bpe_model.h"
+#include "atom/tokenizer/metaspace.h"
 #include "atom/tokenizer/sentencepiece_proto.h"
 #include "atom/tokenizer/unicode.h"
 

@@ -1,7 +1,7 @@
 #include "atom/tokenizer/split_pattern.h"
 
 #include <array>
-#include <fmt/format.h>
+#include <string>
 
 #include "atom/core/check.h"
 #include "atom/tokenizer/unicode.h"
@@ -95,7 +95,8 @@ size_t LineEndRunEnd(Cursor cursor) {
 }
 
 // (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|
-// \s*[\r\n]+|\s+(?!\S)|\s+
+// \s*[\r\n]+|\s+(?!\S)|\s+ ; Qwen 2's has \p{N} for \p{N}{1,3}
+template <int kMaxDigits>
 size_t Llama3WordEnd(std::string_view text, size_t pos) {
   const size_t contraction = ContractionEnd(text, pos, true);
   if (contraction != pos) return contraction;
@@ -107,7 +108,8 @@ size_t Llama3WordEnd(std::string_view text, size_t pos) {
     return word.pos();
   }
   Cursor number(text, pos);
-  for (int digits = 0; digits < 3 && number.Is(CharClass::kNumber); ++digits) number.Step();
+  for (int digits = 0; digits < kMaxDigits && number.Is(CharClass::kNumber); ++digits)
+    number.Step();
   if (number.pos() != pos) return number.pos();
 
   Cursor symbols(text, pos);
@@ -143,13 +145,17 @@ struct PatternRow {
   size_t (*word_end)(std::string_view text, size_t pos);
 };
 
-constexpr std::array<PatternRow, 4> kPatterns = {{
+constexpr std::array<PatternRow, 5> kPatterns = {{
     {SplitPattern::kGpt2, "GPT-2",
      R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", Gpt2WordEnd},
     {SplitPattern::kLlama3, "Llama 3",
      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
      R"(\s*[\r\n]+|\s+(?!\S)|\s+)",
-     Llama3WordEnd},
+     Llama3WordEnd<3>},
+    {SplitPattern::kQwen2, "Qwen 2",
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
+     R"(\s*[\r\n]+|\s+(?!\S)|\s+)",
+     Llama3WordEnd<1>},
     {SplitPattern::kSingleDigits, "single digits", "", SingleDigitEnd},
     {SplitPattern::kDigitRuns, "runs of digits", "", DigitRunEnd},
 }};
@@ -163,21 +169,13 @@ std::optional<SplitPattern> FindSplitPattern(std::string_view regex) {
   return std::nullopt;
 }
 
-std::string KnownSplitPatterns() {
-  std::string names;
-  for (const PatternRow& row : kPatterns) {
-    if (row.regex.empty()) continue;
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", row.name);
-  }
-  return names;
-}
-
-void SplitWords(SplitPattern pattern, std::string_view text, std::vector<std::string_view>& words) {
+void SplitWords(SplitPattern pattern, const Word& word, std::vector<Word>& words) {
   const PatternRow& row = kPatterns[static_cast<size_t>(pattern)];
   ATOM_CHECK(row.pattern == pattern, "pattern {} is out of place", row.name);
+  const std::string_view text = word.text;
   for (size_t pos = 0; pos < text.size();) {
     const size_t end = row.word_end(text, pos);
-    words.push_back(text.substr(pos, end - pos));
+    words.push_back({text.substr(pos, end - pos), word.first && pos == 0});
     pos = end;
   }
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "atom/core/check.h"
+#include "atom/io/quote.h"
 #include "atom/tokenizer/gpt2_files.h"
 #include "atom/tokenizer/sentencepiece_file.h"
 #include "atom/tokenizer/tiktoken_file.h"
@@ -68,7 +69,10 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromFiles(const TokenizerFiles& fi
   if (!parts.ok()) return parts.error();
   const Status applied = ApplyTokenizerSettings(*settings, files, *parts);
   if (!applied.ok()) return applied.error();
-  return std::unique_ptr<Tokenizer>(new Tokenizer(*std::move(parts)));
+  std::unique_ptr<Tokenizer> tokenizer(new Tokenizer(*std::move(parts)));
+  const Status indexed = tokenizer->IndexAddedTokens();
+  if (!indexed.ok()) return indexed.error();
+  return tokenizer;
 }
 
 Tokenizer::Tokenizer(TokenizerParts parts)
@@ -76,26 +80,37 @@ Tokenizer::Tokenizer(TokenizerParts parts)
   for (size_t id = 0; id < parts_.spellings.size(); ++id) {
     ids_.emplace(parts_.spellings[id], static_cast<int32_t>(id));
   }
+}
+
+Status Tokenizer::IndexAddedTokens() {
   std::vector<AddedToken> plain;
   std::vector<AddedToken> normalized;
   for (AddedToken token : parts_.added) {
     special_[static_cast<size_t>(token.id)] = token.special;
-    if (token.normalized) {
-      token.content = parts_.normalizer.Apply(token.content);
-      normalized.push_back(std::move(token));
-    } else {
+    if (!token.normalized) {
       plain.push_back(std::move(token));
+      continue;
     }
+    RegexSteps steps(token.content.size());
+    Result<NormalizedText> content = Normalize(parts_.normalizers, token.content, steps);
+    if (!content.ok()) return content.error();
+    if (content->text.empty()) {
+      return MakeError("{}: the normalizer leaves nothing of added token {}", parts_.source,
+                       io::Quote(token.content));
+    }
+    token.content = std::move(content->text);
+    normalized.push_back(std::move(token));
   }
   matcher_ = AddedTokenMatcher(std::move(plain));
   trusted_matcher_ = AddedTokenMatcher(parts_.added);
   normalized_matcher_ = AddedTokenMatcher(std::move(normalized));
+  return {};
 }
 
 Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view text,
                                                const EncodeOptions& options) const {
   std::vector<int32_t> ids;
-  if (options.add_bos && adds_bos()) ids.push_back(*bos_id());
+  if (options.add_bos) ids = start_ids();
   const Status encoded = EncodeText(text, true, options.parse_special, ids);
   if (!encoded.ok()) return encoded.error();
   return ids;
@@ -104,7 +119,7 @@ Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view text,
 Result<std::vector<int32_t>> Tokenizer::EncodeParts(std::span<const TextPart> parts,
                                                     bool add_bos) const {
   std::vector<int32_t> ids;
-  if (add_bos && adds_bos()) ids.push_back(*bos_id());
+  if (add_bos) ids = start_ids();
   std::string run;  // plain text since the last special token
   bool at_start = true;
   for (const TextPart& part : parts) {
@@ -147,15 +162,20 @@ Status Tokenizer::EncodeText(std::string_view text, bool at_start, bool parse_sp
 
 Status Tokenizer::EncodeRun(std::string_view run, bool at_start, bool parse_special,
                             RegexSteps& steps, std::vector<int32_t>& ids) const {
-  const bool normalizes = parts_.normalizer.active();
-  const std::string normalized = normalizes ? parts_.normalizer.Apply(run) : std::string();
-  const std::string_view text = normalizes ? normalized : run;
+  NormalizedText normalized;
+  std::string_view text = run;
+  if (!parts_.normalizers.empty()) {
+    Result<NormalizedText> result = Normalize(parts_.normalizers, run, steps);
+    if (!result.ok()) return result.error();
+    normalized = *std::move(result);
+    text = normalized.text;
+  }
   for (const TextSegment& segment : normalized_matcher_.Split(text, parse_special)) {
     if (segment.IsToken()) {
       ids.push_back(segment.id);
       continue;
     }
-    const bool first = at_start && segment.text.data() == text.data();
+    const bool first = at_start && normalized.keeps_start && segment.text.data() == text.data();
     const Status encoded = parts_.encoder->Encode(segment.text, first, steps, ids);
     if (!encoded.ok()) return encoded;
   }

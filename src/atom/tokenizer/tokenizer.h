@@ -1,13 +1,12 @@
 // The tokenizer of a model directory: text to ids and back, whatever form the files have.
 //
-//   text ─ cut at added tokens ─ normalize ─ RunEncoder (byte_level, metaspace, sentencepiece) ─
-//   ids
+//   text ─ cut at added tokens ─ normalize ─ RunEncoder (word_encoder, sentencepiece) ─ ids
 //
 // Promises: ids as Hugging Face gives them (exceptions: metaspace.h); decoding gives back what was
-// encoded, byte for byte, where the vocabulary has all bytes and the text has no literal "▁" (with
-// which SentencePiece-like vocabularies spell the space). Any bytes are accepted: ill-formed UTF-8
-// survives in byte-level and byte-fallback vocabularies, in others it becomes the unknown token.
-// A Tokenizer never changes; any number of threads may use it.
+// encoded, byte for byte, where the vocabulary has all bytes, no step drops or changes a character,
+// and the text has no literal "▁" (with which SentencePiece-like vocabularies spell the space). Any
+// bytes are accepted: ill-formed UTF-8 survives in byte-level and byte-fallback vocabularies, in
+// others it becomes the unknown token. A Tokenizer never changes; any number of threads may use it.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +27,7 @@
 namespace atom::tokenizer {
 
 struct EncodeOptions {
-  bool add_bos = true;         ///< only if the tokenizer adds one: see adds_bos()
+  bool add_bos = true;         ///< what the tokenizer puts before a text: see start_ids()
   bool parse_special = false;  ///< special tokens spelled in the text are those tokens
 };
 
@@ -78,7 +77,9 @@ class Tokenizer {
 
   /// One past the largest id; there are no gaps.
   int64_t vocab_size() const { return static_cast<int64_t>(parts_.spellings.size()); }
-  bool adds_bos() const { return parts_.adds_bos; }
+  /// What Encode puts before a text: nothing, a bos, or what else the tokenizer's file says.
+  const std::vector<int32_t>& start_ids() const { return parts_.start; }
+  bool adds_bos() const { return !parts_.start.empty(); }
   std::optional<int32_t> bos_id() const { return parts_.bos_id; }
   /// What ends a text, the tokenizer's own first; empty if no file says.
   std::vector<int32_t> eos_ids() const { return parts_.eos_ids; }
@@ -87,11 +88,12 @@ class Tokenizer {
   bool strips_space() const { return parts_.strips_space; }
   /// The token that the file spells `piece`: "▁the", "Ġthe", "</s>".
   std::optional<int32_t> FindToken(std::string_view piece) const;
-  /// "bpe-metaspace", "bpe-bytelevel", "sentencepiece" or "tiktoken".
+  /// "bpe-metaspace", "bpe-bytelevel", "bpe", "sentencepiece" or "tiktoken".
   std::string_view kind() const { return parts_.kind; }
 
  private:
   explicit Tokenizer(TokenizerParts parts);
+  Status IndexAddedTokens();
 
   bool HasId(int32_t id) const { return id >= 0 && id < vocab_size(); }
   Status EncodeText(std::string_view text, bool at_start, bool parse_special,

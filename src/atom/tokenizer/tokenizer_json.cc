@@ -1,5 +1,6 @@
 #include "atom/tokenizer/tokenizer_json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_set>
@@ -9,7 +10,10 @@
 #include "atom/io/json.h"
 #include "atom/io/quote.h"
 #include "atom/tokenizer/bpe_assembly.h"
-#include "atom/tokenizer/tokenizer_json_rules.h"
+#include "atom/tokenizer/decoder.h"
+#include "atom/tokenizer/normalizer.h"
+#include "atom/tokenizer/post_processor.h"
+#include "atom/tokenizer/pre_tokenizer_json.h"
 #include "atom/tokenizer/vocabulary_json.h"
 
 namespace atom::tokenizer {
@@ -104,6 +108,7 @@ Result<std::vector<AddedToken>> ReadAddedTokens(const Json& json, const std::str
     if (!token.ok()) return token.error();
     const Result<int64_t> id = io::RequireInt(entry, "id", source);
     if (!id.ok()) return id.error();
+    token->of_model = tokens.Find(token->content).has_value();
     const Status status = tokens.Add(*id, token->content);
     if (!status.ok()) return status.error();
     token->id = static_cast<int32_t>(*id);
@@ -142,6 +147,55 @@ Result<BpeIngredients> ReadIngredients(const Json& json, const std::string& sour
   return ingredients;
 }
 
+const Json& Part(const Json& json, std::string_view name) {
+  static const Json none;
+  const auto part = json.find(name);
+  return part == json.end() ? none : *part;
+}
+
+// What comes before the model, and what undoes it.
+struct Steps {
+  std::vector<Normalizer> normalizers;
+  std::vector<PreTokenizer> pre_tokenizers;
+  Decoder decoder;
+};
+
+Result<Steps> ReadSteps(const Json& json, bool byte_fallback, const std::string& source) {
+  auto normalizers = ParseNormalizers(Part(json, "normalizer"), source + ": normalizer");
+  if (!normalizers.ok()) return normalizers.error();
+  auto pre_tokenizers = ParsePreTokenizers(Part(json, "pre_tokenizer"), source + ": pre_tokenizer");
+  if (!pre_tokenizers.ok()) return pre_tokenizers.error();
+  const Json& decoder_json = Part(json, "decoder");
+  Result<Decoder> decoder = decoder_json.is_null()
+                                ? Decoder::Undoing(*normalizers, *pre_tokenizers, byte_fallback)
+                                : Decoder::Parse(decoder_json, source + ": decoder");
+  if (!decoder.ok()) return decoder.error();
+  return Steps{*std::move(normalizers), *std::move(pre_tokenizers), *std::move(decoder)};
+}
+
+// Whether all that the model gets is spelled in the byte alphabet, so that it may as well get the
+// bytes. (With byte_fallback a letter of the alphabet that is no token would be two bytes.)
+bool MayTakeRawBytes(const std::vector<PreTokenizer>& steps, bool byte_fallback) {
+  return !byte_fallback && !steps.empty() && std::holds_alternative<ByteLevel>(steps.back()) &&
+         std::none_of(steps.begin(), steps.end() - 1, [](const PreTokenizer& step) {
+           return std::holds_alternative<ByteLevel>(step);
+         });
+}
+
+Result<TokenizerParts> Assemble(BpeIngredients ingredients, Steps steps) {
+  const bool raw = MayTakeRawBytes(steps.pre_tokenizers, ingredients.byte_fallback);
+  if (raw) std::get<ByteLevel>(steps.pre_tokenizers.back()).spells = false;
+  Result<TokenizerParts> parts =
+      raw ? AssembleByteLevel(std::move(ingredients), ByteSpelling::kAlphabet,
+                              std::move(steps.pre_tokenizers))
+          : AssembleCharacters(std::move(ingredients), std::move(steps.pre_tokenizers));
+  if (!parts.ok()) return parts;
+  parts->normalizers = std::move(steps.normalizers);
+  const Status decoded = DecodeTokens(steps.decoder, *parts);
+  if (!decoded.ok()) return decoded.error();
+  return parts;
+}
+
 }  // namespace
 
 Result<TokenizerParts> ParseTokenizerJson(std::string_view text, const std::string& source) {
@@ -150,24 +204,19 @@ Result<TokenizerParts> ParseTokenizerJson(std::string_view text, const std::stri
   if (!json->is_object()) {
     return MakeError("{}: expected an object, found {}", source, io::DescribeJson(*json));
   }
-  Result<TokenizerJsonRules> rules = ParseTokenizerJsonRules(*json, source);
-  if (!rules.ok()) return rules.error();
   TokenList tokens(source);
   Result<BpeIngredients> ingredients = ReadIngredients(*json, source, tokens);
   if (!ingredients.ok()) return ingredients.error();
+  Result<Steps> steps = ReadSteps(*json, ingredients->byte_fallback, source);
+  if (!steps.ok()) return steps.error();
+  Result<std::vector<int32_t>> start =
+      ParsePostProcessor(Part(*json, "post_processor"), tokens, source + ": post_processor");
+  if (!start.ok()) return start.error();
 
-  Result<TokenizerParts> parts =
-      rules->byte_level
-          ? AssembleByteLevel(*std::move(ingredients), ByteSpelling::kAlphabet,
-                              std::move(rules->patterns))
-          : AssembleMetaspace(*std::move(ingredients), rules->normalizer, rules->metaspace);
-  if (!parts.ok() || !rules->first_token) return parts;
-  parts->bos_id = tokens.Find(*rules->first_token);
-  if (!parts->bos_id) {
-    return MakeError("{}: the post_processor's token {} is not in the vocabulary", source,
-                     io::Quote(*rules->first_token));
-  }
-  parts->adds_bos = true;
+  Result<TokenizerParts> parts = Assemble(*std::move(ingredients), *std::move(steps));
+  if (!parts.ok()) return parts;
+  if (start->size() == 1) parts->bos_id = start->front();
+  parts->start = *std::move(start);
   return parts;
 }
 

@@ -1,9 +1,7 @@
-// tokenizer.json, Hugging Face's form: a BPE model, with Metaspace (Llama 2, Mistral) or byte level
-// (Llama 3, GPT-2). What is not known is refused by name: a tokenizer that is nearly right writes
+// tokenizer.json, Hugging Face's form: a BPE model and, each by its own table, what comes before it
+// (normalizer.h, pre_tokenizer_json.h), what undoes it (decoder.h) and what is put before a text
+// (post_processor.h). What is not known is refused by name: a tokenizer that is nearly right writes
 // text that looks right and scores badly.
-//
-// Ends of texts: a post-processor may put one token before a text (that is adds_bos); what it puts
-// after a text is left out, since texts here are always continued.
 #pragma once
 
 #include <string>

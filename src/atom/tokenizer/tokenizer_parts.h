@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "atom/tokenizer/added_tokens.h"
-#include "atom/tokenizer/metaspace.h"
+#include "atom/tokenizer/normalizer.h"
 #include "atom/tokenizer/run_encoder.h"
 
 namespace atom::tokenizer {
@@ -22,9 +22,11 @@ struct TokenizerParts {
   std::vector<std::string> bytes;      ///< by id, what the token adds in the middle of a text
   std::vector<AddedToken> added;
   std::unique_ptr<RunEncoder> encoder;
-  SpaceNormalizer normalizer;     ///< of each run, before normalized added tokens are looked for
+  std::vector<Normalizer>
+      normalizers;                ///< of each run, before normalized added tokens are looked for
   bool strips_space = false;      ///< a text's first space was added by the encoder
-  bool adds_bos = false;          ///< unless tokenizer_config.json says otherwise
+  std::vector<int32_t> start;     ///< what the file itself puts before a text
+  bool adds_bos = false;          ///< it puts the bos there, whichever that is
   std::optional<int32_t> bos_id;  ///< unless the model's other files name one
   std::vector<int32_t> eos_ids;   ///< likewise
 };

@@ -169,7 +169,7 @@ Status ApplyAddedTokens(const TokenizerSettings& settings, const std::string& so
     const auto [place, is_new] = listed.emplace(token.id, parts.added.size());
     if (is_new) {
       parts.added.push_back(token);
-      parts.bytes[id] = token.content;
+      if (token.special) parts.bytes[id] = token.content;
     } else if (parts.kind == "sentencepiece") {
       parts.added[place->second] = token;  // its own file does not say how it is found in a text
     }
@@ -249,7 +249,10 @@ Status ApplyEnds(const TokenizerSettings& settings, const TokenizerFiles& files,
     return MakeError("{}: add_bos_token is true, but no file names a bos_token",
                      files.Source(kConfig));
   }
-  parts.adds_bos = add_bos.value_or(parts.adds_bos) && parts.bos_id.has_value();
+  if (!add_bos && !parts.start.empty()) return {};
+  const bool adds_bos = add_bos.value_or(parts.adds_bos) && parts.bos_id.has_value();
+  parts.start.clear();
+  if (adds_bos) parts.start.push_back(*parts.bos_id);
   return {};
 }
 
@@ -292,6 +295,7 @@ Status ApplyTokenizerSettings(const TokenizerSettings& settings, const Tokenizer
     if (found != ids.end()) MakeSpecial(found->second, parts);
   }
   if (parts.bos_id) MakeSpecial(*parts.bos_id, parts);
+  for (const int32_t id : parts.start) MakeSpecial(id, parts);
   for (const int32_t id : parts.eos_ids) MakeSpecial(id, parts);
   return {};
 }
