@@ -1,6 +1,7 @@
 #include "atom/tokenizer/regex.h"
 
 #include <chrono>
+#include <dlfcn.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -103,6 +104,16 @@ TEST(Regex, RefusesByName) {
   EXPECT_THAT(refusal(std::string(20'000, 'a')),
               HasSubstr("has 20000 bytes, expected at most 16384"));
   EXPECT_THAT(refusal("[z-a]"), HasSubstr("empty range"));
+}
+
+// Its library has a regcomp() too, with another layout of what regexec() reads.
+TEST(Regex, LeavesTheCLibrarysFunctionsAlone) {
+  for (const char* function : {"regcomp", "regexec", "regfree", "regerror"}) {
+    // The next one behind the program, which a sanitizer's own would call.
+    Dl_info found = {};
+    ASSERT_NE(dladdr(dlsym(RTLD_NEXT, function), &found), 0) << function;
+    EXPECT_THAT(found.dli_fname, HasSubstr("/libc.so")) << function;
+  }
 }
 
 }  // namespace
