@@ -3,6 +3,8 @@
 #include "atom/engine/engine_core.h"
 
 #include <fmt/format.h>
+#include <functional>
+#include <map>
 
 #include "tests/engine/loaded_model.h"
 #include "tests/engine/quantized_model.h"
@@ -83,18 +85,34 @@ struct Case {
   std::string family = {};  ///< empty: the small random Llama. An artifact is atom-best's
 };
 
-/// By atom-best. One for all tests of this program.
-std::filesystem::path FamilyArtifact(const std::string& family) {
+/// A folder that `write` fills, once for all tests of this program that name it so.
+std::filesystem::path WrittenOnce(const std::string& name,
+                                  const std::function<void(const std::filesystem::path&)>& write) {
   static std::map<std::string, tests::TemporaryFolder> folders;
-  const auto [found, is_new] = folders.try_emplace(family);
-  const tests::TemporaryFolder& folder = found->second;
-  if (is_new) {
+  const auto [found, is_new] = folders.try_emplace(name);
+  if (is_new) write(found->second.path());
+  return found->second.path();
+}
+
+/// By atom-best.
+std::filesystem::path FamilyArtifact(const std::string& family) {
+  const auto write = [&](const std::filesystem::path& folder) {
     std::filesystem::create_directory(folder / "model");
     tests::WriteFamilyModel(tests::FamilyConfig(family), folder / "model");
     tests::WriteArtifact(folder / "model", folder / "artifact",
                          quant::FindRecipe("atom-best").value());
-  }
-  return folder / "artifact";
+  };
+  return WrittenOnce(family, write) / "artifact";
+}
+
+/// By atom-w4a4, with windows of the case's lengths.
+std::filesystem::path TinyArtifact(const Case& which) {
+  const auto write = [&](const std::filesystem::path& folder) {
+    tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact", which.exact_window,
+                                   {.window = which.window});
+  };
+  return WrittenOnce(fmt::format("tiny {} {}", which.exact_window, which.window), write) /
+         "artifact";
 }
 
 std::unique_ptr<LoadedModel> Load(const Case& which) {
@@ -110,10 +128,7 @@ std::unique_ptr<LoadedModel> Load(const Case& which) {
   if (!which.quantized) {
     return std::make_unique<LoadedModel>(which.backend, limits, which.window);
   }
-  const tests::TemporaryFolder folder;
-  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact", which.exact_window,
-                                 {.window = which.window});
-  return std::make_unique<LoadedModel>(folder / "artifact", which.backend, limits);
+  return std::make_unique<LoadedModel>(TinyArtifact(which), which.backend, limits);
 }
 
 class EngineCoreTest : public testing::TestWithParam<Case> {
