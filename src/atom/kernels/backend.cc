@@ -21,6 +21,12 @@ std::unique_ptr<KvLayer> Backend::MakeKvLayer(const KvShape& shape, const PagePo
   return layer;
 }
 
+std::unique_ptr<PackedWeight> Backend::PrepackCodes(const quant::CodeMatrix& weight,
+                                                    std::span<const float> bias) {
+  const Buffer values = weight.Dequantize();
+  return PrepackDense({weight.value, {weight.n, weight.k}, values.data()}, bias);
+}
+
 std::unique_ptr<ExpertRouting> Backend::MakeRouting(const RouterShape&, int64_t) {
   RefuseMixtures();
 }

@@ -29,6 +29,7 @@
 #include "atom/kernels/op_parameters.h"
 #include "atom/kernels/sampling.h"
 #include "atom/kernels/step_arena.h"
+#include "atom/quant/code_matrix.h"
 #include "atom/quant/feature.h"
 #include "atom/quant/formats.h"
 #include "atom/quant/quantized_matrix.h"
@@ -221,6 +222,11 @@ class Backend {
   /// An unquantized weight [N][K] in F32, F16 or BF16, kept in that type.
   virtual std::unique_ptr<PackedWeight> PrepackDense(const TensorView& weight,
                                                      std::span<const float> bias) = 0;
+  /// Codes of others, by which products are those of the dense weight that they stand for, bit for
+  /// bit. Where keeps_codes() they stay packed; elsewhere they are dequantized here.
+  virtual bool keeps_codes() const { return false; }
+  virtual std::unique_ptr<PackedWeight> PrepackCodes(const quant::CodeMatrix& weight,
+                                                     std::span<const float> bias);
   /// The same weight in memory of its own, where that is faster than to pack it again; else null.
   virtual std::unique_ptr<PackedWeight> Duplicate(const PackedWeight& /*weight*/) {
     return nullptr;

@@ -94,6 +94,11 @@ class CpuBackend final : public Backend {
                                              std::span<const float> bias) override {
     return cpu::PackDenseWeight(weight, bias, pool_);
   }
+  bool keeps_codes() const override { return true; }
+  std::unique_ptr<PackedWeight> PrepackCodes(const quant::CodeMatrix& weight,
+                                             std::span<const float> bias) override {
+    return cpu::PackCodeWeight(weight, bias, pool_);
+  }
   quant::QuantizedMatrix Unpack(const PackedWeight& weight) const override {
     return cpu::UnpackIntegerWeight(cpu::CpuWeight::Of(weight));
   }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "atom/core/check.h"
+#include "atom/kernels/cpu/code_packing.h"
 #include "atom/kernels/cpu/panel_packing.h"
 
 namespace atom::kernels::cpu {
@@ -111,6 +112,21 @@ std::unique_ptr<CpuWeight> PackDenseWeight(const TensorView& weight, std::span<c
   packed->data = AlignedMemory::Unset(static_cast<size_t>(packed->panels() * panel_bytes));
   pool.ParallelFor(packed->panels(), [&](int64_t panel, int) {
     PackDensePanel(weight, panel, packed->data.data() + panel * panel_bytes);
+  });
+  return packed;
+}
+
+std::unique_ptr<CpuWeight> PackCodeWeight(const quant::CodeMatrix& weight,
+                                          std::span<const float> bias, ThreadPool& pool) {
+  quant::CheckCodeMatrix(weight);
+  auto packed = std::make_unique<CpuWeight>(weight.n, weight.k);
+  SetBias(bias, *packed);
+  packed->codes = MakeCodeLayout(weight);
+  packed->groups_of = weight.groups_of;
+  const CodeLayout& l = *packed->codes;
+  packed->data = AlignedMemory::Unset(static_cast<size_t>(l.panels * l.panel_bytes));
+  pool.ParallelFor(l.panels, [&](int64_t panel, int) {
+    PackCodePanel(weight, l, panel, packed->data.data() + panel * l.panel_bytes);
   });
   return packed;
 }

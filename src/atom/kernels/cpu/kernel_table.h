@@ -14,6 +14,7 @@
 
 #include "atom/core/cpu_info.h"
 #include "atom/core/half.h"
+#include "atom/kernels/cpu/code_layout.h"
 #include "atom/kernels/cpu/packed_layout.h"
 
 namespace atom::kernels::cpu {
@@ -32,6 +33,16 @@ struct DenseBlock {
   float* acc = nullptr;
   int64_t acc_stride = 0;
   bool resume = false;
+};
+
+/// Codes of others to values, [end - first][32].
+struct CodeBlock {
+  const CodeLayout* layout = nullptr;
+  const uint8_t* panel = nullptr;
+  const int32_t* groups_of = nullptr;  ///< [K] the group of each input; null: k / group
+  int64_t first = 0;                   ///< input
+  int64_t end = 0;
+  float* out = nullptr;
 };
 
 /// y = acc + bias, or y += acc + bias; acc [rows][acc_stride].
@@ -213,6 +224,8 @@ struct KernelTable {
   void (*dense_f32)(const DenseBlock<float>& block);
   void (*dense_f16)(const DenseBlock<Half>& block);
   void (*dense_bf16)(const DenseBlock<BFloat16>& block);
+  /// Codes of 4 and of 8 bits, by CodeKind.
+  void (*code_values[2][kCodeKinds])(const CodeBlock& block);
   void (*packed_integer)(const PackedBlock& block);
   /// With weights of two-level scales.
   void (*packed_two_level)(const PackedBlock& block);

@@ -4,6 +4,7 @@
 #include "atom/kernels/cpu/kernel_table.h"
 #include "atom/kernels/cpu/tiles_inl.h"
 // after the tiles:
+#include "atom/kernels/cpu/code_values_inl.h"
 #include "atom/kernels/cpu/dense_inl.h"
 #include "atom/kernels/cpu/exp_inl.h"
 #include "atom/kernels/cpu/kv_values_inl.h"
@@ -30,6 +31,12 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
       .dense_f32 = MultiplyDense<float>,
       .dense_f16 = MultiplyDense<Half>,
       .dense_bf16 = MultiplyDense<BFloat16>,
+      .code_values = {{WriteValues<4, CodeKind::kCentered>, WriteValues<4, CodeKind::kZeros>,
+                       WriteValues<4, CodeKind::kOffsets>, WriteValues<4, CodeKind::kZerosHalf>,
+                       WriteValues<4, CodeKind::kZerosBf16>},
+                      {WriteValues<8, CodeKind::kCentered>, WriteValues<8, CodeKind::kZeros>,
+                       WriteValues<8, CodeKind::kOffsets>, WriteValues<8, CodeKind::kZerosHalf>,
+                       WriteValues<8, CodeKind::kZerosBf16>}},
       .packed_integer = MultiplyInteger,
       .packed_two_level = MultiplyTwoLevel,
       .folded_from_rows = kHasByteDot ? kFewRows + 1 : INT64_MAX,

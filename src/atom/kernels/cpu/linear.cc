@@ -21,6 +21,11 @@ constexpr int64_t kSlabElements = int64_t{1} << 17;
 constexpr int64_t kSlabRows = 512;
 constexpr int64_t kStreamRows = 24;  // rows at a time, two register tiles: few enough for L1 and L2
 constexpr int64_t kSumRows = 16;
+// Codes of others become values in scratch: a slab as above, or, where few rows pass over them, as
+// much as the nearest cache holds.
+constexpr int64_t kFewRows = 4;
+constexpr int64_t kFewRowsInputs = 64;
+constexpr int64_t kFewRowsPanels = 2;
 
 BlockLimits DenseLimits(int64_t k) {
   constexpr int64_t kMostPanels = 16;  // the sums of a block: 1 MB
@@ -64,13 +69,15 @@ int64_t UnpackedBytes(int64_t k, int64_t group) {
 
 /// What a thread has for a block.
 struct BlockScratch {
-  BlockScratch(int64_t floats, int64_t unpacked)
+  BlockScratch(int64_t floats, int64_t unpacked, int64_t values)
       : folded_at(plan.Add<uint8_t>(std::max(unpacked, kFoldedBytes))),
         tile_sums_at(plan.Add<int32_t>(kTileSums)),
+        values_at(plan.Add<float>(values)),
         acc_at(plan.Add<float>(floats)) {}
   ScratchPlan plan;
   size_t folded_at;
   size_t tile_sums_at;
+  size_t values_at;
   size_t acc_at;
 };
 
@@ -95,32 +102,80 @@ OutputBlock OutputOf(const Product& product, const Block& block) {
   return out;
 }
 
+/// Rows of the block past a slab of weights, inputs [slab, slab + part.k) of its panels; then,
+/// behind the last one, to where they go.
+template <class W>
+void StreamRows(const Product& product, void (*kernel)(const DenseBlock<W>&), const Block& block,
+                int64_t slab, DenseBlock<W> part, float* acc) {
+  part.x_stride = product.x.format->stride;
+  part.panels = block.panels;
+  part.resume = slab > 0;
+  for (int64_t row = 0; row < block.rows; row += kStreamRows) {
+    part.rows = std::min(kStreamRows, block.rows - row);
+    part.x = product.x.DenseRow(block.first_row + row) + slab;
+    part.acc = acc + row * part.acc_stride;
+    kernel(part);
+    if (slab + part.k < product.weight->k()) continue;
+    OutputBlock out =
+        OutputOf(product, {block.first_row + row, part.rows, block.first_panel, block.panels});
+    out.acc = part.acc;
+    out.acc_stride = part.acc_stride;
+    product.context->kernels.write_output(out);
+  }
+}
+
 template <class W>
 void MultiplyDense(const Product& product, void (*kernel)(const DenseBlock<W>&), const Block& block,
                    float* acc) {
   const int64_t k = product.weight->k();
-  const int64_t panel_stride = k * kPanelOutputs;
-  const W* panels = product.weight->data.As<W>() + block.first_panel * panel_stride;
   DenseBlock<W> part;
-  part.x_stride = product.x.format->stride;
-  part.panel_stride = panel_stride;
-  part.panels = block.panels;
+  part.panel_stride = k * kPanelOutputs;
   part.acc_stride = block.panels * kPanelOutputs;
+  const W* panels = product.weight->data.As<W>() + block.first_panel * part.panel_stride;
   for (int64_t slab = 0; slab < k; slab += kSlabInputs) {
     part.w = panels + slab * kPanelOutputs;
     part.k = std::min(kSlabInputs, k - slab);
-    part.resume = slab > 0;
-    for (int64_t row = 0; row < block.rows; row += kStreamRows) {
-      part.rows = std::min(kStreamRows, block.rows - row);
-      part.x = product.x.DenseRow(block.first_row + row) + slab;
-      part.acc = acc + row * part.acc_stride;
-      kernel(part);
-      if (slab + part.k < k) continue;
-      OutputBlock out =
-          OutputOf(product, {block.first_row + row, part.rows, block.first_panel, block.panels});
-      out.acc = part.acc;
-      out.acc_stride = part.acc_stride;
-      product.context->kernels.write_output(out);
+    StreamRows(product, kernel, block, slab, part, acc);
+  }
+}
+
+/// Values of inputs [slab, slab + inputs) of the block's panels, a panel after the other.
+void WriteValues(const Product& product, const Block& block, int64_t slab, int64_t inputs,
+                 float* values) {
+  const CpuWeight& weight = *product.weight;
+  const CodeLayout& layout = *weight.codes;
+  CodeBlock codes;
+  codes.layout = &layout;
+  codes.groups_of = weight.groups_of.empty() ? nullptr : weight.groups_of.data();
+  codes.first = slab;
+  codes.end = slab + inputs;
+  const auto write = product.context->kernels
+                         .code_values[layout.bits == 4 ? 0 : 1][static_cast<size_t>(layout.kind)];
+  for (int64_t panel = 0; panel < block.panels; ++panel) {
+    codes.panel = weight.data.As<uint8_t>() + (block.first_panel + panel) * layout.panel_bytes;
+    codes.out = values + panel * inputs * kPanelOutputs;
+    write(codes);
+  }
+}
+
+/// Codes of others: the dense product, of values that are in scratch.
+void MultiplyCodes(const Product& product, const Block& block, float* acc, float* values) {
+  const int64_t k = product.weight->k();
+  const bool few = block.rows <= kFewRows;
+  const int64_t inputs = few ? kFewRowsInputs : kSlabInputs;
+  const int64_t panels = few ? kFewRowsPanels : block.panels;
+  for (int64_t panel = 0; panel < block.panels; panel += panels) {
+    const Block some{block.first_row, block.rows, block.first_panel + panel,
+                     std::min(panels, block.panels - panel)};
+    for (int64_t slab = 0; slab < k; slab += inputs) {
+      DenseBlock<float> part;
+      part.k = std::min(inputs, k - slab);
+      WriteValues(product, some, slab, part.k, values);
+      part.w = values;
+      part.panel_stride = part.k * kPanelOutputs;
+      part.acc_stride = block.panels * kPanelOutputs;
+      StreamRows(product, product.context->kernels.dense_f32, some, slab, part,
+                 acc + panel * kPanelOutputs);
     }
   }
 }
@@ -142,6 +197,7 @@ void MultiplyDense(const Product& product, const Block& block, float* acc) {
 /// A thread's scratch.
 struct Scratch {
   float* acc;
+  float* values;
   uint8_t* folded;
   int32_t* tile_sums;
 };
@@ -193,6 +249,7 @@ void MultiplyIntegers(const Product& product, const Block& block, Scratch scratc
 }
 
 void Multiply(const Product& product, const Block& block, Scratch scratch) {
+  if (product.weight->codes) return MultiplyCodes(product, block, scratch.acc, scratch.values);
   if (product.dense()) return MultiplyDense(product, block, scratch.acc);
   if (product.integer()) return MultiplyIntegers(product, block, scratch);
   MultiplyWeightOnly(product, block, scratch.acc);
@@ -291,10 +348,12 @@ void RunProducts(const CpuContext& context, std::span<const Product> products) {
   int64_t blocks = 0;
   int64_t floats = 0;
   int64_t unpacked = 0;
+  int64_t values = 0;
   for (const Product& product : products) {
     const int64_t k = product.weight->k();
     blocks += product.grid.count();
     floats = std::max(floats, BlockFloats(product.dense(), k));
+    if (product.weight->codes) values = kSlabElements;
     if (product.shared()) {
       unpacked = std::max(unpacked, UnpackedBytes(k, product.weight->layout->group));
     }
@@ -302,10 +361,11 @@ void RunProducts(const CpuContext& context, std::span<const Product> products) {
   const auto run = [&](int64_t index, int worker) {
     const Product* product = products.data();
     for (; index >= product->grid.count(); ++product) index -= product->grid.count();
-    const BlockScratch places(floats, unpacked);
+    const BlockScratch places(floats, unpacked, values);
     std::byte* base = context.workspace.Of(worker, places.plan.bytes());
     Multiply(*product, product->grid[index],
-             {ScratchAt<float>(base, places.acc_at), ScratchAt<uint8_t>(base, places.folded_at),
+             {ScratchAt<float>(base, places.acc_at), ScratchAt<float>(base, places.values_at),
+              ScratchAt<uint8_t>(base, places.folded_at),
               ScratchAt<int32_t>(base, places.tile_sums_at)});
   };
   context.ParallelFor(blocks, run);
@@ -313,7 +373,9 @@ void RunProducts(const CpuContext& context, std::span<const Product> products) {
 
 size_t ProductScratch(int64_t weight_group, int64_t k) {
   const bool dense = weight_group == 0;
-  return BlockScratch(BlockFloats(dense, k), dense ? 0 : UnpackedBytes(k, weight_group))
+  // A dense weight may be the codes of others.
+  return BlockScratch(BlockFloats(dense, k), dense ? 0 : UnpackedBytes(k, weight_group),
+                      dense ? kSlabElements : 0)
       .plan.bytes();
 }
 

@@ -244,6 +244,22 @@ template <class T, int kHigh>
 inline F32x16 HalfOfWord(I32x16 w) {
   return {HalfOfWord8<T>(w.a, kHigh != 0), HalfOfWord8<T>(w.b, kHigh != 0)};
 }
+template <class T>
+inline __m256 RoundEight(__m256 a) {
+  if constexpr (__is_same(T, BFloat16)) {
+    const __m256i bits = _mm256_castps_si256(a);
+    const __m256i last = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(last, _mm256_set1_epi32(0x7fff));
+    return _mm256_castsi256_ps(
+        _mm256_and_si256(_mm256_add_epi32(bits, up), _mm256_set1_epi32(-65536)));
+  } else {
+    return _mm256_cvtph_ps(_mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+}
+template <class T>
+inline F32x16 RoundTo(F32x16 x) {
+  return {RoundEight<T>(x.a), RoundEight<T>(x.b)};
+}
 inline F32x16 AsFloats(I32x16 w) { return {_mm256_castsi256_ps(w.a), _mm256_castsi256_ps(w.b)}; }
 
 inline void StoreLowBytes(void* p, I32x16 x) {

@@ -222,6 +222,19 @@ inline F32x16 HalfOfWord(I32x16 w) {
     return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(low))};
   }
 }
+/// The nearest value of T, ties to even; of finite ones.
+template <class T>
+inline F32x16 RoundTo(F32x16 a) {
+  if constexpr (__is_same(T, BFloat16)) {
+    const __m512i bits = _mm512_castps_si512(a.v);
+    const __m512i last = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_add_epi32(last, _mm512_set1_epi32(0x7fff));
+    return {_mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_add_epi32(bits, up), _mm512_set1_epi32(-65536)))};
+  } else {
+    return {_mm512_cvtph_ps(_mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))};
+  }
+}
 inline F32x16 AsFloats(I32x16 w) { return {_mm512_castsi512_ps(w.v)}; }
 
 /// The low byte of each lane.

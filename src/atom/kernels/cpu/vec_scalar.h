@@ -291,6 +291,28 @@ inline F32x16 HalfOfWord(const I32x16& w) {
     return WidenOne(half);
   });
 }
+inline float RoundOne(float x, BFloat16) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, x);
+  return FromBits((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
+}
+inline float RoundOne(float x, Half) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, x);
+  const uint32_t sign = bits & 0x80000000u;
+  const float magnitude = FromBits(bits ^ sign);
+  uint32_t rounded;
+  if (magnitude < 0x1p-14f) {  // subnormal there: in steps of 2^-24, as fp32 has them from 0.5 on
+    rounded = __builtin_bit_cast(uint32_t, (magnitude + 0.5f) - 0.5f);
+  } else {
+    rounded = (bits ^ sign) + 0xfffu + (bits >> 13 & 1u);
+    rounded &= ~0x1fffu;
+    if (rounded >= 0x47800000u) rounded = 0x7f800000u;  // 65536
+  }
+  return FromBits(rounded | sign);
+}
+template <class T>
+inline F32x16 RoundTo(const F32x16& x) {
+  return Floats([&](int i) { return RoundOne(x.v[i], T{}); });
+}
 inline F32x16 AsFloats(const I32x16& w) {
   return Floats([&](int i) { return FromBits(static_cast<uint32_t>(w.v[i])); });
 }
