@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "atom/io/checksum.h"
+#include "atom/io/gguf/block_codes.h"
 #include "atom/io/gguf/gguf_source.h"
 #include "atom/io/quote.h"
 
@@ -104,7 +105,8 @@ void ShowWhole(const ForeignWeights& weights, const SafetensorsFile& shard, Stor
                               .type = matrix.type,
                               .dtype = matrix.scales.dtype,
                               .shape = {matrix.n, matrix.k},
-                              .bytes = matrix.stored_bytes});
+                              .bytes = matrix.stored_bytes,
+                              .codes = CodeSizesOf(matrix)});
   }
 }
 
@@ -129,11 +131,13 @@ StoredFile Describe(const SafetensorsFile& file) {
 StoredFile Describe(const GgufFile& file) {
   StoredFile stored{.source = file.source(), .bytes = file.bytes(), .tensors = {}};
   for (const GgufTensor& tensor : file.tensors()) {
+    const bool codes = tensor.shape.size() == 2 && HasCodes(*tensor.type);
     stored.tensors.push_back({.name = tensor.name,
                               .type = std::string(tensor.type->name),
                               .dtype = tensor.type->read_dtype(),
                               .shape = tensor.shape,
                               .bytes = static_cast<int64_t>(tensor.data.size())});
+    if (codes) stored.tensors.back().codes = CodeSizesOf(tensor);
   }
   return stored;
 }
@@ -269,6 +273,11 @@ std::optional<FoundTensor> Checkpoint::FindStored(std::string_view name) const {
   if (found == places_.end()) return std::nullopt;
   const SafetensorsFile& shard = shards_[found->second.shard];
   return FoundTensor{shard.View(*found->second.tensor), {}, &shard.source()};
+}
+
+std::optional<StoredCodes> Checkpoint::FindCodes(std::string_view name) const {
+  if (gguf() != nullptr) return GgufSource(*gguf()).FindCodes(name);
+  return foreign_ ? foreign_->FindCodes(name) : std::nullopt;
 }
 
 std::vector<StoredFile> Checkpoint::Files() const {

@@ -35,6 +35,8 @@ struct StoredTensor {
   DType dtype;  ///< of what is read: blocks are dequantized to F32, codes to their scales' type
   Shape shape;
   int64_t bytes = 0;  ///< in the file
+  /// Of a weight that can be taken as codes.
+  std::optional<CodeSizes> codes = std::nullopt;
   int64_t read_bytes() const { return ElementCount(shape) * DTypeSize(dtype); }
 };
 
@@ -68,6 +70,8 @@ class Checkpoint {
 
   /// A tensor by its name in the files.
   std::optional<FoundTensor> FindTensor(std::string_view name) const;
+  /// A weight that is stored as codes, as them (TensorSource::FindCodes).
+  std::optional<StoredCodes> FindCodes(std::string_view name) const;
   /// Those that hold tensors, with what is in them.
   std::vector<StoredFile> Files() const;
   /// An Error if a file is no longer what Open saw.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "atom/io/stored_codes.h"
+
 namespace atom::io {
 namespace {
 
@@ -60,6 +62,8 @@ void Add(FoundTensor& tensor, float offset) {
 }
 
 }  // namespace
+
+std::optional<StoredCodes> TensorSource::FindCodes(std::string_view) const { return std::nullopt; }
 
 std::optional<FoundTensor> SafetensorsSource::Find(std::string_view tensor) const {
   for (const SafetensorsFile& file : files_) {

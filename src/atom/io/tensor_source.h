@@ -24,12 +24,17 @@ struct FoundTensor {
   const std::string* file = nullptr;  ///< for sentences; lives as long as the source
 };
 
+struct StoredCodes;
+
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
   /// Names the whole, for tensors that are in none of its files.
   virtual const std::string& name() const = 0;
   virtual std::optional<FoundTensor> Find(std::string_view tensor) const = 0;
+  /// A weight that is stored as codes (stored_codes.h), as them; nullopt: it is found as a tensor
+  /// alone.
+  virtual std::optional<StoredCodes> FindCodes(std::string_view tensor) const;
 };
 
 /// Safetensors files, their names as they are. Files and name must outlive it.

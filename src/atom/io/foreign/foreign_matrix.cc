@@ -66,6 +66,37 @@ void Multiply(const ForeignMatrix& matrix, const Parts& parts, std::span<T> out)
   }
 }
 
+/// [outputs][inputs] of an array in the file's order, what fills up its words left out.
+template <class T>
+std::vector<T> ByOutput(std::span<const T> from, Strides at, int64_t outputs, int64_t inputs) {
+  std::vector<T> to(static_cast<size_t>(outputs * inputs));
+  for (int64_t first = 0; first < outputs; first += kTile) {
+    const int64_t end = std::min(outputs, first + kTile);
+    for (int64_t i = 0; i < inputs; ++i) {
+      for (int64_t n = first; n < end; ++n) {
+        to[static_cast<size_t>(n * inputs + i)] = from[static_cast<size_t>(at.At(n, i))];
+      }
+    }
+  }
+  return to;
+}
+
+Parts PartsOf(const ForeignMatrix& matrix) {
+  Parts parts{.codes = Unpack(matrix.codes),
+              .zeros = matrix.zeros ? Unpack(*matrix.zeros) : UnpackedCodes(),
+              .scales = ToFloats(matrix.scales),
+              .code_at = {},
+              .zero_at = {},
+              .scale_at = StridesOf(matrix.inputs_first, matrix.scales.dim(1))};
+  parts.code_at = StridesOf(matrix.inputs_first, parts.codes.columns);
+  parts.zero_at = StridesOf(matrix.inputs_first, parts.zeros.columns);
+  return parts;
+}
+
+int64_t GroupsOf(const ForeignMatrix& matrix) {
+  return matrix.scales.dim(matrix.inputs_first ? 0 : 1);
+}
+
 }  // namespace
 
 UnpackedCodes Unpack(const PackedCodes& packed) {
@@ -93,15 +124,35 @@ UnpackedCodes Unpack(const PackedCodes& packed) {
   return codes;
 }
 
+StoredCodes CodesOf(const ForeignMatrix& matrix) {
+  const Parts parts = PartsOf(matrix);
+  const int64_t groups = GroupsOf(matrix);
+  StoredCodes codes{.n = matrix.n,
+                    .k = matrix.k,
+                    .bits = matrix.codes.bits,
+                    .value = matrix.scales.dtype,
+                    .scale = matrix.scales.dtype,
+                    .group = matrix.group,
+                    .groups_of = matrix.groups_of,
+                    .file = matrix.file};
+  codes.codes = ByOutput<uint8_t>(parts.codes.values, parts.code_at, matrix.n, matrix.k);
+  codes.scales = ByOutput<float>(parts.scales, parts.scale_at, matrix.n, groups);
+  if (matrix.zeros) {
+    codes.zeros = ByOutput<uint8_t>(parts.zeros.values, parts.zero_at, matrix.n, groups);
+  }
+  return codes;
+}
+
+CodeSizes CodeSizesOf(const ForeignMatrix& matrix) {
+  return {.n = matrix.n,
+          .k = matrix.k,
+          .groups = GroupsOf(matrix),
+          .bits = matrix.codes.bits,
+          .parameter_bytes = matrix.scales.dtype == DType::kF16 ? 4 : 6};
+}
+
 Buffer Dequantize(const ForeignMatrix& matrix) {
-  Parts parts{.codes = Unpack(matrix.codes),
-              .zeros = matrix.zeros ? Unpack(*matrix.zeros) : UnpackedCodes(),
-              .scales = ToFloats(matrix.scales),
-              .code_at = {},
-              .zero_at = {},
-              .scale_at = StridesOf(matrix.inputs_first, matrix.scales.dim(1))};
-  parts.code_at = StridesOf(matrix.inputs_first, parts.codes.columns);
-  parts.zero_at = StridesOf(matrix.inputs_first, parts.zeros.columns);
+  const Parts parts = PartsOf(matrix);
   Buffer out(static_cast<size_t>(matrix.n * matrix.k * DTypeSize(matrix.scales.dtype)));
   switch (matrix.scales.dtype) {
     case DType::kF16:

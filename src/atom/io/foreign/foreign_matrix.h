@@ -14,6 +14,7 @@
 
 #include "atom/core/buffer.h"
 #include "atom/core/tensor_view.h"
+#include "atom/io/stored_codes.h"
 
 namespace atom::io {
 
@@ -53,5 +54,8 @@ struct ForeignMatrix {
 
 /// [N][K] in the type of the scales.
 Buffer Dequantize(const ForeignMatrix& matrix);
+/// The same as codes.
+StoredCodes CodesOf(const ForeignMatrix& matrix);
+CodeSizes CodeSizesOf(const ForeignMatrix& matrix);
 
 }  // namespace atom::io

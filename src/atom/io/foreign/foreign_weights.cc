@@ -38,4 +38,10 @@ std::optional<FoundTensor> ForeignWeights::Find(std::string_view name) const {
   return tensor;
 }
 
+std::optional<StoredCodes> ForeignWeights::FindCodes(std::string_view name) const {
+  const auto found = matrices_.find(name);
+  if (found == matrices_.end()) return std::nullopt;
+  return CodesOf(found->second);
+}
+
 }  // namespace atom::io

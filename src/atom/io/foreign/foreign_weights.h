@@ -16,6 +16,7 @@
 #include "atom/core/result.h"
 #include "atom/io/foreign/foreign_format.h"
 #include "atom/io/foreign/foreign_matrix.h"
+#include "atom/io/stored_codes.h"
 #include "atom/io/tensor_source.h"
 
 namespace atom::io {
@@ -36,6 +37,7 @@ class ForeignWeights {
   bool IsPart(std::string_view name) const { return parts_.contains(name); }
   /// `name` as an unquantized checkpoint has it; nullopt: none of these weights.
   std::optional<FoundTensor> Find(std::string_view name) const;
+  std::optional<StoredCodes> FindCodes(std::string_view name) const;
 
  private:
   explicit ForeignWeights(ForeignFormat format) : format_(std::move(format)) {}

@@ -1,5 +1,7 @@
 #include "atom/io/gguf/gguf_source.h"
 
+#include "atom/io/gguf/block_codes.h"
+
 namespace atom::io {
 
 std::optional<FoundTensor> GgufSource::Find(std::string_view tensor) const {
@@ -15,6 +17,14 @@ std::optional<FoundTensor> GgufSource::Find(std::string_view tensor) const {
   Dequantize(type, found->data, result.owned.As<float>());
   result.view.data = result.owned.data();
   return result;
+}
+
+std::optional<StoredCodes> GgufSource::FindCodes(std::string_view tensor) const {
+  const GgufTensor* found = file_.FindTensor(tensor);
+  if (found == nullptr || found->shape.size() != 2 || !HasCodes(*found->type)) return std::nullopt;
+  StoredCodes codes = CodesOf(*found);
+  codes.file = &file_.source();
+  return codes;
 }
 
 }  // namespace atom::io

@@ -18,6 +18,7 @@ class GgufSource final : public TensorSource {
 
   const std::string& name() const override { return file_.source(); }
   std::optional<FoundTensor> Find(std::string_view tensor) const override;
+  std::optional<StoredCodes> FindCodes(std::string_view tensor) const override;
 
  private:
   const GgufFile& file_;
