@@ -100,15 +100,22 @@ DenseMatrix DenseMatrix::FromHalves(std::span<const float> values, int64_t n, in
 
 int64_t HostLinear::n() const {
   if (packed()) return std::get<PackedMatrix>(weight).view.n;
+  if (coded()) return std::get<quant::CodeMatrix>(weight).n;
   return std::get<DenseMatrix>(weight).view.dim(0);
 }
 
 int64_t HostLinear::k() const {
   if (packed()) return std::get<PackedMatrix>(weight).view.k();
+  if (coded()) return std::get<quant::CodeMatrix>(weight).k;
   return std::get<DenseMatrix>(weight).view.dim(1);
 }
 
 std::vector<float> HostLinear::ToFloats() const {
+  if (coded()) {
+    const auto& codes = std::get<quant::CodeMatrix>(weight);
+    const Buffer values = codes.Dequantize();
+    return atom::ToFloats(TensorView{codes.value, {codes.n, codes.k}, values.data()});
+  }
   if (!packed()) return atom::ToFloats(std::get<DenseMatrix>(weight).view);
   const quant::QuantizedView& matrix = std::get<PackedMatrix>(weight).view;
   std::vector<float> values(static_cast<size_t>(matrix.n * matrix.k()));

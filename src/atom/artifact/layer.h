@@ -14,6 +14,7 @@
 #include "atom/artifact/layer_names.h"
 #include "atom/core/buffer.h"
 #include "atom/core/tensor_view.h"
+#include "atom/quant/code_matrix.h"
 #include "atom/quant/formats.h"
 #include "atom/quant/permutation.h"
 #include "atom/quant/quantized_matrix.h"
@@ -85,13 +86,15 @@ struct PackedMatrix {
 
 struct HostLinear {
   LinearName name = {};
-  std::variant<DenseMatrix, PackedMatrix> weight = {};
+  std::variant<DenseMatrix, PackedMatrix, quant::CodeMatrix> weight = {};
   std::vector<float> bias = {};  ///< [N] or empty
 
   bool packed() const { return std::holds_alternative<PackedMatrix>(weight); }
+  /// Whether it is what another program quantized, as it was read.
+  bool coded() const { return std::holds_alternative<quant::CodeMatrix>(weight); }
   int64_t n() const;
   int64_t k() const;
-  /// The weight in fp32, [N][K]: packed codes are dequantized.
+  /// The weight in fp32, [N][K]: codes are dequantized.
   std::vector<float> ToFloats() const;
 };
 

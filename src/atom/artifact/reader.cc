@@ -39,8 +39,13 @@ std::span<const T> BytesOf(const TensorView& tensor) {
 class LayerReader {
  public:
   LayerReader(const TensorFinder& tensors, int64_t layer, const LayerShape& shape,
-              const QuantizationConfig* config)
-      : tensors_(tensors), layer_(layer), shape_(shape), config_(config), host_(shape) {}
+              const QuantizationConfig* config, bool keep_codes)
+      : tensors_(tensors),
+        layer_(layer),
+        shape_(shape),
+        config_(config),
+        keep_codes_(keep_codes),
+        host_(shape) {}
 
   Result<HostLayer> Read();
 
@@ -65,6 +70,7 @@ class LayerReader {
   const int64_t layer_;
   const LayerShape& shape_;
   const QuantizationConfig* config_;  // null: a plain checkpoint
+  const bool keep_codes_;
   HostLayer host_;
 };
 
@@ -117,8 +123,14 @@ Status LayerReader::ReadDense(const LinearShape& shape, HostLinear& linear) {
     const Status status = tensors_.Refuse(LinearTensorName(layer_, shape.name, part), why);
     if (!status.ok()) return status;
   }
-  Result<FoundTensor> found =
-      tensors_.RequireWeight(LinearTensorName(layer_, shape.name, "weight"), {shape.n, shape.k});
+  const std::string name = LinearTensorName(layer_, shape.name, "weight");
+  if (keep_codes_ && config_ == nullptr) {
+    if (std::optional<quant::CodeMatrix> codes = tensors_.FindCodes(name, shape.n, shape.k)) {
+      linear.weight = *std::move(codes);
+      return {};
+    }
+  }
+  Result<FoundTensor> found = tensors_.RequireWeight(name, {shape.n, shape.k});
   if (!found.ok()) return found.error();
   linear.weight = DenseMatrix{std::move(found->view), std::move(found->owned)};
   return {};
@@ -259,8 +271,8 @@ Status LayerReader::ReadKeyMean() {
 }  // namespace
 
 Result<HostLayer> ReadLayer(const io::TensorSource& tensors, int64_t layer, const LayerShape& shape,
-                            const QuantizationConfig* config) {
-  return LayerReader(TensorFinder(tensors), layer, shape, config).Read();
+                            const QuantizationConfig* config, bool keep_codes) {
+  return LayerReader(TensorFinder(tensors), layer, shape, config, keep_codes).Read();
 }
 
 Status VerifyChecksums(const io::Checkpoint& checkpoint) {

@@ -22,8 +22,9 @@ namespace atom::artifact {
 /// finite, permutations permutations, and no tensor may be there that contradicts the recipe.
 /// `config` is null for a plain checkpoint. Dense matrices and codes view the source's files, which
 /// must outlive the layer.
+/// `keep_codes`: linears of a plain checkpoint whose weights are stored as codes stay that.
 Result<HostLayer> ReadLayer(const io::TensorSource& tensors, int64_t layer, const LayerShape& shape,
-                            const QuantizationConfig* config);
+                            const QuantizationConfig* config, bool keep_codes = false);
 
 /// ChecksumVerifier from start to finish, with all threads.
 Status VerifyChecksums(const io::Checkpoint& checkpoint);

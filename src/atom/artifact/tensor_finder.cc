@@ -5,6 +5,7 @@
 
 #include "atom/artifact/finite.h"
 #include "atom/io/quote.h"
+#include "atom/io/stored_codes.h"
 #include "atom/quant/two_level.h"
 
 namespace atom::artifact {
@@ -51,6 +52,25 @@ Result<FoundTensor> TensorFinder::RequireWeight(const std::string& name, const S
   const Status finite = CheckFinite(found->view, name, *found->file);
   if (!finite.ok()) return finite.error();
   return found;
+}
+
+std::optional<quant::CodeMatrix> TensorFinder::FindCodes(const std::string& name, int64_t n,
+                                                         int64_t k) const {
+  std::optional<io::StoredCodes> found = source_.FindCodes(name);
+  if (!found || found->n != n || found->k != k) return std::nullopt;
+  quant::CodeMatrix codes{.n = n,
+                          .k = k,
+                          .bits = found->bits,
+                          .value = found->value,
+                          .scale = found->scale,
+                          .codes = std::move(found->codes),
+                          .scales = std::move(found->scales),
+                          .zeros = std::move(found->zeros),
+                          .offsets = std::move(found->offsets),
+                          .group = found->group,
+                          .groups_of = std::move(found->groups_of)};
+  if (!codes.AllFinite()) return std::nullopt;
+  return codes;
 }
 
 Result<FoundTensor> TensorFinder::RequireScales(const std::string& name, const Shape& shape) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "atom/core/result.h"
 #include "atom/core/tensor_view.h"
 #include "atom/io/tensor_source.h"
+#include "atom/quant/code_matrix.h"
 
 namespace atom::artifact {
 
@@ -26,6 +28,9 @@ class TensorFinder {
   Result<FoundTensor> Require(const std::string& name, DType dtype, const Shape& shape) const;
   /// F32, F16 or BF16, every element finite.
   Result<FoundTensor> RequireWeight(const std::string& name, const Shape& shape) const;
+  /// A weight that is stored as codes, of this shape and with finite values alone. nullopt: it is
+  /// none, or RequireWeight has something to say.
+  std::optional<quant::CodeMatrix> FindCodes(const std::string& name, int64_t n, int64_t k) const;
   /// F16, every element finite and above zero.
   Result<FoundTensor> RequireScales(const std::string& name, const Shape& shape) const;
   /// F32 [n], each a row scale of two levels (quant/two_level.h).

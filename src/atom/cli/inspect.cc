@@ -11,6 +11,7 @@
 #include "atom/cli/session.h"
 #include "atom/io/checksum.h"
 #include "atom/io/safetensors.h"
+#include "atom/model/weight_bytes.h"
 #include "atom/model/weights.h"
 
 namespace atom::cli {
@@ -67,7 +68,10 @@ nlohmann::json ModelJson(const model::ModelFiles& files) {
                          {"vocab_size", spec.vocab_size},
                          {"context", spec.max_position_embeddings},
                          {"linear_weights", model::LinearWeightCount(spec)}};
-  if (files.quantization) {
+  if (!files.quantization) {
+    json["weight_bytes"] = model::WeightBytes(files, true);
+    json["weight_bytes_dequantized"] = model::WeightBytes(files, false);
+  } else {
     json["quantization_config"] = artifact::ToJson(*files.quantization);
     json["quantization_config"].erase("layers");
     json["kv_bits_per_value"] =
@@ -89,9 +93,15 @@ void PrintModel(const nlohmann::json& json, const model::ModelFiles& files) {
     const io::ForeignWeights* foreign = files.checkpoint.foreign();
     fmt::print("{}, {} weights in the linears\n",
                foreign == nullptr ? std::string("unquantized")
-                                  : fmt::format("quantized by {}, dequantized when read",
-                                                Name(foreign->format().method)),
+                                  : fmt::format("quantized by {}", Name(foreign->format().method)),
                json.at("linear_weights").get<int64_t>());
+    constexpr double kMib = 1 << 20;
+    const double packed = json.at("weight_bytes").get<double>() / kMib;
+    const double dense = json.at("weight_bytes_dequantized").get<double>() / kMib;
+    fmt::print("weights in memory: {:.2f} MiB{}\n", packed,
+               packed == dense
+                   ? std::string()
+                   : fmt::format(" packed, {:.2f} MiB where a backend dequantizes", dense));
     return;
   }
   const artifact::QuantizationConfig& config = *files.quantization;

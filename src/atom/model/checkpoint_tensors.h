@@ -22,6 +22,7 @@ class CheckpointTensors final : public io::TensorSource {
 
   const std::string& name() const override { return name_; }
   std::optional<io::FoundTensor> Find(std::string_view tensor) const override;
+  std::optional<io::StoredCodes> FindCodes(std::string_view tensor) const override;
 
   /// What the files call it (or what it is a part of).
   std::string FileName(std::string_view tensor) const { return names_.Place(tensor).name; }

@@ -18,6 +18,9 @@ std::unique_ptr<kernels::PackedWeight> Pack(kernels::Backend& backend,
   if (linear.packed()) {
     return backend.Prepack(std::get<artifact::PackedMatrix>(linear.weight).view, linear.bias);
   }
+  if (linear.coded()) {
+    return backend.PrepackCodes(std::get<quant::CodeMatrix>(linear.weight), linear.bias);
+  }
   return backend.PrepackDense(std::get<artifact::DenseMatrix>(linear.weight).view, linear.bias);
 }
 

@@ -52,6 +52,12 @@ std::string Names(std::span<const quant::Feature> features) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
+/// Whether what another program quantized runs as its codes: converted weights are no longer what
+/// these say.
+bool KeepsCodes(const ModelFiles& files, DType weight_dtype, const kernels::Backend& backend) {
+  return backend.keeps_codes() && weight_dtype == DType::kF32 && !files.quantization.has_value();
+}
+
 // What was read of the files while they were verified.
 Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transformer& transformer) {
   const CheckpointTensors tensors = files.tensors();
@@ -71,6 +77,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
                  backend, Names(missing), files.quantization->recipe.name);
     }
   }
+  const bool keep_codes = KeepsCodes(files, options.weights(), transformer.backend());
   Progress progress("loading", layers + 1);
   tensors.ReadAhead(0);
   if (Status s = LoadOuterWeights(files, options.weights(), transformer); !s.ok()) return s;
@@ -80,7 +87,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
   progress.Advance();
   for (int64_t i = 0; i < layers; ++i) {
     tensors.ReadAhead(i + 1);
-    Result<artifact::HostLayer> layer = files.ReadLayer(i);
+    Result<artifact::HostLayer> layer = files.ReadLayer(i, keep_codes);
     if (!layer.ok()) return layer.error();
     if (options.simulate && files.quantization.has_value()) MakeFakeQuantized(*layer);
     if (!missing.empty()) MakeFakeQuantized(missing, *layer);
@@ -134,10 +141,10 @@ CheckpointTensors ModelFiles::tensors() const {
   return {checkpoint, quantization.has_value() ? TensorNames() : spec.names};
 }
 
-Result<artifact::HostLayer> ModelFiles::ReadLayer(int64_t layer) const {
+Result<artifact::HostLayer> ModelFiles::ReadLayer(int64_t layer, bool keep_codes) const {
   if (Status status = checkpoint.CheckUnchanged(); !status.ok()) return status.error();
   return artifact::ReadLayer(tensors(), layer, ShapeOfLayer(spec, layer),
-                             quantization.has_value() ? &*quantization : nullptr);
+                             quantization.has_value() ? &*quantization : nullptr, keep_codes);
 }
 
 std::vector<quant::Feature> MissingKernels(const quant::Recipe& recipe,
@@ -189,7 +196,13 @@ Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& trans
   const artifact::TensorFinder finder(tensors);
   const ModelSpec& spec = files.spec;
   OuterWeights found;
+  const std::string head(spec.head.tied ? artifact::kEmbeddingName : artifact::kHeadName);
+  std::optional<quant::CodeMatrix> codes;
+  if (KeepsCodes(files, dtype, transformer.backend()) && spec.embedding.projected_from == 0) {
+    codes = finder.FindCodes(head, spec.vocab_size, spec.hidden_size);
+  }
   for (const artifact::OuterTensor& outer : OuterTensors(spec)) {
+    if (codes && !spec.head.tied && outer.name == head) continue;
     Result<artifact::FoundTensor> tensor = finder.RequireWeight(outer.name, outer.shape);
     if (!tensor.ok()) return tensor.error();
     found.emplace(outer.name, *std::move(tensor));
@@ -207,11 +220,14 @@ Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& trans
     for (float& weight : norm) weight += offset;
   }
   const std::vector<float> bias = ValuesOf(found, artifact::kFinalNormBiasName);
+  if (codes) {
+    transformer.SetHead(norm, bias, transformer.backend().PrepackCodes(*codes, {}));
+    return {};
+  }
   if (spec.head.tied && spec.embedding.projected_from == 0) {
     transformer.SetHead(norm, bias, embedding.view);
     return {};
   }
-  const std::string_view head = spec.head.tied ? artifact::kEmbeddingName : artifact::kHeadName;
   transformer.SetHead(norm, bias,
                       TableOf(spec, found, head, artifact::kProjectOutName, dtype).view);
   return {};

@@ -23,7 +23,8 @@ struct ModelFiles {
   /// Reads config.json and the headers of the shards, or those of the GGUF file; no weights yet.
   static Result<ModelFiles> Open(const std::filesystem::path& path);
 
-  Result<artifact::HostLayer> ReadLayer(int64_t layer) const;
+  /// `keep_codes`: linears that another program quantized stay its codes (quant/code_matrix.h).
+  Result<artifact::HostLayer> ReadLayer(int64_t layer, bool keep_codes = false) const;
   /// What an artifact's codes ask for that the backend has no kernels for: nothing where they are
   /// not packed. Such an artifact runs fake-quantized.
   std::vector<quant::Feature> MissingKernels(const kernels::Backend& backend) const;

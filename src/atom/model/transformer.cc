@@ -100,11 +100,11 @@ void Transformer::SetEmbedding(const TensorView& embedding, const TensorView* po
 }
 
 void Transformer::SetHead(std::span<const float> norm, std::span<const float> norm_bias,
-                          const TensorView& head) {
+                          std::unique_ptr<kernels::PackedWeight> head) {
   if (spec_.head.normalizes) {
     final_norm_ = NormWeights(backend_, spec_.head.norm, norm, norm_bias);
   }
-  head_ = backend_.PrepackDense(head, {});
+  head_ = std::move(head);
 }
 
 void Transformer::AddLayer(const artifact::HostLayer& host) {

@@ -52,7 +52,11 @@ class Transformer {
   /// norm [hidden], with its bias where the spec has one, or nothing where the spec has no norm;
   /// head [vocab][hidden].
   void SetHead(std::span<const float> norm, std::span<const float> norm_bias,
-               const TensorView& head);
+               std::unique_ptr<kernels::PackedWeight> head);
+  void SetHead(std::span<const float> norm, std::span<const float> norm_bias,
+               const TensorView& head) {
+    SetHead(norm, norm_bias, backend_.PrepackDense(head, {}));
+  }
   void AddLayer(const artifact::HostLayer& host);  ///< the spec's next one
   /// The same host layer as the last: benchmarks have many copies of one.
   void AddSameLayer(const artifact::HostLayer& host);

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "atom/artifact/layer_tensors.h"
 #include "atom/kernels/step_results.h"
 #include "atom/model/kv_cache.h"
 #include "atom/model/step_plan.h"
+#include "atom/model/weight_bytes.h"
 #include "atom/model/weights.h"
 
 namespace atom::server {
@@ -17,29 +17,8 @@ constexpr double kGib = 1024.0 * kMib;
 constexpr int64_t kProgramBytes = int64_t{128} << 20;
 constexpr int64_t kLeastContext = 256;
 
-/// Bytes in memory of what takes one in a file, where codes become fp32 for want of kernels.
-int64_t Widening(const std::string& tensor) {
-  if (tensor.ends_with(".codes4")) return 2 * sizeof(float);
-  return tensor.ends_with(".codes8") ? sizeof(float) : 1;
-}
-
 bool Dequantizes(std::span<const quant::Feature> missing) {
   return std::ranges::find(missing, quant::Feature::kTwoLevelScales) != missing.end();
-}
-
-int64_t WeightBytes(const model::ModelFiles& files, const kernels::Backend& backend) {
-  const bool dequantizes = Dequantizes(files.MissingKernels(backend));
-  const std::string embedding = files.tensors().FileName(artifact::kEmbeddingName);
-  int64_t bytes = 0;
-  for (const io::StoredFile& file : files.checkpoint.Files()) {
-    for (const io::StoredTensor& tensor : file.tensors) {
-      bytes += tensor.read_bytes() * (dequantizes ? Widening(tensor.name) : 1);
-      // One table serves both ends but is kept twice: rows to look up, and packed.
-      const bool twice = files.spec.head.tied && tensor.name == embedding;
-      if (twice) bytes += tensor.read_bytes();
-    }
-  }
-  return bytes;
 }
 
 /// What the model's layers ask for, from its files' headers.
@@ -129,7 +108,7 @@ Result<MemoryPlan> PlanMemory(const model::ModelFiles& files, const kernels::Bac
   if (Status s = model::CheckRuns(files.spec, backend); !s.ok()) return s.error();
   MemoryPlan plan;
   plan.context = question.context > 0 ? question.context : most;
-  plan.weights = WeightBytes(files, backend);
+  plan.weights = model::WeightBytes(files, backend);
   const model::StepLimits limits = {
       .rows = question.rows, .positions = plan.context, .sequences = question.max_sequences};
   const LayerNeeds needs = NeedsOf(files, backend, limits);

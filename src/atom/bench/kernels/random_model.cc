@@ -20,8 +20,7 @@ bool Unquantized(const quant::Recipe& recipe) {
 namespace {
 
 /// The same weight once more.
-std::variant<artifact::DenseMatrix, artifact::PackedMatrix> CopyOf(
-    const artifact::HostLinear& linear) {
+decltype(artifact::HostLinear::weight) CopyOf(const artifact::HostLinear& linear) {
   if (!linear.packed()) return std::get<artifact::DenseMatrix>(linear.weight).Copy();
   return quant::QuantizedMatrix(std::get<artifact::PackedMatrix>(linear.weight).owned);
 }
