@@ -73,6 +73,32 @@ TEST_P(CodesModel, OtherTypesOfWeightsAreThoseOfTheValues) {
   EXPECT_EQ(Logits("cpu", rounded), Logits("reference", rounded));
 }
 
+TEST(OtherBlocks, BecomeBf16UnlessTheirTypeIsAskedFor) {
+  const ModelFiles files = ModelFiles::Open(kGolden / "gguf/tiny.gguf").value();
+  const artifact::LinearName v(artifact::LinearRole::kV);  // Q5_0, and Q5_1
+  int64_t others = 0;
+  for (int64_t i = 0; i < 2; ++i) {
+    artifact::HostLayer layer = files.ReadLayer(i, true).value();
+    const std::vector<float> exact = layer[v].ToFloats();
+    ConvertDtype({.weight_dtype = DType::kF32}, layer);
+    EXPECT_EQ(layer[v].ToFloats(), exact);
+    ConvertDtype({}, layer);
+    const std::vector<float> found = layer[v].ToFloats();
+    EXPECT_NE(found, exact);
+    for (size_t k = 0; k < exact.size(); ++k) {
+      ASSERT_EQ(found[k], ToFloat(ToBFloat16(exact[k])));
+    }
+  }
+  const io::StoredFile file = files.checkpoint.Files().at(0);
+  for (const io::StoredTensor& tensor : file.tensors) {
+    if (!tensor.runs_as) continue;
+    ++others;
+    EXPECT_EQ(tensor.type.substr(0, 2), "Q5") << tensor.name;
+    EXPECT_EQ(tensor.read_bytes(), 2 * ElementCount(tensor.shape)) << tensor.name;
+  }
+  EXPECT_EQ(others, 3);
+}
+
 TEST_P(CodesModel, TheirBytesAreKnownBeforehand) {
   const auto cpu = kernels::MakeBackend("cpu", {.threads = 1}).value();
   const auto reference = kernels::MakeBackend("reference", {.threads = 1}).value();

@@ -63,8 +63,9 @@ struct LayerShape {
 
 /// An unquantized weight [N][K]: a view of a mapped file, or of `owned`.
 struct DenseMatrix {
-  TensorView view;
-  Buffer owned;
+  TensorView view = {};
+  Buffer owned = {};
+  std::optional<DType> runs_as = std::nullopt;  ///< io::FoundTensor's
 
   /// A copy that views nothing of a file.
   DenseMatrix Copy() const;

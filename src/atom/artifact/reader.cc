@@ -132,7 +132,7 @@ Status LayerReader::ReadDense(const LinearShape& shape, HostLinear& linear) {
   }
   Result<FoundTensor> found = tensors_.RequireWeight(name, {shape.n, shape.k});
   if (!found.ok()) return found.error();
-  linear.weight = DenseMatrix{std::move(found->view), std::move(found->owned)};
+  linear.weight = DenseMatrix{std::move(found->view), std::move(found->owned), found->runs_as};
   return {};
 }
 

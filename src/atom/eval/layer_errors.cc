@@ -73,7 +73,7 @@ class TracedModel {
                                                     const std::vector<int32_t>& window) {
     const auto rows = static_cast<int64_t>(window.size());
     auto traced = std::unique_ptr<TracedModel>(new TracedModel(files, options, backend, rows));
-    const Status outer = model::LoadOuterWeights(files, options.weights(), traced->transformer_);
+    const Status outer = model::LoadOuterWeights(files, options, traced->transformer_);
     if (!outer.ok()) return outer.error();
     traced->window_ = window;
     traced->BeginStep(0);
@@ -87,7 +87,7 @@ class TracedModel {
     if (files_.quantization.has_value()) {
       model::MakeFakeQuantized(*host);
     } else {
-      model::ConvertDtype(options_.dtype, options_.weights(), *host);
+      model::ConvertDtype(options_, *host);
     }
     const model::DeviceLayer layer(backend_, files_.spec.layer(index), *host);
     transformer_.Prepare(layer);

@@ -138,6 +138,7 @@ StoredFile Describe(const GgufFile& file) {
                               .shape = tensor.shape,
                               .bytes = static_cast<int64_t>(tensor.data.size())});
     if (codes) stored.tensors.back().codes = CodeSizesOf(tensor);
+    stored.tensors.back().runs_as = RunsAs(*tensor.type);
   }
   return stored;
 }

@@ -37,7 +37,10 @@ struct StoredTensor {
   int64_t bytes = 0;  ///< in the file
   /// Of a weight that can be taken as codes.
   std::optional<CodeSizes> codes = std::nullopt;
-  int64_t read_bytes() const { return ElementCount(shape) * DTypeSize(dtype); }
+  /// As FoundTensor's.
+  std::optional<DType> runs_as = std::nullopt;
+  /// In memory, of a model that runs, but for codes that stay packed.
+  int64_t read_bytes() const { return ElementCount(shape) * DTypeSize(runs_as.value_or(dtype)); }
 };
 
 struct StoredFile {

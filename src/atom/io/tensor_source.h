@@ -22,6 +22,9 @@ struct FoundTensor {
   TensorView view;                    ///< of a mapped file, or of `owned`
   Buffer owned;                       ///< what had to be rearranged or dequantized; empty otherwise
   const std::string* file = nullptr;  ///< for sentences; lives as long as the source
+  /// The type that a model which runs keeps the values in, if not their own: blocks of GGUF take
+  /// at most eight bits each, and fp32 would take 32.
+  std::optional<DType> runs_as = std::nullopt;
 };
 
 struct StoredCodes;

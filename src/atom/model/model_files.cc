@@ -26,10 +26,11 @@ namespace {
 /// Threads that compute checksums; each reads faster than a disk.
 constexpr int kMostVerifiers = 4;
 
+/// A view where it is of that type already.
 artifact::DenseMatrix Converted(const TensorView& tensor, DType dtype) {
   artifact::DenseMatrix matrix;
   matrix.view = tensor;
-  if (dtype == DType::kF32 || tensor.dtype == dtype) return matrix;
+  if (tensor.dtype == dtype) return matrix;
   const auto count = static_cast<size_t>(tensor.elements());
   matrix.owned = Buffer(count * 2);
   const auto halves = matrix.owned.As<uint16_t>();
@@ -80,7 +81,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
   const bool keep_codes = KeepsCodes(files, options.weights(), transformer.backend());
   Progress progress("loading", layers + 1);
   tensors.ReadAhead(0);
-  if (Status s = LoadOuterWeights(files, options.weights(), transformer); !s.ok()) return s;
+  if (Status s = LoadOuterWeights(files, options, transformer); !s.ok()) return s;
   for (const artifact::OuterTensor& outer : OuterTensors(files.spec)) {
     tensors.ReleasePages(outer.name);
   }
@@ -91,7 +92,7 @@ Status LoadParts(const ModelFiles& files, const LoadOptions& options, Transforme
     if (!layer.ok()) return layer.error();
     if (options.simulate && files.quantization.has_value()) MakeFakeQuantized(*layer);
     if (!missing.empty()) MakeFakeQuantized(missing, *layer);
-    if (!files.quantization.has_value()) ConvertDtype(options.dtype, options.weights(), *layer);
+    if (!files.quantization.has_value()) ConvertDtype(options, *layer);
     transformer.AddLayer(*layer);
     tensors.ReleasePages(i);
     progress.Advance();
@@ -163,8 +164,8 @@ namespace {
 
 using OuterWeights = std::map<std::string, artifact::FoundTensor, std::less<>>;
 
-const TensorView& ViewOf(const OuterWeights& found, std::string_view name) {
-  return found.find(name)->second.view;
+const artifact::FoundTensor& WeightOf(const OuterWeights& found, std::string_view name) {
+  return found.find(name)->second;
 }
 
 std::vector<float> ValuesOf(const OuterWeights& found, std::string_view name) {
@@ -174,17 +175,21 @@ std::vector<float> ValuesOf(const OuterWeights& found, std::string_view name) {
 
 /// A table of tokens as the forward pass reads it: [vocab][hidden].
 artifact::DenseMatrix TableOf(const ModelSpec& spec, const OuterWeights& found,
-                              std::string_view name, std::string_view projection, DType dtype) {
-  const TensorView& table = ViewOf(found, name);
-  if (spec.embedding.projected_from == 0) return Converted(table, dtype);
-  artifact::DenseMatrix wide =
-      ProjectedTable(table, ViewOf(found, projection), projection == artifact::kProjectInName);
-  return dtype == DType::kF32 ? std::move(wide) : Converted(wide.view, dtype);
+                              std::string_view name, std::string_view projection,
+                              const LoadOptions& options) {
+  const artifact::FoundTensor& table = WeightOf(found, name);
+  if (spec.embedding.projected_from == 0) {
+    return Converted(table.view, options.For(table.view.dtype, table.runs_as));
+  }
+  artifact::DenseMatrix wide = ProjectedTable(table.view, WeightOf(found, projection).view,
+                                              projection == artifact::kProjectInName);
+  const DType dtype = options.For(wide.view.dtype, std::nullopt);
+  return wide.view.dtype == dtype ? std::move(wide) : Converted(wide.view, dtype);
 }
 
 /// The rows of learned positions, in the type of the table of tokens.
 artifact::DenseMatrix PositionsOf(const OuterWeights& found, DType table_dtype) {
-  const TensorView& rows = ViewOf(found, artifact::kPositionsName);
+  const TensorView& rows = WeightOf(found, artifact::kPositionsName).view;
   if (table_dtype != DType::kF32 || rows.dtype == DType::kF32) return Converted(rows, table_dtype);
   return artifact::DenseMatrix::FromFloats(ToFloats(rows), rows.dim(0), rows.dim(1));
 }
@@ -192,13 +197,19 @@ artifact::DenseMatrix PositionsOf(const OuterWeights& found, DType table_dtype) 
 }  // namespace
 
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer) {
+  return LoadOuterWeights(files, LoadOptions{.weight_dtype = dtype}, transformer);
+}
+
+Status LoadOuterWeights(const ModelFiles& files, const LoadOptions& options,
+                        Transformer& transformer) {
   const CheckpointTensors tensors = files.tensors();
   const artifact::TensorFinder finder(tensors);
   const ModelSpec& spec = files.spec;
   OuterWeights found;
   const std::string head(spec.head.tied ? artifact::kEmbeddingName : artifact::kHeadName);
   std::optional<quant::CodeMatrix> codes;
-  if (KeepsCodes(files, dtype, transformer.backend()) && spec.embedding.projected_from == 0) {
+  if (KeepsCodes(files, options.weights(), transformer.backend()) &&
+      spec.embedding.projected_from == 0) {
     codes = finder.FindCodes(head, spec.vocab_size, spec.hidden_size);
   }
   for (const artifact::OuterTensor& outer : OuterTensors(spec)) {
@@ -208,7 +219,7 @@ Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& trans
     found.emplace(outer.name, *std::move(tensor));
   }
   const artifact::DenseMatrix embedding =
-      TableOf(spec, found, artifact::kEmbeddingName, artifact::kProjectInName, dtype);
+      TableOf(spec, found, artifact::kEmbeddingName, artifact::kProjectInName, options);
   if (spec.embedding.learned_positions) {
     const artifact::DenseMatrix positions = PositionsOf(found, embedding.view.dtype);
     transformer.SetEmbedding(embedding.view, &positions.view);
@@ -229,7 +240,7 @@ Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& trans
     return {};
   }
   transformer.SetHead(norm, bias,
-                      TableOf(spec, found, head, artifact::kProjectOutName, dtype).view);
+                      TableOf(spec, found, head, artifact::kProjectOutName, options).view);
   return {};
 }
 
@@ -292,16 +303,16 @@ void MakeFakeQuantized(std::span<const quant::Feature> missing, artifact::HostLa
   }
 }
 
-void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer) {
-  if (weight_dtype != DType::kF32) {
-    for (artifact::HostLinear& linear : layer.linears) {
-      auto& dense = std::get<artifact::DenseMatrix>(linear.weight);
-      if (dense.view.dtype == weight_dtype) continue;
-      linear.weight = Converted(dense.view, weight_dtype);
-    }
+void ConvertDtype(const LoadOptions& options, artifact::HostLayer& layer) {
+  for (artifact::HostLinear& linear : layer.linears) {
+    if (linear.coded()) continue;  // read as such where weights are not converted
+    auto& dense = std::get<artifact::DenseMatrix>(linear.weight);
+    const DType dtype = options.For(dense.view.dtype, dense.runs_as);
+    if (dense.view.dtype != dtype) linear.weight = Converted(dense.view, dtype);
   }
-  if (dtype == DType::kF32) return;
-  layer.kv.storage = dtype == DType::kF16 ? quant::KvStorage::kF16 : quant::KvStorage::kBF16;
+  if (options.dtype == DType::kF32) return;
+  layer.kv.storage =
+      options.dtype == DType::kF16 ? quant::KvStorage::kF16 : quant::KvStorage::kBF16;
 }
 
 }  // namespace atom::model

@@ -40,14 +40,20 @@ struct LoadOptions {
   /// Run a packed artifact fake-quantized (MakeFakeQuantized).
   bool simulate = false;
   /// Unquantized models: the type that weights and KV are converted to (F32, BF16, F16). fp32 keeps
-  /// weights in the checkpoint's type, which loses nothing.
+  /// weights in the checkpoint's type, which loses nothing; but blocks of GGUF that do not run
+  /// packed become bf16, unless weight_dtype says otherwise.
   DType dtype = DType::kF32;
   /// Unquantized models: what weights (but not norms) are rounded to, where it is not `dtype`. The
   /// arithmetic stays that of `dtype`.
   std::optional<DType> weight_dtype = std::nullopt;
-  Transformer::Limits limits;
+  Transformer::Limits limits = {};
 
   DType weights() const { return weight_dtype.value_or(dtype); }
+  /// What a weight becomes that comes as `found`, and would rather run as `runs_as`.
+  DType For(DType found, std::optional<DType> runs_as) const {
+    if (weights() != DType::kF32) return weights();
+    return weight_dtype ? found : runs_as.value_or(found);
+  }
 };
 
 /// Whether a backend has what a recipe's models need to run.
@@ -56,6 +62,9 @@ Status CheckRuns(const quant::Recipe& recipe, const kernels::Backend& backend);
 Status CheckRuns(const ModelSpec& spec, const kernels::Backend& backend);
 
 /// What lies outside of the layers, checked for shape and NaN, into `transformer`.
+Status LoadOuterWeights(const ModelFiles& files, const LoadOptions& options,
+                        Transformer& transformer);
+/// The same with weights rounded to `dtype`, F32: none.
 Status LoadOuterWeights(const ModelFiles& files, DType dtype, Transformer& transformer);
 
 /// The whole model; shows progress by layers, and says where it runs fake-quantized for want of
@@ -75,7 +84,7 @@ void MakeFakeQuantized(artifact::HostLayer& layer);
 /// The same for a backend without the kernels of these features: where it cannot take the codes at
 /// all, weights become what their codes stand for, in fp32.
 void MakeFakeQuantized(std::span<const quant::Feature> missing, artifact::HostLayer& layer);
-/// Converts an unquantized layer's KV storage and weights to BF16 or F16; F32 leaves them.
-void ConvertDtype(DType dtype, DType weight_dtype, artifact::HostLayer& layer);
+/// An unquantized layer's KV storage and weights become what the options say.
+void ConvertDtype(const LoadOptions& options, artifact::HostLayer& layer);
 
 }  // namespace atom::model

@@ -31,6 +31,11 @@ const CodeBlock* FindBlock(const BlockType& type) {
 
 bool HasCodes(const BlockType& type) { return FindBlock(type) != nullptr; }
 
+std::optional<DType> RunsAs(const BlockType& type) {
+  if (type.dtype || HasCodes(type)) return std::nullopt;
+  return DType::kBF16;
+}
+
 CodeSizes CodeSizesOf(const GgufTensor& tensor) {
   const CodeBlock* block = FindBlock(*tensor.type);
   ATOM_CHECK(block != nullptr && tensor.shape.size() == 2, "codes of {}", tensor.name);

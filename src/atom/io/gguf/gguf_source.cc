@@ -11,7 +11,8 @@ std::optional<FoundTensor> GgufSource::Find(std::string_view tensor) const {
   ATOM_CHECK(type.readable(), "tensor {} is {}", tensor, type.name);
   FoundTensor result{.view = {type.read_dtype(), found->shape, found->data.data()},
                      .owned = {},
-                     .file = &file_.source()};
+                     .file = &file_.source(),
+                     .runs_as = RunsAs(type)};
   if (type.dequantize == nullptr) return result;
   result.owned = Buffer(static_cast<size_t>(result.view.bytes()));
   Dequantize(type, found->data, result.owned.As<float>());
