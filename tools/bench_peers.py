@@ -4,7 +4,8 @@
     tools/bench_peers.py tinyllama-1.1b --threads 2 --rounds 3 --json FILE \\
       --atom build/src/atom/atom --llama-bench PATH --ik-llama-bench PATH
 
-Each program is optional; those that are given take turns: in every round each test is run by one after
+--atom-types Q4_0 has Atom run the peers' own files, too (--presets "": nothing else). Each program is
+optional; those that are given take turns: in every round each test is run by one after
 the other, so that a machine that slows down does so for all of them. A rate is the median of the
 rounds, a ratio the median of the ratios within rounds. Tests are named as in `atom bench model`: ppN, tgN,
 tg@DEPTH. The peers read GGUF files (tools/random_gguf.py, which needs gguf 0.17.1) that are written
@@ -112,6 +113,13 @@ def programs_of(flags):
     return [program for program in given if program.path]
 
 
+def stored(atom):
+    """The same program on a GGUF file, whose weights it runs as they are."""
+    return dataclasses.replace(
+        atom, fixed=("bench", "model", MODEL, *atom.fixed[atom.fixed.index("--threads") :])
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Contestant:
     program: Program
@@ -214,7 +222,10 @@ def write_model(folder, geometry, layers, file_type):
 def find_contestants(programs, flags, models):
     for program in programs:
         if program.name == "atom":
-            yield from (Contestant(program, name, name) for name in flags.presets.split(","))
+            yield from (Contestant(program, name, name) for name in flags.presets.split(",") if name)
+            for file_type in filter(None, flags.atom_types.split(",")):
+                source = write_model(models, flags.geometry, flags.layers, file_type)
+                yield Contestant(stored(program), file_type, source)
             continue
         for file_type in flags.types.split(","):
             source = write_model(models, flags.geometry, flags.layers, file_type)
@@ -285,6 +296,7 @@ def parse_flags(arguments):
     parser.add_argument("--llama-bench", type=executable, help="of llama.cpp")
     parser.add_argument("--ik-llama-bench", type=executable, help="of ik_llama.cpp")
     parser.add_argument("--presets", default=PRESETS, help=f"of Atom; {PRESETS}")
+    parser.add_argument("--atom-types", default="", help="of GGUF files that Atom runs, too; none")
     parser.add_argument("--types", default="Q4_0,Q4_K_M", help="of GGUF files; Q4_0,Q4_K_M")
     parser.add_argument("--tests", default="pp512,tg128,tg@2048",
                         type=lambda text: [parse_test(name) for name in text.split(",")])  # fmt: skip

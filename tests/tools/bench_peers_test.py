@@ -110,6 +110,18 @@ class BenchPeersTest(unittest.TestCase):
         shown = report["commands"]["ik_llama.cpp"]["tg@64"]
         self.assertEqual(shown, "llama-bench -m MODEL -t 2 -o json -rtr 1 -p 0 -n 0 -gp 64,32 -r 1")
 
+    def test_atom_runs_the_files_of_its_peers(self):
+        code, _, _, report = self.run_tool(
+            "--atom", self.program("atom", [12.0], ATOM), "--presets", "", "--atom-types", "Q4_0",
+            "--llama-bench", self.program("llama", [10.0], PEER),
+            "--tests", "tg4", "--rounds", "1")  # fmt: skip
+        self.assertEqual(code, 0)
+        gguf = self.folder / "tinyllama-1.1b-Q4_0.gguf"
+        atom = f"atom bench model {gguf} --threads 2 --repeats 1 --json - --tests tg4"
+        self.assertEqual(self.calls(), [atom, f"llama -m {gguf} -t 2 -o json -fa 1 -p 0 -n 4 -r 1"])
+        self.assertEqual([(e["program"], e["model"]) for e in report["entries"]],
+                         [("atom", "Q4_0"), ("llama.cpp", "Q4_0")])  # fmt: skip
+
     def test_rates_are_medians_and_ratios_medians_within_rounds(self):
         # Medians 20 and 5 would give 4; within rounds it is 10, 4, 2 for the first test.
         code, out, _, report = self.run_tool(

@@ -84,14 +84,17 @@ void AddAttention(CLI::App& parent, int& exit_code) {
 void AddModel(CLI::App& parent, int& exit_code) {
   const auto flags = std::make_shared<ModelFlags>();
   CLI::App* command = AddBenchCommand<ModelFlags>(
-      parent, "model", "A whole model with random weights", flags, exit_code, [](ModelFlags& f) {
+      parent, "model", "A whole model, with random weights or those of a GGUF file", flags,
+      exit_code, [](ModelFlags& f) {
         return RunBench<bench::ModelRow>(f, bench::ModelTableHeader(),
                                          [&](bench::BenchContext& context, const auto& on_row) {
                                            return bench::RunModel(context, f.options, on_row);
                                          });
       });
   bench::ModelOptions& options = flags->options;
-  command->add_option("geometry", options.geometries, "Names, or paths of a config.json")
+  command
+      ->add_option("geometry", options.geometries,
+                   "Names, or paths of a config.json or a GGUF file")
       ->capture_default_str();
   AddList(*command, "--tests", options.tests,
           "ppN, tgN, tg@DEPTH and tg@DEPTHxSEQUENCES, comma-separated");

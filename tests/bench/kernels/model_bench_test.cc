@@ -56,8 +56,8 @@ TEST(ModelCostTest, CountsBytesAndOperations) {
   model::ModelSpec spec = FindGeometry("tinyllama-1.1b").value().spec;
   spec.layers.resize(2);
   spec.vocab_size = 100;
-  const RandomModel made = MakeRandomModel(*backend, spec, quant::FindRecipe("atom-w4a4").value(),
-                                           DType::kBF16, {.rows = 1, .positions = 16});
+  const TimedModel made = MakeRandomModel(*backend, spec, quant::FindRecipe("atom-w4a4").value(),
+                                          DType::kBF16, {.rows = 1, .positions = 16});
   const ModelCost& cost = made.cost;
   // A row of K inputs: K - 128 nibbles, a scale for each 128 of them, 128 bytes and their scale.
   const auto row = [](int64_t k) { return (k - 128) / 2 + (k - 128) / 128 * 2 + 128 + 2; };
@@ -82,8 +82,8 @@ TEST(ModelCostTest, OfAMixtureCountsTheExpertsThatTokensChoose) {
   spec.vocab_size = 100;
   for (model::LayerSpec& layer : spec.layers)
     layer.ffn.moe = model::MoeSpec{.experts = 4, .top_k = 2};
-  const RandomModel made = MakeRandomModel(*backend, spec, quant::FindRecipe("w8a8").value(),
-                                           DType::kBF16, {.rows = 1, .positions = 16});
+  const TimedModel made = MakeRandomModel(*backend, spec, quant::FindRecipe("w8a8").value(),
+                                          DType::kBF16, {.rows = 1, .positions = 16});
   const ModelCost& cost = made.cost;
   const int64_t expert = 2 * 768 * (2048 + 2) + 2048 * (768 + 2);
   EXPECT_EQ(cost.expert_bytes, 2 * 4 * expert);
@@ -143,6 +143,25 @@ TEST_F(ModelBenchTest, EveryRecipeGivesRowsWithSoundNumbers) {
     const bool floats = recipe == "none" || recipe == "w4a16-plain";
     EXPECT_EQ(rows[0].measured.ceiling, bench_->Name(floats ? Ceiling::kFma : Ceiling::kInteger));
   }
+}
+
+TEST_F(ModelBenchTest, AGgufFileRunsWithItsOwnWeights) {
+  ModelOptions options = Tiny();
+  options.geometries = {ATOM_SOURCE_DIR "/tests/golden/gguf/tiny.gguf"};
+  std::vector<ModelRow> rows;
+  const auto keep = [&](const ModelRow& row) { rows.push_back(row); };
+  const Status status = RunModel(*bench_, options, keep);
+  ASSERT_TRUE(status.ok()) << status.error().message;
+  ASSERT_EQ(rows.size(), options.tests.size());
+  for (const ModelRow& row : rows) {
+    EXPECT_EQ(row.geometry, "tiny.gguf");
+    EXPECT_EQ(row.recipe, "as stored");
+    EXPECT_EQ(row.layers, 2);
+    EXPECT_GT(row.tokens_per_second, 0.0);
+    EXPECT_GT(row.measured.ceiling_fraction, 0.0);
+  }
+  options.layers = 1;
+  EXPECT_FALSE(RunModel(*bench_, options, keep).ok());
 }
 
 TEST_F(ModelBenchTest, WrongOptionsAreRefused) {

@@ -1,6 +1,7 @@
 #include "atom/bench/kernels/model_bench.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -8,6 +9,7 @@
 #include "atom/artifact/recipe_json.h"
 #include "atom/bench/kernels/kv_filling.h"
 #include "atom/bench/kernels/random_model.h"
+#include "atom/bench/kernels/stored_model.h"
 #include "atom/core/rng.h"
 #include "atom/model/model_files.h"
 
@@ -21,8 +23,8 @@ constexpr int64_t kSliceTokens = 8;
 /// Runs the tests of one model.
 class ModelRunner {
  public:
-  ModelRunner(BenchContext& bench, RandomModel model, std::span<const ModelTest> tests,
-              bool integer, int repeats)
+  ModelRunner(BenchContext& bench, TimedModel model, std::span<const ModelTest> tests, bool integer,
+              int repeats)
       : bench_(bench),
         model_(std::move(model)),
         pages_(PlanPages(tests, bench.backend().kv_page_positions(),
@@ -31,7 +33,7 @@ class ModelRunner {
         integer_(integer),
         repeats_(repeats) {}
 
-  const RandomModel& model() const { return model_; }
+  const TimedModel& model() const { return model_; }
 
   /// With random rows, all pages of the sequences that are decoded at a depth.
   void FillCache(int64_t depth, int64_t sequences) {
@@ -123,7 +125,7 @@ class ModelRunner {
   }
 
   BenchContext& bench_;
-  RandomModel model_;
+  TimedModel model_;
   TestPages pages_;
   model::KvCache cache_;
   bool integer_;
@@ -157,35 +159,67 @@ Result<Geometry> FindRunnableGeometry(const std::string& name, int64_t layers) {
   return geometry;
 }
 
-void RunGeometry(BenchContext& bench, const ModelOptions& options, const quant::Recipe& recipe,
-                 const Geometry& geometry, const std::vector<ModelTest>& tests,
-                 const std::function<void(const ModelRow&)>& on_row) {
-  model::ModelSpec spec = geometry.spec;
-  if (options.layers > 0) spec.layers.resize(static_cast<size_t>(options.layers));
+/// The most that one of the tests asks for.
+model::Transformer::Limits LimitsOf(std::span<const ModelTest> tests) {
   model::Transformer::Limits limits{.rows = 1, .positions = 1, .sequences = 1};
-  int64_t depth = 0;
   for (const ModelTest& test : tests) {
     limits.rows = std::max(limits.rows, test.prefill ? test.tokens : test.sequences);
     limits.positions = std::max(limits.positions, test.depth + test.tokens);
     limits.sequences = std::max(limits.sequences, test.sequences);
-    depth = std::max(depth, test.depth);
   }
-  ModelRunner runner(bench, MakeRandomModel(bench.backend(), spec, recipe, options.head, limits),
-                     tests, recipe.weight.bits < 16 && recipe.activation.bits < 16,
-                     options.repeats);
-  runner.FillCache(depth, limits.sequences);
+  return limits;
+}
+
+/// All tests of one model; `row` says what it is.
+void RunTests(ModelRunner& runner, const std::vector<ModelTest>& tests, ModelRow row,
+              const std::function<void(const ModelRow&)>& on_row) {
+  int64_t depth = 0;
+  for (const ModelTest& test : tests) depth = std::max(depth, test.depth);
+  runner.FillCache(depth, LimitsOf(tests).sequences);
+  row.kv_bits = quant::KvStorageBits(runner.model().kv.storage);
   for (const ModelTest& test : tests) {
-    ModelRow row{.geometry = geometry.name,
-                 .test = test.name,
-                 .recipe = recipe.name,
-                 .layers = spec.num_layers(),
-                 .model_layers = geometry.spec.num_layers(),
-                 .kv_bits = quant::KvStorageBits(runner.model().kv.storage)};
+    row.test = test.name;
     row.measured = runner.Run(test);
     row.tokens_per_second =
         static_cast<double>(test.tokens * test.sequences) / row.measured.seconds;
     on_row(row);
   }
+}
+
+void RunGeometry(BenchContext& bench, const ModelOptions& options, const quant::Recipe& recipe,
+                 const Geometry& geometry, const std::vector<ModelTest>& tests,
+                 const std::function<void(const ModelRow&)>& on_row) {
+  model::ModelSpec spec = geometry.spec;
+  if (options.layers > 0) spec.layers.resize(static_cast<size_t>(options.layers));
+  ModelRunner runner(
+      bench, MakeRandomModel(bench.backend(), spec, recipe, options.head, LimitsOf(tests)), tests,
+      recipe.weight.bits < 16 && recipe.activation.bits < 16, options.repeats);
+  const ModelRow row{.geometry = geometry.name,
+                     .recipe = recipe.name,
+                     .layers = spec.num_layers(),
+                     .model_layers = geometry.spec.num_layers()};
+  RunTests(runner, tests, row, on_row);
+}
+
+/// A GGUF file's own weights.
+Status RunStored(BenchContext& bench, const ModelOptions& options, const std::string& path,
+                 const std::vector<ModelTest>& tests,
+                 const std::function<void(const ModelRow&)>& on_row) {
+  if (options.layers > 0) {
+    return MakeError("bench model: {} layers: {} has weights of its own, expected all of them",
+                     options.layers, path);
+  }
+  const Result<model::ModelFiles> files = model::ModelFiles::Open(path);
+  if (!files.ok()) return files.error();
+  Result<TimedModel> model = LoadStoredModel(bench.backend(), *files, LimitsOf(tests));
+  if (!model.ok()) return model.error();
+  ModelRunner runner(bench, *std::move(model), tests, false, options.repeats);
+  const ModelRow row{.geometry = std::filesystem::path(path).filename().string(),
+                     .recipe = std::string(kAsStored),
+                     .layers = files->spec.num_layers(),
+                     .model_layers = files->spec.num_layers()};
+  RunTests(runner, tests, row, on_row);
+  return {};
 }
 
 }  // namespace
@@ -201,7 +235,12 @@ Status RunModel(BenchContext& bench, const ModelOptions& options,
     tests.push_back(std::move(test).value());
   }
   std::vector<Geometry> geometries;
+  std::vector<std::string> stored;
   for (const std::string& name : options.geometries) {
+    if (io::GgufFile::IsGgufPath(name)) {
+      stored.push_back(name);
+      continue;
+    }
     Result<Geometry> geometry = FindRunnableGeometry(name, options.layers);
     if (!geometry.ok()) return geometry.error();
     const Status runs = model::CheckRuns(geometry->spec, bench.backend());
@@ -210,6 +249,9 @@ Status RunModel(BenchContext& bench, const ModelOptions& options,
   }
   for (const Geometry& geometry : geometries) {
     RunGeometry(bench, options, *recipe, geometry, tests, on_row);
+  }
+  for (const std::string& path : stored) {
+    if (Status s = RunStored(bench, options, path, tests, on_row); !s.ok()) return s;
   }
   return {};
 }

@@ -90,10 +90,10 @@ double ModelCost::DecodeBytes(int64_t depth, int64_t tokens, int64_t sequences) 
          of_a_layer * static_cast<double>(positions * sequences);
 }
 
-RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& spec,
-                            const quant::Recipe& recipe, DType head,
-                            const model::Transformer::Limits& limits) {
-  RandomModel made{.transformer = std::make_unique<model::Transformer>(backend, spec, limits)};
+TimedModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& spec,
+                           const quant::Recipe& recipe, DType head,
+                           const model::Transformer::Limits& limits) {
+  TimedModel made{.transformer = std::make_unique<model::Transformer>(backend, spec, limits)};
   Rng rng(6);
   {
     const artifact::DenseMatrix table = RandomDense(rng, head, spec.vocab_size, spec.hidden_size);
@@ -130,11 +130,17 @@ RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& s
         spec.num_layers() * linear.n() * linear.k();
   }
   if (spec.layer(0).ffn.moe) cost.router = spec.layer(0).ffn.moe->Router();
-  for (const model::LayerSpec& of : spec.layers) cost.attention.push_back(of.attention.Shape());
+  SetAttentionCost(spec, made);
+  return made;
+}
+
+void SetAttentionCost(const model::ModelSpec& spec, TimedModel& made) {
+  for (const model::LayerSpec& of : spec.layers) {
+    made.cost.attention.push_back(of.attention.Shape());
+  }
   const model::AttentionSpec& first = spec.layer(0).attention;
   const kernels::KvShape kv{made.kv, first.kv_heads, first.head_dim};
   made.cost.kv_bytes_per_position = spec.num_layers() * KvBytesPerPosition(kv);
-  return made;
 }
 
 }  // namespace atom::bench

@@ -37,7 +37,8 @@ struct ModelCost {
   double DecodeBytes(int64_t depth, int64_t tokens, int64_t sequences = 1) const;
 };
 
-struct RandomModel {
+/// A model on a backend, to be timed.
+struct TimedModel {
   std::unique_ptr<model::Transformer> transformer;
   ModelCost cost = {};
   quant::KvFormat kv = {};
@@ -45,8 +46,11 @@ struct RandomModel {
 
 /// Every layer has its own packed copy of one random layer's weights, so that memory is read as in
 /// a real model. `head` is the type of lm_head; the embedding has it as well.
-RandomModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& spec,
-                            const quant::Recipe& recipe, DType head,
-                            const model::Transformer::Limits& limits);
+TimedModel MakeRandomModel(kernels::Backend& backend, const model::ModelSpec& spec,
+                           const quant::Recipe& recipe, DType head,
+                           const model::Transformer::Limits& limits);
+
+/// Of a model whose layers have all the KV format of made.kv.
+void SetAttentionCost(const model::ModelSpec& spec, TimedModel& made);
 
 }  // namespace atom::bench

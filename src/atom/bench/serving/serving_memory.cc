@@ -46,7 +46,7 @@ ServingPages ServingMemory::OnDemand(int64_t budget, double mean_pages, int64_t 
   return pages_of(fit);
 }
 
-ServingMemory MemoryOf(const RandomModel& model, int64_t step_tokens) {
+ServingMemory MemoryOf(const TimedModel& model, int64_t step_tokens) {
   const model::Transformer& transformer = *model.transformer;
   const kernels::Backend& backend = transformer.backend();
   const std::vector<kernels::KvShape> shapes = transformer.KvShapes();

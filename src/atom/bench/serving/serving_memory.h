@@ -58,7 +58,7 @@ struct ServingMemory {
   int64_t ExactPagesFor(int64_t sequences, int64_t pages) const;
 };
 /// `step_tokens`: of prompts, in a step.
-ServingMemory MemoryOf(const RandomModel& model, int64_t step_tokens);
+ServingMemory MemoryOf(const TimedModel& model, int64_t step_tokens);
 
 /// "2.50 GiB".
 std::string GibText(int64_t bytes);

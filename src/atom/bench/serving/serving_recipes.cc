@@ -31,10 +31,10 @@ class Comparison {
     std::vector<ServingRow> rows = RowsOf(recipe);
     std::erase_if(rows, known_);
     if (rows.empty()) return;
-    const RandomModel model = MakeRandomModel(bench_.backend(), spec_, recipe, DType::kBF16,
-                                              {.rows = MostRunning() + options_.chunk,
-                                               .positions = options_.lengths.Longest(),
-                                               .sequences = MostRunning()});
+    const TimedModel model = MakeRandomModel(bench_.backend(), spec_, recipe, DType::kBF16,
+                                             {.rows = MostRunning() + options_.chunk,
+                                              .positions = options_.lengths.Longest(),
+                                              .sequences = MostRunning()});
     const ServingMemory memory = MemoryOf(model, options_.chunk);
     for (ServingRow& row : rows) {
       row.kv_bits = quant::KvStorageBits(model.kv.storage);
@@ -99,7 +99,7 @@ class Comparison {
     row.fits = row.batch > 0 && within_memory(1);
   }
 
-  void Measure(const RandomModel& model, ServingRow& row) {
+  void Measure(const TimedModel& model, ServingRow& row) {
     if (interrupted_()) return;
     if (row.fits) {
       const std::optional<ServingPoint> point =

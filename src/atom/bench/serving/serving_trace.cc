@@ -53,10 +53,10 @@ class TraceSearch {
   }
 
   Status Run(const quant::Recipe& recipe) {
-    const RandomModel model = MakeRandomModel(bench_.backend(), spec_, recipe, DType::kBF16,
-                                              {.rows = options_.most_running + options_.chunk,
-                                               .positions = context_,
-                                               .sequences = options_.most_running});
+    const TimedModel model = MakeRandomModel(bench_.backend(), spec_, recipe, DType::kBF16,
+                                             {.rows = options_.most_running + options_.chunk,
+                                              .positions = context_,
+                                              .sequences = options_.most_running});
     TraceTrial trial{.geometry = geometry_.name,
                      .recipe = recipe.name,
                      .layers = spec_.num_layers(),
