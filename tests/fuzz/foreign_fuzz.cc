@@ -31,6 +31,9 @@ void FuzzTensors(const ForeignFormat& format, const SafetensorsFile& file) {
     const std::optional<FoundTensor> found = weights->Find(name);
     ATOM_CHECK(found && found->view.elements() == matrix.n * matrix.k, "elements of {}", name);
     ATOM_CHECK(std::ssize(ToFloats(found->view)) == matrix.n * matrix.k, "values of {}", name);
+    const std::optional<atom::io::StoredCodes> codes = weights->FindCodes(name);
+    ATOM_CHECK(codes && std::ssize(codes->codes) == matrix.n * matrix.k, "codes of {}", name);
+    ATOM_CHECK(codes->groups_of.empty() || std::ssize(codes->groups_of) == matrix.k, "{}", name);
   }
 }
 

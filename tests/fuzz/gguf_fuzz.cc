@@ -6,6 +6,7 @@
 #include "atom/io/gguf/gguf_config.h"
 #include "atom/io/gguf/gguf_source.h"
 #include "atom/io/gguf/gguf_tokenizer.h"
+#include "atom/io/stored_codes.h"
 
 #include "error_sentence.h"
 
@@ -30,6 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto found = source.Find(tensor.name);
     ATOM_CHECK(found && found->view.elements() == atom::ElementCount(tensor.shape), "elements");
     sum += static_cast<unsigned>(ToFloats(found->view).size());
+    const std::optional<atom::io::StoredCodes> codes = source.FindCodes(tensor.name);
+    ATOM_CHECK(!codes || std::ssize(codes->codes) == found->view.elements(), "codes");
   }
   volatile unsigned kept = sum;
   (void)kept;
