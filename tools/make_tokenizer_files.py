@@ -3,7 +3,7 @@
 tests/golden/tokenizer/random.json, 200 files put together at random, and published.json, the steps of
 published tokenizers around small vocabularies that are trained here.
 
-    python3 -m venv DIR && DIR/bin/pip install tokenizers==0.23.3
+    python3 -m venv DIR && DIR/bin/pip install tokenizers==0.23.3 sentencepiece==0.2.1
     DIR/bin/python tools/make_tokenizer_files.py [--seed 1] [--files 200] [--out FOLDER]
 
 `models`: the trained models. `cases`: a tokenizer.json whose "model" names one of those and what is
@@ -16,11 +16,15 @@ several words for the first.
 """
 
 import argparse
+import base64
 import copy
+import io
 import json
 import pathlib
 import random
+import tempfile
 
+import sentencepiece
 import tokenizers
 
 from make_tokenizer_golden import BEHAVIORS, CASED, EXPRESSIONS, GPT2, HAN, LLAMA3, replace, split
@@ -64,6 +68,70 @@ def train(kind, size):
     for field in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         model[field] = None
     return model
+
+
+def train_unigram(byte_tokens):
+    model = tokenizers.Tokenizer(tokenizers.models.Unigram())
+    model.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace(prepend_scheme="always")
+    model.train_from_iterator(corpus(), tokenizers.trainers.UnigramTrainer(
+        vocab_size=700, special_tokens=list(SPECIALS), unk_token="<unk>", show_progress=False))
+    model = json.loads(model.to_str())["model"]
+    known = {piece for piece, _ in model["vocab"]}
+    model["vocab"] += [[f"<0x{byte:02X}>", 0.0] for byte in range(256) if byte_tokens]
+    # A token of two characters that are none themselves.
+    model["vocab"] += [[piece, -20.0] for piece in ("漢字", "字も") if piece not in known]
+    return model
+
+
+# A few rules of the kinds that SentencePiece's own tables have: widths, ligatures, composition,
+# numbers in circles, what vanishes, kinds of blanks; and one that is the beginning of another.
+RULES = (
+    [(f"{0xFF21 + i:X}", f"{0x41 + i:X}") for i in range(26)] + [(f"{0x2460 + i:X}", f"{0x31 + i:X}") for i in range(9)] +
+    [("FB01", "66 69"), ("65 301", "E9"), ("200B", ""), ("3000", "20"), ("9", "20"), ("D A", "A"), ("BD", "31 2044 32"),
+     ("61 308", "E4"), ("1F600", "3A 29"), ("63", "C7"), ("2026", "2E 2E 2E"), ("F", "")])
+
+
+def message_field(message, number):
+    """The last field of this number and of wire type 2 in a protobuf message."""
+    found = None
+    pos = 0
+
+    def varint():
+        nonlocal pos
+        value, shift = 0, 0
+        while True:
+            byte = message[pos]
+            pos += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while pos < len(message):
+        tag = varint()
+        if tag & 7 == 0:
+            varint()
+            continue
+        size = {1: 8, 5: 4}[tag & 7] if tag & 7 != 2 else varint()
+        if tag == number << 3 | 2:
+            found = message[pos:pos + size]
+        pos += size
+    return found
+
+
+def charsmap():
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
+        rules.write("".join(f"{source}\t{target}\n" for source, target in RULES))
+        rules.flush()
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["a b c"] * 3), model_writer=model, vocab_size=8, hard_vocab_limit=False,
+            normalization_rule_tsv=rules.name, minloglevel=2)
+    normalizer_spec = message_field(model.getvalue(), 3)
+    return base64.b64encode(message_field(normalizer_spec, 2)).decode()
+
+
+CHARSMAP = charsmap()
 
 
 # ---- one file at random
@@ -117,6 +185,7 @@ def random_normalizer(rng, spaces):
         steps.append(rng.choice((
             {"type": rng.choice(("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents"))},
             {"type": "Strip", "strip_left": rng.random() < 0.5, "strip_right": rng.random() < 0.5},
+            {"type": "Precompiled", "precompiled_charsmap": CHARSMAP},
             replace({"String": rng.choice(("e", "--", "  "))}, rng.choice(("", "x", "\u2581", "ab"))),
             replace({"Regex": rng.choice((r"\s+", r"\p{P}", r"(?<=\d)(?=\d)", r"[A-Z]"))},
                     rng.choice((" ", "", "~"))))))
@@ -148,22 +217,31 @@ def random_post_processor(rng, vocabulary):
     return rng.choice((None, template, byte_level, {"type": "Sequence", "processors": [byte_level, template]}))
 
 
+def random_change(rng, name):
+    return {"fuse_unk": rng.random() < 0.5, "ignore_merges": rng.random() < 0.3,
+            "byte_fallback": name == "characters" and rng.random() < 0.6,
+            "unk_token": "<unk>" if rng.random() < 0.7 else None}
+
+
 def random_file(rng, models):
     name = rng.choice(sorted(models))
     model = models[name]
     bytes_wanted = name == "bytes" and rng.random() < 0.95
-    spaces = name == "characters" and rng.random() < 0.3
-    change = {"fuse_unk": rng.random() < 0.5, "ignore_merges": rng.random() < 0.3,
-              "byte_fallback": name == "characters" and rng.random() < 0.6,
-              "unk_token": "<unk>" if rng.random() < 0.7 else None}
+    spaces = name != "bytes" and rng.random() < 0.3
+    if name.startswith("unigram"):
+        vocabulary = {piece: i for i, (piece, _) in enumerate(model["vocab"])}
+        change = {"byte_fallback": name == "unigram-bytes" and rng.random() < 0.7}
+    else:
+        vocabulary = model["vocab"]
+        change = random_change(rng, name)
     pre_tokenizer = random_pre_tokenizer(rng, bytes_wanted) if not spaces or rng.random() < 0.5 else None
     normalizer = random_normalizer(rng, spaces)
     if '"first"' in json.dumps(pre_tokenizer) and pre_tokenizer["type"] == "Sequence":
         normalizer = rng.choice((None, {"type": "Lowercase"}, {"type": "Strip", "strip_left": True,
                                                                "strip_right": False}))
     return {"normalizer": normalizer, "pre_tokenizer": pre_tokenizer,
-            "post_processor": random_post_processor(rng, model["vocab"]),
-            "added_tokens": random_added(rng, model["vocab"]), "model": {"of": name, "change": change}}
+            "post_processor": random_post_processor(rng, vocabulary),
+            "added_tokens": random_added(rng, vocabulary), "model": {"of": name, "change": change}}
 
 
 def whole(file, models):
@@ -291,6 +369,7 @@ def main():
     args = parser.parse_args()
     rng = random.Random(args.seed)
     models = {kind: train(kind, 700) for kind in ("bytes", "characters", "unknown")}
+    models.update({"unigram": train_unigram(False), "unigram-bytes": train_unigram(True)})
     texts = list(SENTENCES) + rng.sample(lines(2000), TEXTS - len(SENTENCES))
     write(args.out / "random.json", models, texts, random_rows(rng, models, texts, args.files))
 

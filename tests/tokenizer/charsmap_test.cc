@@ -37,6 +37,20 @@ TEST(IsSafeCharsmap, AcceptsWhatStaysInside) {
   EXPECT_TRUE(IsSafeCharsmap(Bytes(OneEntry(2), replacements)));
 }
 
+// As Hugging Face does: what begins with an entry is replaced as a whole, if it is short.
+TEST(Charsmap, ReplacesGraphemes) {
+  const Charsmap charsmap(Bytes(OneEntry(2), std::string("a\0b\0", 4)));
+  EXPECT_EQ(charsmap.Apply("xAAy"), "xbby");
+  EXPECT_EQ(charsmap.Apply("A\u0301A"), "bb") << "a letter and its accent are one";
+  EXPECT_EQ(charsmap.Apply("A\u0301\u0301\u0301"), "b\u0301\u0301\u0301") << "7 bytes are not";
+  EXPECT_EQ(charsmap.Apply("\xFF"
+                           "A\xE2\x82"),
+            "\xFF"
+            "b\xE2\x82");
+  EXPECT_EQ(charsmap.Apply(""), "");
+  EXPECT_EQ(Charsmap("").Apply("A"), "A");
+}
+
 TEST(IsSafeCharsmap, RefusesWhatMightLeave) {
   const std::string replacements("a\0b\0", 4);
   EXPECT_FALSE(IsSafeCharsmap("abc"));

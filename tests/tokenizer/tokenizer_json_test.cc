@@ -22,8 +22,25 @@ struct Hostile {
 // Each spoils a good file in one place.
 const std::vector<Hostile>& Cases() {
   static const std::vector<Hostile> cases = {
-      {"unigram", [](json& j) { j["model"]["type"] = "Unigram"; },
-       "model type 'Unigram' is not known; known is BPE"},
+      {"word piece", [](json& j) { j["model"]["type"] = "WordPiece"; },
+       "model type 'WordPiece' is not known; known are BPE and Unigram"},
+      {"unigram with the vocabulary of a BPE", [](json& j) { j["model"]["type"] = "Unigram"; },
+       "field 'vocab' is an object, expected an array"},
+      {"unigram without scores",
+       [](json& j) {
+         j["model"] = json::parse(R"({"type": "Unigram", "vocab": [["<s>", 0], ["a", "b"]]})");
+       },
+       "token 1 is an array, expected a string and its score"},
+      {"unigram of an absent unknown token",
+       [](json& j) {
+         j["model"] = json::parse(R"({"type": "Unigram", "vocab": [["<s>", 0]], "unk_id": 1})");
+       },
+       "field 'unk_id' is 1, expected one of the 1 tokens"},
+      {"charsmap that is none",
+       [](json& j) {
+         j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "AAAAAAAA"}};
+       },
+       "normalizer Precompiled: field 'precompiled_charsmap' is not a table in base64"},
       {"word prefix", [](json& j) { j["model"]["continuing_subword_prefix"] = "##"; },
        "'continuing_subword_prefix' is '##', expected none"},
       {"dropout", [](json& j) { j["model"]["dropout"] = 0.1; }, "'dropout' is 0.1, expected none"},

@@ -12,16 +12,12 @@
 namespace atom::tokenizer {
 namespace {
 
-// `tokens`: what the model may match, which special tokens and those that only the list of added
-// ones has are not.
+// `tokens`: what the model may match.
 Result<BpeModel> MakeModel(const BpeIngredients& ingredients, BpeAtoms atoms, bool drops_unknown,
                            std::vector<std::string> tokens) {
-  for (const AddedToken& token : ingredients.added) {
-    if (token.special || !token.of_model) tokens[static_cast<size_t>(token.id)].clear();
-  }
   BpeSpec spec;
   spec.atoms = atoms;
-  spec.tokens = std::move(tokens);
+  spec.tokens = MatchedTokens(std::move(tokens), ingredients.added);
   spec.merges = ingredients.merges;
   spec.unk_id = ingredients.unk_id;
   spec.fuse_unk = ingredients.fuse_unk;
@@ -40,6 +36,14 @@ TokenizerParts MoveCommonParts(BpeIngredients& ingredients) {
 }
 
 }  // namespace
+
+std::vector<std::string> MatchedTokens(std::vector<std::string> spellings,
+                                       const std::vector<AddedToken>& added) {
+  for (const AddedToken& token : added) {
+    if (token.special || !token.of_model) spellings[static_cast<size_t>(token.id)].clear();
+  }
+  return spellings;
+}
 
 Result<BpeMerge> FindMerge(const TokenList& tokens, std::string_view left, std::string_view right,
                            size_t index, const std::string& source) {

@@ -37,6 +37,11 @@ Result<BpeMerge> FindMerge(const TokenList& tokens, std::string_view left, std::
 Result<BpeMerge> ParseMerge(const TokenList& tokens, std::string_view line, size_t index,
                             const std::string& source);
 
+/// By id, what text may become: neither special tokens nor those that only the list of added ones
+/// has, which are empty here.
+std::vector<std::string> MatchedTokens(std::vector<std::string> spellings,
+                                       const std::vector<AddedToken>& added);
+
 enum class ByteSpelling {
   kAlphabet,  ///< bytes are spelled in the byte alphabet, a space as Ġ
   kRaw,       ///< spellings are the bytes themselves

@@ -2,6 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utf8proc.h>
+
+#include "atom/tokenizer/unicode.h"
 
 namespace atom::tokenizer {
 namespace {
@@ -41,6 +44,69 @@ bool IsSafeCharsmap(std::string_view charsmap) {
     if (value >= replacements.size()) return false;
   }
   return true;
+}
+
+std::optional<std::string_view> Charsmap::Find(std::string_view text) const {
+  if (bytes_.empty()) return std::nullopt;
+  const std::string_view all = bytes_;
+  const size_t trie_bytes = Load32(all, 0);
+  const std::string_view trie = all.substr(4, trie_bytes);
+  size_t node = Offset(Load32(trie, 0));
+  for (const char c : text) {
+    if (c == '\0') break;
+    node ^= static_cast<uint8_t>(c);
+    const uint32_t unit = Load32(trie, 4 * node);
+    if (IsValue(unit) || (unit & 0xFF) != static_cast<uint8_t>(c)) break;
+    node ^= Offset(unit);
+    if (!HasValue(unit)) continue;
+    const std::string_view rest =
+        all.substr(4 + trie_bytes).substr(Load32(trie, 4 * node) & 0x7FFFFFFF);
+    return rest.substr(0, rest.find('\0'));
+  }
+  return std::nullopt;
+}
+
+void Charsmap::AppendGrapheme(std::string_view grapheme, std::string& normalized) const {
+  constexpr size_t kWholeBelow = 6;
+  if (grapheme.size() < kWholeBelow) {
+    if (const auto replacement = Find(grapheme)) {
+      normalized += *replacement;
+      return;
+    }
+  }
+  for (size_t pos = 0; pos < grapheme.size();) {
+    const Utf8Char character = NextChar(grapheme, pos);
+    const std::string_view bytes = grapheme.substr(pos, character.length);
+    const bool valid = character.status == Utf8Status::kValid;
+    const auto replacement = valid ? Find(bytes) : std::nullopt;
+    normalized += replacement.value_or(bytes);
+    pos += character.length;
+  }
+}
+
+std::string Charsmap::Apply(std::string_view text) const {
+  std::string normalized;
+  normalized.reserve(text.size());
+  utf8proc_int32_t state = 0;
+  size_t begin = 0;  // of the grapheme in progress
+  std::optional<char32_t> last;
+  for (size_t pos = 0; pos < text.size();) {
+    const Utf8Char character = NextChar(text, pos);
+    const bool valid = character.status == Utf8Status::kValid;
+    const bool joins =
+        valid && last &&
+        !utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(*last),
+                                          static_cast<utf8proc_int32_t>(character.code), &state);
+    if (!joins) {
+      AppendGrapheme(text.substr(begin, pos - begin), normalized);
+      begin = pos;
+    }
+    if (!valid) state = 0;
+    last = valid ? std::optional(character.code) : std::nullopt;
+    pos += character.length;
+  }
+  AppendGrapheme(text.substr(begin), normalized);
+  return normalized;
 }
 
 }  // namespace atom::tokenizer

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "atom/core/check.h"
+#include "atom/tokenizer/base64.h"
 #include "atom/tokenizer/normalization_form.h"
 #include "atom/tokenizer/step_list.h"
 #include "atom/tokenizer/unicode.h"
@@ -113,11 +114,22 @@ Result<Normalizer> ParseReplace(const Json& step, const std::string& source) {
   return Normalizer(Normalizer::Replace{*std::move(pattern), *std::move(content)});
 }
 
+Result<Normalizer> ParsePrecompiled(const Json& step, const std::string& source) {
+  const Result<std::string> text = io::RequireString(step, "precompiled_charsmap", source);
+  if (!text.ok()) return text.error();
+  std::optional<std::string> bytes = DecodeBase64(*text);
+  if (!bytes || !IsSafeCharsmap(*bytes)) {
+    return MakeError("{}: field 'precompiled_charsmap' is not a table in base64, or damaged",
+                     source);
+  }
+  return Normalizer(std::make_shared<const Charsmap>(*std::move(bytes)));
+}
+
 struct Row {
   std::string_view type;
   Result<Normalizer> (*parse)(const Json& step, const std::string& source);
 };
-constexpr std::array<Row, 9> kRows = {{
+constexpr std::array<Row, 10> kRows = {{
     {"NFC", [](const Json&, const std::string&) { return ParseForm(Form::kNfc); }},
     {"NFD", [](const Json&, const std::string&) { return ParseForm(Form::kNfd); }},
     {"NFKC", [](const Json&, const std::string&) { return ParseForm(Form::kNfkc); }},
@@ -128,6 +140,7 @@ constexpr std::array<Row, 9> kRows = {{
     {"Strip", ParseStrip},
     {"Prepend", ParsePrepend},
     {"Replace", ParseReplace},
+    {"Precompiled", ParsePrecompiled},
 }};
 
 }  // namespace
@@ -147,6 +160,8 @@ Status Normalizer::Apply(NormalizedText& normalized, RegexSteps& steps, size_t m
     if (normalized.text.empty()) return {};
     normalized.text.insert(0, prepend->text);
     normalized.keeps_start = normalized.keeps_start || !prepend->text.empty();
+  } else if (const auto* charsmap = std::get_if<Precompiled>(&step_)) {
+    normalized.text = (*charsmap)->Apply(normalized.text);
   } else {
     ApplyStrip(std::get<Strip>(step_), normalized);
   }

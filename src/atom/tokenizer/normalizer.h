@@ -1,6 +1,6 @@
 // The steps of a tokenizer.json that rewrite a text before it is cut into words, as values: NFC,
-// NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Prepend, Replace. One table has their names and
-// readers; a Sequence is a list of them.
+// NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Prepend, Replace, Precompiled. One table has
+// their names and readers; a Sequence is a list of them.
 //
 // Promises: texts as Hugging Face rewrites them, but for characters that are younger than its
 // tables (of Unicode 9 for forms and marks): they are what Unicode 15 says. Ill-formed bytes stay
@@ -8,6 +8,7 @@
 // whole). A text that grows beyond all measure is an Error.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,7 @@
 
 #include "atom/core/result.h"
 #include "atom/io/json.h"
+#include "atom/tokenizer/charsmap.h"
 #include "atom/tokenizer/regex.h"
 #include "atom/tokenizer/text_pattern.h"
 
@@ -40,7 +42,8 @@ class Normalizer {
     TextPattern pattern;
     std::string content;  ///< as it stands
   };
-  using Step = std::variant<Form, Strip, Prepend, Replace>;
+  using Precompiled = std::shared_ptr<const Charsmap>;  ///< a SentencePiece model's table
+  using Step = std::variant<Form, Strip, Prepend, Replace, Precompiled>;
 
   explicit Normalizer(Step step) : step_(std::move(step)) {}
 

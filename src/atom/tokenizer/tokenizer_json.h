@@ -1,7 +1,7 @@
-// tokenizer.json, Hugging Face's form: a BPE model and, each by its own table, what comes before it
-// (normalizer.h, pre_tokenizer_json.h), what undoes it (decoder.h) and what is put before a text
-// (post_processor.h). What is not known is refused by name: a tokenizer that is nearly right writes
-// text that looks right and scores badly.
+// tokenizer.json, Hugging Face's form: a model (model_json.h) and, each by its own table, what
+// comes before it (normalizer.h, pre_tokenizer_json.h), what undoes it (decoder.h) and what is put
+// before a text (post_processor.h). What is not known is refused by name: a tokenizer that is
+// nearly right writes text that looks right and scores badly.
 #pragma once
 
 #include <string>

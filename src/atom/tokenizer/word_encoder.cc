@@ -42,6 +42,14 @@ class SeenWords {
   Slot* current_ = nullptr;
 };
 
+Status EncodeWord(const WordEncoder::Model& model, std::string_view word, BpeScratch& scratch,
+                  std::vector<int32_t>& ids) {
+  if (const auto* unigram = std::get_if<UnigramModel>(&model))
+    return unigram->EncodeWord(word, ids);
+  std::get<BpeModel>(model).EncodeWord(word, scratch, ids);
+  return {};
+}
+
 }  // namespace
 
 Status WordEncoder::Encode(std::string_view run, bool at_start, RegexSteps& steps,
@@ -55,7 +63,8 @@ Status WordEncoder::Encode(std::string_view run, bool at_start, RegexSteps& step
     const bool short_enough = word.text.size() <= kMaxSeenBytes;
     if (short_enough && seen.Append(word.text, ids)) continue;
     const size_t begin = ids.size();
-    model_.EncodeWord(word.text, scratch, ids);
+    const Status encoded = EncodeWord(model_, word.text, scratch, ids);
+    if (!encoded.ok()) return encoded;
     if (short_enough) seen.Remember(word.text, begin, ids);
   }
   return {};

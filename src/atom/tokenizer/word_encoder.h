@@ -3,17 +3,21 @@
 #pragma once
 
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "atom/tokenizer/bpe_model.h"
 #include "atom/tokenizer/pre_tokenizer.h"
 #include "atom/tokenizer/run_encoder.h"
+#include "atom/tokenizer/unigram_model.h"
 
 namespace atom::tokenizer {
 
 class WordEncoder final : public RunEncoder {
  public:
-  WordEncoder(std::vector<PreTokenizer> pre_tokenizers, BpeModel model)
+  using Model = std::variant<BpeModel, UnigramModel>;
+
+  WordEncoder(std::vector<PreTokenizer> pre_tokenizers, Model model)
       : pre_tokenizers_(std::move(pre_tokenizers)), model_(std::move(model)) {}
 
   Status Encode(std::string_view run, bool at_start, RegexSteps& steps,
@@ -21,7 +25,7 @@ class WordEncoder final : public RunEncoder {
 
  private:
   std::vector<PreTokenizer> pre_tokenizers_;
-  BpeModel model_;
+  Model model_;
 };
 
 }  // namespace atom::tokenizer
