@@ -6,11 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "atom/core/rng.h"
 #include "atom/engine/answer.h"
 #include "atom/engine/penalties.h"
 #include "atom/engine/request.h"
 #include "atom/engine/sequence.h"
+#include "atom/engine/speculation.h"
+#include "atom/engine/token_uniforms.h"
 
 namespace atom::engine {
 
@@ -19,8 +20,9 @@ struct ActiveRequest {
   int64_t prompt_tokens = 0;
   Sequence sequence;
   Penalties penalties;
-  Rng random;  ///< one draw a token, so that an answer depends on its seed alone
+  TokenUniforms uniforms;
   Answer answer;
+  Speculated speculated = {};
   std::optional<std::chrono::steady_clock::time_point> deadline = {};
   std::optional<std::chrono::steady_clock::time_point> queue_deadline = {};  ///< while it waits
 

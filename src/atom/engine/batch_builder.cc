@@ -10,15 +10,18 @@ void BatchBuilder::Build(const std::vector<Chunk>& chunks, kernels::Batch& batch
 
 void BatchBuilder::AddChunk(const Chunk& chunk, kernels::Batch& batch) {
   Sequence& sequence = *chunk.sequence;
-  const int64_t end = sequence.computed + chunk.count;
+  const int64_t known = std::ssize(sequence.tokens);
+  const int64_t end = sequence.computed + chunk.rows();
   for (int64_t position = sequence.computed; position < end; ++position) {
-    const bool last = chunk.last() && position + 1 == end;
+    const bool last = position + 1 >= known;
+    const int64_t drafted = position - known;  // negative: none
     if (last || sequence.wants_logits(position)) {
       batch.logit_rows.push_back(static_cast<int32_t>(batch.tokens.size()));
-      logit_rows_.push_back({&sequence, position, last});
+      logit_rows_.push_back({&sequence, position, last, drafted});
     }
     const int32_t page = sequence.pages[static_cast<size_t>(position / pool_.page_positions)];
-    batch.tokens.push_back(sequence.tokens[static_cast<size_t>(position)]);
+    batch.tokens.push_back(drafted < 0 ? sequence.tokens[static_cast<size_t>(position)]
+                                       : sequence.draft[static_cast<size_t>(drafted)]);
     batch.positions.push_back(static_cast<int32_t>(position));
     batch.kv_slots.push_back(
         static_cast<int32_t>(page * pool_.page_positions + position % pool_.page_positions));
@@ -39,7 +42,7 @@ void BatchBuilder::AddChunk(const Chunk& chunk, kernels::Batch& batch) {
 
 void BatchBuilder::AddExactPages(const Chunk& chunk, kernels::Batch& batch) const {
   const Sequence& sequence = *chunk.sequence;
-  const int64_t end = sequence.computed + chunk.count;
+  const int64_t end = sequence.computed + chunk.rows();
   const auto beside = [&sequence](int64_t page) {
     return sequence.exact_pages[static_cast<size_t>(page - sequence.first_exact_page())];
   };

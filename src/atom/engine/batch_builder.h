@@ -13,6 +13,8 @@ struct WantedLogits {
   Sequence* sequence = nullptr;
   int64_t position = 0;  ///< of the token whose logits these are
   bool last = false;     ///< a new token follows, else the next one is known
+  /// Not negative: the token there is this one of the sequence's draft.
+  int64_t drafted = -1;
 };
 
 class BatchBuilder {

@@ -82,6 +82,8 @@ class EngineCore::State {
     ActiveRequest* request = nullptr;  ///< null: it has ended meanwhile, nobody wants the row
     int64_t position = 0;              ///< of the token whose logits these are
     bool chooses = false;              ///< a new token, else the prompt's next is measured
+    int32_t drafted = -1;              ///< not negative: what was guessed to stand there
+    int64_t draft_index = -1;          ///< likewise: its number in the draft
   };
 
   std::vector<int32_t> EndIds(const StopConditions& stop) const;
@@ -94,11 +96,16 @@ class EngineCore::State {
   void EndOverdue(TimePoint now);
   /// Who is computed does not wait any more.
   void EndWaiting(const std::vector<Chunk>& chunks);
+  /// Gives drafts to sequences where they pay; may collect what is in flight for that.
+  void Speculate(std::vector<Output>& outputs);
+  bool PlanDrafts();
   void Submit(const std::vector<Chunk>& chunks);
   model::LogitRow TakeRow(const WantedLogits& wanted);
   void SubmitPrompt(ActiveRequest& request);
   const model::StepOutput& TakeStep();
   void Collect(std::vector<Output>& outputs);
+  /// Whether a row stands behind what has come, and not behind a guess that was wrong.
+  bool TakeDrafted(const Row& row);
   Output Publish(const Row& row, const model::StepOutput::Row& result);
   void PublishPrompt(ActiveRequest& request, Output& output);
   std::optional<FinishReason> AddToken(const Row& row, const model::StepOutput::Row& result,
@@ -112,6 +119,8 @@ class EngineCore::State {
   SequencePages pages_;
   Scheduler scheduler_;
   BatchBuilder builder_;
+  Speculation speculation_;
+  std::vector<Speculation::Candidate> candidates_;
   Rng seeds_;
   std::unordered_map<RequestId, std::unique_ptr<ActiveRequest>> requests_;
   Deadlines deadlines_;                  // of those that have one
@@ -135,6 +144,7 @@ EngineCore::State::State(model::Runner& runner, const tokenizer::Tokenizer& toke
       pages_(runner.info().kv, options.prefix_cache),
       scheduler_(SchedulerOptionsOf(runner.info(), options), pages_),
       builder_(runner.info().kv),
+      speculation_(options.speculation),
       seeds_(options.seed) {
   Count();
 }
@@ -181,8 +191,9 @@ void EngineCore::State::Add(Request request, TimePoint now) {
                                                               .prompt_tokens = prompt_tokens,
                                                               .sequence = std::move(sequence),
                                                               .penalties = std::move(penalties),
-                                                              .random = Rng(seed),
+                                                              .uniforms = TokenUniforms(seed),
                                                               .answer = std::move(answer),
+                                                              .speculated = speculation_.Begin(),
                                                               .deadline = deadline,
                                                               .queue_deadline = queue_deadline});
   const auto [place, added] = requests_.emplace(id, std::move(active));
@@ -263,11 +274,14 @@ std::vector<Output> EngineCore::State::Step(TimePoint now) {
   EndOverdue(now);
   TakeMasks();
   std::vector<Output> outputs = std::exchange(ended_, {});
+  if (speculation_.enabled()) Speculate(outputs);
   const std::vector<Chunk>& chunks = scheduler_.Schedule();
+  const bool has_drafts = std::ranges::any_of(chunks, [](const Chunk& c) { return c.drafted > 0; });
   if (!chunks.empty()) Submit(chunks);
   if (chunks.empty() && in_flight_.empty()) WaitForAMask();
   // Whoever runs ahead leaves its last step for later; with nothing to submit, all wait for that.
-  const size_t left = chunks.empty() ? 0 : static_cast<size_t>(runner_.steps_in_flight());
+  const bool waits = chunks.empty() || has_drafts;
+  const size_t left = waits ? 0 : static_cast<size_t>(runner_.steps_in_flight());
   while (in_flight_.size() > left) Collect(outputs);
   Count();
   watch_.AddLap(stats_.publish_seconds);
@@ -286,6 +300,26 @@ std::vector<Output> EngineCore::State::Abandon(const std::string& why) {
   return outputs;
 }
 
+void EngineCore::State::Speculate(std::vector<Output>& outputs) {
+  if (!PlanDrafts() || in_flight_.empty()) return;
+  while (!in_flight_.empty()) Collect(outputs);
+  watch_ = {};
+  PlanDrafts();
+}
+
+bool EngineCore::State::PlanDrafts() {
+  candidates_.clear();
+  int64_t rows = 0;
+  for (Sequence* sequence : scheduler_.running_sequences()) {
+    if (!sequence->decoding()) continue;
+    ++rows;
+    ActiveRequest& request = *requests_.at(sequence->id);
+    if (!request.answering || sequence->needs_known_tokens) continue;
+    candidates_.push_back({.sequence = sequence, .speculated = &request.speculated});
+  }
+  return speculation_.Plan(candidates_, rows);
+}
+
 void EngineCore::State::Submit(const std::vector<Chunk>& chunks) {
   EndWaiting(chunks);
   builder_.Build(chunks, input_.batch);
@@ -297,6 +331,11 @@ void EngineCore::State::Submit(const std::vector<Chunk>& chunks) {
     rows.push_back({.request = requests_.at(wanted.sequence->id).get(),
                     .position = wanted.position,
                     .chooses = wanted.last});
+    if (wanted.drafted < 0) continue;
+    rows.back().drafted = wanted.sequence->draft[static_cast<size_t>(wanted.drafted)];
+    rows.back().draft_index = wanted.drafted;
+    stats_.drafts += wanted.drafted == 0 ? 1 : 0;
+    ++stats_.draft_tokens;
   }
   watch_.AddLap(stats_.schedule_seconds);
   try {
@@ -308,7 +347,7 @@ void EngineCore::State::Submit(const std::vector<Chunk>& chunks) {
   watch_ = {};  // the runner counts its own time
   scheduler_.Advance();
   for (const Row& row : rows) {
-    if (!row.chooses) continue;
+    if (!row.chooses || row.drafted >= 0) continue;
     Sequence& sequence = row.request->sequence;
     sequence.tokens.push_back(kernels::TokenInSlot(sequence.token_slot));
   }
@@ -328,6 +367,8 @@ model::LogitRow EngineCore::State::TakeRow(const WantedLogits& wanted) {
     return {.logprobs = request.request.prompt_logprobs, .target = sequence.tokens[next]};
   }
   if (!request.prompt_submitted) SubmitPrompt(request);
+  const int64_t token = wanted.position + 1 - request.prompt_tokens;
+  if (wanted.drafted < 0) request.uniforms.ForgetBefore(token);
   const Sampling& sampling = request.request.sampling;
   model::LogitRow row{.chooses = true,
                       .params = {.temperature = sampling.temperature,
@@ -336,8 +377,8 @@ model::LogitRow EngineCore::State::TakeRow(const WantedLogits& wanted) {
                                  .min_p = sampling.min_p,
                                  .edits = request.penalties.edits(),
                                  .allowed = {}},
-                      .uniform = request.random.Uniform(),
-                      .token_slot = sequence.token_slot,
+                      .uniform = request.uniforms.At(token),
+                      .token_slot = wanted.drafted < 0 ? sequence.token_slot : -1,
                       .logprobs = request.request.logprobs};
   if (request.request.constraint != nullptr) {
     row.params.allowed = request.request.constraint->Allowed();
@@ -368,7 +409,7 @@ void EngineCore::State::Collect(std::vector<Output>& outputs) {
   for (size_t i = 0; i < rows_.size(); ++i) {
     const Row& row = rows_[i];
     const model::StepOutput::Row& result = output.rows[i];
-    if (row.request == nullptr) continue;
+    if (row.request == nullptr || (row.drafted >= 0 && !TakeDrafted(row))) continue;
     if (row.chooses) {
       outputs.push_back(Publish(row, result));
     } else {
@@ -376,6 +417,17 @@ void EngineCore::State::Collect(std::vector<Output>& outputs) {
       if (!result.error.empty()) row.request->prompt_error = result.error;
     }
   }
+}
+
+bool EngineCore::State::TakeDrafted(const Row& row) {
+  Sequence& sequence = row.request->sequence;
+  const auto place = static_cast<size_t>(row.position);
+  if (sequence.tokens.size() <= place || sequence.tokens[place] != row.drafted) return false;
+  ++stats_.accepted_tokens;
+  ++stats_.accepted_at[static_cast<size_t>(row.draft_index)];
+  // If it was preempted meanwhile, nothing of it is.
+  if (sequence.computed == row.position) scheduler_.AdvanceDrafted(sequence);
+  return true;
 }
 
 Output EngineCore::State::Publish(const Row& row, const model::StepOutput::Row& result) {
@@ -418,7 +470,9 @@ std::optional<FinishReason> EngineCore::State::AddToken(const Row& row,
   if (reason) return reason;
   if (row.position + 1 == limits_.context) return FinishReason::kLength;
   Sequence& sequence = request.sequence;
-  sequence.tokens[static_cast<size_t>(row.position) + 1] = result.token;
+  const auto next = static_cast<size_t>(row.position) + 1;
+  if (next == sequence.tokens.size()) sequence.tokens.emplace_back();  // no slot behind a guess
+  sequence.tokens[next] = result.token;
   sequence.needs_known_tokens =
       request.request.constraint != nullptr || request.penalties.follow_tokens();
   scheduler_.CacheFullPages(sequence);
@@ -434,11 +488,14 @@ void EngineCore::State::Finish(ActiveRequest& request, FinishReason reason, Outp
   output.output_tokens = request.answer.tokens();
   if (request.deadline) deadlines_.erase({*request.deadline, output.id});
   if (request.queue_deadline) queue_deadlines_.erase({*request.queue_deadline, output.id});
-  for (std::vector<Row>& step : in_flight_) {
+  const auto forget = [&request](std::vector<Row>& step) {
     for (Row& row : step) {
       if (row.request == &request) row.request = nullptr;
     }
-  }
+  };
+  std::ranges::for_each(in_flight_, forget);
+  forget(rows_);  // behind the one that ended it
+  speculation_.End(output.id);
   scheduler_.Remove(request.sequence);
   constrained_.erase(output.id);
   new_constrained_.erase(output.id);

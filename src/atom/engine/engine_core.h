@@ -9,13 +9,16 @@
 //
 // A sequence whose newest token comes of step k-1 is computed in step k all the same, by the
 // token's slot on the device, unless its grammar or penalties must see the token first. If that
-// token turns out to be its last, its row of step k is dropped.
+// token turns out to be its last, its row of step k is dropped. Where it pays to speculate
+// (speculation.h) the engine collects a step before it schedules the next: drafts stand behind
+// tokens that are known.
 //
 // Promises: a request's tokens do not depend on what else is in the batch, on the size of chunks,
-// on preemption, on the prefix cache or on steps in flight. Every request that was added ends with
-// exactly one FinishReason. Pages of whoever is cancelled are free within one step.
+// on preemption, on the prefix cache, on steps in flight or on speculation. Every request that was
+// added ends with exactly one FinishReason. Pages of whoever is cancelled are free within one step.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -24,6 +27,7 @@
 
 #include "atom/core/result.h"
 #include "atom/engine/request.h"
+#include "atom/engine/speculation.h"
 #include "atom/model/runner.h"
 #include "atom/tokenizer/tokenizer.h"
 
@@ -37,6 +41,7 @@ struct EngineOptions {
   int64_t max_waiting = 1024;  ///< requests that have not begun
   bool prefix_cache = true;
   uint64_t seed = 0;  ///< for requests that bring none
+  SpeculationOptions speculation = {};
 };
 
 /// Counters since the start, and what is there now. What a metrics page shows.
@@ -51,6 +56,11 @@ struct EngineStats {
   int64_t prefix_queries = 0;  ///< prompt tokens looked up in the prefix cache
   int64_t prefix_hits = 0;     ///< and found
   int64_t steps = 0;
+  int64_t drafts = 0;           ///< that were computed
+  int64_t draft_tokens = 0;     ///< of them
+  int64_t accepted_tokens = 0;  ///< of those, that came true
+  /// The same by their number in the draft.
+  std::array<int64_t, kMostDraftTokens> accepted_at = {};
   double schedule_seconds = 0.0;  ///< scheduling and building batches
   double model_seconds = 0.0;     ///< forward passes
   double sample_seconds = 0.0;

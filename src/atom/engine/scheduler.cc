@@ -45,6 +45,20 @@ void Scheduler::PlanDecodes() {
     if (!sequence->decoding() || sequence->must_wait()) continue;
     if (running_.contains(sequence)) Plan(*sequence);
   }
+  PlanDrafts();
+}
+
+/// Nobody is preempted for a draft.
+void Scheduler::PlanDrafts() {
+  for (Chunk& chunk : chunks_) {
+    Sequence& sequence = *chunk.sequence;
+    const int64_t wanted = std::min(std::ssize(sequence.draft), room_);
+    const int64_t end = sequence.computed + chunk.count;
+    while (pages_.RoomOf(sequence) < end + wanted && pages_.Extend(sequence)) {
+    }
+    chunk.drafted = std::min(wanted, pages_.RoomOf(sequence) - end);
+    room_ -= chunk.drafted;
+  }
 }
 
 void Scheduler::PlanPrompts() {
@@ -76,7 +90,7 @@ int64_t Scheduler::Plan(Sequence& sequence) {
   }
   const int64_t count = std::min(wanted, pages_.RoomOf(sequence) - sequence.computed);
   if (count == 0) return 0;  // it is the last in rank: others have the pages
-  chunks_.push_back({&sequence, count});
+  chunks_.push_back({.sequence = &sequence, .count = count});
   room_ -= count;
   return count;
 }
@@ -113,7 +127,7 @@ void Scheduler::Preempt(Sequence& sequence) {
   ++preemptions_;
   const auto planned = std::ranges::find(chunks_, &sequence, &Chunk::sequence);
   if (planned != chunks_.end()) {
-    room_ += planned->count;
+    room_ += planned->rows();
     chunks_.erase(planned);
   }
   Stop(sequence);
@@ -133,6 +147,11 @@ void Scheduler::Advance() {
     chunk.sequence->computed += chunk.count;
     pages_.Advance(*chunk.sequence);
   }
+}
+
+void Scheduler::AdvanceDrafted(Sequence& sequence) {
+  ++sequence.computed;
+  pages_.Advance(sequence);
 }
 
 }  // namespace atom::engine

@@ -2,6 +2,7 @@
 //
 //   1. decode: the newest token of every running sequence that has nothing else to compute; a long
 //      prompt never makes them wait;
+//      Behind it the sequence's draft, as far as tokens and free pages reach once all have that;
 //   2. prefill: chunks of prompts, by rank, until the step is full; waiting sequences begin here.
 //
 // Pages are taken when they are needed, none are reserved. Where none is left, the running sequence
@@ -25,10 +26,13 @@
 
 namespace atom::engine {
 
-/// Tokens [computed, computed + count) of a sequence.
+/// Tokens [computed, computed + count) of a sequence, and the first of its draft behind them.
 struct Chunk {
   Sequence* sequence = nullptr;
   int64_t count = 0;
+  int64_t drafted = 0;  ///< tokens of the draft; only where the chunk is the last
+
+  int64_t rows() const { return count + drafted; }
 
   /// Whether a new token follows.
   bool last() const { return count == sequence->remaining(); }
@@ -57,7 +61,12 @@ class Scheduler {
   void Advance();
   /// The same for pages that were full before all of their tokens were known.
   void CacheFullPages(Sequence& sequence) { pages_.CacheFullPages(sequence); }
+  /// The token behind those computed, which a draft had, has come: with the step that chose it, it
+  /// was computed. REQUIRES: nothing of the sequence was preempted since.
+  void AdvanceDrafted(Sequence& sequence);
 
+  /// By rank.
+  const auto& running_sequences() const { return running_; }
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
   int64_t preemptions() const { return preemptions_; }
@@ -70,6 +79,7 @@ class Scheduler {
   };
 
   void PlanDecodes();
+  void PlanDrafts();
   void PlanPrompts();
   /// Gives the tokens that it got.
   int64_t Plan(Sequence& sequence);

@@ -6,6 +6,10 @@
 //
 // With a step in flight, what has been submitted counts as computed, and the newest token may be
 // one that only the device knows yet: its token slot stands for it (?).
+//
+// A draft is what may come behind the newest token (speculation.h). It is computed with it, so that
+// one step tells of several tokens; what turns out to be wrong never was a token of the sequence,
+// and K and V of it are written over.
 #pragma once
 
 #include <algorithm>
@@ -27,6 +31,7 @@ struct Sequence {
   int64_t arrival = 0;  ///< running number
 
   std::vector<int32_t> tokens;      ///< ids, or kernels::TokenInSlot
+  std::vector<int32_t> draft = {};  ///< ids that may come behind them; empty: none are tried
   int64_t computed = 0;             ///< of the tokens
   std::vector<int32_t> pages = {};  ///< room for at least `computed` positions
   /// Those before it were given back, their numbers mean nothing: no query sees them any more.

@@ -15,8 +15,8 @@ double Lap(TimePoint& start) {
 }  // namespace
 
 TextGenerator::TextGenerator(model::Runner& runner, const tokenizer::Tokenizer& tokenizer,
-                             uint64_t seed)
-    : core_(runner, tokenizer, {.max_sequences = 1, .seed = seed}) {}
+                             uint64_t seed, const SpeculationOptions& speculation)
+    : core_(runner, tokenizer, {.max_sequences = 1, .seed = seed, .speculation = speculation}) {}
 
 Result<Generation> TextGenerator::Complete(
     const std::vector<int32_t>& prompt, const GenerateOptions& options,

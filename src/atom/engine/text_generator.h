@@ -31,7 +31,8 @@ struct Generation {
 class TextGenerator {
  public:
   /// `seed` starts the sampler, which goes on from call to call.
-  TextGenerator(model::Runner& runner, const tokenizer::Tokenizer& tokenizer, uint64_t seed);
+  TextGenerator(model::Runner& runner, const tokenizer::Tokenizer& tokenizer, uint64_t seed,
+                const SpeculationOptions& speculation = {});
 
   /// Generates what follows `prompt`; on_text is given whole UTF-8 sequences as they come, and
   /// returns false to stop. What the prompt has in common with earlier calls' tokens is not
