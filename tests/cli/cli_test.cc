@@ -87,7 +87,9 @@ TEST_F(CliTest, WrongFlagsExitWithTwo) {
                                 "bench serving-recipes --budgets 2XB",
                                 "bench serving-recipes --memory 2XB",
                                 "bench serving-trace",
-                                "generate x -p y --memory 0.5q"}) {
+                                "generate x -p y --memory 0.5q",
+                                "generate x -p y --speculate twice",
+                                "generate x -p y --speculate-tokens 16"}) {
     const Outcome run = Atom(arguments);
     EXPECT_EQ(run.exit_code, 2) << arguments;
     EXPECT_NE(run.err.find("atom: "), std::string::npos) << arguments;
@@ -293,6 +295,22 @@ TEST_F(CliTest, QuantizeEvalInspectGenerate) {
   ASSERT_EQ(first.exit_code, 0) << first.err;
   EXPECT_GT(first.out.size(), 1u);
   EXPECT_EQ(Atom(generate + " --threads 1").out, first.out);
+}
+
+TEST_F(CliTest, SpeculationChangesNoText) {
+  const std::string generate =
+      "generate " + model().string() + " --prompt 'abcabcabcabc' -n 40 --ignore-eos --seed 3";
+  const std::string cold = generate + " --temperature 0";
+  for (const std::string& arguments : {cold, generate}) {
+    const Outcome plain = Atom(arguments);
+    ASSERT_EQ(plain.exit_code, 0) << plain.err;
+    EXPECT_EQ(Atom(arguments + " --speculate off").out, plain.out);
+    EXPECT_EQ(Atom(arguments + " --speculate ngram --speculate-tokens 3").out, plain.out);
+  }
+  for (const std::string& command : {generate, "serve " + model().string()}) {
+    ExpectOneSentence(Atom(command + " --speculate ngram --backend cuda"),
+                      "with --backend cuda speculation is off");
+  }
 }
 
 TEST_F(CliTest, AnArtifactOfTwoLevelScalesRunsEverywhere) {

@@ -33,7 +33,8 @@ TEST(MetricsTest, TimesOfOneRequest) {
   metrics.OnOutput(output, start + milliseconds(250), clock);
   EXPECT_EQ(metrics.accepted(), 1);
   EXPECT_EQ(metrics.finished(), 1);
-  const std::string text = metrics.Text({});
+  const std::string text =
+      metrics.Text({.drafts = 4, .draft_tokens = 9, .accepted_tokens = 5, .accepted_at = {3, 2}});
   const auto has = [&text](const std::string& line) {
     return text.find("\n" + line + "\n") != std::string::npos;
   };
@@ -46,6 +47,12 @@ TEST(MetricsTest, TimesOfOneRequest) {
   EXPECT_TRUE(has("vllm:request_generation_tokens_sum" + label + " 3"));
   EXPECT_TRUE(has("vllm:request_success_total{model_name=\"a\\\"b\",finished_reason=\"stop\"} 1"));
   EXPECT_TRUE(has("vllm:request_success_total{model_name=\"a\\\"b\",finished_reason=\"abort\"} 0"));
+  EXPECT_TRUE(has("vllm:spec_decode_num_drafts_total" + label + " 4"));
+  EXPECT_TRUE(has("vllm:spec_decode_num_draft_tokens_total" + label + " 9"));
+  EXPECT_TRUE(has("vllm:spec_decode_num_accepted_tokens_total" + label + " 5"));
+  EXPECT_TRUE(
+      has("vllm:spec_decode_num_accepted_tokens_per_pos_total"
+          "{model_name=\"a\\\"b\",position=\"1\"} 2"));
 }
 
 TEST(MetricsTest, EveryNameIsDeclaredOnce) {

@@ -87,7 +87,8 @@ Result<std::string> Answer(engine::TextGenerator& generator, const std::vector<i
 bool Converse(const ChatFlags& flags, const LoadedModel& loaded,
               const chat::ChatTemplate& chat_template) {
   const tokenizer::Tokenizer& tokenizer = *loaded.opened.tokenizer;
-  engine::TextGenerator generator(*loaded.runner, tokenizer, flags.generation.seed);
+  engine::TextGenerator generator(*loaded.runner, tokenizer, flags.generation.seed,
+                                  loaded.speculating.options);
   bool all_well = true;
   engine::GenerateOptions options = flags.generation.options;
   options.stop.token_ids = chat_template.StopIds(tokenizer);

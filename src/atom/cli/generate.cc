@@ -27,7 +27,8 @@ Status RunGenerate(const GenerateFlags& flags) {
   const Result<std::vector<int32_t>> tokens =
       tokenizer.Encode(prompt, {.add_bos = true, .parse_special = flags.special});
   if (!tokens.ok()) return tokens.error();
-  engine::TextGenerator generator(*loaded->runner, tokenizer, flags.generation.seed);
+  engine::TextGenerator generator(*loaded->runner, tokenizer, flags.generation.seed,
+                                  loaded->speculating.options);
   if (flags.echo) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   const Result<engine::Generation> generation =
       generator.Complete(*tokens, flags.generation.options, PrintPiece);

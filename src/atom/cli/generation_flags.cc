@@ -43,6 +43,7 @@ void GenerationFlags::AddTo(CLI::App& command) {
   command.add_flag("--ignore-eos", options.stop.ignore_eos, "Go on after an end-of-text token");
   command.add_flag("--simulate", simulate, "Run a packed artifact fake-quantized");
   memory.AddTo(command);
+  speculation.AddTo(command);
   backend.AddTo(command);
 }
 
@@ -68,6 +69,8 @@ Result<LoadedModel> GenerationFlags::Load() const {
     return MakeError("--context: expected at most the model's {} tokens, found {}", most, context);
   }
   const int64_t positions = context > 0 ? context : std::min(most, kDefaultContext);
+  Result<Speculating> speculating = speculation.Make(backend.backend);
+  if (!speculating.ok()) return speculating.error();
   Result<std::unique_ptr<kernels::Backend>> made = backend.Make();
   if (!made.ok()) return made.error();
   const int64_t step_rows = std::min(kStepRows, positions);
@@ -88,7 +91,8 @@ Result<LoadedModel> GenerationFlags::Load() const {
   auto runner = std::make_unique<model::LocalRunner>(
       **transformer, model::LocalRunner::Options{.kv_pages = pages});
   return LoadedModel{std::move(opened).value(), std::move(made).value(),
-                     std::move(transformer).value(), std::move(runner)};
+                     std::move(transformer).value(), std::move(runner),
+                     std::move(speculating).value()};
 }
 
 bool PrintPiece(const std::string& piece) {

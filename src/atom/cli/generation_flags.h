@@ -7,6 +7,7 @@
 
 #include "atom/cli/memory_flag.h"
 #include "atom/cli/session.h"
+#include "atom/cli/speculation_flags.h"
 #include "atom/engine/text_generator.h"
 #include "atom/model/runner.h"
 
@@ -18,12 +19,14 @@ struct LoadedModel {
   std::unique_ptr<kernels::Backend> backend;
   std::unique_ptr<model::Transformer> transformer;
   std::unique_ptr<model::Runner> runner;  ///< with KV pages for the whole context
+  Speculating speculating = {};
 };
 
 struct GenerationFlags {
   std::string model;
   BackendFlags backend;
   engine::GenerateOptions options;
+  SpeculationFlags speculation;
   uint64_t seed = 0;
   int64_t context = 0;  ///< 0: the model's, at most 4,096
   bool simulate = false;

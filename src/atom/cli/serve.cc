@@ -14,6 +14,7 @@
 #include "atom/cli/commands.h"
 #include "atom/cli/memory_flag.h"
 #include "atom/cli/session.h"
+#include "atom/cli/speculation_flags.h"
 #include "atom/engine/engine.h"
 #include "atom/model/local_runner.h"
 #include "atom/server/memory_plan.h"
@@ -32,6 +33,7 @@ struct ServeFlags {
   MemoryFlag budget;
   server::ServiceOptions service;
   engine::EngineOptions engine;
+  SpeculationFlags speculation;
   bool no_prefix_cache = false;
   bool no_log = false;
   int64_t request_seconds = 0;
@@ -93,6 +95,8 @@ Status RunServe(ServeFlags& flags) {
   if (!opened.ok()) return opened.error();
   const Result<chat::ChatTemplate> chat_template = ChooseTemplate(flags);
   if (!chat_template.ok()) return chat_template.error();
+  const Result<Speculating> speculating = flags.speculation.Make(flags.backend.backend);
+  if (!speculating.ok()) return speculating.error();
 
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
@@ -123,6 +127,7 @@ Status RunServe(ServeFlags& flags) {
   model::LocalRunner runner(**transformer, {.kv_pages = plan->pages});
   flags.engine.max_sequences = flags.memory.max_sequences;
   flags.engine.prefix_cache = !flags.no_prefix_cache;
+  flags.engine.speculation = speculating->options;
   engine::Engine engine(runner, *opened->tokenizer, flags.engine);
   server::EngineThreadPort port(engine);
   flags.service.log = !flags.no_log;
@@ -243,6 +248,7 @@ void AddServe(CLI::App& app, int& exit_code) {
   command->add_option("model", flags->model, "Model directory or GGUF file")->required();
   AddServiceFlags(*command, *flags);
   AddEngineFlags(*command, *flags);
+  flags->speculation.AddTo(*command);
   flags->backend.AddTo(*command);
   command->callback([flags, &exit_code] {
     FillStandardStreams();

@@ -66,6 +66,20 @@ class Page {
   std::string text_;
 };
 
+void AddSpeculation(const engine::EngineStats& stats, Page& page) {
+  page.Add("vllm:spec_decode_num_drafts_total", "counter", "Drafts computed.",
+           static_cast<double>(stats.drafts));
+  page.Add("vllm:spec_decode_num_draft_tokens_total", "counter", "Tokens of drafts computed.",
+           static_cast<double>(stats.draft_tokens));
+  page.Add("vllm:spec_decode_num_accepted_tokens_total", "counter", "Of those, that came true.",
+           static_cast<double>(stats.accepted_tokens));
+  constexpr std::string_view kByPlace = "vllm:spec_decode_num_accepted_tokens_per_pos_total";
+  page.Head(kByPlace, "counter", "The same by their place in the draft.");
+  for (size_t i = 0; i < stats.accepted_at.size(); ++i) {
+    page.AddLabelled(kByPlace, "position", std::to_string(i), stats.accepted_at[i]);
+  }
+}
+
 void AddEngine(const engine::EngineStats& stats, Page& page) {
   const auto number = [](int64_t value) { return static_cast<double>(value); };
   page.Add("vllm:num_requests_running", "gauge", "Requests that are being computed.",
@@ -84,6 +98,7 @@ void AddEngine(const engine::EngineStats& stats, Page& page) {
            number(stats.prompt_tokens));
   page.Add("vllm:generation_tokens_total", "counter", "Tokens of answers.",
            number(stats.output_tokens));
+  AddSpeculation(stats, page);
   page.Add("atom:engine_steps_total", "counter", "Steps of the engine.", number(stats.steps));
   page.Head("atom:engine_seconds_total", "counter", "Where the engine's time goes.");
   page.AddLabelled("atom:engine_seconds_total", "in", "schedule", stats.schedule_seconds);
