@@ -15,7 +15,8 @@ CodeKind KindOf(const quant::CodeMatrix& weight) {
   if (!weight.offsets.empty()) return CodeKind::kOffsets;
   if (weight.value == DType::kF16) return CodeKind::kZerosHalf;
   if (weight.value == DType::kBF16) return CodeKind::kZerosBf16;
-  return weight.zeros.empty() ? CodeKind::kCentered : CodeKind::kZeros;
+  const bool centered = weight.zeros.empty() && weight.scale == DType::kF16;
+  return centered ? CodeKind::kCentered : CodeKind::kZeros;
 }
 
 int64_t CodeLines(int bits, int64_t k) { return (k + 3) / 4 * (bits == 4 ? 1 : 2); }
@@ -31,9 +32,10 @@ void PackRow(const quant::CodeMatrix& weight, int64_t row, int64_t i, std::byte*
     }
     return;
   }
-  const int shift = i < kHalfPanel ? 0 : 4;
+  const int vector = i < kHalfPanel ? 0 : 1;
   for (int64_t k = 0; k < weight.k; ++k) {
-    lane[k / 4 * kLineBytes + k % 4] |= static_cast<std::byte>(codes[k] << shift);
+    const int bit = NibbleBit(vector, k % 4);
+    lane[k / 4 * kLineBytes + bit / 8] |= static_cast<std::byte>(codes[k] << bit % 8);
   }
 }
 

@@ -45,6 +45,16 @@ struct CodeBlock {
   float* out = nullptr;
 };
 
+/// acc [32 count] = one row of inputs times the codes of `count` panels, over all of K.
+struct CodeRow {
+  const CodeLayout* layout = nullptr;
+  const uint8_t* panels = nullptr;
+  int64_t count = 0;
+  const int32_t* groups_of = nullptr;  ///< as above
+  const float* x = nullptr;
+  float* acc = nullptr;
+};
+
 /// y = acc + bias, or y += acc + bias; acc [rows][acc_stride].
 struct OutputBlock {
   const float* acc = nullptr;
@@ -226,6 +236,7 @@ struct KernelTable {
   void (*dense_bf16)(const DenseBlock<BFloat16>& block);
   /// Codes of 4 and of 8 bits, by CodeKind.
   void (*code_values[2][kCodeKinds])(const CodeBlock& block);
+  void (*code_row[2][kCodeKinds])(const CodeRow& row);
   void (*packed_integer)(const PackedBlock& block);
   /// With weights of two-level scales.
   void (*packed_two_level)(const PackedBlock& block);

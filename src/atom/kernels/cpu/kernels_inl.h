@@ -14,6 +14,7 @@
 #include "atom/kernels/cpu/activation_inl.h"
 #include "atom/kernels/cpu/attention_inl.h"
 #include "atom/kernels/cpu/code_quads_inl.h"
+#include "atom/kernels/cpu/code_rows_inl.h"
 #include "atom/kernels/cpu/codes_inl.h"
 #include "atom/kernels/cpu/decode_inl.h"
 #include "atom/kernels/cpu/packed_integer_inl.h"
@@ -37,6 +38,14 @@ constexpr KernelTable MakeKernelTable(CpuIsa isa) {
                       {WriteValues<8, CodeKind::kCentered>, WriteValues<8, CodeKind::kZeros>,
                        WriteValues<8, CodeKind::kOffsets>, WriteValues<8, CodeKind::kZerosHalf>,
                        WriteValues<8, CodeKind::kZerosBf16>}},
+      .code_row = {{MultiplyCodeRow<4, CodeKind::kCentered>, MultiplyCodeRow<4, CodeKind::kZeros>,
+                    MultiplyCodeRow<4, CodeKind::kOffsets>,
+                    MultiplyCodeRow<4, CodeKind::kZerosHalf>,
+                    MultiplyCodeRow<4, CodeKind::kZerosBf16>},
+                   {MultiplyCodeRow<8, CodeKind::kCentered>, MultiplyCodeRow<8, CodeKind::kZeros>,
+                    MultiplyCodeRow<8, CodeKind::kOffsets>,
+                    MultiplyCodeRow<8, CodeKind::kZerosHalf>,
+                    MultiplyCodeRow<8, CodeKind::kZerosBf16>}},
       .packed_integer = MultiplyInteger,
       .packed_two_level = MultiplyTwoLevel,
       .folded_from_rows = kHasByteDot ? kFewRows + 1 : INT64_MAX,

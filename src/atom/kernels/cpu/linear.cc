@@ -139,6 +139,13 @@ void MultiplyDense(const Product& product, void (*kernel)(const DenseBlock<W>&),
   }
 }
 
+/// In the tables of kernels.
+size_t FormatOf(const CodeLayout& layout) { return layout.bits == 4 ? 0 : 1; }
+
+const int32_t* GroupsOf(const CpuWeight& weight) {
+  return weight.groups_of.empty() ? nullptr : weight.groups_of.data();
+}
+
 /// Values of inputs [slab, slab + inputs) of the block's panels, a panel after the other.
 void WriteValues(const Product& product, const Block& block, int64_t slab, int64_t inputs,
                  float* values) {
@@ -146,11 +153,11 @@ void WriteValues(const Product& product, const Block& block, int64_t slab, int64
   const CodeLayout& layout = *weight.codes;
   CodeBlock codes;
   codes.layout = &layout;
-  codes.groups_of = weight.groups_of.empty() ? nullptr : weight.groups_of.data();
+  codes.groups_of = GroupsOf(weight);
   codes.first = slab;
   codes.end = slab + inputs;
-  const auto write = product.context->kernels
-                         .code_values[layout.bits == 4 ? 0 : 1][static_cast<size_t>(layout.kind)];
+  const auto write =
+      product.context->kernels.code_values[FormatOf(layout)][static_cast<size_t>(layout.kind)];
   for (int64_t panel = 0; panel < block.panels; ++panel) {
     codes.panel = weight.data.As<uint8_t>() + (block.first_panel + panel) * layout.panel_bytes;
     codes.out = values + panel * inputs * kPanelOutputs;
@@ -158,8 +165,28 @@ void WriteValues(const Product& product, const Block& block, int64_t slab, int64
   }
 }
 
+/// One row: scratch would not be worth its while.
+void MultiplyCodeRow(const Product& product, const Block& block, float* acc) {
+  const CpuWeight& weight = *product.weight;
+  const CodeLayout& layout = *weight.codes;
+  const KernelTable& kernels = product.context->kernels;
+  CodeRow row;
+  row.layout = &layout;
+  row.panels = weight.data.As<uint8_t>() + block.first_panel * layout.panel_bytes;
+  row.count = block.panels;
+  row.groups_of = GroupsOf(weight);
+  row.x = product.x.DenseRow(block.first_row);
+  row.acc = acc;
+  kernels.code_row[FormatOf(layout)][static_cast<size_t>(layout.kind)](row);
+  OutputBlock out = OutputOf(product, block);
+  out.acc = acc;
+  out.acc_stride = block.panels * kPanelOutputs;
+  kernels.write_output(out);
+}
+
 /// Codes of others: the dense product, of values that are in scratch.
 void MultiplyCodes(const Product& product, const Block& block, float* acc, float* values) {
+  if (block.rows == 1) return MultiplyCodeRow(product, block, acc);
   const int64_t k = product.weight->k();
   const bool few = block.rows <= kFewRows;
   const int64_t inputs = few ? kFewRowsInputs : kSlabInputs;

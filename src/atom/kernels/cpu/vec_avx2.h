@@ -228,6 +228,13 @@ template <int kShift>
 inline F32x16 ByteValue(I32x16 w) {
   return FieldValue<kShift, 8>(w);
 }
+template <int kBit, int kBits>
+inline F32x16 CodeField(I32x16 w) {
+  const __m256i field = _mm256_set1_epi32(((1 << kBits) - 1) << kBit);
+  const __m256i base = _mm256_set1_epi32((127 + 23 - kBit) << 23);
+  return {_mm256_castsi256_ps(_mm256_or_si256(_mm256_and_si256(w.a, field), base)),
+          _mm256_castsi256_ps(_mm256_or_si256(_mm256_and_si256(w.b, field), base))};
+}
 template <class T>
 inline __m256 HalfOfWord8(__m256i w, bool high) {
   if constexpr (__is_same(T, BFloat16)) {

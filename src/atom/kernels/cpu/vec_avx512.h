@@ -211,6 +211,14 @@ inline F32x16 ByteValue(I32x16 w) {
   const __m512i byte = _mm512_and_si512(_mm512_srli_epi32(w.v, kShift), _mm512_set1_epi32(255));
   return {_mm512_cvtepi32_ps(_mm512_sub_epi32(byte, _mm512_set1_epi32(128)))};
 }
+/// Bits [kBit, kBit + kBits) of each lane, of the mantissa's 23, plus 2^(23 - kBit): one
+/// instruction.
+template <int kBit, int kBits>
+inline F32x16 CodeField(I32x16 w) {
+  const __m512i field = _mm512_set1_epi32(((1 << kBits) - 1) << kBit);
+  const __m512i base = _mm512_set1_epi32((127 + 23 - kBit) << 23);
+  return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(w.v, field, base, 0xea))};
+}
 /// Each lane's low (kHigh = 0) or high 16 bits as a value of T.
 template <class T, int kHigh>
 inline F32x16 HalfOfWord(I32x16 w) {

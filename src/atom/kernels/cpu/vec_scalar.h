@@ -284,6 +284,12 @@ template <int kShift>
 inline F32x16 ByteValue(const I32x16& w) {
   return Floats([&](int i) { return static_cast<float>((w.v[i] >> kShift & 255) - 128); });
 }
+template <int kBit, int kBits>
+inline F32x16 CodeField(const I32x16& w) {
+  constexpr uint32_t kField = ((1u << kBits) - 1) << kBit;
+  constexpr uint32_t kBase = uint32_t{127 + 23 - kBit} << 23;
+  return Floats([&](int i) { return FromBits((static_cast<uint32_t>(w.v[i]) & kField) | kBase); });
+}
 template <class T, int kHigh>
 inline F32x16 HalfOfWord(const I32x16& w) {
   return Floats([&](int i) {
