@@ -351,6 +351,13 @@ TEST_F(CliTest, TokenizeIsOneLineAndBack) {
   tests::WriteText(folder_ / "ids", bos.out);
   EXPECT_EQ(Atom("tokenize --decode " + model().string() + " " + (folder_ / "ids").string()).out,
             "ab");
+  const std::string many = "tokenize --null " + model().string() + " ";
+  tests::WriteText(folder_ / "in", std::string("ab\0\0b", 5));
+  const Outcome lines = Atom(many + (folder_ / "in").string());
+  EXPECT_EQ(lines.out, "259 100 101\n\n259 101\n") << "each starts a text";
+  tests::WriteText(folder_ / "ids", lines.out);
+  EXPECT_EQ(Atom(many + "--decode " + (folder_ / "ids").string()).out,
+            std::string("ab\0\0b\0", 6));
   tests::WriteText(folder_ / "bad", "1 2 x");
   ExpectOneSentence(
       Atom("tokenize --decode " + model().string() + " " + (folder_ / "bad").string()), "\"x\"");
@@ -416,6 +423,36 @@ TEST_F(CliTest, ATokenizerMayKnowMoreThanTheModel) {
   tests::WriteText(text(), tests::TinyText(3000) + "<pad>" + tests::TinyText(3000));
   ExpectOneSentence(Atom("eval " + model().string() + " --ppl " + text().string()),
                     "expected tokens below the model's vocab_size of 260, found 260 ('<pad>')");
+}
+
+TEST_F(CliTest, ATokenizerFromElsewhere) {
+  const std::filesystem::path tokenizer = folder_ / "tokenizer.v1";
+  std::filesystem::rename(model() / "tokenizer.json", tokenizer);
+  const std::string generate = "generate " + model().string() + " -n 4 -p hello";
+  const std::string flag = " --tokenizer " + tokenizer.string();
+  ExpectOneSentence(Atom(generate), "has no tokenizer");
+  EXPECT_EQ(Atom(generate + flag).exit_code, 0);
+  EXPECT_EQ(Atom(QuantizeArguments("q") + " --recipe rtn-w4a4" + flag).exit_code, 0);
+  const std::string eval = "eval " + (folder_ / "q").string() + " --ppl " + text().string();
+  EXPECT_EQ(Atom(eval + flag).exit_code, 0);
+  EXPECT_EQ(Atom("tokenize " + model().string() + " " + text().string() + flag).exit_code, 0);
+  std::filesystem::create_directory(folder_ / "other");
+  std::filesystem::copy_file(tokenizer, folder_ / "other/tokenizer.json");
+  EXPECT_EQ(Atom(eval + " --tokenizer " + (folder_ / "other").string()).exit_code, 0);
+  ExpectOneSentence(Atom(eval + " --tokenizer " + (folder_ / "absent").string()),
+                    "absent: has no tokenizer");
+  tests::WriteText(folder_ / "broken.tok", "{}");
+  ExpectOneSentence(Atom(eval + " --tokenizer " + (folder_ / "broken.tok").string()),
+                    "broken.tok: field 'model' is missing");
+  ExpectOneSentence(Atom(generate + " --tokenizer tekken.json"), "model/tekken.json");
+}
+
+TEST_F(CliTest, EveryCommandThatReadsTextTakesATokenizer) {
+  for (const std::string command :
+       {"quantize", "eval", "ablate", "generate", "chat", "serve", "tokenize"}) {
+    const Outcome run = Atom(command + " --help");
+    EXPECT_NE(run.out.find("--tokenizer TEXT"), std::string::npos) << command << run.out;
+  }
 }
 
 TEST_F(CliTest, ANullQuantizationConfigIsNone) {

@@ -47,6 +47,13 @@ class ServeTest : public ::testing::Test {
   tests::TemporaryFolder folder_;
 };
 
+TEST_F(ServeTest, TakesATokenizerFromElsewhere) {
+  std::filesystem::rename(model() / "tokenizer.json", folder_ / "tokenizer.v1");
+  const ServeProcess server(Arguments() + " --tokenizer " + (folder_ / "tokenizer.v1").string() +
+                            LogTo(folder_ / "log"));
+  EXPECT_EQ(server.Ask(kShort), 200);
+}
+
 TEST_F(ServeTest, SigtermLetsWhatRunsEnd) {
   const std::string log = folder_ / "log";
   ServeProcess server(Arguments() + LogTo(log));

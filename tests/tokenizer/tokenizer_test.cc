@@ -229,7 +229,7 @@ TEST(Load, TakesTheFirstForm) {
   const TempDir model;
   EXPECT_THAT(Tokenizer::Load(model.path()).error().message,
               HasSubstr("has no tokenizer, expected one of tokenizer.json, tokenizer.model, "
-                        "vocab.json (with merges.txt)"));
+                        "tekken.json, vocab.json (with merges.txt)"));
   fs::copy_file(kFixtures / "byte-level/vocab.json", model.path() / "vocab.json");
   EXPECT_THAT(Tokenizer::Load(model.path()).error().message, HasSubstr("merges.txt"));
   fs::copy_file(kFixtures / "byte-level/merges.txt", model.path() / "merges.txt");
@@ -242,8 +242,38 @@ TEST(Load, TakesTheFirstForm) {
       << "no second choice";
   EXPECT_EQ(Tokenizer::LoadFile(model.path(), "tok.bin").error().message,
             "'tok.bin' is no tokenizer's file; known are tokenizer.json, tokenizer.model, "
-            "vocab.json");
+            "tekken.json, vocab.json");
   EXPECT_THAT(Tokenizer::Load("/nowhere/at/all").error().message, HasSubstr("/nowhere/at/all"));
+}
+
+// A directory, a file in one, a file of another name, or the name of one of the model's.
+TEST(LoadOther, TakesADirectoryOrAFile) {
+  const TempDir model;
+  const TempDir other;
+  WriteAll(model.path() / "tokenizer.json", ByteLevelJson({}, {"<e>"}).dump());
+  fs::copy_file(kFixtures / "byte-level/vocab.json", model.path() / "vocab.json");
+  fs::copy_file(kFixtures / "byte-level/merges.txt", model.path() / "merges.txt");
+  WriteAll(model.path() / "config.json", R"({"eos_token_id": 2})");
+  const std::string metaspace = MetaspaceJson({"▁"}).dump();
+  WriteAll(other.path() / "tokenizer.json", metaspace);
+  WriteAll(other.path() / "v7.tok", "  " + metaspace);
+  const auto kind = [&](const fs::path& path) {
+    const auto tokenizer = Tokenizer::LoadOther(path, model.path());
+    return tokenizer.ok() ? std::string((*tokenizer)->kind()) : tokenizer.error().message;
+  };
+  EXPECT_EQ(kind(other.path()), "bpe-metaspace");
+  EXPECT_EQ(kind(other.path() / "tokenizer.json"), "bpe-metaspace");
+  EXPECT_EQ(kind(other.path() / "v7.tok"), "bpe-metaspace");
+  EXPECT_EQ(kind("tokenizer.json"), "bpe-bytelevel") << "the model's";
+  EXPECT_EQ(kind("vocab.json"), "bpe-bytelevel");
+  EXPECT_THAT(kind(other.path() / "absent"), HasSubstr("absent: has no tokenizer"));
+  WriteAll(other.path() / "bad.tok", "{}");
+  EXPECT_THAT(kind(other.path() / "bad.tok"), HasSubstr("bad.tok: field 'model' is missing"));
+  // The model's config.json says what ends a text, unless the tokenizer's folder has one.
+  EXPECT_THAT((*Tokenizer::LoadOther(other.path(), model.path()))->eos_ids(), ElementsAre(2));
+  WriteAll(other.path() / "config.json", R"({"eos_token_id": 1})");
+  EXPECT_THAT((*Tokenizer::LoadOther(other.path() / "v7.tok", model.path()))->eos_ids(),
+              ElementsAre(1));
 }
 
 }  // namespace

@@ -18,8 +18,9 @@ namespace fs = std::filesystem;
 using io::Json;
 
 // Names as they are in published checkpoints.
-constexpr std::array<std::string_view, 16> kSideFiles = {"tokenizer.json",
+constexpr std::array<std::string_view, 17> kSideFiles = {"tokenizer.json",
                                                          "tokenizer.model",
+                                                         "tekken.json",
                                                          "tokenizer_config.json",
                                                          "vocab.json",
                                                          "merges.txt",

@@ -35,6 +35,7 @@ struct AblateFlags {
   double memory_gib = 8.0;
   bool reference_parity = false;
   BackendFlags backend;
+  TokenizerFlag tokenizer;
   CalibrationFlags calibration;
   std::string mixture = "wikitext2:1,c4-calib:1";
 
@@ -188,7 +189,7 @@ void LeaveOutRows(const OpenedModel& model, kernels::Backend& backend, Job& job)
 }
 
 Status RunAblate(const AblateFlags& flags) {
-  const Result<OpenedModel> model = OpenModel(flags.model);
+  const Result<OpenedModel> model = OpenModel(flags.model, flags.tokenizer);
   if (!model.ok()) return model.error();
   if (model->files.quantization) {
     return MakeError("{}: expected an unquantized checkpoint, found an artifact of recipe {}",
@@ -276,6 +277,7 @@ void AddAblate(CLI::App& app, int& exit_code) {
                    "Calibration texts of the rows that mix them, as --calib")
       ->capture_default_str();
   flags->backend.AddTo(*command);
+  flags->tokenizer.AddTo(*command);
   command->add_option("--data", flags->data, "Folder of the data sets");
   command
       ->add_option("--memory", flags->memory_gib,

@@ -100,10 +100,10 @@ void ServeBenchFlags::AddLoadTo(CLI::App& command) {
 }
 
 Result<bench::ServerProcess> StartServer(ServeBenchFlags& flags) {
-  const Result<OpenedModel> model =
-      OpenModel(flags.start);  // one that is none gets its sentence here
+  const Result<model::ModelFiles> model =
+      model::ModelFiles::Open(flags.start);  // one that is none gets its sentence here
   if (!model.ok()) return model.error();
-  flags.options.vocabulary = model->files.spec.vocab_size;
+  flags.options.vocabulary = model->spec.vocab_size;
   std::vector<std::string> command = {"/proc/self/exe", "serve", flags.start,
                                       "--port",         "0",     "--no-log"};
   command.insert(command.end(), flags.server_flags.begin(), flags.server_flags.end());

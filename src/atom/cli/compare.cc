@@ -45,7 +45,7 @@ struct OpenedModels {
 Result<OpenedModels> OpenAll(const CompareFlags& flags) {
   OpenedModels opened;
   for (const std::string& path : flags.models) {
-    Result<OpenedModel> model = OpenModel(path);
+    Result<OpenedModel> model = OpenModel(path, flags.tokenizer);
     if (!model.ok()) return model.error();
     Result<std::vector<eval::EvalText>> texts =
         LoadTexts(flags.texts, flags.data, *model, flags.windows);

@@ -17,6 +17,7 @@ struct CompareFlags {
   WindowFlags windows;
   model::LoadOptions load;
   BackendFlags backend;
+  TokenizerFlag tokenizer;  ///< of all models
 };
 
 Status RunCompare(const CompareFlags& flags);

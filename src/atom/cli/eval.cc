@@ -32,6 +32,7 @@ struct EvalFlags {
   DType dtype = DType::kF32;
   std::optional<DType> weight_dtype;
   BackendFlags backend;
+  TokenizerFlag tokenizer;
 };
 
 void PrintAccuracy(const std::string& metric, const eval::Accuracy& accuracy) {
@@ -115,9 +116,10 @@ Status RunEval(EvalFlags flags) {
                                 .dtype = flags.dtype,
                                 .weight_dtype = flags.weight_dtype,
                                 .limits = {}},
-                       .backend = flags.backend});
+                       .backend = flags.backend,
+                       .tokenizer = flags.tokenizer});
   }
-  const Result<OpenedModel> model = OpenModel(flags.model);
+  const Result<OpenedModel> model = OpenModel(flags.model, flags.tokenizer);
   if (!model.ok()) return model.error();
   const Result<std::unique_ptr<kernels::Backend>> backend = flags.backend.Make();
   if (!backend.ok()) return backend.error();
@@ -189,6 +191,7 @@ void AddEval(CLI::App& app, int& exit_code) {
   command->add_flag("--log-likelihoods", flags->log_likelihoods,
                     "Each choice's log-likelihood in the JSON");
   flags->backend.AddTo(*command);
+  flags->tokenizer.AddTo(*command);
   command
       ->add_option("--dtype", flags->dtype,
                    "Type of weights and KV of an unquantized model: fp32, bf16, fp16")

@@ -45,6 +45,7 @@ void GenerationFlags::AddTo(CLI::App& command) {
   memory.AddTo(command);
   speculation.AddTo(command);
   backend.AddTo(command);
+  tokenizer.AddTo(command);
 }
 
 // Fake-quantized weights are wider than the plan knows; they are for the host, to look at.
@@ -62,7 +63,7 @@ Status GenerationFlags::CheckFits(const model::ModelFiles& files, const kernels:
 }
 
 Result<LoadedModel> GenerationFlags::Load() const {
-  Result<OpenedModel> opened = OpenModel(model);
+  Result<OpenedModel> opened = OpenModel(model, tokenizer);
   if (!opened.ok()) return opened.error();
   const int64_t most = opened->files.spec.max_position_embeddings;
   if (context > most) {

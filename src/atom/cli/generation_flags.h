@@ -25,6 +25,7 @@ struct LoadedModel {
 struct GenerationFlags {
   std::string model;
   BackendFlags backend;
+  TokenizerFlag tokenizer;
   engine::GenerateOptions options;
   SpeculationFlags speculation;
   uint64_t seed = 0;

@@ -32,21 +32,24 @@ struct QuantizeFlags {
   bool parity = false;
   bool restart = false;
   BackendFlags backend;
+  TokenizerFlag tokenizer;
   CalibrationFlags calibration;
 };
 
 /// Everything that determines the artifact's bytes: a partial run is resumed only if it is the
 /// same. Sums of Hessians depend on the instruction set (quant/dense_algebra.h).
-nlohmann::json Identity(const artifact::QuantizationConfig& config,
-                        const kernels::Backend& backend) {
+nlohmann::json Identity(const artifact::QuantizationConfig& config, const kernels::Backend& backend,
+                        const TokenizerFlag& tokenizer) {
   artifact::QuantizationConfig head = config;
   head.layers.clear();
   nlohmann::json json = artifact::ToJson(head);
   json.erase("tool_version");
   const Result<CpuIsa> isa = ChooseCpuIsa();
-  return {{"quantization_config", std::move(json)},
-          {"backend", std::string(backend.name())},
-          {"isa", isa.ok() ? std::string(CpuIsaName(*isa)) : ""}};
+  nlohmann::json identity = {{"quantization_config", std::move(json)},
+                             {"backend", std::string(backend.name())},
+                             {"isa", isa.ok() ? std::string(CpuIsaName(*isa)) : ""}};
+  if (!tokenizer.path.empty()) identity["tokenizer"] = tokenizer.path;
+  return identity;
 }
 
 /// After an error: finished layers stay for the next run, which goes on behind them.
@@ -203,7 +206,7 @@ Result<pipeline::QuantizeReport> QuantizeInto(artifact::ArtifactWriter& writer,
 Status RunQuantize(const QuantizeFlags& flags) {
   const auto start = std::chrono::steady_clock::now();
   KeepFreedMemory();  // weights in fp32, factors and Hessians come and go with each linear
-  const Result<OpenedModel> model = OpenModel(flags.model);
+  const Result<OpenedModel> model = OpenModel(flags.model, flags.tokenizer);
   if (!model.ok()) return model.error();
   if (model->files.quantization) {
     return MakeError("{}: expected an unquantized checkpoint, found an artifact of recipe {}",
@@ -215,8 +218,9 @@ Status RunQuantize(const QuantizeFlags& flags) {
   if (!calibration.ok()) return calibration.error();
   Result<artifact::QuantizationConfig> config = PlanConfig(flags, *model, *calibration);
   if (!config.ok()) return config.error();
-  Result<artifact::ArtifactWriter> writer = artifact::ArtifactWriter::Open(
-      flags.out, Identity(*config, **backend), model->files.spec.num_layers(), flags.restart);
+  Result<artifact::ArtifactWriter> writer =
+      artifact::ArtifactWriter::Open(flags.out, Identity(*config, **backend, flags.tokenizer),
+                                     model->files.spec.num_layers(), flags.restart);
   if (!writer.ok()) return writer.error();
 
   fmt::print("{}: recipe {}{}, calibrated on {} x {} tokens of {}\n", flags.model,
@@ -256,6 +260,7 @@ void AddQuantize(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   flags->calibration.AddTo(*command);
   flags->backend.AddTo(*command);
+  flags->tokenizer.AddTo(*command);
   command->add_option("--data", flags->data, "Folder of the data sets");
   command
       ->add_option("--memory", flags->memory_gib,

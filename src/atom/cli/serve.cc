@@ -29,6 +29,7 @@ struct ServeFlags {
   std::string key_file;
   std::string chat_template;
   BackendFlags backend;
+  TokenizerFlag tokenizer;
   server::MemoryQuestion memory;
   MemoryFlag budget;
   server::ServiceOptions service;
@@ -91,7 +92,7 @@ Status RunServe(ServeFlags& flags) {
   if (!keys.ok()) return keys.error();
   flags.service.keys = std::move(keys).value();
   if (Status s = server::HttpServer::CheckAddress(flags.service.address); !s.ok()) return s;
-  Result<OpenedModel> opened = OpenModel(flags.model);
+  Result<OpenedModel> opened = OpenModel(flags.model, flags.tokenizer);
   if (!opened.ok()) return opened.error();
   const Result<chat::ChatTemplate> chat_template = ChooseTemplate(flags);
   if (!chat_template.ok()) return chat_template.error();
@@ -250,6 +251,7 @@ void AddServe(CLI::App& app, int& exit_code) {
   AddEngineFlags(*command, *flags);
   flags->speculation.AddTo(*command);
   flags->backend.AddTo(*command);
+  flags->tokenizer.AddTo(*command);
   command->callback([flags, &exit_code] {
     FillStandardStreams();
     AllowManyDescriptors();

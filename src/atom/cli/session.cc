@@ -76,10 +76,21 @@ Result<pipeline::Calibration> CalibrationFlags::Load(const std::string& data_fol
   return calibration;
 }
 
-Result<OpenedModel> OpenModel(const std::string& dir) {
+void TokenizerFlag::AddTo(CLI::App& command) {
+  command.add_option("--tokenizer", path,
+                     "Another tokenizer than the model's own: a directory, a file of any name, or "
+                     "tokenizer.json, tokenizer.model, tekken.json or vocab.json of the model");
+}
+
+Result<std::unique_ptr<tokenizer::Tokenizer>> TokenizerFlag::Load(const std::string& model) const {
+  return path.empty() ? tokenizer::Tokenizer::Load(model)
+                      : tokenizer::Tokenizer::LoadOther(path, model);
+}
+
+Result<OpenedModel> OpenModel(const std::string& dir, const TokenizerFlag& flag) {
   Result<model::ModelFiles> files = model::ModelFiles::Open(dir);
   if (!files.ok()) return files.error();
-  Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = tokenizer::Tokenizer::Load(dir);
+  Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = flag.Load(dir);
   if (!tokenizer.ok()) return tokenizer.error();
   return OpenedModel{dir, std::move(files).value(), std::move(tokenizer).value()};
 }

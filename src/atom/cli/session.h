@@ -26,13 +26,21 @@ struct BackendFlags {
   Result<std::unique_ptr<kernels::Backend>> Make() const;
 };
 
+/// `--tokenizer`: another tokenizer than the model's own.
+struct TokenizerFlag {
+  std::string path;  ///< empty: the model's own
+
+  void AddTo(CLI::App& command);
+  Result<std::unique_ptr<tokenizer::Tokenizer>> Load(const std::string& model) const;
+};
+
 /// A model directory and its tokenizer.
 struct OpenedModel {
   std::string dir;
   model::ModelFiles files;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;
 };
-Result<OpenedModel> OpenModel(const std::string& dir);
+Result<OpenedModel> OpenModel(const std::string& dir, const TokenizerFlag& flag = {});
 
 struct CalibrationFlags {
   std::string texts = "wikitext2";

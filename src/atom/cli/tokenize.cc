@@ -1,11 +1,15 @@
-// `atom tokenize DIR [FILE]`: text to ids on one line, or ids back to text.
+// `atom tokenize DIR [FILE]`: text to ids on one line, or ids back to text; or many of both.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <fmt/core.h>
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "atom/cli/commands.h"
 #include "atom/cli/session.h"
@@ -19,10 +23,11 @@ constexpr int64_t kMaxInputBytes = int64_t{4} << 30;
 struct TokenizeFlags {
   std::string model;
   std::string file = "-";
-  std::string tokenizer_file;
+  TokenizerFlag tokenizer;
   bool decode = false;
   bool bos = false;
   bool special = false;
+  bool many = false;
 };
 
 Result<std::string> ReadInput(const std::string& file) {
@@ -30,7 +35,7 @@ Result<std::string> ReadInput(const std::string& file) {
   return io::ReadFile(file, kMaxInputBytes);
 }
 
-Result<std::vector<int32_t>> ParseIds(const std::string& text, int64_t vocab_size) {
+Result<std::vector<int32_t>> ParseIds(std::string_view text, int64_t vocab_size) {
   std::vector<int32_t> ids;
   const char* at = text.data();
   const char* end = at + text.size();
@@ -52,23 +57,10 @@ Result<std::vector<int32_t>> ParseIds(const std::string& text, int64_t vocab_siz
   }
 }
 
-Status RunTokenize(const TokenizeFlags& flags) {
-  Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer =
-      flags.tokenizer_file.empty()
-          ? tokenizer::Tokenizer::Load(flags.model)
-          : tokenizer::Tokenizer::LoadFile(flags.model, flags.tokenizer_file);
-  if (!tokenizer.ok()) return tokenizer.error();
-  const Result<std::string> input = ReadInput(flags.file);
-  if (!input.ok()) return input.error();
-  if (flags.decode) {
-    const Result<std::vector<int32_t>> ids = ParseIds(*input, (*tokenizer)->vocab_size());
-    if (!ids.ok()) return ids.error();
-    const std::string decoded = (*tokenizer)->Decode(*ids);
-    std::fwrite(decoded.data(), 1, decoded.size(), stdout);
-    return {};
-  }
+Status PrintIds(const tokenizer::Tokenizer& tokenizer, std::string_view text,
+                const TokenizeFlags& flags) {
   const Result<std::vector<int32_t>> ids =
-      (*tokenizer)->Encode(*input, {.add_bos = flags.bos, .parse_special = flags.special});
+      tokenizer.Encode(text, {.add_bos = flags.bos, .parse_special = flags.special});
   if (!ids.ok()) return ids.error();
   std::string line;
   for (const int32_t id : *ids) {
@@ -76,6 +68,42 @@ Status RunTokenize(const TokenizeFlags& flags) {
     line += std::to_string(id);
   }
   std::puts(line.c_str());
+  return {};
+}
+
+Status PrintText(const tokenizer::Tokenizer& tokenizer, std::string_view text) {
+  const Result<std::vector<int32_t>> ids = ParseIds(text, tokenizer.vocab_size());
+  if (!ids.ok()) return ids.error();
+  const std::string decoded = tokenizer.Decode(*ids);
+  std::fwrite(decoded.data(), 1, decoded.size(), stdout);
+  return {};
+}
+
+/// Each text of `input`: behind all but the last there is a `separator`, behind that there may be.
+std::vector<std::string_view> Separated(std::string_view input, char separator) {
+  std::vector<std::string_view> texts;
+  while (!input.empty()) {
+    const size_t end = std::min(input.find(separator), input.size());
+    texts.push_back(input.substr(0, end));
+    input.remove_prefix(std::min(end + 1, input.size()));
+  }
+  return texts;
+}
+
+Status RunTokenize(const TokenizeFlags& flags) {
+  const Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = flags.tokenizer.Load(flags.model);
+  if (!tokenizer.ok()) return tokenizer.error();
+  const Result<std::string> input = ReadInput(flags.file);
+  if (!input.ok()) return input.error();
+  if (!flags.many) {
+    return flags.decode ? PrintText(**tokenizer, *input) : PrintIds(**tokenizer, *input, flags);
+  }
+  for (const std::string_view text : Separated(*input, flags.decode ? '\n' : '\0')) {
+    const Status printed =
+        flags.decode ? PrintText(**tokenizer, text) : PrintIds(**tokenizer, text, flags);
+    if (!printed.ok()) return printed;
+    if (flags.decode) std::putchar('\0');
+  }
   return {};
 }
 
@@ -90,8 +118,9 @@ void AddTokenize(CLI::App& app, int& exit_code) {
   command->add_flag("--decode", flags->decode, "Ids to text");
   command->add_flag("--bos", flags->bos, "Put the BOS in front, where the model has one");
   command->add_flag("--special", flags->special, "Special tokens spelled in the text are special");
-  command->add_option("--tokenizer", flags->tokenizer_file,
-                      "Which file: tokenizer.json, tokenizer.model or vocab.json");
+  command->add_flag("-0,--null", flags->many,
+                    "Many texts, a zero byte behind each, and a line of ids for each");
+  flags->tokenizer.AddTo(*command);
   command->callback([flags, &exit_code] {
     const Status status = RunTokenize(*flags);
     if (!status.ok()) exit_code = Fail(status.error());

@@ -4,13 +4,13 @@
 #include <charconv>
 #include <fmt/format.h>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "atom/io/quote.h"
 #include "atom/tokenizer/base64.h"
 #include "atom/tokenizer/bpe_assembly.h"
+#include "atom/tokenizer/rank_merges.h"
 
 namespace atom::tokenizer {
 namespace {
@@ -60,26 +60,6 @@ Status ReadRanks(std::string_view bytes, const std::string& source, TokenList& t
   return {};
 }
 
-// Every way to cut a token into two others is a merge of that token's rank.
-std::vector<BpeMerge> MergesOfRanks(const std::vector<std::string>& tokens) {
-  std::unordered_map<std::string_view, int32_t> ids;
-  ids.reserve(tokens.size());
-  for (size_t id = 0; id < tokens.size(); ++id) ids.emplace(tokens[id], static_cast<int32_t>(id));
-  std::vector<BpeMerge> merges;
-  for (size_t id = 0; id < tokens.size(); ++id) {
-    const std::string_view token = tokens[id];
-    for (size_t cut = 1; cut < token.size(); ++cut) {
-      const auto left = ids.find(token.substr(0, cut));
-      if (left == ids.end()) continue;
-      const auto right = ids.find(token.substr(cut));
-      if (right == ids.end()) continue;
-      const auto product = static_cast<int32_t>(id);
-      merges.push_back({left->second, right->second, product, product});
-    }
-  }
-  return merges;
-}
-
 // The order in which Meta's reference code numbers them: the named ones lie between reserved ones.
 std::string Llama3Special(int index) {
   switch (index) {
@@ -123,7 +103,7 @@ Result<TokenizerParts> ParseTiktoken(std::string_view bytes, bool llama3_special
 
   BpeIngredients ingredients;
   ingredients.source = source;
-  ingredients.merges = MergesOfRanks(*ranks);
+  ingredients.merges = MergesOfRanks(*ranks, 0);
   ingredients.spellings = *std::move(ranks);
   ingredients.ignore_merges = true;
   const auto first_special = static_cast<int32_t>(ingredients.spellings.size());

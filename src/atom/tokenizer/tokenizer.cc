@@ -30,6 +30,8 @@ Result<TokenizerParts> ParseForm(const TokenizerFiles& files, TokenizerForm form
         return ParseTiktoken(*files.tokenizer_model, settings.added.empty(), model_source);
       }
       return ParseSentencePiece(*files.tokenizer_model, settings.legacy, model_source);
+    case TokenizerForm::kTekkenJson:
+      return ParseTokenizerJson(*files.tekken_json, files.Source("tekken.json"));
     case TokenizerForm::kVocabJson:
       return ParseGpt2Files(*files.vocab_json, files.Source("vocab.json"), *files.merges_txt,
                             files.Source("merges.txt"));
@@ -59,6 +61,30 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::LoadFile(const std::filesystem::pa
   const Result<TokenizerFiles> files = ReadTokenizerFiles(*model, *form);
   if (!files.ok()) return files.error();
   return FromFiles(*files, *form);
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::LoadOther(const std::filesystem::path& tokenizer,
+                                                        const std::filesystem::path& model_path) {
+  namespace fs = std::filesystem;
+  if (FindTokenizerForm(tokenizer.string()).ok()) return LoadFile(model_path, tokenizer.string());
+  std::error_code ignored;
+  const bool is_file = fs::is_regular_file(tokenizer, ignored);
+  const Result<io::SideFiles> model = io::SideFiles::Open(model_path);
+  if (!model.ok()) return model.error();
+  if (is_file && tokenizer.extension() != ".gguf") {
+    Result<LoneTokenizer> lone = ReadTokenizerFile(tokenizer);
+    if (!lone.ok()) return lone.error();
+    const Status added = AddModelConfigs(*model, lone->files);
+    return added.ok() ? FromFiles(lone->files, lone->form) : added.error();
+  }
+  const Result<io::SideFiles> other = io::SideFiles::Open(tokenizer);
+  if (!other.ok()) return other.error();
+  const Result<TokenizerForm> form = ChooseTokenizerForm(*other);
+  if (!form.ok()) return form.error();
+  Result<TokenizerFiles> files = ReadTokenizerFiles(*other, *form);
+  if (!files.ok()) return files.error();
+  const Status added = AddModelConfigs(*model, *files);
+  return added.ok() ? FromFiles(*files, *form) : added.error();
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::FromFiles(const TokenizerFiles& files,

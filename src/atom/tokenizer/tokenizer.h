@@ -41,14 +41,20 @@ struct TextPart {
 class Tokenizer {
  public:
   /// Loads the first that the directory has of tokenizer.json, tokenizer.model (SentencePiece, or
-  /// tiktoken ranks, told apart by their content) and vocab.json + merges.txt, in this order. A
-  /// file that is not understood is an Error, never a reason to try the next. Or a GGUF file, whose
-  /// keys stand for a tokenizer.json.
+  /// tiktoken ranks, told apart by their content), tekken.json and vocab.json + merges.txt, in this
+  /// order. A file that is not understood is an Error, never a reason to try the next. Or a GGUF
+  /// file, whose keys stand for a tokenizer.json.
   static Result<std::unique_ptr<Tokenizer>> Load(const std::filesystem::path& model_path);
 
   /// As Load, from the named one of these files.
   static Result<std::unique_ptr<Tokenizer>> LoadFile(const std::filesystem::path& model_path,
                                                      std::string_view file_name);
+
+  /// Another tokenizer for a model: a directory or GGUF file as in Load, one of the files of the
+  /// model's directory by its name, or a file anywhere. What ends a text is what the model's
+  /// config.json says, where none lies beside the tokenizer.
+  static Result<std::unique_ptr<Tokenizer>> LoadOther(const std::filesystem::path& tokenizer,
+                                                      const std::filesystem::path& model_path);
 
   /// As LoadFile, from bytes in memory.
   static Result<std::unique_ptr<Tokenizer>> FromFiles(const TokenizerFiles& files,
@@ -88,7 +94,8 @@ class Tokenizer {
   bool strips_space() const { return parts_.strips_space; }
   /// The token that the file spells `piece`: "▁the", "Ġthe", "</s>".
   std::optional<int32_t> FindToken(std::string_view piece) const;
-  /// "bpe-metaspace", "bpe-bytelevel", "bpe", "sentencepiece" or "tiktoken".
+  /// "bpe-metaspace", "bpe-bytelevel", "bpe", "unigram", "sentencepiece", "tiktoken" or
+  /// "tekken".
   std::string_view kind() const { return parts_.kind; }
 
  private:

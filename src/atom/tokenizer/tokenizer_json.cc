@@ -15,6 +15,7 @@
 #include "atom/tokenizer/normalizer.h"
 #include "atom/tokenizer/post_processor.h"
 #include "atom/tokenizer/pre_tokenizer_json.h"
+#include "atom/tokenizer/tekken_json.h"
 #include "atom/tokenizer/unigram_model.h"
 #include "atom/tokenizer/vocabulary_json.h"
 #include "atom/tokenizer/word_encoder.h"
@@ -125,6 +126,7 @@ Result<TokenizerParts> ParseTokenizerJson(std::string_view text, const std::stri
   if (!json->is_object()) {
     return MakeError("{}: expected an object, found {}", source, io::DescribeJson(*json));
   }
+  if (LooksLikeTekken(*json)) return ParseTekken(*json, source);
   const Result<const Json*> model_json = io::RequireObject(*json, "model", source);
   if (!model_json.ok()) return model_json.error();
   TokenList tokens(source);
