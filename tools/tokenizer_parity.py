@@ -1,32 +1,40 @@
 #!/usr/bin/env python3
-"""Compares atom's tokenizers with the original libraries on random text.
+"""Compares atom's tokenizers with the original libraries, file by file.
 
-    tools/tokenizer_parity.py MODEL_DIR... [--atom build/src/atom/atom] [--texts 20] [--seed 0]
+    tools/tokenizer_parity.py PATH... [--atom build/src/atom/atom] [--lines 2500] [--texts 5] [--seed 0]
 
-For each form of tokenizer that a directory holds, random texts (many scripts, runs of white space,
-contractions, digits, emoji, special tokens spelled out) go through `atom tokenize` and through
-  tokenizer.json           tokenizers        (Hugging Face)
-  tokenizer.model          sentencepiece, or tiktoken with Llama 3's pattern
+A PATH is a tokenizer's file, whatever its name, a GGUF file, or a directory, of which all tokenizers
+are taken. The lines of tokenizer_lines.py (many scripts, code, emoji, numbers, blanks) and long random
+texts, with special tokens as text and, where the original can, as tokens, go through `atom tokenize`
+and through
+  tokenizer.json           tokenizers
   vocab.json + merges.txt  tokenizers
-and the ids must be the same, with special tokens as text and, where the original can, as tokens.
-Needs `pip install tokenizers sentencepiece tiktoken`; without a package its forms are skipped with a
-sentence. Known difference: at the start of a text Metaspace adds its space even before a space (as
-SentencePiece does), so texts here start with a letter.
+  tokenizer.model          sentencepiece, and tokenizers with its pieces as merges in the order of
+                           their scores, as transformers converts it; or tiktoken, with Llama 3's pattern
+  tekken.json              mistral_common
+  GGUF                     tokenizers, with the pieces or merges of its keys
+and the ids must be the same; lines are decoded back, too. Needs `pip install tokenizers sentencepiece
+tiktoken mistral_common gguf`; without a package what needs it is skipped with a sentence. Known
+difference: at the start of a text Metaspace alone adds its space even before a space, as SentencePiece
+does; lines that begin with one are left out there.
 """
 
 import argparse
 import base64
-import importlib.util
+import importlib.metadata
+import json
 import pathlib
 import random
 import subprocess
 import sys
 import tempfile
 
+import tokenizer_lines
+
 LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
-FORMS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
+NAMES = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json")
 # Blocks that were full before any of the libraries' Unicode versions: they agree on these.
 RANGES = ((0x20, 0x7E), (0x20, 0x7E), (0x20, 0x7E), (0xA0, 0x24F), (0x370, 0x3FF), (0x400, 0x4FF),
           (0x5D0, 0x5EA), (0x620, 0x64A), (0x660, 0x669), (0x904, 0x939), (0xE01, 0xE30),
@@ -56,111 +64,212 @@ def random_text(rng, specials, pieces=2000):
     return "".join(out)
 
 
-def missing(package):
-    if importlib.util.find_spec(package):
-        return False
-    print(f"skipped: the Python package {package} is not installed")
-    return True
+class Original:
+    """encode(text, special) -> ids, by `library`; `specials` are spelled in texts; `modes` are the
+    values of `special` that it knows. `loses_space`: the first of a text."""
+
+    def __init__(self, library, encode, specials, modes=(False,), loses_space=False):
+        self.library = f"{library} {importlib.metadata.version(library)}"
+        self.encode, self.specials, self.modes = encode, specials, modes
+        self.loses_space = loses_space
 
 
-def hugging_face(tokenizer):
+def hugging_face(tokenizer, loses_space=False):
     def encode(text, special):
         tokenizer.encode_special_tokens = not special
         return tokenizer.encode(text, add_special_tokens=False).ids
 
     added = tokenizer.get_added_tokens_decoder().values()
-    return encode, [token.content for token in added], (False, True)
+    return Original("tokenizers", encode, [token.content for token in added], (False, True), loses_space)
 
 
-def original(directory, form):
-    """(encode(text, special) -> ids, special tokens, values of `special`), or None if skipped."""
-    path = directory / form[0]
-    if form[0] == "tokenizer.json":
-        if missing("tokenizers"):
-            return None
-        import tokenizers
-        return hugging_face(tokenizers.Tokenizer.from_file(str(path)))
-    if form[0] == "vocab.json":
-        if missing("tokenizers"):
-            return None
-        import tokenizers
-        model = tokenizers.models.BPE.from_file(str(path), str(directory / form[1]))
-        tokenizer = tokenizers.Tokenizer(model)
-        tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.add_special_tokens(["<|endoftext|>"])
-        return hugging_face(tokenizer)
-    data = path.read_bytes()
-    first = data.split(b"\n", 1)[0].split(b" ")
-    if len(first) == 2 and first[1].strip().isdigit():
-        if missing("tiktoken"):
-            return None
-        import tiktoken
-        ranks = {base64.b64decode(token): int(rank)
-                 for token, rank in (line.split() for line in data.splitlines() if line)}
-        encoding = tiktoken.Encoding("llama-3", pat_str=LLAMA3_PATTERN, mergeable_ranks=ranks,
-                                     special_tokens={})
-        return (lambda text, _: encoding.encode_ordinary(text)), ["<|eot_id|>"], (False,)
-    if missing("sentencepiece"):
-        return None
+def pieces_tokenizer(pieces, scores, plain, unknown, prefix):
+    """SentencePiece's BPE for `tokenizers`: two pieces merge into a third in the order of its score.
+    `plain`: pieces that the user defined, `unknown`: the piece of what is unknown."""
+    import tokenizers
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    merges = []
+    for piece, score in zip(pieces, scores):
+        cuts = [(piece[:cut], piece[cut:]) for cut in range(1, len(piece))]
+        cuts = [cut for cut in cuts if cut[0] in vocabulary and cut[1] in vocabulary]
+        merges += [(score, cut) for cut in sorted(cuts, key=lambda cut: vocabulary[cut[0]])]
+    merges = [cut for _, cut in sorted(merges, key=lambda merge: -merge[0])]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(
+        vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback="<0x0A>" in vocabulary))
+    steps = [tokenizers.normalizers.Prepend("\u2581")] * prefix
+    tokenizer.normalizer = tokenizers.normalizers.Sequence(
+        steps + [tokenizers.normalizers.Replace(" ", "\u2581")])
+    # Found in the normalized text, where a space is ▁.
+    tokenizer.add_tokens([tokenizers.AddedToken(piece, normalized=not prefix) for piece in plain])
+    return tokenizer
+
+
+def of_pieces(path):
     import sentencepiece
     processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
-    return (lambda text, _: processor.encode(text)), ["<s>", "</s>", "<unk>"], (False,)
+    specials = ["<s>", "</s>", "<unk>"]
+    yield Original("sentencepiece", lambda text, _: processor.encode(text), specials)
+    count = range(processor.get_piece_size())
+    pieces = [processor.id_to_piece(index) for index in count]
+    import sentencepiece.sentencepiece_model_pb2 as proto
+    model = proto.ModelProto.FromString(path.read_bytes())
+    user_defined = [piece.piece for piece in model.pieces if piece.type == piece.USER_DEFINED]
+    tokenizer = pieces_tokenizer(pieces, [processor.get_score(index) for index in count], user_defined,
+                                 pieces[processor.unk_id()], model.normalizer_spec.add_dummy_prefix)
+    # A piece of SentencePiece is never a control token in a text: nothing is listed as one here.
+    yield Original("tokenizers", hugging_face(tokenizer).encode, specials)
 
 
-def atom_ids(atom, directory, text, special):
-    with tempfile.NamedTemporaryFile(suffix=".txt") as file:
-        file.write(text.encode())
+def of_ranks(path):
+    import tiktoken
+    ranks = {base64.b64decode(token): int(rank)
+             for token, rank in (line.split() for line in path.read_bytes().splitlines() if line)}
+    encoding = tiktoken.Encoding("llama-3", pat_str=LLAMA3_PATTERN, mergeable_ranks=ranks,
+                                 special_tokens={})
+    yield Original("tiktoken", lambda text, _: encoding.encode_ordinary(text), ["<|eot_id|>"])
+
+
+def of_tekken(path):
+    from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+    tokenizer = Tekkenizer.from_file(path)
+    yield Original("mistral_common", lambda text, _: tokenizer.encode(text, bos=False, eos=False),
+                   ["<s>", "[INST]"])
+
+
+def of_json(path):
+    import tokenizers
+    tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    step = tokenizer.pre_tokenizer
+    alone = isinstance(step, tokenizers.pre_tokenizers.Metaspace) and step.prepend_scheme != "never"
+    yield hugging_face(tokenizer, loses_space=alone)
+
+
+def of_vocabulary(path):
+    import tokenizers
+    model = tokenizers.models.BPE.from_file(str(path), str(path.parent / "merges.txt"))
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.add_special_tokens(["<|endoftext|>"])
+    yield hugging_face(tokenizer)
+
+
+def of_gguf(path):
+    import gguf
+    reader = gguf.GGUFReader(path)
+
+    def key(name, default=None):
+        field = reader.get_field("tokenizer.ggml." + name)
+        return default if field is None else field.contents()
+
+    pieces, types = key("tokens"), key("token_type")
+    if key("model") == "llama":
+        pieces = [piece.replace(" ", "\u2581") for piece in pieces]
+        plain = [piece for piece, kind in zip(pieces, types) if kind == gguf.TokenType.USER_DEFINED]
+        tokenizer = pieces_tokenizer(pieces, key("scores"), plain, pieces[key("unknown_token_id", 0)],
+                                     key("add_space_prefix", True))
+        yield Original("tokenizers", hugging_face(tokenizer).encode, ["<s>"])
+        return
+    import tokenizers
+    merges = [tuple(merge.split(" ")) for merge in key("merges")]
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.BPE({piece: index for index, piece in enumerate(pieces)}, merges))
+    first = {"gpt-2": [], "smollm": [tokenizers.pre_tokenizers.Digits(individual_digits=True)]}
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+        first[key("pre")] + [tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.add_special_tokens(
+        [piece for piece, kind in zip(pieces, types) if kind == gguf.TokenType.CONTROL])
+    yield hugging_face(tokenizer)
+
+
+def originals(path):
+    """What else reads the file, which its content or name says."""
+    if path.suffix == ".gguf":
+        return of_gguf(path)
+    if path.name == "vocab.json":
+        return of_vocabulary(path)
+    data = path.read_bytes()
+    if data.lstrip().startswith(b"{"):
+        return of_json(path) if "model" in json.loads(data) else of_tekken(path)
+    first = data.split(b"\n", 1)[0].split(b" ")
+    return of_ranks(path) if len(first) == 2 and first[1].strip().isdigit() else of_pieces(path)
+
+
+def atom_tokenize(atom, path, data, *flags):
+    """The output for texts with a zero byte behind each, or lines of ids."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
         file.flush()
-        command = [atom, "tokenize", str(directory), file.name] + ["--special"] * special
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        named = [] if path.suffix == ".gguf" else ["--tokenizer", str(path.resolve())]
+        model = path if path.suffix == ".gguf" else path.parent
+        command = [atom, "tokenize", str(model), file.name, "--null", *named, *flags]
+        done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}: {done.stderr.strip()}")
-    return [int(word) for word in done.stdout.split()]
+        sys.exit(f"{' '.join(command)}: {done.stderr.decode().strip()}")
+    return done.stdout
 
 
-def compare(atom, directory, form, texts, seed):
-    """The number of texts that differ, or None if there is nothing to compare with."""
-    reference = original(directory, form)
-    if reference is None:
-        return None
-    encode, specials, modes = reference
-    differing = tokens = 0
-    with tempfile.TemporaryDirectory() as alone:  # this form only: atom takes tokenizer.json first
-        alone = pathlib.Path(alone)
-        for name in form + ("tokenizer_config.json",):
-            if (directory / name).exists():
-                (alone / name).write_bytes((directory / name).read_bytes())
-        rng = random.Random(seed)
-        for number in range(texts):
-            text = random_text(rng, specials)
-            for special in modes:
-                expected = encode(text, special)
-                found = atom_ids(atom, alone, text, special)
-                tokens += len(expected)
-                if found == expected:
-                    continue
-                differing += 1
-                at = next((i for i, (a, b) in enumerate(zip(expected, found)) if a != b),
-                          min(len(expected), len(found)))
-                print(f"  text {number}, special {special}, token {at}: expected "
-                      f"{expected[at:at + 8]}, found {found[at:at + 8]}")
-    print(f"{directory} {form[0]}: {texts} texts, {tokens} tokens, {differing} texts differ")
-    return differing
+def atom_ids(atom, path, texts, special):
+    data = b"".join(text.encode() + b"\0" for text in texts)
+    output = atom_tokenize(atom, path, data, *["--special"] * special)
+    return [[int(word) for word in line.split()] for line in output.decode().split("\n")[:-1]]
+
+
+def differing(texts, expected, found):
+    """The number of texts whose ids differ; says where the first few do."""
+    wrong = [index for index, ids in enumerate(expected) if ids != found[index]]
+    for index in wrong[:5]:
+        pairs = zip(expected[index], found[index])
+        at = next((i for i, (a, b) in enumerate(pairs) if a != b),
+                  min(len(expected[index]), len(found[index])))
+        print(f"  {texts[index][:60]!r}, token {at}: expected {expected[index][at:at + 8]}, found "
+              f"{found[index][at:at + 8]}")
+    return len(wrong)
+
+
+def compare(atom, path, original, lines, args):
+    """The number of lines and texts that differ or are not decoded back."""
+    if original.loses_space:
+        lines = [line for line in lines if not line.startswith(" ")]
+    found = atom_ids(atom, path, lines, False)
+    wrong = differing(lines, [original.encode(line, False) for line in lines], found)
+    ids = b"".join(" ".join(map(str, line)).encode() + b"\n" for line in found)
+    decoded = atom_tokenize(atom, path, ids, "--decode").split(b"\0")
+    back = sum(line.encode() == text for line, text in zip(lines, decoded))
+    rng = random.Random(args.seed)
+    texts = [random_text(rng, original.specials) for _ in range(args.texts)]
+    for special in original.modes:
+        expected = [original.encode(text, special) for text in texts]
+        wrong_texts = differing(texts, expected, atom_ids(atom, path, texts, special))
+        wrong += wrong_texts
+    print(f"{path}: {original.library}: {len(lines)} lines, {sum(map(len, found))} tokens, and "
+          f"{len(texts) * len(original.modes)} texts: {wrong} differ; {back} lines decoded back",
+          flush=True)
+    return wrong + len(lines) - back
+
+
+def files_of(path):
+    if not path.is_dir():
+        return [path]
+    return [path / name for name in NAMES if (path / name).exists()]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("directories", nargs="+", type=pathlib.Path)
+    parser.add_argument("paths", nargs="+", type=pathlib.Path)
     parser.add_argument("--atom", default="build/src/atom/atom")
-    parser.add_argument("--texts", type=int, default=20)
+    parser.add_argument("--lines", type=int, default=2500)
+    parser.add_argument("--texts", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    differing = 0
-    for directory in args.directories:
-        for form in FORMS:
-            if all((directory / name).exists() for name in form):
-                differing += compare(args.atom, directory, form, args.texts, args.seed) or 0
-    sys.exit(1 if differing else 0)
+    lines = tokenizer_lines.lines(args.lines)
+    wrong = 0
+    for path in (file for path in args.paths for file in files_of(path)):
+        try:
+            for original in originals(path):
+                wrong += compare(args.atom, path, original, lines, args)
+        except ModuleNotFoundError as error:
+            print(f"{path}: skipped: the Python package {error.name} is not installed")
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":
