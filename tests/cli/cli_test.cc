@@ -56,7 +56,7 @@ TEST_F(CliTest, EveryCommandHasHelp) {
   for (const char* command :
        {"", "quantize", "eval", "ablate", "generate", "chat", "tokenize", "inspect", "bench",
         "bench gemm", "bench attention", "bench rows", "bench model", "bench serve",
-        "bench serving-recipes", "bench serving-trace"}) {
+        "bench serving-recipes", "bench serving-trace", "bench tokenizer"}) {
     const Outcome run = Atom(std::string(command) + " --help");
     EXPECT_EQ(run.exit_code, 0) << command;
     EXPECT_NE(run.out.find("Usage"), std::string::npos) << command;
@@ -445,6 +445,11 @@ TEST_F(CliTest, ATokenizerFromElsewhere) {
   ExpectOneSentence(Atom(eval + " --tokenizer " + (folder_ / "broken.tok").string()),
                     "broken.tok: field 'model' is missing");
   ExpectOneSentence(Atom(generate + " --tokenizer tekken.json"), "model/tekken.json");
+  const std::string bench = "bench tokenizer --repeats 1 --json - --text " + text().string() + " ";
+  const Outcome speed = Atom(bench + tokenizer.string() + " " + (folder_ / "other").string());
+  ASSERT_EQ(speed.exit_code, 0) << speed.err;
+  EXPECT_EQ(nlohmann::json::parse(speed.out).at("rows").size(), 2u);
+  ExpectOneSentence(Atom(bench + model().string()), "has no tokenizer");
 }
 
 TEST_F(CliTest, EveryCommandThatReadsTextTakesATokenizer) {

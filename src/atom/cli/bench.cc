@@ -1,6 +1,6 @@
 // `atom bench gemm|attention|model`: speed on this machine, each row beside the ceiling that bounds
 // it, measured in the same run. Single kernels on a GPU are in bench_cuda.cc, serving in
-// bench_serve.cc and bench_serving_recipes.cc.
+// bench_serve.cc and bench_serving_recipes.cc, tokenizers in bench_tokenizer.cc.
 #include <memory>
 
 #include "atom/bench/kernels/attention_bench.h"
@@ -123,6 +123,7 @@ void AddBench(CLI::App& app, int& exit_code) {
   AddBenchServingRecipes(*command, exit_code);
   AddBenchServingTrace(*command, exit_code);
   AddBenchServe(*command, exit_code);
+  AddBenchTokenizer(*command, exit_code);
 }
 
 }  // namespace atom::cli

@@ -77,5 +77,6 @@ void AddBenchRows(CLI::App& parent, int& exit_code);
 void AddBenchServe(CLI::App& parent, int& exit_code);
 void AddBenchServingRecipes(CLI::App& parent, int& exit_code);
 void AddBenchServingTrace(CLI::App& parent, int& exit_code);
+void AddBenchTokenizer(CLI::App& parent, int& exit_code);
 
 }  // namespace atom::cli
