@@ -3,8 +3,6 @@
 #include "atom/engine/engine_core.h"
 
 #include <fmt/format.h>
-#include <functional>
-#include <map>
 
 #include "tests/engine/many_requests.h"
 #include "tests/engine/quantized_model.h"
@@ -25,15 +23,6 @@ struct Case {
   std::string family = {};  ///< empty: the small random Llama. An artifact is atom-best's
 };
 
-/// A folder that `write` fills, once for all tests of this program that name it so.
-std::filesystem::path WrittenOnce(const std::string& name,
-                                  const std::function<void(const std::filesystem::path&)>& write) {
-  static std::map<std::string, tests::TemporaryFolder> folders;
-  const auto [found, is_new] = folders.try_emplace(name);
-  if (is_new) write(found->second.path());
-  return found->second.path();
-}
-
 /// By atom-best.
 std::filesystem::path FamilyArtifact(const std::string& family) {
   const auto write = [&](const std::filesystem::path& folder) {
@@ -42,17 +31,7 @@ std::filesystem::path FamilyArtifact(const std::string& family) {
     tests::WriteArtifact(folder / "model", folder / "artifact",
                          quant::FindRecipe("atom-best").value());
   };
-  return WrittenOnce(family, write) / "artifact";
-}
-
-/// By atom-w4a4, with windows of the case's lengths.
-std::filesystem::path TinyArtifact(const Case& which) {
-  const auto write = [&](const std::filesystem::path& folder) {
-    tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact", which.exact_window,
-                                   {.window = which.window});
-  };
-  return WrittenOnce(fmt::format("tiny {} {}", which.exact_window, which.window), write) /
-         "artifact";
+  return tests::WrittenOnce(family, write) / "artifact";
 }
 
 std::unique_ptr<LoadedModel> Load(const Case& which) {
@@ -68,7 +47,8 @@ std::unique_ptr<LoadedModel> Load(const Case& which) {
   if (!which.quantized) {
     return std::make_unique<LoadedModel>(which.backend, limits, which.window);
   }
-  return std::make_unique<LoadedModel>(TinyArtifact(which), which.backend, limits);
+  return std::make_unique<LoadedModel>(tests::QuantizedTinyModel(which.exact_window, which.window),
+                                       which.backend, limits);
 }
 
 class EngineCoreTest : public testing::TestWithParam<Case> {

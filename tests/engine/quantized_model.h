@@ -1,7 +1,10 @@
 // Small random models as artifacts: by any recipe, or 4-bit weights, activations and KV.
 #pragma once
 
+#include <fmt/format.h>
+#include <functional>
 #include <gtest/gtest.h>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "atom/kernels/registry.h"
@@ -60,6 +63,24 @@ inline void WriteQuantizedTinyModel(const std::filesystem::path& from,
   quant::Recipe recipe = quant::FindRecipe("atom-w4a4").value();
   recipe.kv.exact_window = exact_window;
   WriteQuantizedTinyModel(from, to, recipe, model);
+}
+
+/// A folder that `write` fills, once for all tests of this program that name it so.
+inline std::filesystem::path WrittenOnce(
+    const std::string& name, const std::function<void(const std::filesystem::path&)>& write) {
+  static std::map<std::string, TemporaryFolder> folders;
+  const auto [found, is_new] = folders.try_emplace(name);
+  if (is_new) write(found->second.path());
+  return found->second.path();
+}
+
+/// An artifact by atom-w4a4, with windows of these lengths.
+inline std::filesystem::path QuantizedTinyModel(int64_t exact_window, int64_t window) {
+  const auto write = [&](const std::filesystem::path& folder) {
+    WriteQuantizedTinyModel(folder / "model", folder / "artifact", exact_window,
+                            {.window = window});
+  };
+  return WrittenOnce(fmt::format("tiny {} {}", exact_window, window), write) / "artifact";
 }
 
 }  // namespace atom::tests

@@ -29,10 +29,8 @@ std::unique_ptr<LoadedModel> Load(const Case& which) {
   if (!which.quantized) {
     return std::make_unique<LoadedModel>(which.backend, limits, which.window);
   }
-  const tests::TemporaryFolder folder;
-  tests::WriteQuantizedTinyModel(folder / "model", folder / "artifact", which.exact_window,
-                                 {.window = which.window});
-  return std::make_unique<LoadedModel>(folder / "artifact", which.backend, limits);
+  return std::make_unique<LoadedModel>(tests::QuantizedTinyModel(which.exact_window, which.window),
+                                       which.backend, limits);
 }
 
 class SpeculationTest : public testing::TestWithParam<Case> {
