@@ -123,11 +123,13 @@ def write_tiny(path):
 
 
 FAMILIES = {"tiny-qwen2": "QWEN2", "tiny-qwen2-yarn": "QWEN2", "tiny-qwen3": "QWEN3",
-            "tiny-phi3": "PHI3", "tiny-phi3-long": "PHI3"}
+            "tiny-phi3": "PHI3", "tiny-phi3-long": "PHI3", "tiny-gemma2": "GEMMA2"}
+# Only the second layer: one of Qwen3's fixture has no experts, which GGUF cannot say.
+MIXTURES = {"tiny-mixtral": "LLAMA", "tiny-qwen3-moe": "QWEN3MOE"}
 
 
 def write_rope(writer, config, head_dim):
-    rope = config.get("rope_parameters") or config.get("rope_scaling")
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     writer.add_rope_freq_base(rope.get("rope_theta", config.get("rope_theta")))
     original = config.get("original_max_position_embeddings")
     writer.add_rope_dimension_count(int(head_dim * config.get("partial_rotary_factor", 1.0)))
@@ -146,17 +148,43 @@ def write_rope(writer, config, head_dim):
             writer.add_tensor(f"rope_factors_{length}.weight", values)
 
 
-def write_family(path, fixture, architecture):
+def write_gemma(writer, config):
+    writer.add_sliding_window(config["sliding_window"])
+    writer.add_attn_logit_softcapping(config["attn_logit_softcapping"])
+    writer.add_final_logit_softcapping(config["final_logit_softcapping"])
+
+
+def write_experts(writer, config):
+    writer.add_expert_count(config.get("num_local_experts", config.get("num_experts")))
+    writer.add_expert_used_count(config["num_experts_per_tok"])
+    if "moe_intermediate_size" in config:
+        writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+
+
+def stack_experts(tensors):
+    """[E][N][K] of the experts' matrices, in the place of them."""
+    stacks = {}
+    for name in [name for name in tensors if ".experts." in name]:
+        prefix, rest = name.split(".experts.")
+        expert, module = rest.split(".", 1)
+        stacks.setdefault(f"{prefix}.experts.{module}", {})[int(expert)] = tensors.pop(name)
+    for name, experts in stacks.items():
+        tensors[name] = np.stack([experts[e] for e in range(len(experts))])
+
+
+def write_family(path, fixture, architecture, layer=None):
+    """All layers, or that one alone."""
     source = ROOT / "tests/golden" / fixture
     config = json.loads((source / "config.json").read_text())
     checkpoint = SafetensorsFile(source / "model.safetensors")
     heads = config["num_attention_heads"]
     head_dim = config.get("head_dim", config["hidden_size"] // heads)
     arch = gguf.MODEL_ARCH[architecture]
-    names = gguf.get_tensor_name_map(arch, config["num_hidden_layers"])
+    layers = config["num_hidden_layers"] if layer is None else 1
+    names = gguf.get_tensor_name_map(arch, layers)
 
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch])
-    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_block_count(layers)
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_feed_forward_length(config["intermediate_size"])
@@ -170,8 +198,24 @@ def write_family(path, fixture, architecture):
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     write_rope(writer, config, head_dim)
+    tensors = {}
     for name, array in sorted(checkpoint.tensors.items()):
         values = to_float32(array, checkpoint.dtypes[name]).astype(np.float32)
+        if layer is not None and name.startswith("model.layers."):
+            if not name.startswith(f"model.layers.{layer}."):
+                continue
+            name = name.replace(f".{layer}.", ".0.", 1)
+        if architecture == "GEMMA2" and name.endswith("norm.weight"):
+            values = values + 1
+        if architecture == "LLAMA" and name.endswith(("q_proj.weight", "k_proj.weight")):
+            values = interleave(values, values.shape[0] // head_dim)
+        tensors[name] = values
+    if architecture == "GEMMA2":
+        write_gemma(writer, config)
+    if layer is not None:
+        write_experts(writer, config)
+        stack_experts(tensors)
+    for name, values in sorted(tensors.items()):
         kind = Type.F32 if values.ndim == 1 else Type.BF16
         data = gguf.quants.quantize(values, kind)
         writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), data,
@@ -205,6 +249,8 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
     for fixture, architecture in FAMILIES.items():
         write_family(options.out / f"{fixture}.gguf", fixture, architecture)
+    for fixture, architecture in MIXTURES.items():
+        write_family(options.out / f"{fixture}.gguf", fixture, architecture, layer=1)
     if options.families_only:
         return
     rng = np.random.default_rng(options.seed)

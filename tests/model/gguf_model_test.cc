@@ -1,6 +1,7 @@
 // A GGUF file as a model: its tensors under the names of a checkpoint, dequantized, q and k in the
 // order of one, are those that the `gguf` package gives (tests/golden/README.md); and the forward
 // pass gives the same bits as that of a folder with those tensors.
+#include <cmath>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -30,6 +31,19 @@ std::string HashOf(std::span<const float> values) {
     hash = (hash ^ std::to_integer<uint64_t>(byte)) * 0x100000001b3;
   }
   return fmt::format("{:016x}", hash);
+}
+
+void ExpectSame(const std::optional<io::FoundTensor>& found,
+                const std::optional<io::FoundTensor>& expected, const std::string& name) {
+  ASSERT_EQ(found.has_value(), expected.has_value()) << name;
+  if (!found) return;
+  const std::vector<float> values = ToFloats(found->view), wanted = ToFloats(expected->view);
+  if (values.size() == wanted.size() && name.find("norm") != name.npos) {
+    // Gemma's were 1 + w in fp32.
+    EXPECT_THAT(values, testing::Pointwise(testing::FloatNear(1.2e-7f), wanted)) << name;
+  } else {
+    EXPECT_EQ(values, wanted) << name;
+  }
 }
 
 TEST(GgufModel, HasTheTensorsOfACheckpoint) {
@@ -90,19 +104,56 @@ TEST_P(GgufFamily, IsTheModelOfItsCheckpoint) {
          {"self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight",
           "self_attn.o_proj.weight", "self_attn.q_proj.bias", "self_attn.q_norm.weight",
           "self_attn.k_norm.weight", "mlp.gate_proj.weight", "mlp.up_proj.weight",
-          "mlp.down_proj.weight", "input_layernorm.weight", "post_attention_layernorm.weight"}) {
+          "mlp.down_proj.weight", "input_layernorm.weight", "post_attention_layernorm.weight",
+          "attention_output_layernorm.weight", "mlp_output_layernorm.weight"}) {
       const std::string tensor = fmt::format("model.layers.{}.{}", layer, name);
-      const auto there = found.Find(tensor), here = wanted.Find(tensor);
-      ASSERT_EQ(there.has_value(), here.has_value()) << tensor;
-      if (!there) continue;
-      EXPECT_EQ(ToFloats(there->view), ToFloats(here->view)) << tensor;
+      ExpectSame(found.Find(tensor), wanted.Find(tensor), tensor);
     }
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, GgufFamily,
                          ::testing::Values("tiny-qwen2", "tiny-qwen2-yarn", "tiny-qwen3",
-                                           "tiny-phi3", "tiny-phi3-long"));
+                                           "tiny-phi3", "tiny-phi3-long", "tiny-gemma2"));
+
+TEST(GgufGemma2, HasItsCapsAndDivisor) {
+  const ModelSpec spec = Open(kGolden / "gguf/tiny-gemma2.gguf").spec;
+  EXPECT_EQ(spec.layer(0).attention.softcap, 3.0);
+  EXPECT_EQ(spec.head.softcap, 1.5);
+  EXPECT_EQ(spec.layer(0).attention.score_divisor, std::sqrt(32.0));  // no key says another
+}
+
+// The second layer of the fixture alone.
+class GgufMixture : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GgufMixture, HasTheExpertsOfItsCheckpoint) {
+  const ModelFiles files = Open(kGolden / "gguf" / fmt::format("{}.gguf", GetParam()));
+  const ModelFiles expected = Open(kGolden / GetParam());
+  EXPECT_EQ(files.spec.architecture, expected.spec.architecture);
+  ASSERT_EQ(files.spec.num_layers(), 1);
+  const FfnSpec &ffn = files.spec.layer(0).ffn, &wanted_ffn = expected.spec.layer(1).ffn;
+  EXPECT_EQ(ffn.inner, wanted_ffn.inner);
+  ASSERT_TRUE(ffn.moe.has_value());
+  EXPECT_EQ(ffn.moe->experts, wanted_ffn.moe->experts);
+  EXPECT_EQ(ffn.moe->top_k, wanted_ffn.moe->top_k);
+  EXPECT_TRUE(ffn.moe->renormalize);
+  const CheckpointTensors found = files.tensors(), wanted = expected.tensors();
+  std::vector<std::string> names = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                    "self_attn.o_proj", "self_attn.q_norm", "self_attn.k_norm",
+                                    "input_layernorm",  "mlp.gate",         "mlp.gate_proj"};
+  for (int64_t e = 0; e < ffn.moe->experts; ++e) {
+    for (const char* part : {"gate_proj", "up_proj", "down_proj"}) {
+      names.push_back(fmt::format("mlp.experts.{}.{}", e, part));
+    }
+  }
+  for (const std::string& name : names) {
+    ExpectSame(found.Find(fmt::format("model.layers.0.{}.weight", name)),
+               wanted.Find(fmt::format("model.layers.1.{}.weight", name)), name);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, GgufMixture,
+                         ::testing::Values("tiny-mixtral", "tiny-qwen3-moe"));
 
 // All logits of one sequence.
 std::vector<float> LogitsOf(const std::filesystem::path& model, std::vector<int32_t> tokens) {

@@ -96,6 +96,10 @@ TEST(GgufConfig, SaysWhatGemma3sConfigJsonWould) {
   EXPECT_EQ(config->at("rope_scaling"), Json({{"rope_type", "linear"}, {"factor", 8.0}}));
   spelled.keys[1] = KeyBytes("gemma3.block_count", 62u);
   EXPECT_EQ(Config(spelled)->at("query_pre_attn_scalar"), 4);  // hidden / heads
+  spelled.keys.push_back(KeyBytes("gemma3.expert_count", 4u));
+  EXPECT_THAT(Config(spelled).error().message,
+              HasSubstr("is 4, expected 0: no mixtures of experts are known"));
+  spelled.keys.pop_back();
   spelled.keys[7] = KeyBytes("gemma3.attention.value_length", 6u);
   EXPECT_EQ(Config(spelled).error().message,
             "f.gguf: key 'gemma3.attention.sliding_window' is missing");
@@ -105,12 +109,12 @@ TEST(GgufConfig, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(Config({}).error().message, HasSubstr("key 'general.architecture' is missing"));
   EXPECT_EQ(Config({.keys = {KeyBytes("general.architecture", "mamba")}}).error().message,
             "f.gguf: architecture 'mamba' is not known, expected one of llama, "
-            "phi3, qwen2, qwen3, gemma3");
+            "phi3, qwen2, qwen3, qwen3moe, gemma2, gemma3");
   EXPECT_EQ(ErrorWith(KeyBytes("llama.attention.clamp_kqv", 8.0f)),
             "f.gguf: key 'llama.attention.clamp_kqv' is the number 8, which is not known and may "
             "mean another model");
   EXPECT_EQ(ErrorWith(KeyBytes("llama.expert_count", 8u)),
-            "f.gguf: key 'llama.expert_count' is 8, expected 0: mixtures of experts are not known");
+            "f.gguf: key 'llama.expert_used_count' is missing");
   EXPECT_THAT(ErrorWith(KeyBytes("llama.rope.dimension_count", 2u)),
               HasSubstr("is 2, expected 4: only whole heads are rotated"));
   EXPECT_THAT(ErrorWith(KeyBytes("llama.attention.value_length", 8u)),

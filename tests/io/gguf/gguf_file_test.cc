@@ -61,6 +61,30 @@ TEST(GgufFile, ReadsKeysAndTensors) {
   }
 }
 
+TEST(GgufFile, StacksOfExpertsAreMatrices) {
+  GgufBytes spelled{.tensors = {TensorBytes("blk.7.ffn_up_exps.weight", {32, 2, 3}, 8, 0),
+                                TensorBytes("cube", {2, 2, 2}, 0, 224)}};
+  for (char expert = 0; expert < 3; ++expert) spelled.data += std::string(2 * 34, expert);
+  spelled.data.resize(224 + 32, '\0');
+  const std::string bytes = spelled.Bytes();
+  const Result<GgufFile> file = Parse(bytes);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  ASSERT_EQ(file->tensors().size(), 4u);
+  for (size_t expert = 0; expert < 3; ++expert) {
+    const GgufTensor& matrix = file->tensors()[expert];
+    EXPECT_EQ(matrix.name, fmt::format("blk.7.ffn_up.{}.weight", expert));
+    EXPECT_EQ(file->FindTensor(matrix.name), &matrix);
+    EXPECT_EQ(matrix.shape, (Shape{2, 32}));
+    ASSERT_EQ(matrix.data.size(), 2 * 34u);
+    EXPECT_EQ(matrix.data.front(), static_cast<std::byte>(expert));
+    EXPECT_EQ(matrix.data.back(), static_cast<std::byte>(expert));
+  }
+  EXPECT_EQ(file->FindTensor("cube")->shape, (Shape{2, 2, 2}));
+
+  spelled.tensors[1] = TensorBytes("blk.7.ffn_up.2.weight", {2, 2}, 0, 224);
+  EXPECT_THAT(ErrorOf(spelled), HasSubstr("tensor 'blk.7.ffn_up.2.weight' is there twice"));
+}
+
 TEST(GgufFile, GettersNameKeyExpectedAndFound) {
   const std::string bytes = WithKey(KeyBytes("k", "text")).Bytes();
   const Result<GgufFile> file = Parse(bytes);

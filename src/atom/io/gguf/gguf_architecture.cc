@@ -33,6 +33,42 @@ constexpr std::array<GgufModule, 11> kQwen3Layer = {{
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
 }};
+// Experts as SplitStack (gguf_stacks.h) names them.
+constexpr std::array<GgufModule, 10> kMixtralLayer = {{
+    {"input_layernorm", "attn_norm"},
+    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.k_proj", "attn_k"},
+    {"self_attn.v_proj", "attn_v"},
+    {"self_attn.o_proj", "attn_output"},
+    {"post_attention_layernorm", "ffn_norm"},
+    {"mlp.gate", "ffn_gate_inp"},
+    {"mlp.experts.*.gate_proj", "ffn_gate.*"},
+    {"mlp.experts.*.up_proj", "ffn_up.*"},
+    {"mlp.experts.*.down_proj", "ffn_down.*"},
+}};
+constexpr std::array<GgufModule, 12> kQwen3MoeLayer = {{
+    {"input_layernorm", "attn_norm"},
+    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.k_proj", "attn_k"},
+    {"self_attn.v_proj", "attn_v"},
+    {"self_attn.q_norm", "attn_q_norm"},
+    {"self_attn.k_norm", "attn_k_norm"},
+    {"self_attn.o_proj", "attn_output"},
+    {"post_attention_layernorm", "ffn_norm"},
+    {"mlp.gate", "ffn_gate_inp"},
+    {"mlp.experts.*.gate_proj", "ffn_gate.*"},
+    {"mlp.experts.*.up_proj", "ffn_up.*"},
+    {"mlp.experts.*.down_proj", "ffn_down.*"},
+}};
+constexpr std::array<GgufField, 2> kMixtralFields = {{
+    {"expert_count", "num_local_experts"},
+    {"expert_used_count", "num_experts_per_tok"},
+}};
+constexpr std::array<GgufField, 3> kQwen3MoeFields = {{
+    {"expert_count", "num_experts"},
+    {"expert_used_count", "num_experts_per_tok"},
+    {"expert_feed_forward_length", "moe_intermediate_size"},
+}};
 constexpr std::array<GgufModule, 6> kPhi3Layer = {{
     {"input_layernorm", "attn_norm"},
     {"self_attn.qkv_proj", "attn_qkv"},
@@ -47,7 +83,20 @@ constexpr std::array<GgufModule, 3> kOuter = {{
     {"lm_head", "output"},
 }};
 
-// Norms hold 1 + w.
+// Norms of Gemma hold 1 + w.
+constexpr std::array<GgufModule, 11> kGemma2Layer = {{
+    {"input_layernorm", "attn_norm", -1.0f},
+    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.k_proj", "attn_k"},
+    {"self_attn.v_proj", "attn_v"},
+    {"self_attn.o_proj", "attn_output"},
+    {"attention_output_layernorm", "post_attention_norm", -1.0f},
+    {"post_attention_layernorm", "ffn_norm", -1.0f},
+    {"mlp.gate_proj", "ffn_gate"},
+    {"mlp.up_proj", "ffn_up"},
+    {"mlp.down_proj", "ffn_down"},
+    {"mlp_output_layernorm", "post_ffw_norm", -1.0f},
+}};
 constexpr std::array<GgufModule, 13> kGemma3Layer = {{
     {"input_layernorm", "attn_norm", -1.0f},
     {"self_attn.q_proj", "attn_q"},
@@ -63,10 +112,15 @@ constexpr std::array<GgufModule, 13> kGemma3Layer = {{
     {"mlp.down_proj", "ffn_down"},
     {"mlp_output_layernorm", "post_ffw_norm", -1.0f},
 }};
-constexpr std::array<GgufModule, 3> kGemma3Outer = {{
+constexpr std::array<GgufModule, 3> kGemmaOuter = {{
     {"model.embed_tokens", "token_embd"},
     {"model.norm", "output_norm", -1.0f},
     {"lm_head", "output"},
+}};
+constexpr std::array<GgufField, 3> kGemma2Fields = {{
+    {"attention.sliding_window", "sliding_window"},
+    {"attn_logit_softcapping", "attn_logit_softcapping", GgufField::Kind::kNumber, false},
+    {"final_logit_softcapping", "final_logit_softcapping", GgufField::Kind::kNumber, false},
 }};
 constexpr std::array<GgufField, 4> kGemma3Fields = {{
     {"attention.sliding_window", "sliding_window"},
@@ -75,16 +129,23 @@ constexpr std::array<GgufField, 4> kGemma3Fields = {{
     {"final_logit_softcapping", "final_logit_softcapping", GgufField::Kind::kNumber, false},
 }};
 
-// Scores are divided by sqrt(head_dim); those of the model of 62 layers by sqrt(hidden / heads).
-void CompleteGemma3(Json& config) {
+// Scores are divided by sqrt(head_dim); those of the largest model by sqrt(hidden / heads).
+void CompleteGemma(Json& config, int64_t layers_of_largest) {
   config["hidden_activation"] = "gelu_pytorch_tanh";
-  const bool largest = config["num_hidden_layers"] == 62;
+  const bool largest = config["num_hidden_layers"] == layers_of_largest;
   const auto heads = config["num_attention_heads"].get<int64_t>();
   if (largest && heads > 0) {
     config["query_pre_attn_scalar"] = config["hidden_size"].get<int64_t>() / heads;
   } else if (config.contains("head_dim")) {
     config["query_pre_attn_scalar"] = config["head_dim"];
   }
+}
+void CompleteGemma2(Json& config) { CompleteGemma(config, 46); }
+void CompleteGemma3(Json& config) { CompleteGemma(config, 62); }
+
+void CompleteQwen3Moe(Json& config) {
+  config["hidden_act"] = "silu";
+  config["norm_topk_prob"] = true;
 }
 
 constexpr std::array kArchitectures = {
@@ -95,6 +156,15 @@ constexpr std::array kArchitectures = {
                      .phi3 = false,
                      .layer_modules = kLlamaLayer,
                      .outer_modules = kOuter},
+    GgufArchitecture{.name = "llama",
+                     .config_name = "MixtralForCausalLM",
+                     .model_type = "mixtral",
+                     .interleaved_rope = true,
+                     .phi3 = false,
+                     .mixture = true,
+                     .layer_modules = kMixtralLayer,
+                     .outer_modules = kOuter,
+                     .fields = kMixtralFields},
     GgufArchitecture{.name = "phi3",
                      .config_name = "Phi3ForCausalLM",
                      .model_type = "phi3",
@@ -116,13 +186,32 @@ constexpr std::array kArchitectures = {
                      .phi3 = false,
                      .layer_modules = kQwen3Layer,
                      .outer_modules = kOuter},
+    GgufArchitecture{.name = "qwen3moe",
+                     .config_name = "Qwen3MoeForCausalLM",
+                     .model_type = "qwen3_moe",
+                     .interleaved_rope = false,
+                     .phi3 = false,
+                     .mixture = true,
+                     .layer_modules = kQwen3MoeLayer,
+                     .outer_modules = kOuter,
+                     .fields = kQwen3MoeFields,
+                     .complete = CompleteQwen3Moe},
+    GgufArchitecture{.name = "gemma2",
+                     .config_name = "Gemma2ForCausalLM",
+                     .model_type = "gemma2",
+                     .interleaved_rope = false,
+                     .phi3 = false,
+                     .layer_modules = kGemma2Layer,
+                     .outer_modules = kGemmaOuter,
+                     .fields = kGemma2Fields,
+                     .complete = CompleteGemma2},
     GgufArchitecture{.name = "gemma3",
                      .config_name = "Gemma3ForCausalLM",
                      .model_type = "gemma3_text",
                      .interleaved_rope = false,
                      .phi3 = false,
                      .layer_modules = kGemma3Layer,
-                     .outer_modules = kGemma3Outer,
+                     .outer_modules = kGemmaOuter,
                      .fields = kGemma3Fields,
                      .complete = CompleteGemma3},
 };
@@ -142,16 +231,36 @@ std::string_view ModuleOf(std::string_view tensor, bool& in_layer) {
   return "";
 }
 
+// "ffn_gate.12" is "ffn_gate.*".
+bool IsCalled(std::string_view module, std::string_view pattern) {
+  if (!pattern.ends_with('*')) return module == pattern;
+  pattern.remove_suffix(1);
+  return module.starts_with(pattern) && module.size() > pattern.size() &&
+         module.find_first_not_of("0123456789", pattern.size()) == module.npos;
+}
+
 }  // namespace
+
+std::string GgufNameOfExpert(std::string_view pattern, int64_t expert) {
+  const size_t star = pattern.find('*');
+  if (star == pattern.npos) return std::string(pattern);
+  return fmt::format("{}{}{}", pattern.substr(0, star), expert, pattern.substr(star + 1));
+}
 
 Result<const GgufArchitecture*> FindGgufArchitecture(const GgufFile& file) {
   const Result<std::string> name = RequireString(file, "general.architecture");
   if (!name.ok()) return name.error();
+  const Result<std::optional<int64_t>> experts = OptionalInt(file, *name + ".expert_count");
+  if (!experts.ok()) return experts.error();
+  const bool mixture = experts->value_or(0) != 0;
+  const GgufArchitecture* found = nullptr;
   std::string known;
   for (const GgufArchitecture& row : kArchitectures) {
-    if (row.name == *name) return &row;
+    if (row.name == *name && (found == nullptr || row.mixture == mixture)) found = &row;
+    if (known.ends_with(row.name)) continue;  // a mixture has the same name
     known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
   }
+  if (found != nullptr) return found;
   return MakeError("{}: architecture {} is not known, expected one of {}", file.source(),
                    Quote(*name), known);
 }
@@ -165,8 +274,9 @@ Status CheckGgufTensors(const GgufFile& file, const GgufArchitecture& architectu
                              ? tensor.name == kGgufLongFactors || tensor.name == kGgufShortFactors
                              : tensor.name == kGgufRopeFactors;
     const bool known =
-        factors || std::any_of(modules.begin(), modules.end(),
-                               [&](const GgufModule& row) { return row.gguf_name == module; });
+        factors || std::any_of(modules.begin(), modules.end(), [&](const GgufModule& row) {
+          return IsCalled(module, row.gguf_name);
+        });
     if (!known) {
       return MakeError("{}: tensor {} is none of architecture {}, which may compute something else",
                        file.source(), Quote(tensor.name), Quote(architecture.name));

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "atom/core/result.h"
@@ -12,7 +13,8 @@
 
 namespace atom::io {
 
-/// A module by its name in a Hugging Face checkpoint and in GGUF: a fused one is fused in both.
+/// A module by its name in a Hugging Face checkpoint and in GGUF: a fused one is fused in both. In
+/// names of modules that each expert has, "*" stands for the expert's number.
 struct GgufModule {
   std::string_view name;
   std::string_view gguf_name;
@@ -37,6 +39,7 @@ struct GgufArchitecture {
   bool interleaved_rope;
   /// It may rotate a part of each head, have a window, and two tables of LongRoPE's factors.
   bool phi3;
+  bool mixture = false;  ///< of experts: the row of files whose expert_count is not 0
   std::span<const GgufModule> layer_modules;  ///< behind "blk.I."
   std::span<const GgufModule> outer_modules;
   std::span<const GgufField> fields = {};  ///< beside those of all architectures
@@ -50,7 +53,11 @@ inline constexpr std::string_view kGgufRopeFactors = "rope_freqs.weight";
 inline constexpr std::string_view kGgufLongFactors = "rope_factors_long.weight";
 inline constexpr std::string_view kGgufShortFactors = "rope_factors_short.weight";
 
-/// That of general.architecture; an Error that lists the known ones for another.
+/// The module's name where a row has "*": of that expert.
+std::string GgufNameOfExpert(std::string_view pattern, int64_t expert);
+
+/// That of general.architecture, with experts if the file has any; an Error that lists the known
+/// ones for another.
 Result<const GgufArchitecture*> FindGgufArchitecture(const GgufFile& file);
 
 /// An Error names a tensor that is none of the architecture's, or of a type that cannot be read.

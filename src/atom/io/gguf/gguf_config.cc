@@ -122,7 +122,9 @@ Status ConfigWriter::CheckHeads() const {
                                                         : config_["hidden_size"].get<int64_t>() /
                                                               std::max<int64_t>(heads, 1);
   Status status = CheckEqual("attention.value_length", head_dim, "values are as wide as keys");
-  if (status.ok()) status = CheckEqual("expert_count", 0, "mixtures of experts are not known");
+  if (status.ok() && !architecture_.mixture) {
+    status = CheckEqual("expert_count", 0, "no mixtures of experts are known of this architecture");
+  }
   return status.ok() && !architecture_.phi3 ? CheckNoPhi3(head_dim) : status;
 }
 

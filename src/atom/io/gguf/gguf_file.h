@@ -61,7 +61,7 @@ class GgufFile {
   /// nullptr if there is none of that name.
   const GgufValue* FindKey(std::string_view key) const;
 
-  /// In the file's order.
+  /// In the file's order; stacks of experts' weights as matrices (gguf_stacks.h).
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufTensor* FindTensor(std::string_view name) const;
 

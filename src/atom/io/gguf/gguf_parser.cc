@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "atom/io/gguf/gguf_file.h"
+#include "atom/io/gguf/gguf_stacks.h"
 #include "atom/io/quote.h"
 
 namespace atom::io {
@@ -37,6 +38,7 @@ class GgufFile::Parser {
     if (status.ok()) status = ReadAlignment();
     for (uint64_t i = 0; status.ok() && i < tensors_; ++i) status = ReadTensor(i);
     if (status.ok()) status = PlaceData();
+    if (status.ok()) status = SplitStacks();
     if (!status.ok()) return status.error();
     return std::move(file_);
   }
@@ -79,6 +81,7 @@ class GgufFile::Parser {
   Status ReadTensor(uint64_t number);
   Result<Shape> ReadShape(const std::string& where);
   Status PlaceData();
+  Status SplitStacks();
 
   std::span<const std::byte> bytes_;
   size_t at_ = 0;
@@ -299,6 +302,28 @@ Status GgufFile::Parser::PlaceData() {
     covered = offset + bytes;
     tensor.data = data.subspan(static_cast<size_t>(offset), static_cast<size_t>(bytes));
   }
+  return {};
+}
+
+Status GgufFile::Parser::SplitStacks() {
+  std::vector<GgufTensor> tensors;
+  file_.index_.clear();
+  const auto add = [&](GgufTensor tensor) -> Status {
+    if (!file_.index_.emplace(tensor.name, tensors.size()).second) {
+      return MakeError("{}: tensor {} is there twice, once in a stack of experts", source(),
+                       Quote(tensor.name));
+    }
+    tensors.push_back(std::move(tensor));
+    return {};
+  };
+  for (GgufTensor& tensor : file_.tensors_) {
+    std::vector<GgufTensor> matrices = SplitStack(tensor);
+    if (matrices.empty()) matrices.push_back(std::move(tensor));
+    for (GgufTensor& matrix : matrices) {
+      if (Status status = add(std::move(matrix)); !status.ok()) return status;
+    }
+  }
+  file_.tensors_ = std::move(tensors);
   return {};
 }
 

@@ -25,12 +25,18 @@ Result<TensorNames> GgufTensorNames(const io::GgufFile& file, const ModelSpec& s
   const Result<const io::GgufArchitecture*> found = io::FindGgufArchitecture(file);
   if (!found.ok()) return found.error();
   const io::GgufArchitecture& architecture = **found;
+  const std::optional<MoeSpec>& moe = spec.layer(0).ffn.moe;  // of all layers
   TensorNames names;
   names.layer_prefix = io::kGgufLayerPrefix;
   for (const auto modules : {architecture.layer_modules, architecture.outer_modules}) {
     for (const io::GgufModule& module : modules) {
-      names.modules.emplace(module.name, io::TensorPlace{.name = std::string(module.gguf_name),
-                                                         .offset = module.offset});
+      const bool each_expert = module.name.find('*') != module.name.npos;
+      const int64_t count = each_expert && moe ? moe->experts : 1;
+      for (int64_t e = 0; e < count; ++e) {
+        names.modules.emplace(io::GgufNameOfExpert(module.name, e),
+                              io::TensorPlace{.name = io::GgufNameOfExpert(module.gguf_name, e),
+                                              .offset = module.offset});
+      }
     }
   }
   // Parts of fused modules, which are fused here too. Other names of the family's are its own.
