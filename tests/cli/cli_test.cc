@@ -356,8 +356,7 @@ TEST_F(CliTest, TokenizeIsOneLineAndBack) {
   const Outcome lines = Atom(many + (folder_ / "in").string());
   EXPECT_EQ(lines.out, "259 100 101\n\n259 101\n") << "each starts a text";
   tests::WriteText(folder_ / "ids", lines.out);
-  EXPECT_EQ(Atom(many + "--decode " + (folder_ / "ids").string()).out,
-            std::string("ab\0\0b\0", 6));
+  EXPECT_EQ(Atom(many + "--decode " + (folder_ / "ids").string()).out, std::string("ab\0\0b\0", 6));
   tests::WriteText(folder_ / "bad", "1 2 x");
   ExpectOneSentence(
       Atom("tokenize --decode " + model().string() + " " + (folder_ / "bad").string()), "\"x\"");
