@@ -121,10 +121,10 @@ TEST_P(CodesModel, TheirBytesAreKnownBeforehand) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, CodesModel,
-                         ::testing::Values("gguf/tiny.gguf", "foreign/gptq",
-                                           "foreign/gptq-desc-act", "foreign/gptq-v2-8bit",
-                                           "foreign/awq", "foreign/compressed-bf16",
-                                           "foreign/compressed-mixed"),
+                         ::testing::Values("gguf/tiny.gguf", "gguf/tiny-mixtral-q4_0.gguf",
+                                           "foreign/gptq", "foreign/gptq-desc-act",
+                                           "foreign/gptq-v2-8bit", "foreign/awq",
+                                           "foreign/compressed-bf16", "foreign/compressed-mixed"),
                          [](const auto& instance) {
                            std::string name = instance.param;
                            std::erase_if(name, [](char c) { return std::isalnum(c) == 0; });
