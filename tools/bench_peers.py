@@ -232,6 +232,19 @@ def find_contestants(programs, flags, models):
             yield Contestant(program, file_type, source)
 
 
+def command_lines(contestants, tests):
+    """By program, and apart where Atom runs the peers' files: a line a test."""
+    shown = {"atom": "atom", "llama.cpp": "llama-bench", "ik_llama.cpp": "llama-bench"}
+    lines = {}
+    for program in (contestant.program for contestant in contestants):
+        runs_files = program.name == "atom" and "--recipe" not in program.fixed
+        lines["atom, GGUF" if runs_files else program.name] = {
+            test.name: shlex.join([shown[program.name], *program.fixed, *program.arguments(test)])
+            for test in tests
+        }
+    return lines
+
+
 def measure(flags):
     programs = programs_of(flags)
     with contextlib.ExitStack() as stack:
@@ -241,7 +254,6 @@ def measure(flags):
     for entry in entries:
         if entry["program"] == "atom":
             entry["commit"] = commit_of(flags.atom)
-    shown = {"atom": "atom", "llama.cpp": "llama-bench", "ik_llama.cpp": "llama-bench"}
     return {
         "geometry": flags.geometry,
         "layers": flags.layers or GEOMETRIES[flags.geometry][2],
@@ -250,13 +262,7 @@ def measure(flags):
         "threads": flags.threads,
         "rounds": flags.rounds,
         "tests": [test.name for test in flags.tests],
-        "commands": {
-            program.name: {
-                test.name: shlex.join([shown[program.name], *program.fixed, *program.arguments(test)])
-                for test in flags.tests
-            }
-            for program in programs
-        },
+        "commands": command_lines(contestants, flags.tests),
         "entries": entries,
     }
 

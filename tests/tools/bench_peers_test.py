@@ -121,6 +121,8 @@ class BenchPeersTest(unittest.TestCase):
         self.assertEqual(self.calls(), [atom, f"llama -m {gguf} -t 2 -o json -fa 1 -p 0 -n 4 -r 1"])
         self.assertEqual([(e["program"], e["model"]) for e in report["entries"]],
                          [("atom", "Q4_0"), ("llama.cpp", "Q4_0")])  # fmt: skip
+        shown = report["commands"]["atom, GGUF"]["tg4"]
+        self.assertEqual(shown, "atom bench model MODEL --threads 2 --repeats 1 --json - --tests tg4")
 
     def test_rates_are_medians_and_ratios_medians_within_rounds(self):
         # Medians 20 and 5 would give 4; within rounds it is 10, 4, 2 for the first test.
