@@ -9,7 +9,7 @@
 #include "atom/core/check.h"
 #include "atom/tokenizer/regex.h"
 
-#include "tests/fuzz/error_sentence.h"
+#include "error_sentence.h"
 
 namespace {
 
