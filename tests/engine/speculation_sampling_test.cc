@@ -111,7 +111,7 @@ TEST_P(SpeculatedSampling, TokensAreDistributedAsWithoutGuesses) {
   EXPECT_LT(stats.accepted_tokens, stats.draft_tokens);
   for (size_t i = 0; i < plain.size(); ++i) {
     const auto [statistic, freedom] = ChiSquare(plain[i], speculated[i]);
-    ASSERT_GE(freedom, 4.0) << "token " << i;
+    ASSERT_GE(freedom, tests::kSanitized ? 2.0 : 4.0) << "token " << i;  // of fewer answers
     EXPECT_LT(statistic, Bound(freedom)) << "token " << i << ", " << freedom << " degrees";
   }
 }
