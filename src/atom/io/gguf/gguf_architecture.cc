@@ -9,57 +9,45 @@
 namespace atom::io {
 namespace {
 
-constexpr std::array<GgufModule, 9> kLlamaLayer = {{
+template <size_t A, size_t B>
+constexpr std::array<GgufModule, A + B> Join(const std::array<GgufModule, A>& a,
+                                             const std::array<GgufModule, B>& b) {
+  std::array<GgufModule, A + B> both;
+  for (size_t i = 0; i < A; ++i) both[i] = a[i];
+  for (size_t i = 0; i < B; ++i) both[A + i] = b[i];
+  return both;
+}
+
+// What layers are put together of.
+constexpr std::array<GgufModule, 6> kAttention = {{
     {"input_layernorm", "attn_norm"},
     {"self_attn.q_proj", "attn_q"},
     {"self_attn.k_proj", "attn_k"},
     {"self_attn.v_proj", "attn_v"},
     {"self_attn.o_proj", "attn_output"},
     {"post_attention_layernorm", "ffn_norm"},
-    {"mlp.gate_proj", "ffn_gate"},
-    {"mlp.up_proj", "ffn_up"},
-    {"mlp.down_proj", "ffn_down"},
 }};
-constexpr std::array<GgufModule, 11> kQwen3Layer = {{
-    {"input_layernorm", "attn_norm"},
-    {"self_attn.q_proj", "attn_q"},
-    {"self_attn.k_proj", "attn_k"},
-    {"self_attn.v_proj", "attn_v"},
+constexpr std::array<GgufModule, 2> kHeadNorms = {{
     {"self_attn.q_norm", "attn_q_norm"},
     {"self_attn.k_norm", "attn_k_norm"},
-    {"self_attn.o_proj", "attn_output"},
-    {"post_attention_layernorm", "ffn_norm"},
+}};
+constexpr std::array<GgufModule, 3> kFfn = {{
     {"mlp.gate_proj", "ffn_gate"},
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
 }};
-// Experts as SplitStack (gguf_stacks.h) names them.
-constexpr std::array<GgufModule, 10> kMixtralLayer = {{
-    {"input_layernorm", "attn_norm"},
-    {"self_attn.q_proj", "attn_q"},
-    {"self_attn.k_proj", "attn_k"},
-    {"self_attn.v_proj", "attn_v"},
-    {"self_attn.o_proj", "attn_output"},
-    {"post_attention_layernorm", "ffn_norm"},
+// As SplitStack (gguf_stacks.h) names them.
+constexpr std::array<GgufModule, 4> kExperts = {{
     {"mlp.gate", "ffn_gate_inp"},
     {"mlp.experts.*.gate_proj", "ffn_gate.*"},
     {"mlp.experts.*.up_proj", "ffn_up.*"},
     {"mlp.experts.*.down_proj", "ffn_down.*"},
 }};
-constexpr std::array<GgufModule, 12> kQwen3MoeLayer = {{
-    {"input_layernorm", "attn_norm"},
-    {"self_attn.q_proj", "attn_q"},
-    {"self_attn.k_proj", "attn_k"},
-    {"self_attn.v_proj", "attn_v"},
-    {"self_attn.q_norm", "attn_q_norm"},
-    {"self_attn.k_norm", "attn_k_norm"},
-    {"self_attn.o_proj", "attn_output"},
-    {"post_attention_layernorm", "ffn_norm"},
-    {"mlp.gate", "ffn_gate_inp"},
-    {"mlp.experts.*.gate_proj", "ffn_gate.*"},
-    {"mlp.experts.*.up_proj", "ffn_up.*"},
-    {"mlp.experts.*.down_proj", "ffn_down.*"},
-}};
+constexpr auto kLlamaLayer = Join(kAttention, kFfn);
+constexpr auto kMixtralLayer = Join(kAttention, kExperts);
+constexpr auto kQwen3Layer = Join(kLlamaLayer, kHeadNorms);
+constexpr auto kQwen3MoeLayer = Join(kMixtralLayer, kHeadNorms);
+
 constexpr std::array<GgufField, 2> kMixtralFields = {{
     {"expert_count", "num_local_experts"},
     {"expert_used_count", "num_experts_per_tok"},
@@ -97,21 +85,11 @@ constexpr std::array<GgufModule, 11> kGemma2Layer = {{
     {"mlp.down_proj", "ffn_down"},
     {"mlp_output_layernorm", "post_ffw_norm", -1.0f},
 }};
-constexpr std::array<GgufModule, 13> kGemma3Layer = {{
-    {"input_layernorm", "attn_norm", -1.0f},
-    {"self_attn.q_proj", "attn_q"},
+constexpr std::array<GgufModule, 2> kGemma3HeadNorms = {{
     {"self_attn.q_norm", "attn_q_norm", -1.0f},
-    {"self_attn.k_proj", "attn_k"},
     {"self_attn.k_norm", "attn_k_norm", -1.0f},
-    {"self_attn.v_proj", "attn_v"},
-    {"self_attn.o_proj", "attn_output"},
-    {"attention_output_layernorm", "post_attention_norm", -1.0f},
-    {"post_attention_layernorm", "ffn_norm", -1.0f},
-    {"mlp.gate_proj", "ffn_gate"},
-    {"mlp.up_proj", "ffn_up"},
-    {"mlp.down_proj", "ffn_down"},
-    {"mlp_output_layernorm", "post_ffw_norm", -1.0f},
 }};
+constexpr auto kGemma3Layer = Join(kGemma2Layer, kGemma3HeadNorms);
 constexpr std::array<GgufModule, 3> kGemmaOuter = {{
     {"model.embed_tokens", "token_embd"},
     {"model.norm", "output_norm", -1.0f},
